@@ -1,0 +1,37 @@
+//! What a monitor may say on the kernel command line.
+//!
+//! Words are separated by spaces. A value that may hold any byte is percent-encoded (RFC 3986: every byte
+//! outside `A–Z a–z 0–9 - . _ ~ / : , + @ =` becomes `%XX`). Words that the kernel does not know are left
+//! to others: QEMU adds `virtio_mmio.device=SIZE@ADDRESS:IRQ` by itself.
+
+/// `pith.channel=virtio` or `pith.channel=serial`: speak [`crate::channel`] there. Without it the guest
+/// writes plain text to the first serial port.
+pub const CHANNEL: &str = "pith.channel";
+
+/// `pith.terminal=0,1,2`: which of the program's standard streams are terminals on the host.
+pub const TERMINAL: &str = "pith.terminal";
+
+/// `pith.window=ROWSxCOLUMNS`: size of that terminal.
+pub const WINDOW: &str = "pith.window";
+
+/// `pith.input=none`: standard input is at its end from the start (`/dev/null`); the host sends nothing.
+pub const INPUT: &str = "pith.input";
+
+/// `pith.trace=1`: print every system call. Needs `overridable.diagnostics`.
+pub const TRACE: &str = "pith.trace";
+
+/// `pith.log=error|warn|info|debug|trace`. Needs `overridable.diagnostics`.
+pub const LOG: &str = "pith.log";
+
+/// `pith.argument=TEXT`, repeated: replaces the arguments after `argv[0]`. Needs `overridable.arguments`.
+pub const ARGUMENT: &str = "pith.argument";
+
+/// `pith.environment=NAME=VALUE`, repeated. Needs `overridable.environment`.
+pub const ENVIRONMENT: &str = "pith.environment";
+
+/// `pith.working_directory=PATH`. Needs `overridable.working_directory`.
+pub const WORKING_DIRECTORY: &str = "pith.working_directory";
+
+/// `pith.time=NANOSECONDS`: the wall clock at the machine's start, since 1970 (UTC). Without it the
+/// real-time clock is read, which is exact to a second.
+pub const TIME: &str = "pith.time";

@@ -1,0 +1,358 @@
+//! What is measured.
+
+use crate::Options;
+use crate::linux::{Linux, Setting};
+use crate::pith::Pith;
+use crate::run::{Run, Workshop};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+/// Memory of the machines whose time is measured, in MiB.
+pub const MEMORY: u32 = 256;
+
+/// The most memory that is tried when looking for the least, in MiB.
+const MOST_MEMORY: u32 = 512;
+
+/// What the calls program prints, with the words for people.
+const CALLS: [(&str, &str); 3] = [
+    ("getpid", "`getpid`"),
+    ("read", "`read` of one byte of /dev/zero"),
+    ("mmap", "`mmap` of 16 pages, touched, and `munmap`"),
+];
+
+/// One figure on both sides.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// What it is.
+    pub name: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Each measurement of Pith; empty if it was not measured.
+    pub pith: Vec<f64>,
+    /// Each measurement of Linux as Debian configures it.
+    pub linux: Vec<f64>,
+    /// Each measurement of Linux with `mitigations=off`; empty where that makes no sense.
+    pub linux_unmitigated: Vec<f64>,
+    /// What Pith wants to reach, for people.
+    pub aim: &'static str,
+}
+
+impl Figure {
+    fn new(name: impl Into<String>, unit: &'static str, aim: &'static str) -> Self {
+        Self {
+            name: name.into(),
+            unit,
+            pith: Vec::new(),
+            linux: Vec::new(),
+            linux_unmitigated: Vec::new(),
+            aim,
+        }
+    }
+}
+
+/// Everything that was measured, and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// When, as `date --utc --iso-8601=seconds` gives it.
+    pub date: String,
+    /// The host's processor.
+    pub processor: String,
+    /// What executed the guests' instructions.
+    pub accelerator: String,
+    /// QEMU's version.
+    pub qemu: String,
+    /// The version of Pith.
+    pub pith: String,
+    /// The Linux kernel.
+    pub linux: String,
+    /// Boots of Linux that hung and were repeated.
+    pub discarded_linux_boots: usize,
+    /// The figures.
+    pub figures: Vec<Figure>,
+}
+
+impl Figures {
+    /// Measures everything.
+    pub fn measure(
+        options: &Options,
+        workshop: &Workshop,
+        linux: &Linux,
+        pith: Option<&Pith>,
+    ) -> Result<Self, String> {
+        let mut figures = Vec::new();
+        progress("time of a whole run of hello");
+        figures.push(whole_run(options, linux, pith)?);
+        progress("cost of calls");
+        figures.extend(calls(options, linux, pith)?);
+        progress("least memory");
+        figures.push(least_memory(linux, pith)?);
+        progress("sizes");
+        figures.extend(sizes(workshop, linux, pith)?);
+        if options.accelerator == "tcg" {
+            progress("instructions");
+            figures.extend(instructions(linux, pith)?);
+        }
+        Ok(Self {
+            date: said_by("date", &["--utc", "--iso-8601=seconds"]),
+            processor: processor(),
+            accelerator: options.accelerator.clone(),
+            qemu: said_by("qemu-system-x86_64", &["--version"]),
+            pith: pith.map_or_else(
+                || "not measured".into(),
+                |_| env!("CARGO_PKG_VERSION").into(),
+            ),
+            linux: linux.name(),
+            discarded_linux_boots: linux.discarded(),
+            figures,
+        })
+    }
+}
+
+/// The middle value; the mean of the two in the middle if their number is even.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        length if length % 2 == 1 => Some(sorted[middle]),
+        _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
+    }
+}
+
+fn progress(what: &str) {
+    eprintln!("==> {what}");
+}
+
+fn expect_hello(side: &str, run: &Run) -> Result<(), String> {
+    if run.output.lines().any(|line| line.trim_end() == "hello") {
+        Ok(())
+    } else {
+        Err(format!("{side} did not say hello: {run:?}"))
+    }
+}
+
+fn whole_run(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
+    let mut figure = Figure::new("run of a static hello, start to end", "s", "at most 0.12 s");
+    for round in 0..=options.runs {
+        let mut keep = |values: &mut Vec<f64>, time: Duration| {
+            // The first round only warms the host's caches.
+            if round > 0 {
+                values.push(time.as_secs_f64());
+            }
+        };
+        if let Some(pith) = pith {
+            let run = pith.run("hello", &["-m", &MEMORY.to_string()])?;
+            expect_hello("pith", &run)?;
+            keep(&mut figure.pith, run.time);
+        }
+        let run = linux.run(Setting::new("hello"))?;
+        expect_hello("Linux", &run)?;
+        keep(&mut figure.linux, run.time);
+    }
+    Ok(figure)
+}
+
+/// Reads the lines `NAME NANOSECONDS` of the calls program; the console may say other things in between.
+fn parse_calls(output: &str) -> BTreeMap<&str, f64> {
+    output
+        .lines()
+        .filter_map(|line| {
+            let (name, value) = line.trim().split_once(' ')?;
+            Some((name, value.parse().ok()?))
+        })
+        .collect()
+}
+
+fn calls(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, String> {
+    let mut figures: Vec<Figure> = CALLS
+        .iter()
+        .map(|(_, name)| Figure::new(*name, "ns", "at most half of Linux"))
+        .collect();
+    let mut add = |side: &str, run: &Run, values: fn(&mut Figure) -> &mut Vec<f64>| {
+        let measured = parse_calls(&run.output);
+        for (figure, (word, _)) in figures.iter_mut().zip(CALLS) {
+            let value = measured
+                .get(word)
+                .ok_or_else(|| format!("{side} did not measure {word}: {run:?}"))?;
+            values(figure).push(*value);
+        }
+        Ok::<(), String>(())
+    };
+    for _ in 0..options.runs {
+        if let Some(pith) = pith {
+            let run = pith.run("calls", &["-m", &MEMORY.to_string()])?;
+            add("pith", &run, |figure| &mut figure.pith)?;
+        }
+        let run = linux.run(Setting::new("calls"))?;
+        add("Linux", &run, |figure| &mut figure.linux)?;
+        let run = linux.run(Setting {
+            words: "mitigations=off",
+            ..Setting::new("calls")
+        })?;
+        add("Linux", &run, |figure| &mut figure.linux_unmitigated)?;
+    }
+    Ok(figures)
+}
+
+/// The least number from 1 to `most` that works, if what works with some works with more.
+fn least(
+    most: u32,
+    mut works: impl FnMut(u32) -> Result<bool, String>,
+) -> Result<Option<u32>, String> {
+    if !works(most)? {
+        return Ok(None);
+    }
+    let (mut bad, mut good) = (0, most);
+    while good - bad > 1 {
+        let middle = bad + (good - bad) / 2;
+        if works(middle)? {
+            good = middle;
+        } else {
+            bad = middle;
+        }
+    }
+    Ok(Some(good))
+}
+
+fn least_memory(linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
+    let says_hello = |run: Option<Run>| {
+        run.is_some_and(|run| run.output.lines().any(|line| line.trim_end() == "hello"))
+    };
+    let mut figure = Figure::new("least memory that runs hello", "MiB", "at most 16 MiB");
+    if let Some(pith) = pith {
+        let found = least(MOST_MEMORY, |memory| {
+            Ok(says_hello(
+                pith.boot("hello", &["-m", &memory.to_string()])?,
+            ))
+        })?;
+        figure.pith.extend(found.map(f64::from));
+    }
+    let found = least(MOST_MEMORY, |memory| {
+        let setting = Setting {
+            memory,
+            limit: Duration::from_secs(8),
+            ..Setting::new("hello")
+        };
+        // Once more where it may have hung for another reason.
+        Ok(says_hello(linux.boot(setting)?) || says_hello(linux.boot(setting)?))
+    })?;
+    figure.linux.extend(found.map(f64::from));
+    Ok(figure)
+}
+
+fn sizes(workshop: &Workshop, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, String> {
+    const KIB: f64 = 1024.0;
+    let mut stored = Figure::new(
+        "kernel as stored (Linux: compressed)",
+        "KiB",
+        "under 1024 KiB",
+    );
+    let mut in_memory = Figure::new("kernel's segments in memory", "KiB", "");
+    let mut image = Figure::new(
+        "all that is booted: kernel and hello",
+        "KiB",
+        "under 1536 KiB",
+    );
+    let archive = fs::metadata(workshop.path("hello.cpio")).map_err(|error| error.to_string())?;
+    let kernel = linux.size()?;
+    stored.linux.push(kernel as f64 / KIB);
+    image.linux.push((kernel + archive.len()) as f64 / KIB);
+    if let Some(pith) = pith {
+        let size = pith.kernel_size()?;
+        stored.pith.push(size.stored as f64 / KIB);
+        in_memory.pith.push(size.in_memory as f64 / KIB);
+        image.pith.push(pith.image_size("hello")? as f64 / KIB);
+    }
+    Ok(vec![stored, in_memory, image])
+}
+
+/// Under `-icount shift=0` a machine's clock advances by a nanosecond per instruction, and its time stamp
+/// counter shows that clock. Time in which the machine waits with nothing to do counts as well.
+fn instructions(linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, String> {
+    let mut figure = Figure::new(
+        "instructions from power-on to the program's first (and ns of waiting)",
+        "millions",
+        "",
+    );
+    let mut entry = Figure::new("of these from the kernel's entry on", "millions", "");
+    let counted = |side: &str, run: &Run| {
+        run.output
+            .lines()
+            .find_map(|line| line.trim().parse::<f64>().ok())
+            .map(|count| count / 1e6)
+            .ok_or_else(|| format!("{side} did not print a counter: {run:?}"))
+    };
+    let run = linux.run(Setting {
+        options: &["-icount", "shift=0,sleep=off"],
+        limit: Duration::from_secs(60),
+        ..Setting::new("first")
+    })?;
+    figure.linux.push(counted("Linux", &run)?);
+    if let Some(pith) = pith {
+        let run = pith.count("first")?;
+        figure.pith.push(counted("pith", &run)?);
+        // The guest converts ticks to milliseconds by the frequency that it measured, here about 1 GHz.
+        let milliseconds = run.error.lines().find_map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).ok()?;
+            value["guest"]["entry_to_program"].as_f64()
+        });
+        entry.pith.extend(milliseconds);
+    }
+    Ok(vec![figure, entry])
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> String {
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .ok()
+        .and_then(|output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            text.lines().next().map(str::to_owned)
+        })
+        .unwrap_or_else(|| "unknown".into())
+}
+
+fn processor() -> String {
+    fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        })
+        .unwrap_or_else(|| "unknown".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0]), Some(2.5));
+    }
+
+    #[test]
+    fn the_least_that_works_is_found() {
+        for limit in [1, 2, 7, 64] {
+            assert_eq!(least(64, |value| Ok(value >= limit)), Ok(Some(limit)));
+        }
+        assert_eq!(least(64, |_| Ok(false)), Ok(None));
+        assert!(least(64, |_| Err("broken".into())).is_err());
+    }
+
+    #[test]
+    fn call_figures_are_read_among_other_lines() {
+        let output = "[    0.0] boot\r\ngetpid 123.4\r\nread 5\nnonsense\n";
+        let figures = parse_calls(output);
+        assert_eq!(figures.get("getpid"), Some(&123.4));
+        assert_eq!(figures.get("read"), Some(&5.0));
+        assert_eq!(figures.get("mmap"), None);
+    }
+}

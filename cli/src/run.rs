@@ -1,0 +1,260 @@
+//! `pith run`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use pith_abi::command_line as key;
+use pith_image::{Configuration, Overridable};
+use pith_monitor::accelerator::{Accelerator, HostFacts, Obstacle, Request, choose};
+use pith_monitor::command_line::KernelCommandLine;
+use pith_monitor::{HostStreams, MachineSpecification, Qemu, RunOptions};
+
+use crate::arguments::{ContentArguments, RunArguments};
+use crate::failure::Failure;
+use crate::{KERNEL, build, kernel, progress, stats};
+
+/// Least memory that a machine gets unless told otherwise, in MiB.
+const LEAST_DEFAULT_MEMORY: u64 = 128;
+
+/// Memory that a machine gets beyond twice its image unless told otherwise, in MiB.
+const MEMORY_BEYOND_IMAGE: u64 = 64;
+
+/// File in the cache directory that remembers what was said about the accelerator.
+const NOTICE: &str = "accelerator-notice";
+
+/// Runs a program or an image, and returns the status to exit with.
+pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
+    let begin = Instant::now();
+    let content = &arguments.content;
+    let mut command_line = KernelCommandLine::new();
+
+    let (image, cached) = match (&arguments.manifest, arguments.command.as_slice()) {
+        (None, [image, words @ ..]) if pith_image::is_image(Path::new(image)) => {
+            let image = PathBuf::from(image);
+            refuse_build_options(&image, content)?;
+            override_program(&image, words, content, &mut command_line)?;
+            (image, true)
+        }
+        _ => find_or_build(arguments)?,
+    };
+    let (_, configuration, image_size) = pith_image::read_configuration(&image)?;
+    override_diagnostics(&image, &configuration, content, &mut command_line)?;
+    let image_time = begin.elapsed();
+
+    let specification = MachineSpecification {
+        memory_mebibytes: content
+            .memory
+            .or(nonzero(configuration.memory_mebibytes))
+            .unwrap_or_else(|| default_memory(image_size)),
+        cpus: content.cpus.or(nonzero(configuration.cpus)).unwrap_or(1),
+        accelerator: accelerator(arguments.accel.into(), arguments.quiet)?,
+        machine_type: arguments.machine.into(),
+        cpu_model: arguments.cpu.clone(),
+        command_line,
+        image,
+    };
+    let options = RunOptions {
+        timeout: arguments.timeout,
+        quiet: arguments.quiet,
+        kernel: Some(KERNEL),
+    };
+    let report = pith_monitor::run(
+        &Qemu::from_environment(),
+        &specification,
+        HostStreams::standard(),
+        &options,
+    )?;
+    if let Some(format) = arguments.stats {
+        stats::show(format, image_time, cached, &report);
+    }
+    Ok(report.status())
+}
+
+/// The image of a program, from the cache or new. Says whether it was there.
+fn find_or_build(arguments: &RunArguments) -> Result<(PathBuf, bool), Failure> {
+    let content = &arguments.content;
+    let mut request = build::request(arguments.manifest.as_deref(), &arguments.command, content)?;
+    if !request.overridable.diagnostics {
+        // The kernel command line would not be heard, so it goes into the image.
+        request.trace |= content.trace;
+        request.log_level = content.log.map_or(request.log_level, Into::into);
+    }
+    let message = format!("building an image of {}", request.program.display());
+    progress::during(&message, || {
+        let plan = build::plan(&request, arguments.quiet)?;
+        Ok(pith_image::build_cached(&plan, &kernel())?)
+    })
+}
+
+/// What is in an image was decided when it was built.
+fn refuse_build_options(image: &Path, content: &ContentArguments) -> Result<(), Failure> {
+    let option = match (content.files.is_empty(), &content.root) {
+        (false, _) => "--file",
+        (_, Some(_)) => "--root",
+        (true, None) => return Ok(()),
+    };
+    Err(Failure::usage(
+        format_args!(
+            "{option} can't change `{}`, which is an image",
+            image.display()
+        ),
+        format_args!("give {option} to `pith build`"),
+    ))
+}
+
+/// Overrides arguments, environment and working directory of an image, where it allows that.
+fn override_program(
+    image: &Path,
+    words: &[OsString],
+    content: &ContentArguments,
+    line: &mut KernelCommandLine,
+) -> Result<(), Failure> {
+    let (_, configuration, _) = pith_image::read_configuration(image)?;
+    let Overridable {
+        arguments,
+        environment,
+        working_directory,
+        ..
+    } = configuration.overridable;
+    if !words.is_empty() {
+        require(arguments, image, "arguments", "arguments")?;
+        for word in words {
+            line.push(key::ARGUMENT, word.as_bytes());
+        }
+    }
+    for variable in &content.environment {
+        require(environment, image, "environment", "environment")?;
+        if let Some((name, value)) = variable.resolve() {
+            let pair = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            line.push(key::ENVIRONMENT, &pair);
+        }
+    }
+    if let Some(directory) = &content.working_directory {
+        require(
+            working_directory,
+            image,
+            "working directory",
+            "working_directory",
+        )?;
+        line.push(key::WORKING_DIRECTORY, directory.as_os_str().as_bytes());
+    }
+    Ok(())
+}
+
+/// Overrides what is told about the program, unless the image has it so already.
+fn override_diagnostics(
+    image: &Path,
+    configuration: &Configuration,
+    content: &ContentArguments,
+    line: &mut KernelCommandLine,
+) -> Result<(), Failure> {
+    let allowed = configuration.overridable.diagnostics;
+    if content.trace && !configuration.trace {
+        require(allowed, image, "trace", "diagnostics")?;
+        line.push(key::TRACE, b"1");
+    }
+    if let Some(level) = content.log
+        && configuration.log_level != level.into()
+    {
+        require(allowed, image, "log level", "diagnostics")?;
+        line.push(key::LOG, level.word().as_bytes());
+    }
+    Ok(())
+}
+
+fn require(allowed: bool, image: &Path, what: &str, entry: &str) -> Result<(), Failure> {
+    match allowed {
+        true => Ok(()),
+        false => Err(Failure::new(
+            format_args!(
+                "the image `{}` does not let its {what} be changed",
+                image.display()
+            ),
+            format_args!(
+                "build it with overridable = [\"{entry}\"] in pith.toml, or with --overridable {}",
+                entry.replace('_', "-")
+            ),
+        )),
+    }
+}
+
+fn nonzero(value: u32) -> Option<u32> {
+    (value != 0).then_some(value)
+}
+
+/// Memory in MiB for an image of `size` bytes: the image lies in memory, and its program may copy all of it.
+fn default_memory(size: u64) -> u32 {
+    let mebibytes = size.div_ceil(1 << 20);
+    let memory = (2 * mebibytes + MEMORY_BEYOND_IMAGE).max(LEAST_DEFAULT_MEMORY);
+    u32::try_from(memory).unwrap_or(u32::MAX)
+}
+
+/// Settles what executes the guest's instructions.
+fn accelerator(request: Request, quiet: bool) -> Result<Accelerator, Failure> {
+    if request == Request::Tcg {
+        return Ok(Accelerator::Tcg);
+    }
+    let choice = choose(request, &HostFacts::gather()).map_err(|obstacle| {
+        Failure::new(
+            format_args!("KVM can't be used: {obstacle}"),
+            obstacle.remedy(),
+        )
+    })?;
+    if let Some(obstacle) = &choice.fallback
+        && !quiet
+        && is_news(obstacle)
+    {
+        eprintln!(
+            "pith: note: {obstacle}; QEMU translates instructions instead (TCG), which is slower. \
+             This is said once."
+        );
+    }
+    Ok(choice.accelerator)
+}
+
+/// Whether the user was not told of this obstacle before; remembers that it is being told now. Where nothing
+/// can be remembered, it is news each time.
+fn is_news(obstacle: &Obstacle) -> bool {
+    let Ok(directory) = pith_image::cache_directory() else {
+        return true;
+    };
+    let path = directory.join(NOTICE);
+    let text = obstacle.to_string();
+    if fs::read_to_string(&path).is_ok_and(|told| told == text) {
+        return false;
+    }
+    let _ = fs::create_dir_all(&directory).and_then(|()| fs::write(&path, text));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_with_the_image() {
+        assert_eq!(default_memory(0), 128);
+        assert_eq!(default_memory(1 << 20), 128);
+        assert_eq!(default_memory((32 << 20) + 1), 130);
+        assert_eq!(default_memory(1 << 30), 2112);
+        assert_eq!(default_memory(u64::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn what_an_image_does_not_allow_is_refused_with_its_key() {
+        assert!(require(true, Path::new("i"), "arguments", "arguments").is_ok());
+        let failure = require(
+            false,
+            Path::new("i"),
+            "working directory",
+            "working_directory",
+        )
+        .unwrap_err();
+        assert_eq!(failure.status(), 125);
+        let text = format!("{failure:?}");
+        assert!(text.contains("--overridable working-directory"), "{text}");
+    }
+}

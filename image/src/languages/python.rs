@@ -1,0 +1,332 @@
+//! Python (CPython 3): the standard library of the interpreter.
+//!
+//! CPython finds its library by looking for `lib/pythonX.Y/os.py` in the directories above its own,
+//! resolved file (`Modules/getpath.py`); this rule does the same. Modules written in C lie in
+//! `lib-dynload` and bring libraries of their own.
+//!
+//! Left out is what a deployed program doesn't use: the tests, IDLE, demonstrations, `ensurepip`, files
+//! for embedding Python, and packages that were installed in addition (`site-packages`). Compiled files
+//! (`.pyc`) are kept, for they spare the compiler at every start.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{Note, Rule};
+use crate::closure::{Closure, Program};
+use crate::error::Error;
+use crate::program::Format;
+use crate::tree::{Found, Present};
+
+/// The rule for CPython 3.
+pub(super) struct Python;
+
+/// Directories of the standard library that are left out, wherever they are in it.
+const OMITTED_DIRECTORIES: [&str; 8] = [
+    "test",
+    "tests",
+    "idlelib",
+    "idle_test",
+    "turtledemo",
+    "ensurepip",
+    "site-packages",
+    "dist-packages",
+];
+
+impl Rule for Python {
+    fn name(&self) -> &'static str {
+        "python"
+    }
+
+    fn applies(&self, program: &Program) -> bool {
+        matches!(program.format, Format::Elf(_)) && version(&program.canonical).is_some()
+    }
+
+    /// pyenv puts shell scripts called `shims/python3` into `PATH` that choose a version at run time: from
+    /// the variable `PYENV_VERSION`, the file `.python-version` of the directory or one above it, or the
+    /// file `version` of pyenv.
+    fn behind_shim(&self, path: &Path, base: &Path) -> Result<Option<PathBuf>, Error> {
+        let name = path.file_name().unwrap_or_default();
+        if !name.as_bytes().starts_with(b"python") || parent_name(path) != OsStr::new("shims") {
+            return Ok(None);
+        }
+        let Some(pyenv) = path.parent().and_then(Path::parent) else {
+            return Ok(None);
+        };
+        if !pyenv.join("versions").is_dir() {
+            return Ok(None);
+        }
+        let chosen = std::env::var("PYENV_VERSION")
+            .ok()
+            .filter(|text| !text.is_empty())
+            .or_else(|| {
+                base.ancestors()
+                    .map(|directory| directory.join(".python-version"))
+                    .chain([pyenv.join("version")])
+                    .find_map(|file| std::fs::read_to_string(file).ok())
+            });
+        let shim = |reason: String| Error::PyenvShim {
+            path: path.into(),
+            reason,
+        };
+        let chosen = chosen.ok_or_else(|| shim("no version is chosen".into()))?;
+        for version in chosen
+            .split([':', '\n', ' '])
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+        {
+            if let Some(directory) = installed(&pyenv.join("versions"), version) {
+                let interpreter = directory.join("bin").join(name);
+                if interpreter.exists() {
+                    return Ok(Some(interpreter));
+                }
+            }
+        }
+        Err(shim(format!(
+            "the chosen version `{}` has no `{}`",
+            chosen.trim(),
+            name.display()
+        )))
+    }
+
+    fn collect(
+        &self,
+        program: &Program,
+        closure: &mut Closure<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), Error> {
+        let Some(version) = version(&program.canonical) else {
+            return Ok(());
+        };
+        let mut note = |message: String| notes.push(Note::new(self.name(), message));
+        let Some(library) = find_library(program, closure, &version)? else {
+            note(format!(
+                "no lib/python{version}/os.py above `{}`; the program must bring its standard library, or add it with --file",
+                program.canonical.display()
+            ));
+            return Ok(());
+        };
+        let host = closure.tree.host_path(&library);
+        let mut packages = Vec::new();
+        let files =
+            closure
+                .tree
+                .copy(&host, &library, Present::Keep, &mut |path, is_directory| {
+                    let kept = wanted(path, is_directory, &version);
+                    if !kept && is_directory && is_package_directory(path) {
+                        packages.push(path.to_path_buf());
+                    }
+                    kept
+                })?;
+        follow_links(closure, &library)?;
+
+        let mut omitted = Vec::new();
+        let mut modules = 0;
+        for module in files.iter().filter(|file| is_extension(file)) {
+            let Some(loaded) = &program.loaded else {
+                break;
+            };
+            match closure.add_library(loaded, module) {
+                Ok(()) => modules += 1,
+                Err(Error::MissingLibrary { name, .. }) => {
+                    closure.tree.remove(module);
+                    let module = module.file_name().unwrap_or_default().to_string_lossy();
+                    let module = module.split('.').next().unwrap_or_default().to_owned();
+                    omitted.push(format!("{module} (needs {name})"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        note(format!(
+            "took the standard library `{}`: {} files, {modules} of them modules in C",
+            library.display(),
+            files.len() - omitted.len(),
+        ));
+        if !omitted.is_empty() {
+            note(format!(
+                "left out modules whose libraries are not installed: {}",
+                omitted.join(", ")
+            ));
+        }
+        // Debian keeps packages for all versions in one place.
+        let shared = library.with_file_name("python3").join("dist-packages");
+        if let Found::Directory(directory) = closure.tree.find(&shared)? {
+            packages.push(directory);
+        }
+        packages.retain(|directory| {
+            std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+        });
+        for directory in packages {
+            note(format!(
+                "left out installed packages in `{}`; add those you need with --file",
+                directory.display()
+            ));
+        }
+        let environment = program
+            .path
+            .parent()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new("/"));
+        if environment.join("pyvenv.cfg").exists() {
+            note(format!(
+                "`{}` is a virtual environment; its packages are left out: add pyvenv.cfg and lib with --file",
+                environment.display()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The directory of an installed version; `3.11` stands for the latest `3.11.N`.
+fn installed(versions: &Path, version: &str) -> Option<PathBuf> {
+    let exact = versions.join(version);
+    if exact.is_dir() {
+        return Some(exact);
+    }
+    let prefix = format!("{version}.");
+    std::fs::read_dir(versions)
+        .ok()?
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let patch: u32 = name.strip_prefix(&prefix)?.parse().ok()?;
+            Some((patch, versions.join(name)))
+        })
+        .max()
+        .map(|(_, directory)| directory)
+}
+
+/// The version in the name of an interpreter's file: `3.11` for `python3.11`; empty for `python3`.
+fn version(canonical: &Path) -> Option<String> {
+    let name = canonical.file_name()?.to_str()?;
+    let rest = name.strip_prefix("python3")?;
+    // Builds with other thread or debug settings have a letter behind the version.
+    let rest = rest.trim_end_matches(['d', 'm', 't', 'u']);
+    let minor = match rest.strip_prefix('.') {
+        Some(minor) if !minor.is_empty() => minor,
+        None if rest.is_empty() => return Some("3".into()),
+        _ => return None,
+    };
+    minor
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| format!("3.{minor}"))
+}
+
+/// The directory of the standard library: `lib/pythonX.Y` above the interpreter.
+fn find_library(
+    program: &Program,
+    closure: &Closure<'_>,
+    version: &str,
+) -> Result<Option<PathBuf>, Error> {
+    for directory in program.canonical.ancestors().skip(1) {
+        for library in ["lib", "lib64"] {
+            let candidate = directory.join(library).join(format!("python{version}"));
+            if let Found::File(landmark) = closure.tree.find(&candidate.join("os.py"))? {
+                return Ok(landmark.parent().map(Path::to_path_buf));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_package_directory(path: &Path) -> bool {
+    path.ends_with("site-packages") || path.ends_with("dist-packages")
+}
+
+/// Whether a file or directory of the standard library belongs in an image.
+fn wanted(path: &Path, is_directory: bool, version: &str) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let bytes = name.as_bytes();
+    if is_directory {
+        return !OMITTED_DIRECTORIES.iter().any(|omitted| name == *omitted)
+            && !bytes.starts_with(b"config-");
+    }
+    let extension = path.extension().unwrap_or_default();
+    if extension == "a" || extension == "o" || extension == "exe" {
+        return false;
+    }
+    if extension == "pyc" {
+        // `python -O` is not how programs are started here, nor is another version.
+        let tag = format!(".cpython-{}.pyc", version.replace('.', ""));
+        return bytes.ends_with(tag.as_bytes()) || parent_name(path) != OsStr::new("__pycache__");
+    }
+    if parent_name(path) == OsStr::new("lib-dynload") {
+        let testing: [&[u8]; 4] = [b"_test", b"_ctypes_test", b"_xxtestfuzz", b"xxlimited"];
+        return !testing.iter().any(|prefix| bytes.starts_with(prefix));
+    }
+    true
+}
+
+fn parent_name(path: &Path) -> &OsStr {
+    path.parent().and_then(Path::file_name).unwrap_or_default()
+}
+
+fn is_extension(file: &Path) -> bool {
+    file.extension() == Some(OsStr::new("so"))
+}
+
+/// Stores what links in the library lead to: Debian's `sitecustomize.py` lies in `/etc`, for example.
+fn follow_links(closure: &mut Closure<'_>, library: &Path) -> Result<(), Error> {
+    let links = closure.tree.links_below(library);
+    for link in links {
+        closure.tree.import(&link)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_recognised_by_name() {
+        for (name, expected) in [
+            ("python3.11", Some("3.11")),
+            ("python3.7m", Some("3.7")),
+            ("python3.13t", Some("3.13")),
+            ("python3", Some("3")),
+            ("python3.11-config", None),
+            ("python3-config", None),
+            ("python2.7", None),
+            ("python", None),
+        ] {
+            assert_eq!(
+                version(Path::new("/usr/bin").join(name).as_path()).as_deref(),
+                expected,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_deployed_programs_do_not_use_is_left_out() {
+        let library = Path::new("/usr/lib/python3.11");
+        for (path, is_directory, expected) in [
+            ("os.py", false, true),
+            ("json", true, true),
+            ("test", true, false),
+            ("unittest", true, true),
+            ("config-3.11-x86_64-linux-gnu", true, false),
+            ("__pycache__/os.cpython-311.pyc", false, true),
+            ("__pycache__/os.cpython-311.opt-1.pyc", false, false),
+            ("__pycache__/os.cpython-310.pyc", false, false),
+            (
+                "lib-dynload/_ctypes.cpython-311-x86_64-linux-gnu.so",
+                false,
+                true,
+            ),
+            (
+                "lib-dynload/_testcapi.cpython-311-x86_64-linux-gnu.so",
+                false,
+                false,
+            ),
+            ("site-packages", true, false),
+        ] {
+            assert_eq!(
+                wanted(&library.join(path), is_directory, "3.11"),
+                expected,
+                "{path}"
+            );
+        }
+    }
+}

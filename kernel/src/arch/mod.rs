@@ -1,0 +1,41 @@
+//! Floor 1: the processor.
+//!
+//! The only assembly and most of the kernel's unsafe code. The surface that the floors above use is
+//! re-exported here, by name; a second architecture, or a second platform (the kernel as a process), offers
+//! the same names. Nothing above assumes page-table formats, ring 0, I/O ports or interrupt flags.
+#![allow(unsafe_code, reason = "this floor is where unsafe code lives")]
+
+mod x86_64;
+
+pub use x86_64::{
+    apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, cancel_timer, end_of_interrupt, route_line, set_timer},
+    clock::{entry_ticks, frequencies, known_frequencies, real_time_clock_seconds},
+    cpu::{
+        VectorState, current, hardware_capabilities, kernel_stack, reset_vector_state, set_current, set_kernel_stack,
+        set_thread_pointer, thread_pointer, vector_features, vector_state_size,
+    },
+    entropy::{Quality as EntropyQuality, seed as entropy_seed},
+    instructions::{
+        cpuid, disable_interrupts, enable_interrupts, halt_forever, interrupts_enabled, read_port_u8, read_port_u32,
+        read_time_stamp_counter, wait_for_interrupt, write_port_u8, write_port_u32,
+    },
+    layout,
+    paging::{Mapping, NoFrame, PageTable, Rights, kernel_text},
+    power::off as power_off,
+    serial,
+    traps::{Access, Exception, Handlers, PageFault, Registers, install_handlers, start_program},
+    user_access::{copy_from_program, copy_to_program, load_word, zero_program},
+};
+
+/// What only the memory manager and boot use.
+pub mod boot {
+    pub use super::x86_64::{
+        apic::initialise as initialise_interrupts,
+        clock::start as start_clock,
+        cpu::initialise as initialise_cpu,
+        descriptors::load as load_descriptors,
+        paging::{
+            boot_stack, direct, extend_direct_map, kernel_extent, map_kernel_page, seal, unmap_kernel_page,
+        },
+    };
+}

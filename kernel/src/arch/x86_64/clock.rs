@@ -1,0 +1,155 @@
+//! Time: the time stamp counter, what it is worth, and the wall clock at boot.
+//!
+//! Nothing is measured at boot. The interval timer is started, and only when somebody first asks for time in
+//! seconds is the counter compared with it.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use spin::Once;
+
+use super::apic;
+use super::instructions::{cpuid, read_port_u8, read_time_stamp_counter, write_port_u8};
+
+/// Frequency of the programmable interval timer, in Hz.
+const INTERVAL_TIMER_FREQUENCY: u64 = 1_193_182;
+/// Least measuring time, in ticks of the interval timer: 5 ms.
+const LEAST_TICKS: u64 = 5966;
+
+/// Frequencies in Hz.
+#[derive(Clone, Copy, Debug)]
+pub struct Frequencies {
+    /// Of the time stamp counter.
+    pub counter: u64,
+    /// Of the local interrupt controller's timer at divider 1.
+    pub timer: u64,
+}
+
+static START: AtomicU64 = AtomicU64::new(0);
+static FREQUENCIES: Once<Frequencies> = Once::new();
+
+unsafe extern "C" {
+    static boot_entry_ticks: u64;
+}
+
+/// The time stamp counter at the kernel's first instruction.
+pub fn entry_ticks() -> u64 {
+    // SAFETY: written once by the boot code, before any Rust code ran.
+    unsafe { (&raw const boot_entry_ticks).read_volatile() }
+}
+
+/// Starts the interval timer's second channel (not the one that interrupts) from its largest count.
+pub fn start() {
+    write_port_u8(0x61, read_port_u8(0x61) & !2 | 1); // gate on, speaker off
+    write_port_u8(0x43, 0xb0); // channel 2, both bytes, mode 0: count down once
+    write_port_u8(0x42, 0xff);
+    write_port_u8(0x42, 0xff);
+    START.store(read_time_stamp_counter(), Ordering::Relaxed);
+    apic::start_counting();
+}
+
+/// Ticks since [`start`], or `None` if the count has run out.
+fn interval_ticks() -> Option<u64> {
+    if read_port_u8(0x61) & 0x20 != 0 {
+        return None;
+    }
+    write_port_u8(0x43, 0x80); // latch channel 2
+    let low = u64::from(read_port_u8(0x42));
+    let high = u64::from(read_port_u8(0x42));
+    Some(0xffff - (high << 8 | low))
+}
+
+/// What CPUID says the counter's frequency is.
+fn announced_frequency() -> Option<u64> {
+    if cpuid(1, 0).ecx & 1 << 31 != 0 && cpuid(0x4000_0000, 0).eax >= 0x4000_0010 {
+        let kilohertz = cpuid(0x4000_0010, 0).eax;
+        if kilohertz != 0 {
+            return Some(u64::from(kilohertz) * 1000);
+        }
+    }
+    if cpuid(0, 0).eax >= 0x15 {
+        let leaf = cpuid(0x15, 0);
+        if leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0 {
+            return Some(u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax));
+        }
+    }
+    None
+}
+
+/// The frequencies of the clocks; measured on first use, which may take 5 ms.
+pub fn frequencies() -> Frequencies {
+    *FREQUENCIES.call_once(|| {
+        let mut attempts = 0;
+        loop {
+            let Some(ticks) = interval_ticks() else {
+                // More than 55 ms have passed since the start: start again. Without such a timer, the
+                // count never moves and the frequency of most virtual machines is assumed.
+                start();
+                attempts += 1;
+                if attempts > 3 {
+                    return Frequencies { counter: 1_000_000_000, timer: 1_000_000_000 };
+                }
+                continue;
+            };
+            if ticks < LEAST_TICKS {
+                if ticks == 0 && read_time_stamp_counter() - START.load(Ordering::Relaxed) > 1_000_000_000 {
+                    return Frequencies { counter: 1_000_000_000, timer: 1_000_000_000 };
+                }
+                core::hint::spin_loop();
+                continue;
+            }
+            let timer = apic::counted();
+            let counter = read_time_stamp_counter() - START.load(Ordering::Relaxed);
+            return Frequencies {
+                counter: announced_frequency()
+                    .unwrap_or((u128::from(counter) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64),
+                timer: (u128::from(timer) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64,
+            };
+        }
+    })
+}
+
+/// The frequencies if they are already known.
+pub fn known_frequencies() -> Option<Frequencies> {
+    FREQUENCIES.get().copied()
+}
+
+/// Seconds since 1970 according to the battery-backed clock (MC146818), which is taken to run in UTC.
+pub fn real_time_clock_seconds() -> u64 {
+    let read = |register: u8| {
+        write_port_u8(0x70, register | 0x80);
+        read_port_u8(0x71)
+    };
+    let fields = || [read(0), read(2), read(4), read(7), read(8), read(9), read(0x32)];
+    // Two equal readings without an update in between.
+    let mut previous = [0; 7];
+    for _ in 0..1000 {
+        if read(10) & 0x80 != 0 {
+            continue;
+        }
+        let now = fields();
+        if now == previous {
+            break;
+        }
+        previous = now;
+    }
+    let format = read(11);
+    let decode = |value: u8| u64::from(if format & 4 != 0 { value } else { (value >> 4) * 10 + (value & 15) });
+    let [second, minute, hour, day, month, year, century] = previous;
+    let mut hour_value = decode(hour & 0x7f);
+    if format & 2 == 0 {
+        hour_value = hour_value % 12 + if hour & 0x80 != 0 { 12 } else { 0 };
+    }
+    let century = match decode(century) {
+        value @ 19..=21 => value,
+        _ => 20,
+    };
+    let (year, month, day) = (century * 100 + decode(year), decode(month), decode(day));
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || year < 1970 {
+        return 0;
+    }
+    // Days since 1970 in the Gregorian calendar, counting years from March.
+    let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = shifted_year * 365 + shifted_year / 4 - shifted_year / 100 + shifted_year / 400
+        + (shifted_month * 153 + 2) / 5 + day - 1 - 719_468;
+    days * 86400 + hour_value * 3600 + decode(minute) * 60 + decode(second)
+}
+

@@ -1,0 +1,16 @@
+//! x86-64.
+
+pub mod apic;
+pub mod clock;
+pub mod cpu;
+pub mod descriptors;
+pub mod entropy;
+pub mod instructions;
+pub mod layout;
+pub mod paging;
+pub mod power;
+pub mod serial;
+pub mod traps;
+pub mod user_access;
+
+core::arch::global_asm!(include_str!("boot.s"));

@@ -1,0 +1,455 @@
+//! Page tables: four levels of 512 entries (Intel SDM volume 3, chapter 4).
+//!
+//! The upper half (kernel) is shared by all tables; a [`PageTable`] owns the lower half. Frames for tables
+//! come from the caller, since this floor stands below the frame allocator.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::instructions::{flush_translations, invalidate_page};
+use super::layout::{DIRECT_MAP, KERNEL_BASE, PAGE_SIZE};
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const WRITE_THROUGH: u64 = 1 << 3;
+const CACHE_DISABLE: u64 = 1 << 4;
+const ACCESSED: u64 = 1 << 5;
+const DIRTY: u64 = 1 << 6;
+const LARGE: u64 = 1 << 7;
+const GLOBAL: u64 = 1 << 8;
+/// Ignored by the processor: the entry holds a frame although the page is not accessible (`PROT_NONE`).
+const PARKED: u64 = 1 << 9;
+const NO_EXECUTE: u64 = 1 << 63;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// What may be done with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// It may be accessed at all.
+    pub read: bool,
+    /// It may be written.
+    pub write: bool,
+    /// Instructions may be fetched from it.
+    pub execute: bool,
+}
+
+/// A page of the program as the tables have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Physical address of the frame.
+    pub physical: u64,
+    /// What may be done.
+    pub rights: Rights,
+    /// It was written since it was mapped.
+    pub dirty: bool,
+}
+
+unsafe extern "C" {
+    static boot_page_map: u64;
+    static boot_direct_pointers: u64;
+    static boot_page_directories: u64;
+    static __kernel_start: u8;
+    static __text_end: u8;
+    static __rodata_end: u8;
+    static __kernel_end: u8;
+    static boot_stack_guard: u8;
+    static boot_stack_top: u8;
+}
+
+/// First and last physical address of the kernel itself.
+pub fn kernel_extent() -> (u64, u64) {
+    (&raw const __kernel_start as u64 - KERNEL_BASE, &raw const __kernel_end as u64 - KERNEL_BASE)
+}
+
+/// The kernel's text, as virtual addresses.
+pub fn kernel_text() -> (u64, u64) {
+    (&raw const __kernel_start as u64, &raw const __text_end as u64)
+}
+
+/// The boot stack: lowest usable address and top.
+pub fn boot_stack() -> (u64, u64) {
+    (&raw const boot_stack_guard as u64 + PAGE_SIZE, &raw const boot_stack_top as u64)
+}
+
+/// Where the direct map has a physical address.
+pub fn direct(physical: u64) -> *mut u8 {
+    (DIRECT_MAP + physical) as *mut u8
+}
+
+/// One entry of a table. Tables are shared with the page walker, hence atomics.
+fn entry(table: u64, index: usize) -> &'static AtomicU64 {
+    debug_assert!(index < 512);
+    // SAFETY: `table` is the physical address of a table that this module made or the boot code did; the
+    // direct map covers it, and entries are only accessed atomically.
+    unsafe { &*(direct(table & ADDRESS).cast::<AtomicU64>().add(index)) }
+}
+
+fn index(address: u64, level: u32) -> usize {
+    (address >> (12 + 9 * level)) as usize & 511
+}
+
+fn zeroed_table(frames: &mut dyn FnMut() -> Option<u64>) -> Option<u64> {
+    let frame = frames()?;
+    // SAFETY: the frame was just handed out, so nobody else uses it.
+    unsafe { direct(frame).write_bytes(0, PAGE_SIZE as usize) };
+    Some(frame)
+}
+
+/// Finds the entry of `address` on `level` (0: pages), making tables on the way.
+fn walk(root: u64, address: u64, level: u32, frames: &mut dyn FnMut() -> Option<u64>) -> Option<&'static AtomicU64> {
+    let mut table = root;
+    for current in (level + 1..=3).rev() {
+        let slot = entry(table, index(address, current));
+        let mut value = slot.load(Ordering::Relaxed);
+        if value & PRESENT == 0 {
+            value = zeroed_table(frames)? | PRESENT | WRITABLE;
+            slot.store(value, Ordering::Release);
+        }
+        debug_assert!(value & LARGE == 0, "a page where a table is expected");
+        table = value & ADDRESS;
+    }
+    Some(entry(table, index(address, level)))
+}
+
+/// As [`walk`], without making anything.
+fn find(root: u64, address: u64) -> Option<&'static AtomicU64> {
+    let mut table = root;
+    for level in (1..=3).rev() {
+        let value = entry(table, index(address, level)).load(Ordering::Relaxed);
+        if value & PRESENT == 0 || value & LARGE != 0 {
+            return None;
+        }
+        table = value & ADDRESS;
+    }
+    Some(entry(table, index(address, 0)))
+}
+
+fn encode(physical: u64, rights: Rights) -> u64 {
+    let mut value = physical & ADDRESS;
+    // Accessed and dirty are set at once, so that the processor need not come back to do it.
+    value |= if rights.read || rights.write || rights.execute { PRESENT | ACCESSED } else { PARKED };
+    if rights.write {
+        value |= WRITABLE | DIRTY;
+    }
+    if !rights.execute {
+        value |= NO_EXECUTE;
+    }
+    value
+}
+
+fn decode(value: u64) -> Option<Mapping> {
+    if value & (PRESENT | PARKED) == 0 {
+        return None;
+    }
+    let present = value & PRESENT != 0;
+    Some(Mapping {
+        physical: value & ADDRESS,
+        rights: Rights {
+            read: present,
+            write: present && value & WRITABLE != 0,
+            execute: present && value & NO_EXECUTE == 0,
+        },
+        dirty: value & DIRTY != 0,
+    })
+}
+
+/// The tables of one address space. Not synchronised: the owner holds a lock.
+#[derive(Debug)]
+pub struct PageTable {
+    root: u64,
+}
+
+impl PageTable {
+    /// New tables with the kernel's half and an empty program's half. `None` if there is no frame.
+    pub fn new(frames: &mut dyn FnMut() -> Option<u64>) -> Option<Self> {
+        let root = zeroed_table(frames)?;
+        let kernel = &raw const boot_page_map as u64 - KERNEL_BASE;
+        for slot in 256..512 {
+            entry(root, slot).store(entry(kernel, slot).load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Some(Self { root })
+    }
+
+    /// Makes these tables the processor's.
+    pub fn activate(&self) {
+        // SAFETY: the upper half is the kernel's, so the kernel stays mapped.
+        unsafe { asm!("mov cr3, {}", in(reg) self.root, options(nostack, preserves_flags)) };
+    }
+
+    /// Maps a page; what was mapped before is returned. `Err` if there is no frame for a table.
+    pub fn map(
+        &mut self,
+        address: u64,
+        physical: u64,
+        rights: Rights,
+        frames: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<Option<Mapping>, NoFrame> {
+        debug_assert!(address < super::layout::PROGRAM_END);
+        let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
+        let old = slot.swap(encode(physical, rights), Ordering::AcqRel);
+        if old & PRESENT != 0 {
+            invalidate_page(address);
+        }
+        Ok(decode(old))
+    }
+
+    /// What is mapped at an address.
+    pub fn query(&self, address: u64) -> Option<Mapping> {
+        find(self.root, address).and_then(|slot| decode(slot.load(Ordering::Relaxed)))
+    }
+
+    /// Calls `change` for each mapped page in a range; what it returns becomes the page's rights.
+    pub fn protect(&mut self, start: u64, end: u64, change: &mut dyn FnMut(u64, Mapping) -> Rights) {
+        visit(self.root, 3, 0, start, end, &mut |address, slot| {
+            let value = slot.load(Ordering::Relaxed);
+            if let Some(mapping) = decode(value) {
+                let new = encode(mapping.physical, change(address, mapping));
+                slot.store(new, Ordering::Release);
+                if value & PRESENT != 0 && new != value {
+                    invalidate_page(address);
+                }
+            }
+        });
+    }
+
+    /// Takes all pages of a range out and gives each to `release`; tables that lie wholly in the range are
+    /// given to `release_table`. Translations are forgotten before `release` sees the frame.
+    pub fn unmap(
+        &mut self,
+        start: u64,
+        end: u64,
+        release: &mut dyn FnMut(u64, Mapping),
+        release_table: &mut dyn FnMut(u64),
+    ) {
+        remove(self.root, 3, 0, start, end, release, release_table);
+    }
+
+    /// Calls `inspect` for each mapped page in a range.
+    pub fn for_each(&self, start: u64, end: u64, inspect: &mut dyn FnMut(u64, Mapping)) {
+        visit(self.root, 3, 0, start, end, &mut |address, slot| {
+            if let Some(mapping) = decode(slot.load(Ordering::Relaxed)) {
+                inspect(address, mapping);
+            }
+        });
+    }
+
+    /// Physical address of the root table, for its owner to release after [`Self::unmap`] of everything.
+    pub fn root(&self) -> u64 {
+        self.root
+    }
+}
+
+/// There was no frame for a page table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoFrame;
+
+fn visit(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut dyn FnMut(u64, &AtomicU64)) {
+    let span = PAGE_SIZE << (9 * level);
+    let first = index(start.max(base), level);
+    for slot in first..512 {
+        let address = base + slot as u64 * span;
+        if address >= end {
+            break;
+        }
+        let item = entry(table, slot);
+        if level == 0 {
+            action(address, item);
+            continue;
+        }
+        let value = item.load(Ordering::Relaxed);
+        if value & PRESENT != 0 {
+            visit(value & ADDRESS, level - 1, address, start.max(address), end, action);
+        }
+    }
+}
+
+fn remove(
+    table: u64,
+    level: u32,
+    base: u64,
+    start: u64,
+    end: u64,
+    release: &mut dyn FnMut(u64, Mapping),
+    release_table: &mut dyn FnMut(u64),
+) {
+    let span = PAGE_SIZE << (9 * level);
+    for slot in index(start.max(base), level)..512 {
+        let address = base + slot as u64 * span;
+        if address >= end {
+            break;
+        }
+        let item = entry(table, slot);
+        let value = item.load(Ordering::Relaxed);
+        if level == 0 {
+            if let Some(mapping) = decode(value) {
+                item.store(0, Ordering::Release);
+                if value & PRESENT != 0 {
+                    invalidate_page(address);
+                }
+                release(address, mapping);
+            }
+        } else if value & PRESENT != 0 {
+            remove(value & ADDRESS, level - 1, address, start.max(address), end, release, release_table);
+            if start <= address && address + span <= end {
+                item.store(0, Ordering::Release);
+                // The processor may hold the pointer to the table in its paging-structure caches.
+                invalidate_page(address);
+                release_table(value & ADDRESS);
+            }
+        }
+    }
+}
+
+/// Maps a page of the kernel's half (stacks, device registers).
+///
+/// # Errors
+/// [`NoFrame`] if there is no frame for a table.
+///
+/// # Safety
+/// `physical` is memory that the caller owns or device registers, and `address` lies in a region of the
+/// kernel's half that the caller owns.
+pub unsafe fn map_kernel_page(
+    address: u64,
+    physical: u64,
+    uncached: bool,
+    frames: &mut dyn FnMut() -> Option<u64>,
+) -> Result<(), NoFrame> {
+    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
+    let slot = walk(root, address, 0, frames).ok_or(NoFrame)?;
+    let mut value = physical & ADDRESS | PRESENT | WRITABLE | ACCESSED | DIRTY | GLOBAL | NO_EXECUTE;
+    if uncached {
+        value |= CACHE_DISABLE | WRITE_THROUGH;
+    }
+    slot.store(value, Ordering::Release);
+    invalidate_page(address);
+    Ok(())
+}
+
+/// Takes a page of the kernel's half out again and returns its physical address.
+///
+/// # Safety
+/// Nothing uses the page any more.
+pub unsafe fn unmap_kernel_page(address: u64) -> Option<u64> {
+    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
+    let slot = find(root, address)?;
+    let old = slot.swap(0, Ordering::AcqRel);
+    invalidate_page(address);
+    decode(old).map(|mapping| mapping.physical)
+}
+
+/// Extends the direct map beyond the 4 GiB that the boot code mapped, up to `end`.
+///
+/// # Errors
+/// [`NoFrame`] if a table could not be made.
+pub fn extend_direct_map(end: u64, frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame> {
+    let gigabyte_pages = super::instructions::cpuid(0x8000_0001, 0).edx & 1 << 26 != 0;
+    let pointers = &raw const boot_direct_pointers as u64 - KERNEL_BASE;
+    for gigabyte in 4..end.div_ceil(1 << 30).min(512) {
+        let physical = gigabyte << 30;
+        let flags = PRESENT | WRITABLE | LARGE | GLOBAL | NO_EXECUTE;
+        let slot = entry(pointers, gigabyte as usize);
+        if gigabyte_pages {
+            slot.store(physical | flags, Ordering::Release);
+        } else {
+            let table = zeroed_table(frames).ok_or(NoFrame)?;
+            for large in 0..512u64 {
+                entry(table, large as usize).store((physical + (large << 21)) | flags, Ordering::Relaxed);
+            }
+            slot.store(table | PRESENT | WRITABLE, Ordering::Release);
+        }
+    }
+    Ok(())
+}
+
+/// Gives kernel and direct map their final rights: text executable and read-only, constants and the image
+/// read-only, everything else not executable; no identity map; a hole below the boot stack.
+///
+/// `image` is the physical range of the payload; `regions` are the ranges that are memory; everything else
+/// below 4 GiB leaves the direct map.
+///
+/// # Errors
+/// [`NoFrame`] if a table could not be made.
+pub fn seal(
+    image: (u64, u64),
+    regions: &mut dyn Iterator<Item = (u64, u64)>,
+    frames: &mut dyn FnMut() -> Option<u64>,
+) -> Result<(), NoFrame> {
+    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
+    let directories = &raw const boot_page_directories as u64 - KERNEL_BASE;
+    let (kernel_start, kernel_end) = kernel_extent();
+    let text_end = &raw const __text_end as u64 - KERNEL_BASE;
+    let rodata_end = &raw const __rodata_end as u64 - KERNEL_BASE;
+    let guard = &raw const boot_stack_guard as u64 - KERNEL_BASE;
+
+    // The kernel's own mapping: pages of its own tables.
+    let kernel_directory = zeroed_table(frames).ok_or(NoFrame)?;
+    for large in kernel_start >> 21..kernel_end.div_ceil(1 << 21) {
+        let table = zeroed_table(frames).ok_or(NoFrame)?;
+        for page in 0..512u64 {
+            let physical = (large << 21) + (page << 12);
+            let rights = if physical < kernel_start || physical >= kernel_end || physical == guard {
+                continue;
+            } else if physical < text_end {
+                PRESENT
+            } else if physical < rodata_end {
+                PRESENT | NO_EXECUTE
+            } else {
+                PRESENT | WRITABLE | NO_EXECUTE
+            };
+            entry(table, page as usize).store(physical | rights | GLOBAL | ACCESSED | DIRTY, Ordering::Relaxed);
+        }
+        entry(kernel_directory, large as usize).store(table | PRESENT | WRITABLE, Ordering::Relaxed);
+    }
+
+    // The direct map below 4 GiB: memory only, never executable, sealed parts read-only.
+    let read_only = [(kernel_start, rodata_end), image];
+    let mut usable = [0u64; 2048 / 64];
+    for (start, end) in regions {
+        for large in start >> 21..end.div_ceil(1 << 21).min(2048) {
+            usable[large as usize / 64] |= 1 << (large % 64);
+        }
+    }
+    for large in 0..2048u64 {
+        let slot = entry(directories, large as usize);
+        let (start, end) = (large << 21, (large + 1) << 21);
+        if usable[large as usize / 64] & 1 << (large % 64) == 0 {
+            slot.store(0, Ordering::Relaxed);
+            continue;
+        }
+        let covers = |range: &(u64, u64)| range.0 <= start && end <= range.1;
+        let touches = |range: &(u64, u64)| range.0 < end && start < range.1;
+        let flags = ACCESSED | DIRTY | GLOBAL | NO_EXECUTE | PRESENT;
+        if read_only.iter().any(covers) {
+            slot.store(start | flags | LARGE, Ordering::Relaxed);
+        } else if read_only.iter().any(touches) {
+            let table = zeroed_table(frames).ok_or(NoFrame)?;
+            for page in 0..512u64 {
+                let physical = start + (page << 12);
+                let sealed = read_only.iter().any(|range| range.0 <= physical && physical < range.1);
+                let rights = if sealed { 0 } else { WRITABLE };
+                entry(table, page as usize).store(physical | flags | rights, Ordering::Relaxed);
+            }
+            slot.store(table | PRESENT | WRITABLE, Ordering::Release);
+        } else {
+            slot.store(start | flags | LARGE | WRITABLE, Ordering::Relaxed);
+        }
+    }
+
+    // Tables of the regions that every address space shares must exist before the first one copies them.
+    for region in [super::layout::KERNEL_STACKS, super::layout::DEVICE_REGISTERS] {
+        let table = zeroed_table(frames).ok_or(NoFrame)?;
+        entry(root, index(region, 3)).store(table | PRESENT | WRITABLE, Ordering::Release);
+    }
+
+    let kernel_pointers = entry(root, 511).load(Ordering::Relaxed) & ADDRESS;
+    entry(kernel_pointers, 510).store(kernel_directory | PRESENT | WRITABLE, Ordering::Release);
+    entry(root, 0).store(0, Ordering::Release);
+    // Global translations survive a write of CR3; clearing and setting CR4.PGE forgets them all.
+    // SAFETY: the code that runs, its stack and its data are mapped by the new tables as they were.
+    unsafe {
+        asm!("mov {0}, cr4", "mov {1}, {0}", "and {1}, {2}", "mov cr4, {1}", "mov cr4, {0}",
+             out(reg) _, out(reg) _, in(reg) !(1u64 << 7), options(nostack));
+    }
+    flush_translations();
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Traps: from the stubs in `traps.s` to the handlers that the floors above install.
+//!
+//! This floor knows what the processor did; what it means is decided above, by [`Handlers`].
+
+use core::arch::global_asm;
+use spin::Once;
+
+use super::instructions::{disable_interrupts, enable_interrupts, read_cr2};
+use super::layout::PROGRAM_END;
+
+global_asm!(include_str!("traps.s"));
+
+/// The registers of an interrupted program or kernel function, as `traps.s` stores them.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the fields are the processor's register names")]
+pub struct Registers {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    /// The vector of a trap; the number of a system call.
+    pub vector: u64,
+    pub error_code: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+impl Registers {
+    /// Registers with which a program starts: flags clear but for interrupts, everything else zero.
+    pub fn for_program(instruction: u64, stack: u64) -> Self {
+        Self {
+            rip: instruction,
+            rsp: stack,
+            cs: u64::from(super::descriptors::CODE_SELECTOR),
+            ss: u64::from(super::descriptors::DATA_SELECTOR),
+            rflags: 0x202,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the program was interrupted, and not the kernel.
+    pub fn from_program(&self) -> bool {
+        self.rip < 1 << 63
+    }
+
+    /// Makes registers that come from a program's memory (a signal frame) safe to return to: kernel
+    /// selectors, interrupts on, no I/O privilege games.
+    pub fn sanitise(&mut self) {
+        self.cs = u64::from(super::descriptors::CODE_SELECTOR);
+        self.ss = u64::from(super::descriptors::DATA_SELECTOR);
+        // Carry, parity, adjust, zero, sign, trap, direction, overflow, alignment check, identification.
+        self.rflags = self.rflags & 0x24_0dd5 | 0x202;
+    }
+}
+
+/// How memory was accessed when a page fault arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Data was read.
+    Read,
+    /// Data was written.
+    Write,
+    /// An instruction was fetched.
+    Execute,
+}
+
+/// A page fault in the program's half of the address space.
+#[derive(Clone, Copy, Debug)]
+pub struct PageFault {
+    /// The address that was accessed.
+    pub address: u64,
+    /// How.
+    pub access: Access,
+    /// The page was mapped, but not for this access.
+    pub present: bool,
+    /// The error code of the processor.
+    pub error_code: u64,
+}
+
+/// An exception that the program caused and that is not a page fault that could be repaired.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception {
+    /// Vector, 0–31.
+    pub vector: u64,
+    /// Error code, 0 where the vector has none.
+    pub error_code: u64,
+    /// For page faults, the address.
+    pub fault: Option<PageFault>,
+}
+
+/// What the floors above do about traps.
+pub struct Handlers {
+    /// Repairs a page fault in the program's half (demand paging, copy-on-write, stack growth). The error is
+    /// what the program is to be told.
+    pub page_fault: fn(PageFault) -> bool,
+    /// The program caused an exception: make it a signal.
+    pub exception: fn(&mut Registers, Exception),
+    /// A device asks for attention. Runs with interrupts off and must not sleep.
+    pub interrupt: fn(vector: u8),
+    /// A system call. Interrupts are on. True if the registers were replaced as a whole.
+    pub system_call: fn(&mut Registers) -> bool,
+    /// Work before the program goes on: signals. Called with interrupts off, again and again until it
+    /// returns false; it may turn them on meanwhile.
+    pub before_return: fn(&mut Registers) -> bool,
+    /// A trap that nothing can repair: a defect of the kernel. Must not return.
+    pub fatal: fn(&Registers, &'static str) -> !,
+}
+
+static HANDLERS: Once<Handlers> = Once::new();
+
+/// Installs the handlers; once, at boot.
+pub fn install_handlers(handlers: Handlers) {
+    HANDLERS.call_once(|| handlers);
+}
+
+unsafe extern "C" {
+    static __exception_table_start: [u64; 2];
+    static __exception_table_end: [u64; 2];
+    fn enter_program(registers: *const Registers) -> !;
+}
+
+/// Where a fault at this kernel instruction continues, if it is one that may fault.
+fn recovery_address(instruction: u64) -> Option<u64> {
+    let start = &raw const __exception_table_start;
+    let end = &raw const __exception_table_end;
+    // SAFETY: both symbols delimit one array of pairs in read-only data, made by `traps.s` and linker.ld.
+    let table = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
+    table.iter().find(|entry| entry[0] == instruction).map(|entry| entry[1])
+}
+
+const NAMES: [&str; 32] = [
+    "division error", "debug exception", "non-maskable interrupt", "breakpoint", "overflow",
+    "bound range exceeded", "invalid instruction", "device not available", "double fault",
+    "coprocessor segment overrun", "invalid task state", "segment not present", "stack fault",
+    "general protection", "page fault", "reserved exception", "x87 error", "alignment check",
+    "machine check", "SIMD error", "virtualisation exception", "control protection",
+    "reserved exception", "reserved exception", "reserved exception", "reserved exception",
+    "reserved exception", "reserved exception", "hypervisor injection", "VMM communication",
+    "security exception", "reserved exception",
+];
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_entry(registers: &mut Registers) {
+    let Some(handlers) = HANDLERS.get() else {
+        super::serial::print_early(format_args!("trap before the kernel was ready: {registers:#x?}\n"));
+        super::instructions::halt_forever();
+    };
+    let vector = registers.vector;
+    let from_program = registers.from_program();
+    if vector >= 32 {
+        (handlers.interrupt)(vector as u8);
+    } else {
+        exception(handlers, registers, vector, from_program);
+    }
+    disable_interrupts();
+    if from_program {
+        finish(handlers, registers);
+    }
+}
+
+fn exception(handlers: &Handlers, registers: &mut Registers, vector: u64, from_program: bool) {
+    let on_thread_stack = !super::descriptors::on_interrupt_stack(&raw const *registers as u64);
+    let fault = (vector == 14).then(|| PageFault {
+        address: read_cr2(),
+        access: match registers.error_code {
+            code if code & 16 != 0 => Access::Execute,
+            code if code & 2 != 0 => Access::Write,
+            _ => Access::Read,
+        },
+        present: registers.error_code & 1 != 0,
+        error_code: registers.error_code,
+    });
+    if !on_thread_stack {
+        let name = match fault {
+            Some(_) => "kernel stack overflow",
+            None => NAMES[vector as usize & 31],
+        };
+        (handlers.fatal)(registers, name);
+    }
+    if registers.rflags & 0x200 != 0 {
+        enable_interrupts();
+    }
+    if let Some(fault) = fault
+        && fault.address < PROGRAM_END
+    {
+        let may_repair = from_program || recovery_address(registers.rip).is_some();
+        if may_repair && (handlers.page_fault)(fault) {
+            return;
+        }
+    }
+    if from_program {
+        (handlers.exception)(registers, Exception { vector, error_code: registers.error_code, fault });
+    } else if let (Some(address), 13 | 14) = (recovery_address(registers.rip), vector) {
+        // General protection: the program gave an address that is not canonical.
+        registers.rip = address;
+    } else {
+        (handlers.fatal)(registers, NAMES[vector as usize & 31]);
+    }
+}
+
+/// Everything that is due before the program goes on. Returns with interrupts off.
+fn finish(handlers: &Handlers, registers: &mut Registers) -> bool {
+    let mut replaced = false;
+    while (handlers.before_return)(registers) {
+        replaced = true;
+        disable_interrupts();
+    }
+    replaced
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn system_call_dispatch(registers: &mut Registers) -> bool {
+    // Only a program executes `syscall`, and there is none before the handlers are installed.
+    let Some(handlers) = HANDLERS.get() else { super::instructions::halt_forever() };
+    enable_interrupts();
+    let replaced = (handlers.system_call)(registers);
+    disable_interrupts();
+    finish(handlers, registers) || replaced
+}
+
+/// Starts the program with these registers, abandoning the kernel stack in use.
+pub fn start_program(registers: &Registers) -> ! {
+    disable_interrupts();
+    // SAFETY: `registers` is a complete frame with sane selectors; `iretq` loads all of it. Nothing on the
+    // abandoned stack is needed again: the next trap starts at its top.
+    unsafe { enter_program(registers) }
+}

@@ -1,0 +1,247 @@
+# Every way into the kernel: exceptions, interrupts and the `syscall` instruction.
+#
+# The program runs at ring 0 like the kernel, and its red zone lies below its stack pointer. So nothing may
+# be pushed where it was interrupted: every vector enters on an interrupt stack (IST). The frame is then
+# moved to the thread's kernel stack (which is empty when the program was interrupted, and continues below
+# the interrupted stack pointer when the kernel was), so that handlers may sleep, fault and nest.
+#
+# Per-CPU fields, through gs:
+.set CPU_KERNEL_STACK_TOP, 8
+.set CPU_KERNEL_STACK_LIMIT, 16
+.set CPU_PROGRAM_STACK, 24
+
+# struct Registers, see traps.rs.
+.set REGISTERS_SIZE, 22 * 8
+.set REGISTERS_RIP, 17 * 8
+.set REGISTERS_RSP, 20 * 8
+
+.set CODE_SELECTOR, 8
+.set DATA_SELECTOR, 16
+
+.macro PUSH_GENERAL
+    push rdi
+    push rsi
+    push rdx
+    push rcx
+    push rax
+    push r8
+    push r9
+    push r10
+    push r11
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+.endm
+
+.macro POP_GENERAL
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rax
+    pop rcx
+    pop rdx
+    pop rsi
+    pop rdi
+.endm
+
+.section .text.traps, "ax", @progbits
+.code64
+
+# One stub of 16 bytes per vector. Vectors 8, 10-14, 17, 21, 29 and 30 come with an error code.
+.balign 16
+.global trap_stubs
+trap_stubs:
+.set vector, 0
+.rept 256
+    .balign 16
+    .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+    .else
+        push 0
+    .endif
+    push vector
+    .if (vector == 2) || (vector == 8) || (vector == 18)
+        jmp trap_critical
+    .else
+        jmp trap_common
+    .endif
+    .set vector, vector + 1
+.endr
+
+trap_common:
+    PUSH_GENERAL
+    cld
+    mov rax, [rsp + REGISTERS_RIP]
+    test rax, rax
+    js .Lkernel_interrupted
+    mov rdi, gs:[CPU_KERNEL_STACK_TOP]        # the program was interrupted
+    jmp .Lmove_frame
+.Lkernel_interrupted:
+    mov rdi, [rsp + REGISTERS_RSP]            # the kernel was
+    cmp rdi, gs:[CPU_KERNEL_STACK_TOP]
+    ja .Ldispatch
+    cmp rdi, gs:[CPU_KERNEL_STACK_LIMIT]      # no room: the handler will say so, from here
+    jb .Ldispatch
+    and rdi, -16
+.Lmove_frame:
+    sub rdi, REGISTERS_SIZE
+    mov rsi, rsp
+    mov rdx, rdi
+    mov ecx, 22
+    rep movsq
+    mov rsp, rdx
+.Ldispatch:
+    mov rdi, rsp
+    mov rbx, rsp
+    and rsp, -16
+    call trap_entry
+    mov rsp, rbx
+.global trap_return
+trap_return:
+    POP_GENERAL
+    add rsp, 16
+    iretq
+
+# Not maskable, double fault, machine check: stay on the stack of their own.
+trap_critical:
+    PUSH_GENERAL
+    cld
+    mov rdi, rsp
+    mov rbx, rsp
+    and rsp, -16
+    call trap_entry
+    mov rsp, rbx
+    POP_GENERAL
+    add rsp, 16
+    iretq
+
+# `syscall` loads cs, ss and rip, puts the old rip into rcx and the old flags into r11, and masks flags.
+.balign 16
+.global system_call_entry
+system_call_entry:
+    mov gs:[CPU_PROGRAM_STACK], rsp
+    mov rsp, gs:[CPU_KERNEL_STACK_TOP]
+    push DATA_SELECTOR
+    push gs:[CPU_PROGRAM_STACK]
+    push r11
+    push CODE_SELECTOR
+    push rcx
+    push 0
+    push rax
+    PUSH_GENERAL
+    mov rdi, rsp
+    mov rbx, rsp
+    xor ebp, ebp                             # the end of the chain of kernel frames
+    call system_call_dispatch                # interrupts are off again when it returns
+    mov rsp, rbx
+    test al, al
+    jnz trap_return                          # the registers were replaced as a whole
+    POP_GENERAL
+    add rsp, 16
+    pop rcx
+    add rsp, 8
+    # Flags without the interrupt flag first; `sti` then holds interrupts off for one more instruction, so
+    # none can come between the last check for work and the program's next instruction.
+    and qword ptr [rsp], -513
+    popfq
+    pop rsp
+    sti
+    jmp rcx
+
+# enter_program(registers: *const Registers) -> !
+.global enter_program
+enter_program:
+    mov rsp, rdi
+    jmp trap_return
+
+# copy(destination: rdi, source: rsi, length: rdx) -> rax: bytes not copied. Either side may fault.
+.balign 16
+.global copy_with_recovery
+copy_with_recovery:
+    cmp rdx, 16
+    jb .Lcopy_short
+    mov rcx, rdx
+    shr rcx, 3
+    and edx, 7
+.Lcopy_words:
+    rep movsq
+    mov ecx, edx
+.Lcopy_bytes:
+    rep movsb
+    xor eax, eax
+    ret
+.Lcopy_words_fault:
+    lea rax, [rdx + rcx * 8]                 # fault in the first part
+    ret
+.Lcopy_short:
+    test edx, edx
+    jz .Lcopy_done
+.Lcopy_load:
+    mov al, [rsi]
+.Lcopy_store:
+    mov [rdi], al
+    inc rsi
+    inc rdi
+    dec edx
+    jnz .Lcopy_load
+.Lcopy_done:
+    mov eax, edx
+    ret
+.Lcopy_bytes_fault:
+    mov rax, rcx                             # fault in the second part
+    ret
+.Lcopy_short_fault:
+    mov eax, edx
+    ret
+
+# fill(destination: rdi, length: rsi) -> rax: bytes not zeroed.
+.balign 16
+.global zero_with_recovery
+zero_with_recovery:
+    mov rcx, rsi
+    shr rcx, 3
+    and esi, 7
+    xor eax, eax
+.Lzero_words:
+    rep stosq
+    mov ecx, esi
+.Lzero_bytes:
+    rep stosb
+    mov rax, rcx
+    ret
+.Lzero_words_fault:
+    lea rax, [rsi + rcx * 8]
+    ret
+.Lzero_bytes_fault:
+    mov rax, rcx
+    ret
+
+# load_word(address: rdi, value: *mut u32 rsi) -> rax: 0, or 1 if the address could not be read.
+.global load_word_with_recovery
+load_word_with_recovery:
+.Lload_word:
+    mov eax, [rdi]
+    mov [rsi], eax
+    xor eax, eax
+    ret
+.Lload_word_fault:
+    mov eax, 1
+    ret
+
+.section .exception_table, "a", @progbits
+    .quad .Lcopy_words, .Lcopy_words_fault
+    .quad .Lcopy_bytes, .Lcopy_bytes_fault
+    .quad .Lcopy_load, .Lcopy_short_fault
+    .quad .Lcopy_store, .Lcopy_short_fault
+    .quad .Lzero_words, .Lzero_words_fault
+    .quad .Lzero_bytes, .Lzero_bytes_fault
+    .quad .Lload_word, .Lload_word_fault

@@ -1,0 +1,56 @@
+//! Access to the program's memory with fault recovery.
+//!
+//! The ranges are checked against the program's half; a page that can't be made present ends the copy early
+//! instead of the machine.
+
+use super::layout::PROGRAM_END;
+
+unsafe extern "C" {
+    fn copy_with_recovery(destination: *mut u8, source: *const u8, length: usize) -> usize;
+    fn zero_with_recovery(destination: *mut u8, length: usize) -> usize;
+    fn load_word_with_recovery(address: *const u32, value: *mut u32) -> u64;
+}
+
+fn in_program(address: u64, length: usize) -> bool {
+    address.checked_add(length as u64).is_some_and(|end| end <= PROGRAM_END)
+}
+
+/// Copies to the program's memory. Returns how many bytes could not be copied.
+#[inline]
+pub fn copy_to_program(address: u64, source: &[u8]) -> usize {
+    if !in_program(address, source.len()) {
+        return source.len();
+    }
+    // SAFETY: the destination lies in the program's half, where no kernel object lives; faults are recovered.
+    unsafe { copy_with_recovery(address as *mut u8, source.as_ptr(), source.len()) }
+}
+
+/// Copies from the program's memory. Returns how many bytes could not be copied.
+#[inline]
+pub fn copy_from_program(destination: &mut [u8], address: u64) -> usize {
+    if !in_program(address, destination.len()) {
+        return destination.len();
+    }
+    // SAFETY: the source lies in the program's half and faults are recovered; the destination is ours.
+    unsafe { copy_with_recovery(destination.as_mut_ptr(), address as *const u8, destination.len()) }
+}
+
+/// Zeroes the program's memory. Returns how many bytes could not be written.
+pub fn zero_program(address: u64, length: usize) -> usize {
+    if !in_program(address, length) {
+        return length;
+    }
+    // SAFETY: as for `copy_to_program`.
+    unsafe { zero_with_recovery(address as *mut u8, length) }
+}
+
+/// Reads a word of the program's memory in one access (futexes).
+pub fn load_word(address: u64) -> Option<u32> {
+    if !in_program(address, 4) || !address.is_multiple_of(4) {
+        return None;
+    }
+    let mut value = 0;
+    // SAFETY: the source lies in the program's half and faults are recovered.
+    let failed = unsafe { load_word_with_recovery(address as *const u32, &mut value) };
+    (failed == 0).then_some(value)
+}

@@ -1,0 +1,307 @@
+//! Physical frames, reference counted.
+//!
+//! One [`Frame`] value is one reference. Frames of the image (the read-only root file system) are *pinned*:
+//! the allocator does not manage them, and references to them cost nothing.
+
+use core::ops::Range;
+
+use pith_frames::{FrameAllocator, FrameRecord};
+use spin::{Mutex, Once};
+
+use super::PAGE_SIZE;
+use crate::arch;
+
+pub use pith_frames::Purpose;
+
+static ALLOCATOR: Once<Mutex<FrameAllocator<'static>>> = Once::new();
+static RAM: Once<alloc::boxed::Box<[Range<u64>]>> = Once::new();
+static ZERO: Once<Frame> = Once::new();
+
+fn allocator() -> &'static Mutex<FrameAllocator<'static>> {
+    ALLOCATOR.get().expect("frames are initialised first at boot")
+}
+
+/// Makes the allocator of all memory in `ram` (byte ranges) that is not in `taken`.
+///
+/// Returns an error text if the machine has too little memory even for the records.
+pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'static str> {
+    const PAGE: u64 = PAGE_SIZE as u64;
+    let span_end = ram.iter().map(|range| range.end).max().ok_or("the monitor reports no memory")? / PAGE;
+    let record_bytes = (span_end * size_of::<FrameRecord>() as u64).next_multiple_of(PAGE);
+    // What is free, in frames, after the parts that are taken.
+    let mut free: heapless_ranges::Ranges = heapless_ranges::Ranges::new();
+    for range in ram {
+        free.push(range.start.max(PAGE).div_ceil(PAGE)..range.end / PAGE);
+    }
+    for range in taken {
+        free.remove(range.start / PAGE..range.end.div_ceil(PAGE));
+    }
+    // The records go into the highest free range below 4 GiB, which the boot code has mapped.
+    let record_frames = record_bytes / PAGE;
+    let place = free
+        .iter()
+        .filter(|range| range.start < 1 << 20)
+        .map(|range| range.start..range.end.min(1 << 20))
+        .filter(|range| range.end.saturating_sub(range.start) >= record_frames)
+        .max_by_key(|range| range.end)
+        .ok_or("no room for the frame records")?;
+    let start = place.end - record_frames;
+    free.remove(start..place.end);
+    // SAFETY: the range is RAM that nobody else uses (it was just taken out of what is free), it is mapped by
+    // the direct map, and any bit pattern is a valid record.
+    let records = unsafe {
+        core::slice::from_raw_parts_mut(
+            arch::boot::direct(start * PAGE).cast::<FrameRecord>(),
+            span_end as usize,
+        )
+    };
+    let regions: &[Range<u64>] = free.as_slice();
+    let mut frames =
+        FrameAllocator::new(0, records, regions).map_err(|_| "the monitor's memory map has too many ranges")?;
+    // The kernel's own needs (tables, heap) must not fail because the program took the last frame.
+    frames.set_reserve((frames.total() / 64).clamp(64, 4096));
+    ALLOCATOR.call_once(|| Mutex::new(frames));
+    Ok(())
+}
+
+/// Remembers which physical ranges are memory, for [`is_ram`]. Needs the heap.
+pub fn remember_ram(ram: &[Range<u64>]) {
+    RAM.call_once(|| ram.into());
+}
+
+/// Whether any byte of the physical range is memory.
+pub fn is_ram(start: u64, end: u64) -> bool {
+    RAM.get().is_none_or(|ram| ram.iter().any(|range| range.start < end && start < range.end))
+}
+
+mod heapless_ranges {
+    //! A few ranges without a heap.
+    use core::ops::Range;
+
+    pub struct Ranges {
+        items: [Range<u64>; 32],
+        count: usize,
+    }
+
+    impl Ranges {
+        pub fn new() -> Self {
+            Self { items: [const { 0..0 }; 32], count: 0 }
+        }
+
+        pub fn push(&mut self, range: Range<u64>) {
+            if range.start < range.end && self.count < self.items.len() {
+                self.items[self.count] = range;
+                self.count += 1;
+            }
+        }
+
+        pub fn remove(&mut self, hole: Range<u64>) {
+            for index in 0..self.count {
+                let range = self.items[index].clone();
+                if hole.start >= range.end || hole.end <= range.start {
+                    continue;
+                }
+                self.items[index] = range.start..hole.start.clamp(range.start, range.end);
+                self.push(hole.end..range.end);
+            }
+        }
+
+        pub fn as_slice(&self) -> &[Range<u64>] {
+            &self.items[..self.count]
+        }
+
+        pub fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
+            self.as_slice().iter()
+        }
+    }
+}
+
+/// Counters of physical memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryCounters {
+    /// Memory that the allocator manages.
+    pub total: u64,
+    /// Not in use.
+    pub free: u64,
+    /// Most that was in use at one time.
+    pub peak: u64,
+}
+
+/// The counters now.
+pub fn counters() -> MemoryCounters {
+    let frames = allocator().lock();
+    MemoryCounters {
+        total: frames.total() * PAGE_SIZE as u64,
+        free: frames.free() * PAGE_SIZE as u64,
+        peak: frames.peak_used() * PAGE_SIZE as u64,
+    }
+}
+
+/// A frame for a page table, as a physical address. Table frames are given back by [`release_table`].
+pub fn table_frame() -> Option<u64> {
+    allocator().lock().allocate(0, Purpose::Kernel).map(|frame| frame * PAGE_SIZE as u64)
+}
+
+/// Gives a frame from [`table_frame`] back.
+pub fn release_table(physical: u64) {
+    // The frame came from `table_frame`, so this can't fail; if it did, keeping the frame is the safe side.
+    let _ = allocator().lock().release(physical / PAGE_SIZE as u64);
+}
+
+/// Contiguous memory for the kernel's heap, for ever: 2^order frames.
+pub fn allocate_for_heap(order: u8) -> Option<*mut u8> {
+    allocator()
+        .lock()
+        .allocate(order, Purpose::Kernel)
+        .map(|frame| arch::boot::direct(frame * PAGE_SIZE as u64))
+}
+
+/// One reference to a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    number: u64,
+}
+
+impl Frame {
+    /// A frame of zeroes.
+    pub fn zeroed(purpose: Purpose) -> Option<Self> {
+        let frame = Self::uninitialised(purpose)?;
+        // SAFETY: the frame was just handed out: nobody else sees it.
+        unsafe { frame.pointer().write_bytes(0, PAGE_SIZE) };
+        Some(frame)
+    }
+
+    /// A frame with whatever it held before; the caller overwrites all of it before a program sees it.
+    fn uninitialised(purpose: Purpose) -> Option<Self> {
+        allocator().lock().allocate(0, purpose).map(|number| Self { number })
+    }
+
+    /// A new frame with the content of this one.
+    pub fn duplicate(&self, purpose: Purpose) -> Option<Self> {
+        let copy = Self::uninitialised(purpose)?;
+        // SAFETY: two different frames, one of them nobody else sees.
+        unsafe { copy.pointer().copy_from_nonoverlapping(self.pointer(), PAGE_SIZE) };
+        Some(copy)
+    }
+
+    /// Contiguous, zeroed frames, for rings of devices: 2^order of them; the references of all are in the first.
+    pub fn contiguous(order: u8) -> Option<Self> {
+        let number = allocator().lock().allocate(order, Purpose::Kernel)?;
+        let block = Self { number };
+        // SAFETY: the frames were just handed out.
+        unsafe { block.pointer().write_bytes(0, PAGE_SIZE << order) };
+        Some(block)
+    }
+
+    /// The frame of zeroes that all readers of untouched memory share.
+    pub fn shared_zero() -> Option<Self> {
+        if let Some(frame) = ZERO.get() {
+            return Some(frame.clone());
+        }
+        let frame = Self::zeroed(Purpose::Kernel)?;
+        Some(ZERO.call_once(|| frame).clone())
+    }
+
+    /// Whether this is the shared frame of zeroes.
+    pub fn is_shared_zero(&self) -> bool {
+        ZERO.get() == Some(self)
+    }
+
+    /// The pinned frame at an address in the image, which is page aligned and read-only for ever.
+    ///
+    /// # Panics
+    /// If the address is not aligned, or the frame is managed by the allocator.
+    pub fn of_image(bytes: &'static [u8]) -> Self {
+        let address = bytes.as_ptr() as u64;
+        assert!(address.is_multiple_of(PAGE_SIZE as u64) && bytes.len() == PAGE_SIZE, "one whole frame");
+        let number = (address - arch::layout::DIRECT_MAP) / PAGE_SIZE as u64;
+        debug_assert!(allocator().lock().is_reserved(number), "frames of the image are not managed");
+        Self { number }
+    }
+
+    /// How many references there are; `u32::MAX` for pinned frames.
+    pub fn references(&self) -> u32 {
+        allocator().lock().references(self.number)
+    }
+
+    /// The physical address.
+    pub fn physical(&self) -> u64 {
+        self.number * PAGE_SIZE as u64
+    }
+
+    /// Turns the reference into a physical address that carries it (a page table entry).
+    pub fn into_raw(self) -> u64 {
+        let physical = self.physical();
+        core::mem::forget(self);
+        physical
+    }
+
+    /// Takes a reference back that [`Self::into_raw`] put into an address.
+    ///
+    /// # Safety
+    /// The address came from `into_raw`, and its reference has not been taken back yet.
+    pub unsafe fn from_raw(physical: u64) -> Self {
+        Self { number: physical / PAGE_SIZE as u64 }
+    }
+
+    /// Where the kernel sees the frame.
+    pub(super) fn pointer(&self) -> *mut u8 {
+        arch::boot::direct(self.physical())
+    }
+
+    /// Copies bytes out, from `offset` on. A program may be changing them at the same time.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        // SAFETY: inside the frame, to which we hold a reference; only raw copies are made of memory that a
+        // program may share, never Rust references.
+        unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(self.pointer().add(offset), bytes.len()) };
+    }
+
+    /// Copies bytes in, from `offset` on. Not for frames of the image.
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        // SAFETY: as for `read`.
+        unsafe { self.pointer().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+
+    /// Zeroes a range.
+    pub fn clear(&self, range: Range<usize>) {
+        assert!(range.start <= range.end && range.end <= PAGE_SIZE, "within the frame");
+        // SAFETY: as for `read`.
+        unsafe { self.pointer().add(range.start).write_bytes(0, range.len()) };
+    }
+
+    /// Copies from the program's memory straight into the frame. Returns the number of bytes not copied.
+    /// No lock may be held (see the module).
+    pub fn write_from_user(&self, offset: usize, address: u64, length: usize) -> usize {
+        assert!(offset.checked_add(length).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        // SAFETY: inside the frame, to which we hold a reference; the slice is only the target of a raw copy.
+        let target = unsafe { core::slice::from_raw_parts_mut(self.pointer().add(offset), length) };
+        arch::copy_from_program(target, address)
+    }
+
+    /// Copies straight into the program's memory. Returns the number of bytes not copied. No lock may be held.
+    pub fn read_to_user(&self, offset: usize, address: u64, length: usize) -> usize {
+        assert!(offset.checked_add(length).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        // SAFETY: as for `write_from_user`.
+        let source = unsafe { core::slice::from_raw_parts(self.pointer().add(offset), length) };
+        arch::copy_to_program(address, source)
+    }
+}
+
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        if allocator().lock().retain(self.number).is_err() {
+            panic!("a reference to a frame that is not allocated, or 2^32 of them");
+        }
+        Self { number: self.number }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        if allocator().lock().release(self.number).is_err() {
+            panic!("frame {:#x} released twice", self.number);
+        }
+    }
+}

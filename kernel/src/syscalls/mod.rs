@@ -1,0 +1,183 @@
+//! Floor 6: system calls.
+//!
+//! [`table.in`](table.in) declares every call; from it come dispatch, tracing and the table in the docs. One
+//! file per family implements them. Handlers take typed arguments (see [`argument`]) and return
+//! `Result<usize, Errno>`; raw integers exist only in this file and in `argument`.
+
+mod argument;
+mod attributes;
+mod descriptors;
+mod files;
+mod identity;
+mod limits;
+mod memory;
+mod metadata;
+mod paths;
+pub mod program;
+mod scheduling;
+mod signals;
+mod system;
+mod time;
+mod trace;
+mod waiting;
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use pith_linux::Errno;
+
+use crate::arch::Registers;
+use argument::Argument;
+
+pub use trace::set_tracing;
+
+/// What a handler that works on the registers themselves answers.
+pub enum Reply {
+    /// An ordinary result.
+    Value(usize),
+    /// The registers were replaced; there is no result.
+    Replaced,
+}
+
+type Answer = Result<Reply, Errno>;
+
+/// A row of the table.
+struct Call {
+    name: &'static str,
+    /// Prints one argument for the trace, by its index; false if there is none.
+    show: fn(&trace::Values, usize, &mut dyn core::fmt::Write) -> Result<bool, core::fmt::Error>,
+    handler: Option<fn(&mut Registers) -> Answer>,
+}
+
+/// Numbers from 0 up to here may have a row.
+const LIMIT: usize = 463;
+
+macro_rules! handler {
+    ($family:ident, $name:ident, ($($argument:ident : $kind:ident),*), with registers) => {{
+        fn handle(registers: &mut Registers) -> Answer {
+            #[allow(unused, reason = "a call may have no arguments")]
+            let mut raw = arguments(registers).into_iter();
+            $(let $argument = <argument::$kind as Argument>::parse(raw.next().unwrap_or_default())?;)*
+            $family::$name(registers, $($argument),*)
+        }
+        handle as fn(&mut Registers) -> Answer
+    }};
+    ($family:ident, $name:ident, ($($argument:ident : $kind:ident),*),) => {{
+        fn handle(registers: &mut Registers) -> Answer {
+            #[allow(unused, reason = "a call may have no arguments")]
+            let mut raw = arguments(registers).into_iter();
+            $(let $argument = <argument::$kind as Argument>::parse(raw.next().unwrap_or_default())?;)*
+            $family::$name($($argument),*).map(Reply::Value)
+        }
+        handle as fn(&mut Registers) -> Answer
+    }};
+}
+
+macro_rules! system_calls {
+    ($($number:literal $name:ident $(($($argument:ident : $kind:ident),*) => $family:ident $(with $registers:ident)?)?;)*) => {
+        static TABLE: [Option<Call>; LIMIT] = {
+            let mut table = [const { None }; LIMIT];
+            $(
+                table[$number] = Some(Call {
+                    name: stringify!($name),
+                    show: {
+                        fn show(
+                            _values: &trace::Values,
+                            _index: usize,
+                            _out: &mut dyn core::fmt::Write,
+                        ) -> Result<bool, core::fmt::Error> {
+                            $(
+                                let shows: &[argument::Show] = &[$(<argument::$kind as Argument>::show),*];
+                                if let Some(show) = shows.get(_index) {
+                                    show(_values, _index, _out)?;
+                                    return Ok(true);
+                                }
+                            )?
+                            Ok(false)
+                        }
+                        show
+                    },
+                    handler: {
+                        #[allow(unused_assignments, unused_mut, reason = "set where the call is implemented")]
+                        let mut handler: Option<fn(&mut Registers) -> Answer> = None;
+                        $(handler = Some(handler!($family, $name, ($($argument : $kind),*), $(with $registers)?));)?
+                        handler
+                    },
+                });
+            )*
+            table
+        };
+    };
+}
+
+include!("table.in");
+
+/// The six arguments of a system call.
+fn arguments(registers: &Registers) -> [u64; 6] {
+    [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9]
+}
+
+/// Calls that were asked for and are not implemented; each is named once.
+static NAMED: [AtomicU64; LIMIT.div_ceil(64)] = [const { AtomicU64::new(0) }; LIMIT.div_ceil(64)];
+static BEYOND_NAMED: AtomicBool = AtomicBool::new(false);
+
+#[cold]
+fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
+    match call {
+        Some(call) => {
+            let bit = 1 << (number % 64);
+            if NAMED[number as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+                crate::warning!("system call {} ({number}) is not implemented: it answers ENOSYS", call.name);
+            }
+        }
+        None => {
+            if !BEYOND_NAMED.swap(true, Ordering::Relaxed) {
+                crate::warning!("system call {number} does not exist on Linux: it answers ENOSYS");
+            }
+        }
+    }
+    Errno::ENOSYS
+}
+
+/// Runs the system call that the registers ask for. True if they were replaced as a whole.
+pub fn dispatch(registers: &mut Registers) -> bool {
+    let number = registers.rax;
+    trace::remember(number, registers);
+    if trace::tracing() {
+        return traced(number, registers);
+    }
+    match run(number, registers) {
+        Ok(Reply::Value(value)) => registers.rax = value as u64,
+        Ok(Reply::Replaced) => return true,
+        Err(errno) => registers.rax = -i64::from(errno.number()) as u64,
+    }
+    false
+}
+
+#[inline]
+fn run(number: u64, registers: &mut Registers) -> Answer {
+    let call = usize::try_from(number).ok().and_then(|number| TABLE.get(number)).and_then(Option::as_ref);
+    match call {
+        Some(Call { handler: Some(handler), .. }) => handler(registers),
+        _ => Err(not_implemented(number, call)),
+    }
+}
+
+#[cold]
+fn traced(number: u64, registers: &mut Registers) -> bool {
+    let call = usize::try_from(number).ok().and_then(|number| TABLE.get(number)).and_then(Option::as_ref);
+    let values = arguments(registers);
+    trace::before(number, call, &values);
+    let answer = run(number, registers);
+    trace::after(number, call, &values, &answer);
+    match answer {
+        Ok(Reply::Value(value)) => registers.rax = value as u64,
+        Ok(Reply::Replaced) => return true,
+        Err(errno) => registers.rax = -i64::from(errno.number()) as u64,
+    }
+    false
+}
+
+/// Name of a system call, for messages.
+pub fn name(number: u64) -> Option<&'static str> {
+    TABLE.get(usize::try_from(number).ok()?)?.as_ref().map(|call| call.name)
+}

@@ -1,0 +1,88 @@
+//! Clocks: the monotonic one from the time stamp counter, the wall clock from its value at boot.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Once;
+
+use crate::arch;
+
+/// A point of the monotonic clock: nanoseconds since the kernel's first instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// This many nanoseconds later; the end of time if that is beyond it.
+    #[must_use]
+    pub fn after(self, nanoseconds: u64) -> Self {
+        Self(self.0.saturating_add(nanoseconds))
+    }
+}
+
+/// How time is computed: `nanoseconds = (counter - base) * multiplier >> SHIFT`.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockParameters {
+    /// Counter at the monotonic clock's zero.
+    pub base: u64,
+    /// Nanoseconds per tick, times 2^[`ClockParameters::SHIFT`].
+    pub multiplier: u64,
+    /// Wall clock at the monotonic clock's zero, in nanoseconds since 1970.
+    pub wall_base: u64,
+}
+
+impl ClockParameters {
+    /// Binary digits behind the point of `multiplier`.
+    pub const SHIFT: u32 = 32;
+}
+
+static WALL_AT_BOOT: AtomicU64 = AtomicU64::new(0);
+static PARAMETERS: Once<ClockParameters> = Once::new();
+
+/// Tells the wall clock's value at the kernel's start, in nanoseconds since 1970 (from the monitor).
+pub fn set_wall_clock_at_boot(nanoseconds: u64) {
+    WALL_AT_BOOT.store(nanoseconds, Ordering::Relaxed);
+}
+
+/// The parameters, measured on first use.
+pub fn clock_parameters() -> ClockParameters {
+    *PARAMETERS.call_once(|| {
+        let frequency = arch::frequencies().counter;
+        let base = arch::entry_ticks();
+        let multiplier = ((1_000_000_000u128 << ClockParameters::SHIFT) / u128::from(frequency)) as u64;
+        let wall_base = match WALL_AT_BOOT.load(Ordering::Relaxed) {
+            0 => {
+                let elapsed = to_nanoseconds(arch::read_time_stamp_counter() - base, multiplier);
+                (arch::real_time_clock_seconds() * 1_000_000_000).saturating_sub(elapsed)
+            }
+            told => told,
+        };
+        ClockParameters { base, multiplier, wall_base }
+    })
+}
+
+fn to_nanoseconds(ticks: u64, multiplier: u64) -> u64 {
+    ((u128::from(ticks) * u128::from(multiplier)) >> ClockParameters::SHIFT) as u64
+}
+
+/// The monotonic clock now.
+pub fn monotonic() -> Instant {
+    let parameters = clock_parameters();
+    let ticks = arch::read_time_stamp_counter().saturating_sub(parameters.base);
+    Instant(to_nanoseconds(ticks, parameters.multiplier))
+}
+
+/// The wall clock now, in nanoseconds since 1970.
+pub fn wall_clock() -> u64 {
+    clock_parameters().wall_base + monotonic().0
+}
+
+/// Asks for an interrupt at a time.
+pub(super) fn arm_timer(deadline: Instant) {
+    let parameters = clock_parameters();
+    let ticks = (u128::from(deadline.0) << ClockParameters::SHIFT) / u128::from(parameters.multiplier);
+    arch::set_timer(parameters.base.saturating_add(ticks.min(u128::from(u64::MAX)) as u64));
+}
+
+/// Takes that back.
+pub(super) fn disarm_timer() {
+    arch::cancel_timer();
+}

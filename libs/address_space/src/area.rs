@@ -1,0 +1,156 @@
+//! One area of an address space, and what is known about it.
+
+use bitflags::bitflags;
+
+bitflags! {
+    /// What a program may do with memory. The bits are those of `PROT_*` in `mmap(2)`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Protection: u8 {
+        /// Read (`PROT_READ`).
+        const READ = 1;
+        /// Write (`PROT_WRITE`).
+        const WRITE = 2;
+        /// Execute instructions (`PROT_EXEC`).
+        const EXECUTE = 4;
+    }
+}
+
+bitflags! {
+    /// Properties of an area besides its protection. The values are Pith's own.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AreaFlags: u32 {
+        /// Changes are seen by all who map the same object (`MAP_SHARED`); without it, by this process only.
+        const SHARED = 1 << 0;
+        /// An access just below the area extends it (`MAP_GROWSDOWN`, and the main stack). A distance of
+        /// [`STACK_GUARD_GAP`](crate::STACK_GUARD_GAP) to the area below is kept.
+        const GROWS_DOWN = 1 << 1;
+        /// Meant as a stack (`MAP_STACK`); no effect, as on Linux.
+        const STACK = 1 << 2;
+        /// Not counted against overcommit (`MAP_NORESERVE`).
+        const NO_RESERVE = 1 << 3;
+        /// Locked into memory (`mlock(2)`); not inherited by a forked process.
+        const LOCKED = 1 << 4;
+        /// Not given to a forked process (`MADV_DONTFORK`).
+        const DONT_FORK = 1 << 5;
+        /// A forked process sees zeroes (`MADV_WIPEONFORK`).
+        const WIPE_ON_FORK = 1 << 6;
+        /// Left out of core dumps (`MADV_DONTDUMP`).
+        const DONT_DUMP = 1 << 7;
+        /// Large pages are wanted (`MADV_HUGEPAGE`).
+        const HUGE_PAGE = 1 << 8;
+        /// Large pages are not wanted (`MADV_NOHUGEPAGE`).
+        const NO_HUGE_PAGE = 1 << 9;
+        /// Accesses will jump about (`MADV_RANDOM`).
+        const RANDOM_ACCESS = 1 << 10;
+        /// Accesses will follow the addresses (`MADV_SEQUENTIAL`).
+        const SEQUENTIAL_ACCESS = 1 << 11;
+        /// Made by the kernel for the program's use, such as the vDSO.
+        const KERNEL_PROVIDED = 1 << 12;
+    }
+}
+
+/// The role of an area that has no file to name it by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AreaName {
+    /// Any area.
+    #[default]
+    None,
+    /// Memory that `brk(2)` manages.
+    Heap,
+    /// The stack of the first thread.
+    Stack,
+    /// The code that the kernel offers the program, see `vdso(7)`.
+    Vdso,
+    /// The data that the vDSO reads.
+    Vvar,
+}
+
+impl AreaName {
+    /// The name in `/proc/PID/maps`, see `proc_pid_maps(5)`; empty for [`AreaName::None`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Heap => "[heap]",
+            Self::Stack => "[stack]",
+            Self::Vdso => "[vdso]",
+            Self::Vvar => "[vvar]",
+        }
+    }
+}
+
+/// Where the content of an area comes from: nothing (zeroes), or an object at some offset.
+pub trait Backing: Clone + PartialEq {
+    /// The backing of the part of an area that starts `bytes` further on. A file's offset grows; zeroes stay
+    /// what they are.
+    #[must_use]
+    fn advance(&self, bytes: u64) -> Self;
+
+    /// Whether `next` goes on where an area of `length` bytes with this backing ends, so that both areas can
+    /// be one. Usually `self.advance(length) == *next`.
+    fn follows(&self, next: &Self, length: u64) -> bool {
+        self.advance(length) == *next
+    }
+}
+
+/// A range of addresses with one set of properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Area<B> {
+    /// First address; a multiple of [`PAGE_SIZE`](crate::PAGE_SIZE).
+    pub start: u64,
+    /// Address behind the last one; a multiple of [`PAGE_SIZE`](crate::PAGE_SIZE).
+    pub end: u64,
+    /// What the program may do now.
+    pub protection: Protection,
+    /// What `mprotect(2)` may allow at most: a file that is open for reading only can't be made writable
+    /// through a shared mapping.
+    pub maximum_protection: Protection,
+    /// Other properties.
+    pub flags: AreaFlags,
+    /// Role of the area.
+    pub name: AreaName,
+    /// Where the content of `start` comes from.
+    pub backing: B,
+}
+
+impl<B> Area<B> {
+    /// Length in bytes.
+    pub fn length(&self) -> u64 {
+        self.end - self.start
+    }
+
+    /// Whether `address` lies in the area.
+    pub fn contains(&self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+
+    /// Lowest address that others must leave free: the start, or the guard gap below it if the area may grow.
+    pub fn guarded_start(&self) -> u64 {
+        if self.flags.contains(AreaFlags::GROWS_DOWN) {
+            self.start.saturating_sub(crate::STACK_GUARD_GAP)
+        } else {
+            self.start
+        }
+    }
+}
+
+impl<B: Backing> Area<B> {
+    /// The part of the area between two addresses, which must lie in it.
+    pub(crate) fn part(&self, start: u64, end: u64) -> Self {
+        Self {
+            start,
+            end,
+            backing: self.backing.advance(start - self.start),
+            ..self.clone()
+        }
+    }
+
+    /// Whether `next` starts where this area ends and has the same properties.
+    pub(crate) fn joins(&self, next: &Self) -> bool {
+        self.end == next.start
+            && self.protection == next.protection
+            && self.maximum_protection == next.maximum_protection
+            && self.flags == next.flags
+            && self.name == next.name
+            && self.backing.follows(&next.backing, self.length())
+    }
+}

@@ -1,0 +1,12 @@
+//! The Linux x86-64 system call ABI as types: error numbers, flags and structures.
+//!
+//! Raw integers become these types at the border between program and kernel and nowhere else. Structures
+//! have exactly Linux's layout and can be copied to and from user memory as bytes.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod errno;
+
+pub use errno::Errno;

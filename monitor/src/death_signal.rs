@@ -1,0 +1,33 @@
+//! Ties the life of a child process to ours.
+//!
+//! A machine that outlives its `pith` would burn a processor for nobody. Linux can send a process a signal
+//! when its parent dies, however it dies (`PR_SET_PDEATHSIG` of prctl(2)), but only the child itself can
+//! ask for it, between `fork` and `execve`. This is the one place of the host tools that needs `unsafe`.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::io::Errno;
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+
+/// Makes the command's process die when the thread that spawns it ends.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    let parent = getpid();
+    let prepare = move || -> io::Result<()> {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the line above; then nobody would ever send the signal.
+        if getppid() != Some(parent) {
+            return Err(Errno::SRCH.into());
+        }
+        Ok(())
+    };
+    // SAFETY: After `fork` in a process with several threads, the child may only do what is
+    // async-signal-safe (signal-safety(7)): no locks, no allocation. The closure makes two system calls,
+    // prctl and getppid, through rustix's direct system calls; it captures a number; errors are made from
+    // an errno, without allocating.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}

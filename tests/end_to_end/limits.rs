@@ -1,0 +1,64 @@
+//! Sizes of memory, models of processors, and what happens when something is not enough.
+
+use pith_end_to_end::{Case, Machine};
+
+/// The oldest processor that is supported: QEMU's `qemu64` has what every x86-64 has had, and NX.
+const OLDEST_PROCESSOR: &str = "qemu64";
+
+fn hello(name: &str, options: &[&str]) -> Case {
+    Case::new(format!("limits::{name}"), "{hello:static}", &[]).options(options)
+}
+
+fn only_on_q35(mut case: Case) -> Case {
+    case.machines = vec![Machine::Q35];
+    case
+}
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        hello("memory-16M", &["-m", "16M"]).on_q35_too(),
+        hello("memory-64M", &["-m", "64M"]),
+        hello("memory-3G", &["-m", "3G"]),
+        hello("memory-5G", &["-m", "5G"]).on_q35_too(),
+        only_on_q35(hello("memory-64G", &["-m", "64G"])),
+        hello("memory-too-little", &["-m", "2M"]).stated(&[125, 126], "^$", "(?i)memory"),
+        hello("processors-2", &["-c", "2"]).on_q35_too(),
+        hello("processor-oldest", &["--cpu", OLDEST_PROCESSOR]).on_q35_too(),
+        Case::new(
+            "limits::processor-oldest-dynamic",
+            "/usr/bin/sha256sum",
+            &["{fixture}/large.bin"],
+        )
+        .fixture()
+        .options(&["--cpu", OLDEST_PROCESSOR]),
+        Case::new("limits::processor-oldest-random", "{random:dynamic}", &[])
+            .options(&["--cpu", OLDEST_PROCESSOR]),
+        // Told ENOMEM (3), or killed by name (137): never a hang.
+        Case::new(
+            "limits::memory-exhausted",
+            "{use_memory:static}",
+            &["touch"],
+        )
+        .options(&["-m", "48M"])
+        .stated(&[3, 137], "", "^$|(?i)memory"),
+        Case::new(
+            "limits::memory-reserved",
+            "{use_memory:static}",
+            &["reserve"],
+        )
+        .stated(&[3], "^mmap: Cannot allocate memory$", "^$"),
+        Case::new(
+            "limits::memory-for-files",
+            "/bin/dd",
+            &[
+                "if=/dev/zero",
+                "of=/tmp/large",
+                "bs=1M",
+                "count=500",
+                "status=none",
+            ],
+        )
+        .options(&["-m", "64M"])
+        .stated(&[1, 137], "^$", "(?i)no space left|memory"),
+    ]
+}

@@ -1,0 +1,7 @@
+/* Greets, with a libc. */
+#include <stdio.h>
+
+int main(void) {
+    puts("hello from C");
+    return 0;
+}

@@ -1,0 +1,250 @@
+//! Where test programs are compiled, and files and images lie.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How a test program is made from its source in `tests/programs/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Build {
+    /// C with glibc, linked statically at a fixed address (`ET_EXEC`).
+    Static,
+    /// C with glibc, linked statically, position independent (`ET_DYN` without `PT_INTERP`).
+    StaticPie,
+    /// C with glibc's shared library (`ET_DYN` with `PT_INTERP`).
+    Dynamic,
+    /// C with musl's shared library: another dynamic linker.
+    MuslDynamic,
+    /// Rust with its standard library, linked statically to musl.
+    RustStatic,
+    /// Rust with its standard library, linked dynamically to glibc.
+    RustDynamic,
+}
+
+impl Build {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Static,
+        Self::StaticPie,
+        Self::Dynamic,
+        Self::MuslDynamic,
+        Self::RustStatic,
+        Self::RustDynamic,
+    ];
+
+    /// What stands behind the colon in a case: `{hello:static}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::StaticPie => "static-pie",
+            Self::Dynamic => "dynamic",
+            Self::MuslDynamic => "musl",
+            Self::RustStatic => "rust-static",
+            Self::RustDynamic => "rust-dynamic",
+        }
+    }
+
+    fn command(self, source: &Path, program: &Path) -> Command {
+        let (compiler, options): (&str, &[&str]) = match self {
+            Self::Static => ("gcc", &["-static", "-no-pie"]),
+            Self::StaticPie => ("gcc", &["-static-pie"]),
+            Self::Dynamic => ("gcc", &["-pie", "-fPIE"]),
+            Self::MuslDynamic => ("musl-gcc", &["-pie", "-fPIE"]),
+            Self::RustStatic => ("rustc", &["--target", "x86_64-unknown-linux-musl"]),
+            Self::RustDynamic => ("rustc", &[]),
+        };
+        let mut command = Command::new(compiler);
+        command.args(options);
+        if compiler == "rustc" {
+            command.args(["--edition", "2024", "-O"]);
+        } else {
+            // The programs hand over bad values on purpose.
+            command.args([
+                "-std=gnu17",
+                "-O1",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-Wno-stringop-overflow",
+                "-Wno-infinite-recursion",
+            ]);
+        }
+        command.arg("-o").arg(program).arg(source);
+        if compiler != "rustc" {
+            command.arg("-lm");
+        }
+        command
+    }
+}
+
+type Compiled = Arc<OnceLock<Result<PathBuf, String>>>;
+
+/// The directories of a test run. They lie below cargo's target directory and are made anew each time.
+#[derive(Debug)]
+pub struct Workshop {
+    directory: PathBuf,
+    sources: PathBuf,
+    command: PathBuf,
+    compiled: Mutex<HashMap<PathBuf, Compiled>>,
+}
+
+impl Workshop {
+    /// Empties `directory` and works there. `sources` holds the test programs; `command` is `pith`.
+    pub fn new(directory: &Path, sources: &Path, command: &Path) -> Result<Self, String> {
+        if directory.exists() {
+            fs::remove_dir_all(directory).map_err(with_path("can't empty", directory))?;
+        }
+        make_directory(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            sources: sources.to_owned(),
+            command: command.to_owned(),
+            compiled: Mutex::default(),
+        })
+    }
+
+    /// The `pith` command under test.
+    pub fn command(&self) -> &Path {
+        &self.command
+    }
+
+    /// `pith SUBCOMMAND`, with a cache of this test run's own.
+    pub fn pith(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(&self.command);
+        command
+            .arg(subcommand)
+            .env("PITH_CACHE", self.directory.join("cache"));
+        command
+    }
+
+    /// An empty directory for the case of this name.
+    pub fn directory_for(&self, name: &str) -> Result<PathBuf, String> {
+        let directory = self
+            .directory
+            .join("cases")
+            .join(name.replace(['/', ':'], "-"));
+        if directory.exists() {
+            fs::remove_dir_all(&directory).map_err(with_path("can't empty", &directory))?;
+        }
+        make_directory(&directory)?;
+        Ok(directory)
+    }
+
+    /// The program of this name, compiled when it is first asked for.
+    pub fn program(&self, name: &str, build: Build) -> Result<PathBuf, String> {
+        let extension = match build {
+            Build::RustStatic | Build::RustDynamic => "rs",
+            _ => "c",
+        };
+        let source = self.sources.join(format!("{name}.{extension}"));
+        let directory = self.directory.join("programs").join(build.name());
+        let program = directory.join(name);
+        let slot = {
+            let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(compiled.entry(program.clone()).or_default())
+        };
+        slot.get_or_init(|| {
+            make_directory(&directory)?;
+            let mut command = build.command(&source, &program);
+            let output = command
+                .output()
+                .map_err(|error| format!("can't start {command:?}: {error}"))?;
+            if output.status.success() {
+                Ok(program.clone())
+            } else {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                Err(format!("{command:?} failed:\n{errors}"))
+            }
+        })
+        .clone()
+    }
+
+    /// Replaces `{NAME:BUILD}` by the path of a test program and `{fixture}` by the fixture's.
+    pub fn expand(&self, text: &str, fixture: &Path) -> Result<String, String> {
+        let mut expanded = text.replace("{fixture}", &fixture.display().to_string());
+        for build in Build::ALL {
+            let end = format!(":{}}}", build.name());
+            while let Some(close) = expanded.find(&end) {
+                let open = expanded[..close]
+                    .rfind('{')
+                    .ok_or_else(|| format!("'{text}' has a '}}' without '{{'"))?;
+                let program = self.program(&expanded[open + 1..close], build)?;
+                expanded.replace_range(open..close + end.len(), &program.display().to_string());
+            }
+        }
+        Ok(expanded)
+    }
+}
+
+/// Makes the files that cases read and change: small and large, empty, links good and bad, names with
+/// spaces and beyond ASCII, modes and dates that differ.
+pub fn fixture(directory: &Path) -> Result<(), String> {
+    let large: Vec<u8> = (0..1_500_001_u32)
+        .map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let numbers: String = (0..2000_u32)
+        .map(|index| format!("{}\n", index.wrapping_mul(7919) % 2003))
+        .collect();
+    let table: String = (1..=300)
+        .map(|index| format!("item{index},{},{}\n", index * 37 % 101, index % 7))
+        .collect();
+    let poem = "Wer reitet so spät\ndurch Nacht und Wind?\n\n  tabs\tand trailing  \nno newline at the end";
+
+    make_directory(&directory.join("directory/deeper"))?;
+    make_directory(&directory.join("empty directory"))?;
+    let files: [(&str, &[u8], u32); 9] = [
+        ("small.txt", b"small file\n", 0o644),
+        ("empty", b"", 0o600),
+        ("large.bin", &large, 0o640),
+        ("numbers.txt", numbers.as_bytes(), 0o644),
+        ("table.csv", table.as_bytes(), 0o444),
+        ("poem.txt", poem.as_bytes(), 0o755),
+        ("name with spaces", b"spaces\n", 0o644),
+        ("directory/nested.txt", b"nested\n", 0o644),
+        ("directory/deeper/\u{fc}mlaut.txt", b"deep\n", 0o644),
+    ];
+    for (index, (name, content, mode)) in files.iter().enumerate() {
+        let path = directory.join(name);
+        fs::write(&path, content).map_err(with_path("can't write", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(*mode))
+            .map_err(with_path("can't change", &path))?;
+        date(&path, 1_000_000_000 + 86_413 * index as u64)?;
+    }
+    for (name, target) in [
+        ("link-to-small", "small.txt"),
+        ("link-to-directory", "directory"),
+        ("dangling", "nowhere"),
+        ("loop", "loop"),
+    ] {
+        let path = directory.join(name);
+        symlink(target, &path).map_err(with_path("can't link", &path))?;
+    }
+    for (index, name) in ["directory/deeper", "directory", "empty directory", "."]
+        .iter()
+        .enumerate()
+    {
+        date(&directory.join(name), 1_200_000_000 + index as u64)?;
+    }
+    Ok(())
+}
+
+fn date(path: &Path, seconds: u64) -> Result<(), String> {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    fs::File::open(path)
+        .and_then(|file| file.set_modified(time))
+        .map_err(with_path("can't date", path))
+}
+
+/// `mkdir -p`.
+pub fn make_directory(path: &Path) -> Result<(), String> {
+    fs::create_dir_all(path).map_err(with_path("can't make", path))
+}
+
+fn with_path(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> String {
+    let path = path.display().to_string();
+    move |error| format!("{what} {path}: {error}")
+}

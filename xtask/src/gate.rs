@@ -1,0 +1,340 @@
+//! `cargo xtask test`: everything that must hold before a change is merged.
+
+use crate::process::{Failure, cargo, kernel_cargo, run, shown, target_directory};
+use crate::setup::{self, Purpose};
+use crate::syscalls;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// What a step found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+/// One thing to check, which can be run alone by its name.
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    action: Action,
+}
+
+enum Action {
+    /// Holds or does not: counts as one.
+    Check(fn() -> Result<(), Failure>),
+    /// A test runner that reports as libtest does: counts as its tests.
+    Tests(fn() -> Command),
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "setup",
+        about: "what the tests need is installed",
+        action: Action::Check(|| setup::install(Purpose::Test)),
+    },
+    Step {
+        name: "format",
+        about: "rustfmt, both workspaces",
+        action: Action::Check(|| {
+            run(&mut cargo(&["fmt", "--all", "--check"]))?;
+            run(&mut kernel_cargo(&["fmt", "--check"]))
+        }),
+    },
+    Step {
+        name: "clippy",
+        about: "clippy on host tools and libraries, warnings are errors",
+        action: Action::Check(|| {
+            run(&mut cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "--deny",
+                "warnings",
+            ]))
+        }),
+    },
+    Step {
+        name: "clippy-kernel",
+        about: "clippy on the kernel, warnings are errors",
+        action: Action::Check(|| {
+            run(&mut kernel_cargo(&[
+                "clippy",
+                "--release",
+                "--",
+                "--deny",
+                "warnings",
+            ]))
+        }),
+    },
+    Step {
+        name: "kernel",
+        about: "the kernel builds",
+        action: Action::Check(|| run(&mut kernel_cargo(&["build", "--release"]))),
+    },
+    Step {
+        name: "syscalls",
+        about: "docs/syscalls.md agrees with the kernel's table",
+        action: Action::Check(syscalls::check),
+    },
+    Step {
+        name: "unit",
+        about: "unit and property tests on the host",
+        action: Action::Tests(|| {
+            cargo(&[
+                "test",
+                "--workspace",
+                "--exclude",
+                "pith-end-to-end",
+                "--no-fail-fast",
+            ])
+        }),
+    },
+    Step {
+        name: "harness",
+        about: "tests of the end-to-end harness itself",
+        action: Action::Tests(|| cargo(&["test", "--package", "pith-end-to-end", "--lib"])),
+    },
+    Step {
+        name: "command",
+        about: "the pith command builds, with the kernel inside",
+        action: Action::Check(build_command),
+    },
+    Step {
+        name: "end-to-end",
+        about: "real programs, booted and compared with the host",
+        action: Action::Tests(|| end_to_end(&[])),
+    },
+];
+
+/// `cargo xtask test [STEP...]`
+pub fn command(names: &[String]) -> Result<(), Failure> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !STEPS.iter().any(|step| step.name == name.as_str()))
+    {
+        let known: Vec<String> = STEPS
+            .iter()
+            .map(|step| format!("  {:14}{}", step.name, step.about))
+            .collect();
+        return Err(Failure::new(format!(
+            "no step '{unknown}'; the steps are:\n{}",
+            known.join("\n")
+        )));
+    }
+    let chosen: Vec<&Step> = STEPS
+        .iter()
+        .filter(|step| names.is_empty() || names.iter().any(|name| name == step.name))
+        .collect();
+
+    let start = Instant::now();
+    let mut total = Count::default();
+    let mut failures = Vec::new();
+    for (index, step) in chosen.iter().enumerate() {
+        eprintln!(
+            "==> [{}/{}, {} s] {}: {}",
+            index + 1,
+            chosen.len(),
+            start.elapsed().as_secs(),
+            step.name,
+            step.about
+        );
+        let step_start = Instant::now();
+        let (count, failure) = perform(step);
+        total.passed += count.passed;
+        total.failed += count.failed;
+        total.ignored += count.ignored;
+        let seconds = step_start.elapsed().as_secs_f64();
+        match failure {
+            None => eprintln!("    ok: {} in {seconds:.1} s", step.name),
+            Some(failure) => {
+                eprintln!("    FAILED: {} after {seconds:.1} s: {failure}", step.name);
+                failures.push((step.name, failure));
+            }
+        }
+    }
+
+    eprintln!("==> done in {} s", start.elapsed().as_secs());
+    for (name, failure) in &failures {
+        eprintln!("    FAILED: {name}: {failure}");
+        eprintln!("            alone: cargo xtask test {name}");
+    }
+    if total.ignored > 0 {
+        eprintln!("    {} tests were ignored", total.ignored);
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(""))
+    }
+}
+
+fn perform(step: &Step) -> (Count, Option<Failure>) {
+    match step.action {
+        Action::Check(check) => match check() {
+            Ok(()) => (
+                Count {
+                    passed: 1,
+                    ..Count::default()
+                },
+                None,
+            ),
+            Err(failure) => (
+                Count {
+                    failed: 1,
+                    ..Count::default()
+                },
+                Some(failure),
+            ),
+        },
+        Action::Tests(command) => {
+            let (mut count, failure) = run_tests(&mut command());
+            // A runner that failed without a failing test did not get that far (it did not compile).
+            if failure.is_some() && count.failed == 0 {
+                count.failed = 1;
+            }
+            (count, failure)
+        }
+    }
+}
+
+/// Runs a test runner, shows what it says as it says it, and adds up its `test result:` lines.
+fn run_tests(command: &mut Command) -> (Count, Option<Failure>) {
+    eprintln!("    $ {}", shown(command));
+    let mut count = Count::default();
+    let mut child = match command.stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            let message = format!("can't start {}: {error}", shown(command));
+            return (count, Some(Failure::new(message)));
+        }
+    };
+    let mut stdout = std::io::stdout();
+    if let Some(pipe) = child.stdout.take() {
+        for line in BufReader::new(pipe).split(b'\n') {
+            let Ok(line) = line else { break };
+            // A terminal that went away must not stop the tests.
+            let _ = stdout
+                .write_all(&line)
+                .and_then(|()| stdout.write_all(b"\n"));
+            if let Some(result) = parse_result(&String::from_utf8_lossy(&line)) {
+                count.passed += result.passed;
+                count.failed += result.failed;
+                count.ignored += result.ignored;
+            }
+        }
+    }
+    let failure = match child.wait() {
+        Ok(status) if !status.success() && count.failed > 0 => {
+            Some(Failure::new(format!("{} tests failed", count.failed)))
+        }
+        Ok(status) if !status.success() => Some(Failure::new(format!(
+            "{} ended with {status}",
+            shown(command)
+        ))),
+        Ok(_) if count.failed > 0 => Some(Failure::new(format!(
+            "{} tests failed, but {} succeeded",
+            count.failed,
+            shown(command)
+        ))),
+        Ok(_) if count.passed == 0 => Some(Failure::new(format!("{} ran no test", shown(command)))),
+        Ok(_) => None,
+        Err(error) => Some(Failure::new(format!(
+            "can't wait for {}: {error}",
+            shown(command)
+        ))),
+    };
+    (count, failure)
+}
+
+/// Reads a summary line of libtest: `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+fn parse_result(line: &str) -> Option<Count> {
+    let (_, fields) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut count = Count::default();
+    for field in fields.split(';') {
+        let (number, word) = field.trim().split_once(' ')?;
+        match word {
+            "passed" => count.passed = number.parse().ok()?,
+            "failed" => count.failed = number.parse().ok()?,
+            "ignored" => {
+                count.ignored = number.parse().ok()?;
+                break;
+            }
+            _ => {}
+        }
+    }
+    Some(count)
+}
+
+/// Builds the `pith` command as users get it.
+pub fn build_command() -> Result<(), Failure> {
+    run(&mut cargo(&["build", "--release", "--package", "pith"]))
+}
+
+/// Where [`build_command`] leaves the command.
+pub fn pith_path() -> PathBuf {
+    target_directory().join("release/pith")
+}
+
+/// The runner of the end-to-end tests, for the command that [`build_command`] made.
+pub fn end_to_end(arguments: &[String]) -> Command {
+    let mut command = cargo(&[
+        "test",
+        "--package",
+        "pith-end-to-end",
+        "--test",
+        "end_to_end",
+        "--",
+    ]);
+    // Two machines at a time: the third CPU would be a guest's timeout on the machines of the gate.
+    if !arguments
+        .iter()
+        .any(|argument| argument.starts_with("--test-threads"))
+    {
+        command.arg("--test-threads=2");
+    }
+    command.args(arguments).env("PITH_COMMAND", pith_path());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_lines_of_libtest_are_read() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        let expected = Count {
+            passed: 12,
+            failed: 3,
+            ignored: 1,
+        };
+        assert_eq!(parse_result(line), Some(expected));
+    }
+
+    #[test]
+    fn other_lines_are_no_summary() {
+        assert_eq!(parse_result("test result of something"), None);
+        assert_eq!(parse_result("running 3 tests"), None);
+        assert_eq!(parse_result("test result: ok. nonsense"), None);
+    }
+
+    #[test]
+    fn a_runner_without_tests_is_a_failure() {
+        let (count, failure) = run_tests(&mut Command::new("true"));
+        assert_eq!(count, Count::default());
+        assert!(failure.is_some());
+    }
+
+    #[test]
+    fn step_names_differ() {
+        for (index, step) in STEPS.iter().enumerate() {
+            assert!(STEPS[..index].iter().all(|other| other.name != step.name));
+        }
+    }
+}
