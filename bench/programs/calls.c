@@ -27,15 +27,22 @@ static int read_call(void) {
     return syscall(SYS_read, zero, &byte, 1) == 1;
 }
 
-/* Sixteen pages, each touched: seventeen entries to the kernel for the faults and the two calls. */
-static int map_call(void) {
-    enum { LENGTH = 16 * 4096 };
-    volatile char *memory = mmap(0, LENGTH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static int map_pages(int pages) {
+    size_t length = (size_t)pages * 4096;
+    volatile char *memory = mmap(0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return 0;
-    for (int offset = 0; offset < LENGTH; offset += 4096)
+    for (size_t offset = 0; offset < length; offset += 4096)
         memory[offset] = 1;
-    return munmap((void *)memory, LENGTH) == 0;
+    return munmap((void *)memory, length) == 0;
+}
+
+static int map_call(void) {
+    return map_pages(1);
+}
+
+static int map16_call(void) {
+    return map_pages(16);
 }
 
 static int measure(const char *name, int (*operation)(void), int count) {
@@ -62,6 +69,7 @@ int main(void) {
     }
     int failed = measure("getpid", getpid_call, 300000);
     failed |= measure("read", read_call, 200000);
-    failed |= measure("mmap", map_call, 5000);
+    failed |= measure("mmap", map_call, 10000);
+    failed |= measure("mmap16", map16_call, 2000);
     return failed;
 }

@@ -1,4 +1,7 @@
-//! The kernel of Pith.
+//! The kernel of Pith: boot as a table of contents.
+//!
+//! Each module is a floor of the house and stands only on those above it in this list; see
+//! `docs/architecture.md`.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -6,15 +9,12 @@
 extern crate alloc;
 
 mod arch;
+mod boot;
 mod devices;
 mod fs;
 mod log;
 mod memory;
+mod panic;
 mod sync;
 mod syscalls;
 mod task;
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    arch::halt_forever()
-}

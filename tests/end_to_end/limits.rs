@@ -46,7 +46,7 @@ pub fn cases() -> Vec<Case> {
             "{use_memory:static}",
             &["reserve"],
         )
-        .stated(&[3], "^mmap: Cannot allocate memory$", "^$"),
+        .stated(&[3], "^mmap: Cannot allocate memory\n$", "^$"),
         Case::new(
             "limits::memory-for-files",
             "/bin/dd",

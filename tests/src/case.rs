@@ -42,7 +42,8 @@ pub enum Expectation {
 pub struct Tolerance {
     /// Why the two differ, for whoever reads the table.
     pub reason: &'static str,
-    /// Regular expression; each match, on both sides, becomes [`Self::replacement`].
+    /// Regular expression, in which `^` and `$` are the ends of a line; each match, on both sides, becomes
+    /// [`Self::replacement`].
     pub pattern: &'static str,
     /// May refer to groups: `$1`.
     pub replacement: &'static str,

@@ -230,7 +230,7 @@ fn normalised(bytes: &[u8], case: &Case) -> Result<Vec<u8>, String> {
             ..
         } in &case.tolerances
         {
-            text = regex(pattern)?
+            text = regex(&format!("(?m){pattern}"))?
                 .replace_all(&text, *replacement)
                 .into_owned();
         }
@@ -244,8 +244,9 @@ fn normalised(bytes: &[u8], case: &Case) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// A pattern whose `^` and `$` are the ends of the whole text.
 fn regex(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&format!("(?m){pattern}")).map_err(|error| format!("/{pattern}/: {error}"))
+    Regex::new(pattern).map_err(|error| format!("/{pattern}/: {error}"))
 }
 
 /// Says where two texts first differ, and shows both there.
@@ -377,6 +378,7 @@ mod tests {
         );
         assert!(against_statement(&found, &[2], "", "").is_err());
         assert!(against_statement(&found, &[1], "^$", "").is_err());
+        assert!(against_statement(&found, &[1], "", "^$").is_err());
         assert!(against_statement(&found, &[1], "", "other").is_err());
     }
 }

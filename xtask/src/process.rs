@@ -34,15 +34,16 @@ pub fn root() -> &'static Path {
         .expect("xtask/ lies inside the work tree")
 }
 
+/// The target directory that the environment names for all workspaces, if it does.
+fn common_target_directory() -> Option<PathBuf> {
+    let directory = std::env::var_os("CARGO_TARGET_DIR").filter(|value| !value.is_empty())?;
+    // A relative value counts from where cargo was started, like every path on a command line.
+    Some(std::path::absolute(&directory).unwrap_or_else(|_| PathBuf::from(directory)))
+}
+
 /// Where cargo puts what the host workspace builds.
 pub fn target_directory() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        // A relative value counts from where cargo was started, like every path on a command line.
-        Some(directory) if !directory.is_empty() => {
-            std::path::absolute(&directory).unwrap_or_else(|_| PathBuf::from(directory))
-        }
-        _ => root().join("target"),
-    }
+    common_target_directory().unwrap_or_else(|| root().join("target"))
 }
 
 /// cargo, in the host workspace.
@@ -56,6 +57,10 @@ pub fn cargo(arguments: &[&str]) -> Command {
 pub fn kernel_cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(root().join("kernel"));
+    // The same place as `cli/build.rs` takes, so that the kernel is compiled once.
+    if let Some(directory) = common_target_directory() {
+        command.env("CARGO_TARGET_DIR", directory.join("kernel"));
+    }
     command
 }
 

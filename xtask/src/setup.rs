@@ -72,6 +72,8 @@ pub fn install(purpose: Purpose) -> Result<(), Failure> {
     rust_target(KERNEL_TARGET)?;
     if purpose >= Purpose::Test {
         rust_target(MUSL_TARGET)?;
+        rust_component("rustfmt", "rustfmt")?;
+        rust_component("clippy", "cargo-clippy")?;
     }
     let missing: Vec<&str> = PACKAGES
         .iter()
@@ -107,29 +109,35 @@ pub fn install(purpose: Purpose) -> Result<(), Failure> {
 
 /// Adds a compilation target to the toolchain that `rust-toolchain.toml` pins.
 fn rust_target(target: &str) -> Result<(), Failure> {
+    let path = Path::new("lib/rustlib").join(target).join("lib");
+    rustup_add("target", target, &path)
+}
+
+/// Adds a tool to that toolchain; `program` shows that it is there.
+fn rust_component(component: &str, program: &str) -> Result<(), Failure> {
+    rustup_add("component", component, &Path::new("bin").join(program))
+}
+
+/// Adds a part of the toolchain, unless it has this path already.
+fn rustup_add(kind: &str, name: &str, path: &Path) -> Result<(), Failure> {
     let sysroot = output(
         Command::new("rustc")
             .args(["--print", "sysroot"])
             .current_dir(root()),
     )?;
-    if Path::new(&sysroot)
-        .join("lib/rustlib")
-        .join(target)
-        .join("lib")
-        .is_dir()
-    {
+    if Path::new(&sysroot).join(path).exists() {
         return Ok(());
     }
     let channel = channel()?;
     if find_program("rustup").is_none() {
         return Err(Failure::new(format!(
-            "Rust's target {target} is missing below {sysroot}, and there is no rustup to add it; \
-             install rustup from https://rustup.rs, or this system's package with that target"
+            "Rust's {kind} {name} is missing below {sysroot}, and there is no rustup to add it; \
+             install rustup from https://rustup.rs, or this system's package for it"
         )));
     }
-    eprintln!("==> adding Rust's target {target} to toolchain {channel}");
+    eprintln!("==> adding Rust's {kind} {name} to toolchain {channel}");
     let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", "--toolchain", &channel, target]);
+    rustup.args([kind, "add", "--toolchain", &channel, name]);
     run(&mut rustup)
 }
 

@@ -11,12 +11,12 @@ pub use x86_64::{
     apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, cancel_timer, end_of_interrupt, route_line, set_timer},
     clock::{entry_ticks, frequencies, known_frequencies, real_time_clock_seconds},
     cpu::{
-        VectorState, current, hardware_capabilities, kernel_stack, reset_vector_state, set_current, set_kernel_stack,
+        VectorState, current, frame_pointer, hardware_capabilities, kernel_stack, read_stack_frame, reset_vector_state, set_current, set_kernel_stack,
         set_thread_pointer, thread_pointer, vector_features, vector_state_size,
     },
     entropy::{Quality as EntropyQuality, seed as entropy_seed},
     instructions::{
-        cpuid, disable_interrupts, enable_interrupts, halt_forever, interrupts_enabled, read_port_u8, read_port_u32,
+        cpuid, disable_interrupts, enable_interrupts, halt_forever, interrupts_enabled, read_cr2 as fault_address, read_port_u8, read_port_u32,
         read_time_stamp_counter, wait_for_interrupt, write_port_u8, write_port_u32,
     },
     layout,

@@ -48,7 +48,7 @@ static HEAP: Heap = Heap(Mutex::new(Talc::new(Frames)));
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: `GlobalAlloc` guarantees a layout of non-zero size.
-        unsafe { self.0.lock().try_allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
+        unsafe { self.0.lock().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {

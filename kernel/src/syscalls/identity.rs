@@ -1,21 +1,223 @@
-//! Not written yet.
+//! Who the process is: `getpid(2)`, `getuid(2)`, groups and sessions.
+//!
+//! There is one process. It is number 1, leads its session and its group, and starts as root. User numbers
+//! decide nothing here, since nobody else is on the machine; but what a program sets it also gets, and a
+//! program that has given its privileges up can't have them back.
+
+use alloc::vec::Vec;
+
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn getpid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getuid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getgid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn setuid(_user: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn setgid(_group: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn geteuid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getegid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn setpgid(_pid: i32, _group: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getppid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getpgrp() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn setsid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getgroups(_size: i32, _list: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getresuid(_real: UserPointer, _effective: UserPointer, _saved: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getresgid(_real: UserPointer, _effective: UserPointer, _saved: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getpgid(_pid: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getsid(_pid: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn gettid() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+
+use crate::memory::{UserPointer, read_object, write_object};
+use crate::task::{self, Credentials};
+
+/// "Leave it as it is" in calls that set several numbers.
+const UNCHANGED: u32 = u32::MAX;
+/// Most supplementary groups (`NGROUPS_MAX`).
+const MAXIMUM_GROUPS: usize = 65536;
+
+fn credentials<T>(look: impl FnOnce(&Credentials) -> T) -> T {
+    look(&task::current_process().credentials.lock())
+}
+
+/// `getpid(2)`
+pub fn getpid() -> Result<usize, Errno> {
+    Ok(task::current_process().id as usize)
+}
+
+/// `gettid(2)`
+pub fn gettid() -> Result<usize, Errno> {
+    Ok(task::current().id as usize)
+}
+
+/// `getppid(2)`: nobody.
+pub fn getppid() -> Result<usize, Errno> {
+    Ok(0)
+}
+
+/// `getuid(2)`
+pub fn getuid() -> Result<usize, Errno> {
+    Ok(credentials(|own| own.users[0]) as usize)
+}
+
+/// `geteuid(2)`
+pub fn geteuid() -> Result<usize, Errno> {
+    Ok(credentials(|own| own.users[1]) as usize)
+}
+
+/// `getgid(2)`
+pub fn getgid() -> Result<usize, Errno> {
+    Ok(credentials(|own| own.groups[0]) as usize)
+}
+
+/// `getegid(2)`
+pub fn getegid() -> Result<usize, Errno> {
+    Ok(credentials(|own| own.groups[1]) as usize)
+}
+
+fn write_three(numbers: [u32; 3], places: [UserPointer; 3]) -> Result<usize, Errno> {
+    for (number, place) in numbers.iter().zip(places) {
+        write_object(place, number)?;
+    }
+    Ok(0)
+}
+
+/// `getresuid(2)`
+pub fn getresuid(real: UserPointer, effective: UserPointer, saved: UserPointer) -> Result<usize, Errno> {
+    write_three(credentials(|own| own.users), [real, effective, saved])
+}
+
+/// `getresgid(2)`
+pub fn getresgid(real: UserPointer, effective: UserPointer, saved: UserPointer) -> Result<usize, Errno> {
+    write_three(credentials(|own| own.groups), [real, effective, saved])
+}
+
+/// Which of the two kinds of numbers a call sets.
+#[derive(Clone, Copy)]
+enum Kind {
+    User,
+    Group,
+}
+
+/// Changes real, effective and saved numbers: `plan` makes the new ones of the old, after `requested` were found
+/// to be allowed.
+fn change(kind: Kind, requested: &[u32], plan: impl FnOnce([u32; 3], bool) -> [u32; 3]) -> Result<usize, Errno> {
+    let mut own = task::current_process().credentials.lock();
+    let privileged = own.users[1] == 0;
+    let numbers = match kind {
+        Kind::User => own.users,
+        Kind::Group => own.groups,
+    };
+    let allowed = |number: &u32| privileged || *number == UNCHANGED || numbers.contains(number);
+    if !requested.iter().all(allowed) {
+        return Err(Errno::EPERM);
+    }
+    let new = plan(numbers, privileged);
+    match kind {
+        Kind::User => own.users = new,
+        Kind::Group => own.groups = new,
+    }
+    Ok(0)
+}
+
+fn set_one(kind: Kind, number: i32) -> Result<usize, Errno> {
+    let number = number as u32;
+    if number == UNCHANGED {
+        return Err(Errno::EINVAL);
+    }
+    change(kind, &[number], |old, privileged| if privileged { [number; 3] } else { [old[0], number, old[2]] })
+}
+
+fn chosen(new: i32, old: u32) -> u32 {
+    if new as u32 == UNCHANGED { old } else { new as u32 }
+}
+
+fn set_two(kind: Kind, real: i32, effective: i32) -> Result<usize, Errno> {
+    change(kind, &[real as u32, effective as u32], |old, _| {
+        let (new_real, new_effective) = (chosen(real, old[0]), chosen(effective, old[1]));
+        let follows = real as u32 != UNCHANGED || (effective as u32 != UNCHANGED && new_effective != old[0]);
+        [new_real, new_effective, if follows { new_effective } else { old[2] }]
+    })
+}
+
+fn set_three(kind: Kind, new: [i32; 3]) -> Result<usize, Errno> {
+    change(kind, &new.map(|number| number as u32), |old, _| {
+        [chosen(new[0], old[0]), chosen(new[1], old[1]), chosen(new[2], old[2])]
+    })
+}
+
+/// `setuid(2)`
+pub fn setuid(user: i32) -> Result<usize, Errno> {
+    set_one(Kind::User, user)
+}
+
+/// `setgid(2)`
+pub fn setgid(group: i32) -> Result<usize, Errno> {
+    set_one(Kind::Group, group)
+}
+
+/// `setreuid(2)`
+pub fn setreuid(real: i32, effective: i32) -> Result<usize, Errno> {
+    set_two(Kind::User, real, effective)
+}
+
+/// `setregid(2)`
+pub fn setregid(real: i32, effective: i32) -> Result<usize, Errno> {
+    set_two(Kind::Group, real, effective)
+}
+
+/// `setresuid(2)`
+pub fn setresuid(real: i32, effective: i32, saved: i32) -> Result<usize, Errno> {
+    set_three(Kind::User, [real, effective, saved])
+}
+
+/// `setresgid(2)`
+pub fn setresgid(real: i32, effective: i32, saved: i32) -> Result<usize, Errno> {
+    set_three(Kind::Group, [real, effective, saved])
+}
+
+/// `getgroups(2)`
+pub fn getgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
+    let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
+    let groups = credentials(|own| own.supplementary.clone());
+    if size != 0 {
+        if size < groups.len() {
+            return Err(Errno::EINVAL);
+        }
+        for (index, group) in groups.iter().enumerate() {
+            write_object(list.offset(index as u64 * 4), group)?;
+        }
+    }
+    Ok(groups.len())
+}
+
+/// `setgroups(2)`
+pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
+    if credentials(|own| own.users[1]) != 0 {
+        return Err(Errno::EPERM);
+    }
+    let size = usize::try_from(size).ok().filter(|&size| size <= MAXIMUM_GROUPS).ok_or(Errno::EINVAL)?;
+    let mut groups = Vec::new();
+    groups.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
+    for index in 0..size {
+        groups.push(read_object::<u32>(list.offset(index as u64 * 4))?);
+    }
+    groups.sort_unstable();
+    task::current_process().credentials.lock().supplementary = groups;
+    Ok(0)
+}
+
+/// The number of the process, if `pid` means it.
+fn own(pid: i32) -> Result<usize, Errno> {
+    let own = task::current_process().id;
+    if pid == 0 || pid == own as i32 { Ok(own as usize) } else { Err(Errno::ESRCH) }
+}
+
+/// `getpgrp(2)`
+pub fn getpgrp() -> Result<usize, Errno> {
+    own(0)
+}
+
+/// `getpgid(2)`
+pub fn getpgid(pid: i32) -> Result<usize, Errno> {
+    own(pid)
+}
+
+/// `getsid(2)`
+pub fn getsid(pid: i32) -> Result<usize, Errno> {
+    own(pid)
+}
+
+/// `setpgid(2)`: refused, as to every leader of a session.
+pub fn setpgid(pid: i32, group: i32) -> Result<usize, Errno> {
+    if group < 0 {
+        return Err(Errno::EINVAL);
+    }
+    own(pid)?;
+    Err(Errno::EPERM)
+}
+
+/// `setsid(2)`: refused, as to every leader of a group.
+pub fn setsid() -> Result<usize, Errno> {
+    Err(Errno::EPERM)
+}

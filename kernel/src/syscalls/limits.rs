@@ -1,8 +1,90 @@
-//! Not written yet.
+//! Limits and usage: `getrlimit(2)`, `prlimit(2)`, `getrusage(2)`.
+
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn getrlimit(_resource: i32, _limit: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getrusage(_who: i32, _usage: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn setrlimit(_resource: i32, _limit: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn prlimit64(_pid: i32, _resource: i32, _new: UserPointer, _old: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+use pith_linux::system::{ResourceLimit, ResourceUsage};
+use pith_linux::time::Timeval;
+
+use crate::memory::{self, UserPointer, read_object, write_object};
+use crate::task::{self, Limits, Process};
+
+/// Most open files that anybody may allow (`fs.nr_open` of Linux).
+const MOST_OPEN_FILES: u64 = 1 << 20;
+
+fn resource_index(resource: i32) -> Result<usize, Errno> {
+    usize::try_from(resource).ok().filter(|&index| index < Limits::default().0.len()).ok_or(Errno::EINVAL)
+}
+
+fn get(process: &Process, index: usize) -> ResourceLimit {
+    let (soft, hard) = process.limits.lock().0[index];
+    ResourceLimit { soft, hard }
+}
+
+fn set(process: &Process, index: usize, new: ResourceLimit) -> Result<(), Errno> {
+    if new.soft > new.hard {
+        return Err(Errno::EINVAL);
+    }
+    if index == Limits::OPEN_FILES && new.hard > MOST_OPEN_FILES {
+        return Err(Errno::EPERM);
+    }
+    let privileged = process.credentials.lock().users[1] == 0;
+    {
+        let mut limits = process.limits.lock();
+        if new.hard > limits.0[index].1 && !privileged {
+            return Err(Errno::EPERM);
+        }
+        limits.0[index] = (new.soft, new.hard);
+    }
+    if index == Limits::STACK {
+        process.address_space().set_stack_limit(new.soft);
+    }
+    Ok(())
+}
+
+/// `getrlimit(2)`
+pub fn getrlimit(resource: i32, limit: UserPointer) -> Result<usize, Errno> {
+    write_object(limit, &get(task::current_process(), resource_index(resource)?))?;
+    Ok(0)
+}
+
+/// `setrlimit(2)`
+pub fn setrlimit(resource: i32, limit: UserPointer) -> Result<usize, Errno> {
+    let new = read_object(limit)?;
+    set(task::current_process(), resource_index(resource)?, new)?;
+    Ok(0)
+}
+
+/// `prlimit(2)`
+pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) -> Result<usize, Errno> {
+    let new = if new.is_null() { None } else { Some(read_object(new)?) };
+    let process = task::current_process();
+    if pid != 0 && pid != process.id as i32 {
+        return Err(Errno::ESRCH);
+    }
+    let index = resource_index(resource)?;
+    let before = get(process, index);
+    if let Some(new) = new {
+        set(process, index, new)?;
+    }
+    if !old.is_null() {
+        write_object(old, &before)?;
+    }
+    Ok(0)
+}
+
+/// `getrusage(2)`. All processor time counts as the program's own: between program and kernel it isn't told apart.
+pub fn getrusage(who: i32, usage: UserPointer) -> Result<usize, Errno> {
+    const SELF: i32 = 0;
+    const CHILDREN: i32 = -1;
+    const THREAD: i32 = 1;
+    let answer = match who {
+        CHILDREN => ResourceUsage::default(),
+        SELF | THREAD => ResourceUsage {
+            user_time: Timeval::from_nanoseconds(task::processor_time()),
+            maximum_resident: (memory::counters().peak >> 10) as i64,
+            ..ResourceUsage::default()
+        },
+        _ => return Err(Errno::EINVAL),
+    };
+    write_object(usage, &answer)?;
+    Ok(0)
+}

@@ -28,7 +28,8 @@ use pith_linux::Errno;
 use crate::arch::Registers;
 use argument::Argument;
 
-pub use trace::set_tracing;
+pub use system::set_hostname;
+pub use trace::{last_calls, set_tracing};
 
 /// What a handler that works on the registers themselves answers.
 pub enum Reply {

@@ -1,7 +1,383 @@
-//! Not written yet.
+//! Programs: starting one (`execve(2)`), ending it (`exit(2)`).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use pith_elf_plan::auxiliary as aux;
+use pith_elf_plan::{Executable as Format, Kind, Plan, Segment, StackContents};
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn execve(_registers: &mut crate::arch::Registers, _path: UserPointer, _arguments: UserPointer, _environment: UserPointer) -> Result<Reply, Errno> { Err(Errno::ENOSYS) }
-pub fn exit(_status: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn exit_group(_status: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+
+use super::Reply;
+use crate::arch::{self, Registers, layout};
+use crate::fs;
+use crate::memory::{
+    AddressSpace, AreaFlags, AreaName, Backing, Layout, MapRequest, PAGE_SIZE, Placement, Protection, UserPointer,
+    read_object, read_string,
+};
+use crate::task::{self, ExitReason, Limits, Process, ProgramIdentity};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// What Linux reads of a file to recognise its format.
+const START_LENGTH: usize = 4096;
+/// Scripts whose interpreters are scripts: as many as Linux follows.
+const MAXIMUM_SCRIPTS: usize = 5;
+/// A position-independent program is loaded at two thirds of the address space, plus randomness.
+const PROGRAM_BASE: u64 = 0x5555_5555_4000;
+/// What the stack is mapped with at first.
+const INITIAL_STACK: u64 = 132 * 1024;
+/// Longest string and most strings that are read from the program.
+const STRING_LIMIT: usize = pith_elf_plan::ARGUMENT_STRING_LIMIT as usize;
+
+/// Why a program could not be started.
+pub struct LoadError {
+    /// For the program that asked.
+    pub errno: Errno,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Errno> for LoadError {
+    fn from(errno: Errno) -> Self {
+        Self { errno, message: String::from(errno.message()) }
+    }
+}
+
+fn failure(errno: Errno, path: &[u8], what: impl core::fmt::Display) -> LoadError {
+    LoadError { errno, message: format!("{}: {what}", String::from_utf8_lossy(path)) }
+}
+
+fn number_to_errno(number: u16) -> Errno {
+    Errno::from_number(number).unwrap_or(Errno::ENOEXEC)
+}
+
+/// A program that is ready to run.
+pub struct Loaded {
+    space: Arc<AddressSpace>,
+    registers: Registers,
+    identity: ProgramIdentity,
+}
+
+struct File {
+    executable: fs::Executable,
+    start: Vec<u8>,
+}
+
+fn open(path: &[u8]) -> Result<File, LoadError> {
+    let executable = fs::open_executable(path).map_err(|errno| failure(errno, path, errno.message()))?;
+    let mut start = Vec::new();
+    start.resize(START_LENGTH.min(executable.size() as usize), 0);
+    let length = executable.read_at(0, &mut start).map_err(|errno| failure(errno, path, errno.message()))?;
+    start.truncate(length);
+    Ok(File { executable, start })
+}
+
+fn plan_of(file: &File, path: &[u8]) -> Result<Plan, LoadError> {
+    let size = file.executable.size();
+    let fail = |error: pith_elf_plan::Error| failure(number_to_errno(error.errno()), path, error);
+    match Plan::parse(&file.start, size) {
+        Err(pith_elf_plan::Error::NeedMore { .. }) => {
+            let range = Plan::program_headers(&file.start, size).map_err(fail)?;
+            let mut table = Vec::new();
+            table.resize(range.length as usize, 0);
+            let read = file.executable.read_at(range.offset, &mut table)?;
+            table.truncate(read);
+            Plan::parse_parts(&file.start, &table, size).map_err(fail)
+        }
+        other => other.map_err(fail),
+    }
+}
+
+fn protection_of(segment: &Segment) -> Protection {
+    let mut protection = Protection::empty();
+    protection.set(Protection::READ, segment.protection.read);
+    protection.set(Protection::WRITE, segment.protection.write);
+    protection.set(Protection::EXECUTE, segment.protection.execute);
+    protection
+}
+
+/// Maps the segments of a plan, moved by `bias`.
+fn map_segments(space: &AddressSpace, file: &File, plan: &Plan, bias: u64) -> Result<(), Errno> {
+    for segment in &plan.segments {
+        let request = |start: u64, end: u64, backing: Backing| MapRequest {
+            placement: Placement::Fixed(bias.wrapping_add(start)),
+            length: end - start,
+            protection: protection_of(segment),
+            maximum_protection: Protection::all(),
+            flags: AreaFlags::empty(),
+            name: AreaName::None,
+            backing,
+        };
+        let pages = segment.file_pages();
+        if !pages.is_empty() {
+            let backing = Backing::Object { source: file.executable.page_source(), offset: segment.file_offset };
+            space.map(request(pages.start, pages.end, backing), u64::MAX)?;
+        }
+        let anonymous = segment.anonymous_pages();
+        if !anonymous.is_empty() {
+            space.map(request(anonymous.start, anonymous.end, Backing::Anonymous), u64::MAX)?;
+        }
+        let tail = segment.to_clear();
+        if !tail.is_empty() && segment.protection.write {
+            space.clear(bias.wrapping_add(tail.start)..bias.wrapping_add(tail.end))?;
+        }
+    }
+    Ok(())
+}
+
+/// Random pages, fewer than 2^`bits`, in bytes.
+fn random_offset(bits: u32) -> u64 {
+    (task::random::u64() & ((1 << bits) - 1)) * PAGE
+}
+
+/// Loads a program into a new address space. Nothing of the running program changes.
+///
+/// # Errors
+/// [`LoadError`], with the errno of `execve(2)`.
+pub fn load(
+    path: &[u8],
+    mut arguments: Vec<Vec<u8>>,
+    environment: &[Vec<u8>],
+    stack_limit: u64,
+) -> Result<Loaded, LoadError> {
+    let mut path = path.to_vec();
+    let original_path = path.clone();
+    let mut file = open(&path)?;
+    let mut scripts = 0;
+    while let Format::Script(script) =
+        Format::detect(&file.start).map_err(|error| failure(number_to_errno(error.errno()), &path, error))?
+    {
+        scripts += 1;
+        if scripts > MAXIMUM_SCRIPTS {
+            return Err(failure(Errno::ELOOP, &path, "interpreters of scripts that are scripts, too many"));
+        }
+        // argv: the interpreter, its argument, the script's path, then what came after argv[0].
+        let mut new = alloc::vec![script.interpreter.to_vec()];
+        new.extend(script.argument.map(<[u8]>::to_vec));
+        new.push(path);
+        new.extend(arguments.into_iter().skip(1));
+        arguments = new;
+        path = script.interpreter.to_vec();
+        file = open(&path)?;
+    }
+    let plan = plan_of(&file, &path)?;
+    let interpreter = match plan.interpreter {
+        None => None,
+        Some(range) => {
+            let mut bytes = Vec::new();
+            bytes.resize(range.length as usize, 0);
+            let read = file.executable.read_at(range.offset, &mut bytes)?;
+            let name = Plan::interpreter_path(&bytes[..read])
+                .map_err(|error| failure(number_to_errno(error.errno()), &path, error))?;
+            let opened = open(name).map_err(|error| {
+                failure(error.errno, &path, format!("its dynamic linker can't be used: {}", error.message))
+            })?;
+            let plan = plan_of(&opened, name).map_err(|error| LoadError { errno: Errno::ELIBBAD, ..error })?;
+            Some((opened, plan))
+        }
+    };
+
+    // Where things go, as on Linux: stack at the top, mappings below it, the program at two thirds.
+    let out_of_memory = || failure(Errno::ENOMEM, &path, "not enough memory to start it; give the machine more (-m)");
+    let space = AddressSpace::new().ok_or_else(out_of_memory)?;
+    space.set_stack_limit(stack_limit);
+    let stack_top = layout::PROGRAM_END - random_offset(22);
+    let gap = stack_limit.clamp(128 << 20, layout::PROGRAM_END / 6 * 5) + (PAGE << 22);
+    let mapping_top = layout::PROGRAM_END - gap - random_offset(28);
+    space.set_layout(Layout { mapping_top, break_start: 0 });
+
+    let memory_error = |errno: Errno| match errno {
+        Errno::ENOMEM => out_of_memory(),
+        errno => failure(errno, &path, "its segments can't be mapped"),
+    };
+    let bias = match plan.kind {
+        Kind::Fixed => 0,
+        // A program with an interpreter goes to the usual place; an interpreter run by itself, among mappings.
+        Kind::PositionIndependent if interpreter.is_some() || plan.program_headers_address.is_some() => {
+            let alignment = plan.alignment.max(PAGE);
+            ((PROGRAM_BASE + random_offset(28)) / alignment * alignment).wrapping_sub(plan.lowest_address())
+        }
+        Kind::PositionIndependent => PROGRAM_BASE.wrapping_sub(plan.lowest_address()),
+    };
+    map_segments(&space, &file, &plan, bias).map_err(memory_error)?;
+
+    let (base, start) = match &interpreter {
+        None => (0, bias.wrapping_add(plan.entry)),
+        Some((file, plan)) => {
+            let alignment = plan.alignment.max(PAGE);
+            let place = (mapping_top - plan.span().next_multiple_of(PAGE)) / alignment * alignment;
+            let bias = match plan.kind {
+                Kind::Fixed => 0,
+                Kind::PositionIndependent => place.wrapping_sub(plan.lowest_address()),
+            };
+            map_segments(&space, file, plan, bias).map_err(memory_error)?;
+            (bias, bias.wrapping_add(plan.entry))
+        }
+    };
+    let break_start = bias.wrapping_add(plan.break_start).next_multiple_of(PAGE) + random_offset(13);
+    space.set_layout(Layout { mapping_top, break_start });
+
+    let vdso = map_vdso(&space).map_err(memory_error)?;
+
+    let (capabilities, more_capabilities) = arch::hardware_capabilities();
+    let auxiliary = [
+        (aux::AT_SYSINFO_EHDR, vdso),
+        (aux::AT_HWCAP, capabilities),
+        (aux::AT_PAGESZ, PAGE),
+        (aux::AT_CLKTCK, 100),
+        (aux::AT_PHDR, plan.program_headers_address.map_or(0, |address| bias.wrapping_add(address))),
+        (aux::AT_PHENT, u64::from(plan.program_header_size)),
+        (aux::AT_PHNUM, u64::from(plan.program_header_count)),
+        (aux::AT_BASE, base),
+        (aux::AT_FLAGS, 0),
+        (aux::AT_ENTRY, bias.wrapping_add(plan.entry)),
+        (aux::AT_UID, 0),
+        (aux::AT_EUID, 0),
+        (aux::AT_GID, 0),
+        (aux::AT_EGID, 0),
+        (aux::AT_SECURE, 0),
+        (aux::AT_HWCAP2, more_capabilities),
+        (aux::AT_MINSIGSTKSZ, task::signal::minimum_stack_size()),
+    ];
+    // A random start below the top, so that cache sets differ from run to run (as Linux does).
+    let contents = StackContents {
+        stack_top: stack_top - (task::random::u64() & 0x1ff0),
+        stack_limit,
+        arguments: &arguments,
+        environment,
+        program_path: &original_path,
+        random: task::random::bytes16(),
+        platform: b"x86_64",
+        auxiliary: &auxiliary,
+    };
+    let stack = contents.build().map_err(|error| {
+        failure(number_to_errno(error.errno()), &path, "its arguments and environment are too long")
+    })?;
+    let stack_start = (stack.stack_pointer & !(PAGE - 1)).saturating_sub(INITIAL_STACK);
+    let mut protection = Protection::READ | Protection::WRITE;
+    protection.set(Protection::EXECUTE, plan.executable_stack);
+    let request = MapRequest {
+        placement: Placement::Fixed(stack_start),
+        protection,
+        flags: AreaFlags::GROWS_DOWN | AreaFlags::STACK,
+        name: AreaName::Stack,
+        ..MapRequest::anonymous(stack_top - stack_start)
+    };
+    space.map(request, u64::MAX).map_err(memory_error)?;
+    space.write(stack.stack_pointer, &stack.bytes).map_err(memory_error)?;
+
+    Ok(Loaded {
+        space,
+        registers: Registers::for_program(start, stack.stack_pointer),
+        identity: ProgramIdentity {
+            path: file.executable.resolved_path(),
+            arguments: (stack.argument_strings.start, stack.argument_strings.end),
+            environment: (stack.environment_strings.start, stack.environment_strings.end),
+            auxiliary: (stack.auxiliary_vector.start, stack.auxiliary_vector.end),
+            stack: stack.stack_pointer,
+        },
+    })
+}
+
+/// Maps the vDSO and its data and returns the address of its ELF header.
+fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
+    let (data, code) = task::vdso::sources();
+    let (data_length, code_length) = (task::vdso::DATA_PAGES * PAGE, task::vdso::code_pages() * PAGE);
+    let request = |placement, length, protection, name, source| MapRequest {
+        placement,
+        length,
+        protection,
+        maximum_protection: protection,
+        flags: AreaFlags::KERNEL_PROVIDED | AreaFlags::DONT_DUMP,
+        name,
+        backing: Backing::Object { source, offset: 0 },
+    };
+    // One gap for both: reserve it, then put the parts in.
+    let start = space.map(MapRequest::anonymous(data_length + code_length), u64::MAX)?;
+    let place = Placement::Fixed(start);
+    space.map(request(place, data_length, Protection::READ, AreaName::Vvar, data), u64::MAX)?;
+    let place = Placement::Fixed(start + data_length);
+    let rights = Protection::READ | Protection::EXECUTE;
+    space.map(request(place, code_length, rights, AreaName::Vdso, code), u64::MAX)?;
+    Ok(start + data_length)
+}
+
+/// Makes a loaded program the process's: from here on the old one is gone. Returns the registers to start with.
+pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Registers {
+    process.resources.before_exec();
+    task::signal::reset_for_exec(process, thread);
+    let name = loaded.identity.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    {
+        let mut thread_name = thread.name.lock();
+        *thread_name = [0; 16];
+        let length = name.len().min(15);
+        thread_name[..length].copy_from_slice(&name[..length]);
+    }
+    thread.clear_on_exit.store(0, core::sync::atomic::Ordering::Relaxed);
+    thread.robust_list.store(0, core::sync::atomic::Ordering::Relaxed);
+    *process.program.lock() = loaded.identity;
+    process.replace_address_space(loaded.space);
+    arch::set_thread_pointer(0);
+    arch::reset_vector_state();
+    loaded.registers
+}
+
+/// Reads a `NULL`-terminated array of strings.
+fn read_strings(array: UserPointer, total: &mut usize, limit: usize) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut strings = Vec::new();
+    if array.is_null() {
+        return Ok(strings);
+    }
+    loop {
+        let pointer: u64 = read_object(array.offset(strings.len() as u64 * 8))?;
+        if pointer == 0 {
+            return Ok(strings);
+        }
+        let string = read_string(UserPointer(pointer), STRING_LIMIT, Errno::E2BIG)?;
+        *total += string.len() + 9;
+        if *total > limit {
+            return Err(Errno::E2BIG);
+        }
+        strings.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        strings.push(string);
+    }
+}
+
+/// `execve(2)`
+pub fn execve(
+    registers: &mut Registers,
+    path: UserPointer,
+    arguments: UserPointer,
+    environment: UserPointer,
+) -> Result<Reply, Errno> {
+    let path = read_string(path, 4096, Errno::ENAMETOOLONG)?;
+    let thread = task::current();
+    let process = &thread.process;
+    let stack_limit = process.limit(Limits::STACK);
+    let limit = pith_elf_plan::argument_bytes_limit(stack_limit) as usize;
+    let mut total = 0;
+    let mut argument_strings = read_strings(arguments, &mut total, limit)?;
+    let environment_strings = read_strings(environment, &mut total, limit)?;
+    if argument_strings.is_empty() {
+        // Linux 5.18 and later: never start a program without argv[0].
+        argument_strings.push(Vec::new());
+    }
+    let loaded = load(&path, argument_strings, &environment_strings, stack_limit).map_err(|error| {
+        crate::info!("execve: {}", error.message);
+        error.errno
+    })?;
+    *registers = commit(process, thread, loaded);
+    Ok(Reply::Replaced)
+}
+
+/// `exit(2)`: with one thread, the process ends.
+pub fn exit(status: i32) -> Result<usize, Errno> {
+    exit_group(status)
+}
+
+/// `exit_group(2)`
+pub fn exit_group(status: i32) -> Result<usize, Errno> {
+    task::current_process().exit(ExitReason::Exited(status as u8))
+}

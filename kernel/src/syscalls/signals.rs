@@ -1,14 +1,216 @@
-//! Not written yet.
+//! Signals: `sigaction(2)`, `sigprocmask(2)`, `kill(2)` and their kin.
+
+use core::sync::atomic::Ordering;
+
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn rt_sigaction(_signal: i32, _action: UserPointer, _old: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn rt_sigprocmask(_how: i32, _set: UserPointer, _old: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn rt_sigreturn(_registers: &mut crate::arch::Registers) -> Result<Reply, Errno> { Err(Errno::ENOSYS) }
-pub fn pause() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn kill(_pid: i32, _signal: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn rt_sigpending(_set: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn rt_sigsuspend(_set: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn sigaltstack(_stack: UserPointer, _old: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn tkill(_thread: i32, _signal: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn tgkill(_process: i32, _thread: i32, _signal: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+use pith_linux::signal::{SET_SIZE, Signal, SignalAction, SignalInformation, SignalStack, UNBLOCKABLE, code};
+use pith_linux::time::Timespec;
+
+use super::Reply;
+use crate::arch::Registers;
+use crate::memory::{UserPointer, read_object, write_object};
+use crate::task::signal::{self, Restart};
+use crate::task::{self, Process, Thread, WaitError};
+
+fn check_size(size: usize) -> Result<(), Errno> {
+    if size == SET_SIZE { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// `rt_sigaction(2)`
+pub fn rt_sigaction(number: i32, new: UserPointer, old: UserPointer, size: usize) -> Result<usize, Errno> {
+    check_size(size)?;
+    let action = if new.is_null() { None } else { Some(read_object::<SignalAction>(new)?) };
+    let signal = signal_number(number)?;
+    if action.is_some() && signal.bit() & UNBLOCKABLE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = task::current_process();
+    let previous = match action {
+        Some(action) => signal::set_action(process, signal, action),
+        None => process.actions.lock().get(signal),
+    };
+    if !old.is_null() {
+        write_object(old, &previous)?;
+    }
+    Ok(0)
+}
+
+fn signal_number(number: i32) -> Result<Signal, Errno> {
+    u64::try_from(number).ok().and_then(Signal::from_number).ok_or(Errno::EINVAL)
+}
+
+/// `rt_sigprocmask(2)`
+pub fn rt_sigprocmask(how: i32, set: UserPointer, old: UserPointer, size: usize) -> Result<usize, Errno> {
+    check_size(size)?;
+    let thread = task::current();
+    let before = thread.blocked.load(Ordering::Relaxed);
+    if !set.is_null() {
+        let set: u64 = read_object(set)?;
+        let mask = match how {
+            0 => before | set,
+            1 => before & !set,
+            2 => set,
+            _ => return Err(Errno::EINVAL),
+        };
+        signal::set_blocked(thread, mask);
+    }
+    if !old.is_null() {
+        write_object(old, &before)?;
+    }
+    Ok(0)
+}
+
+/// `rt_sigreturn(2)`
+pub fn rt_sigreturn(registers: &mut Registers) -> Result<Reply, Errno> {
+    signal::return_from_handler(registers);
+    Ok(Reply::Replaced)
+}
+
+/// `rt_sigpending(2)`
+pub fn rt_sigpending(set: UserPointer, size: usize) -> Result<usize, Errno> {
+    if size > SET_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let thread = task::current();
+    let pending = thread.process.pending.load(Ordering::Acquire) & thread.blocked.load(Ordering::Relaxed);
+    crate::memory::copy_to_user(set, &pending.to_le_bytes()[..size])?;
+    Ok(0)
+}
+
+/// Waits for a signal, for ever.
+fn wait_for_signal() -> Result<usize, Errno> {
+    let ended = task::wait_any(&[], None, || None::<usize>);
+    signal::set_restart(Restart::IfNoHandlerRuns);
+    match ended {
+        Ok(value) => Ok(value),
+        Err(WaitError::Interrupted | WaitError::TimedOut) => Err(Errno::EINTR),
+    }
+}
+
+/// `pause(2)`
+pub fn pause() -> Result<usize, Errno> {
+    wait_for_signal()
+}
+
+/// `rt_sigsuspend(2)`
+pub fn rt_sigsuspend(set: UserPointer, size: usize) -> Result<usize, Errno> {
+    check_size(size)?;
+    let mask: u64 = read_object(set)?;
+    signal::with_mask(Some(mask), wait_for_signal)
+}
+
+/// `rt_sigtimedwait(2)`
+pub fn rt_sigtimedwait(
+    set: UserPointer,
+    information: UserPointer,
+    timeout: UserPointer,
+    size: usize,
+) -> Result<usize, Errno> {
+    check_size(size)?;
+    let set = read_object::<u64>(set)? & !UNBLOCKABLE;
+    let deadline = if timeout.is_null() {
+        None
+    } else {
+        let duration = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
+        Some(task::monotonic().after(duration))
+    };
+    let process = task::current_process();
+    let waited = task::wait_any(&[], deadline, || (process.pending.load(Ordering::Acquire) & set != 0).then_some(()));
+    signal::set_restart(Restart::Never);
+    match waited {
+        Ok(()) => {}
+        Err(WaitError::TimedOut) => return Err(Errno::EAGAIN),
+        Err(WaitError::Interrupted) => return Err(Errno::EINTR),
+    }
+    let found = signal::take_pending(process, set).ok_or(Errno::EAGAIN)?;
+    if !information.is_null() {
+        write_object(information, &found)?;
+    }
+    Ok(found.signal as usize)
+}
+
+/// `sigaltstack(2)`
+pub fn sigaltstack(registers: &mut Registers, new: UserPointer, old: UserPointer) -> Result<Reply, Errno> {
+    let thread = task::current();
+    let new = if new.is_null() { None } else { Some(read_object::<SignalStack>(new)?) };
+    let before = signal::alternate_stack(thread, registers.rsp);
+    if let Some(new) = new {
+        signal::set_alternate_stack(thread, new, registers.rsp)?;
+    }
+    if !old.is_null() {
+        write_object(old, &before)?;
+    }
+    Ok(Reply::Value(0))
+}
+
+/// Sends signal `number`, or only checks it if it is 0.
+fn send(process: &Process, number: i32, information: impl Fn(Signal) -> SignalInformation) -> Result<usize, Errno> {
+    if number != 0 {
+        let signal = signal_number(number)?;
+        signal::send(process, signal, information(signal))?;
+    }
+    Ok(0)
+}
+
+fn from_self(process: &Process, code: i32) -> impl Fn(Signal) -> SignalInformation {
+    let (process, user) = (process.id, process.credentials.lock().users[0]);
+    move |signal| SignalInformation::sent(signal, code, process, user)
+}
+
+/// `kill(2)`. There is one process, alone in its group; the init process of a container, which it resembles, is
+/// not spared the default actions here.
+pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
+    let process = task::current_process();
+    let own = process.id as i32;
+    // Minus one means all others, and there are none.
+    if pid != own && pid != 0 && (pid == -1 || pid != -own) {
+        return Err(Errno::ESRCH);
+    }
+    send(process, number, from_self(process, code::SI_USER))
+}
+
+/// The current thread, if these are its numbers.
+fn own_thread(process: Option<i32>, thread: i32) -> Result<&'static Thread, Errno> {
+    if thread <= 0 || process.is_some_and(|process| process <= 0) {
+        return Err(Errno::EINVAL);
+    }
+    let current = task::current();
+    if current.id as i32 != thread || process.is_some_and(|process| process != current.process.id as i32) {
+        return Err(Errno::ESRCH);
+    }
+    Ok(current)
+}
+
+/// `tkill(2)`
+pub fn tkill(thread: i32, number: i32) -> Result<usize, Errno> {
+    let process = &own_thread(None, thread)?.process;
+    send(process, number, from_self(process, code::SI_TKILL))
+}
+
+/// `tgkill(2)`
+pub fn tgkill(process: i32, thread: i32, number: i32) -> Result<usize, Errno> {
+    let process = &own_thread(Some(process), thread)?.process;
+    send(process, number, from_self(process, code::SI_TKILL))
+}
+
+/// `rt_sigqueueinfo(2)`
+pub fn rt_sigqueueinfo(process: i32, number: i32, information: UserPointer) -> Result<usize, Errno> {
+    let information: SignalInformation = read_object(information)?;
+    let current = task::current_process();
+    if process != current.id as i32 {
+        return Err(Errno::ESRCH);
+    }
+    send(current, number, |signal| SignalInformation { signal: i32::from(signal.number()), ..information })
+}
+
+/// `rt_tgsigqueueinfo(2)`
+pub fn rt_tgsigqueueinfo(
+    process: i32,
+    thread: i32,
+    number: i32,
+    information: UserPointer,
+) -> Result<usize, Errno> {
+    let information: SignalInformation = read_object(information)?;
+    let process = &own_thread(Some(process), thread)?.process;
+    send(process, number, |signal| SignalInformation { signal: i32::from(signal.number()), ..information })
+}

@@ -1,8 +1,86 @@
-//! Not written yet.
+//! The machine: `uname(2)`, `sysinfo(2)`, `getrandom(2)`.
+
+use alloc::string::String;
+
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn uname(_name: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn sysinfo(_information: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn syslog(_kind: i32, _buffer: UserPointer, _length: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getrandom(_buffer: UserPointer, _size: usize, _flags: u64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+use pith_linux::system::{RandomFlags, SystemInformation, SystemName};
+use pith_linux::time::NANOSECONDS;
+use spin::Mutex;
+
+use crate::memory::{self, UserPointer, copy_to_user, write_object};
+use crate::task::{self, random};
+
+/// The Linux whose interface programs find; the C library refuses one that is too old.
+const RELEASE: &[u8] = b"6.1.0-pith";
+/// What is really running.
+const VERSION: &[u8] = concat!("#1 Pith ", env!("CARGO_PKG_VERSION")).as_bytes();
+
+static HOSTNAME: Mutex<String> = Mutex::new(String::new());
+
+/// Names the machine.
+pub fn set_hostname(name: &str) {
+    *HOSTNAME.lock() = String::from(name);
+}
+
+/// `uname(2)`
+pub fn uname(name: UserPointer) -> Result<usize, Errno> {
+    let node = {
+        let configured = HOSTNAME.lock();
+        SystemName::field(if configured.is_empty() { b"pith" } else { configured.as_bytes() })
+    };
+    let answer = SystemName {
+        system: SystemName::field(b"Linux"),
+        node,
+        release: SystemName::field(RELEASE),
+        version: SystemName::field(VERSION),
+        machine: SystemName::field(b"x86_64"),
+        domain: SystemName::field(b"(none)"),
+    };
+    write_object(name, &answer)?;
+    Ok(0)
+}
+
+/// `sysinfo(2)`
+pub fn sysinfo(information: UserPointer) -> Result<usize, Errno> {
+    let counters = memory::counters();
+    let answer = SystemInformation {
+        uptime: task::monotonic().0.div_ceil(NANOSECONDS) as i64,
+        total_memory: counters.total,
+        free_memory: counters.free,
+        processes: 1,
+        unit: 1,
+        ..SystemInformation::default()
+    };
+    write_object(information, &answer)?;
+    Ok(0)
+}
+
+/// `syslog(2)`: the kernel's messages go to the monitor, not to programs, as in an unprivileged container.
+pub fn syslog(_kind: i32, _buffer: UserPointer, _length: i32) -> Result<usize, Errno> {
+    Err(Errno::EPERM)
+}
+
+/// `getrandom(2)`
+pub fn getrandom(buffer: UserPointer, size: usize, flags: u64) -> Result<usize, Errno> {
+    let flags = RandomFlags::from_bits(flags as u32).ok_or(Errno::EINVAL)?;
+    if flags.contains(RandomFlags::INSECURE | RandomFlags::RANDOM) {
+        return Err(Errno::EINVAL);
+    }
+    let size = size.min(i32::MAX as usize);
+    let mut stream = random::Stream::new();
+    let mut chunk = [0; 1024];
+    let mut done = 0;
+    while done < size {
+        let part = &mut chunk[..(size - done).min(1024)];
+        stream.fill(part);
+        if copy_to_user(buffer.offset(done as u64), part).is_err() {
+            return if done == 0 { Err(Errno::EFAULT) } else { Ok(done) };
+        }
+        done += part.len();
+        // A long request may be cut short by a signal, as on Linux.
+        if done < size && task::current().has_deliverable_signal() {
+            break;
+        }
+    }
+    Ok(done)
+}

@@ -75,6 +75,13 @@ pub fn wall_clock() -> u64 {
     clock_parameters().wall_base + monotonic().0
 }
 
+/// Processor time that the program and the kernel on its behalf have used, in nanoseconds: all time that the
+/// processor was not halted.
+pub fn processor_time() -> u64 {
+    let halted = to_nanoseconds(super::wait::halted_ticks(), clock_parameters().multiplier);
+    monotonic().0.saturating_sub(halted)
+}
+
 /// Asks for an interrupt at a time.
 pub(super) fn arm_timer(deadline: Instant) {
     let parameters = clock_parameters();

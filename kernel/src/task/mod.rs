@@ -2,11 +2,13 @@
 
 mod clock;
 mod process;
+pub mod random;
 pub mod signal;
 mod thread;
+pub mod vdso;
 mod wait;
 
-pub use clock::{Instant, clock_parameters, monotonic, set_wall_clock_at_boot, wall_clock};
-pub use process::{ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
+pub use clock::{ClockParameters, Instant, clock_parameters, monotonic, processor_time, set_wall_clock_at_boot, wall_clock};
+pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
 pub use thread::{Thread, current, current_process, try_current};
-pub use wait::{Interrupted, WaitError, WaitQueue, sleep_until, wait_any};
+pub use wait::{halted_ticks, Interrupted, WaitError, WaitQueue, sleep_until, wait_any};

@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
 
+use pith_linux::signal::SignalInformation;
+
 use super::signal::SignalActions;
 use crate::memory::AddressSpace;
 
@@ -50,6 +52,8 @@ impl Limits {
     pub const DATA: usize = 2;
     /// `RLIMIT_AS`.
     pub const ADDRESS_SPACE: usize = 9;
+    /// `RLIMIT_SIGPENDING`.
+    pub const PENDING_SIGNALS: usize = 11;
     /// `RLIMIT_FSIZE`.
     pub const FILE_SIZE: usize = 1;
 }
@@ -65,6 +69,24 @@ impl Default for Limits {
         limits[13] = (0, 0); // nice
         limits[14] = (0, 0); // real-time priority
         Self(limits)
+    }
+}
+
+/// User and group numbers, as `credentials(7)` knows them, and the place among processes.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Real, effective and saved user.
+    pub users: [u32; 3],
+    /// Real, effective and saved group.
+    pub groups: [u32; 3],
+    /// Supplementary groups.
+    pub supplementary: Vec<u32>,
+}
+
+impl Default for Credentials {
+    /// Root: nobody else is on the machine.
+    fn default() -> Self {
+        Self { users: [0; 3], groups: [0; 3], supplementary: Vec::new() }
     }
 }
 
@@ -98,6 +120,12 @@ pub struct Process {
     pub actions: Mutex<SignalActions>,
     /// Signals that are pending for the process: bit n-1 is signal n. Set by interrupt handlers too.
     pub pending: AtomicU64,
+    /// Signals that interrupt no wait, since nothing happens on their delivery; kept by the owner of `actions`.
+    pub silent: AtomicU64,
+    /// What is known about pending signals beyond their numbers, in the order in which they came.
+    pub queued: Mutex<Vec<SignalInformation>>,
+    /// Who it is.
+    pub credentials: Mutex<Credentials>,
     /// Its limits.
     pub limits: Mutex<Limits>,
     /// The program it runs.
@@ -113,6 +141,9 @@ impl Process {
             resources,
             actions: Mutex::new(SignalActions::default()),
             pending: AtomicU64::new(0),
+            silent: AtomicU64::new(SignalActions::default().silent()),
+            queued: Mutex::new(Vec::new()),
+            credentials: Mutex::new(Credentials::default()),
             limits: Mutex::new(Limits::default()),
             program: Mutex::new(ProgramIdentity::default()),
         })

@@ -1,7 +1,7 @@
 //! A thread.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use spin::Mutex;
 
@@ -18,10 +18,16 @@ pub struct Thread {
     pub process: Arc<Process>,
     /// Its kernel stack.
     pub stack: KernelStack,
-    /// Blocked signals, alternate stack.
+    /// Alternate stack, last fault, mask to be restored.
     pub signals: Mutex<ThreadSignals>,
-    /// Mask of blocked signals, for looking without the lock; kept equal to that in `signals`.
+    /// Blocked signals: bit n-1 is signal n.
     pub blocked: AtomicU64,
+    /// A temporary mask is in force (`rt_sigsuspend`); the one to be restored is in `signals`.
+    pub mask_is_temporary: AtomicBool,
+    /// What becomes of a call that a signal interrupted: a `signal::Restart`.
+    pub restart: AtomicU8,
+    /// What the last page fault was: a `signal::FaultKind`, as the page fault handler noted it.
+    pub fault: AtomicU8,
     /// Where to write 0 when the thread ends (`set_tid_address`).
     pub clear_on_exit: AtomicU64,
     /// Head of the robust futex list (`set_robust_list`).
@@ -39,6 +45,9 @@ impl Thread {
             stack: KernelStack::new()?,
             signals: Mutex::new(ThreadSignals::default()),
             blocked: AtomicU64::new(0),
+            mask_is_temporary: AtomicBool::new(false),
+            restart: AtomicU8::new(0),
+            fault: AtomicU8::new(0),
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             name: Mutex::new([0; 16]),
@@ -51,9 +60,16 @@ impl Thread {
         arch::set_current(self);
     }
 
-    /// Whether a signal is pending that this thread does not block.
+    /// Pending signals that this thread does not block.
+    #[inline]
+    pub fn deliverable_signals(&self) -> u64 {
+        self.process.pending.load(Ordering::Acquire) & !self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether a signal is pending that this thread does not block and that is worth interrupting a wait.
+    #[inline]
     pub fn has_deliverable_signal(&self) -> bool {
-        self.process.pending.load(Ordering::Acquire) & !self.blocked.load(Ordering::Relaxed) != 0
+        self.deliverable_signals() & !self.process.silent.load(Ordering::Relaxed) != 0
     }
 }
 

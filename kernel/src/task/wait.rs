@@ -4,10 +4,21 @@
 //! anything: waiting halts the processor, and each interrupt makes the condition be looked at again. A wake-up
 //! therefore needs no list. The interface is the one that several threads need.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use crate::arch;
 
 use super::clock::{Instant, arm_timer, disarm_timer, monotonic};
+use super::signal;
 use super::thread::current;
+
+/// Ticks of the time stamp counter that the processor has spent halted.
+static HALTED: AtomicU64 = AtomicU64::new(0);
+
+/// Ticks of the time stamp counter that the processor has spent halted.
+pub fn halted_ticks() -> u64 {
+    HALTED.load(Ordering::Relaxed)
+}
 
 /// Where threads wait for a condition.
 #[derive(Debug, Default)]
@@ -67,6 +78,8 @@ pub fn wait_any<T>(
             break Ok(value);
         }
         if current().has_deliverable_signal() {
+            // What most calls want; others say so after the wait.
+            signal::set_restart(signal::Restart::IfHandlerAllows);
             break Err(WaitError::Interrupted);
         }
         if let Some(deadline) = deadline {
@@ -75,7 +88,9 @@ pub fn wait_any<T>(
             }
             arm_timer(deadline);
         }
+        let before = arch::read_time_stamp_counter();
         arch::wait_for_interrupt();
+        HALTED.fetch_add(arch::read_time_stamp_counter().saturating_sub(before), Ordering::Relaxed);
     };
     if deadline.is_some() {
         disarm_timer();

@@ -290,9 +290,7 @@ impl FileKind {
 
     /// The kind of a code in a directory entry, if it has one.
     pub(crate) fn from_code(code: u8) -> Option<Self> {
-        Self::ALL
-            .get(usize::from(code).checked_sub(1)?)
-            .copied()
+        Self::ALL.get(usize::from(code).checked_sub(1)?).copied()
     }
 
     /// What people call it, with article.
@@ -320,8 +318,14 @@ mod tests {
         assert_eq!(size_of::<ExtendedInode>(), 64);
         assert_eq!(size_of::<DirectoryRecord>(), 12);
         assert_eq!(size_of::<ChunkIndex>(), 8);
-        assert_eq!(core::mem::offset_of!(Superblock, incompatible_features), 0x50);
-        assert_eq!(core::mem::offset_of!(Superblock, directory_block_bits), 0x5a);
+        assert_eq!(
+            core::mem::offset_of!(Superblock, incompatible_features),
+            0x50
+        );
+        assert_eq!(
+            core::mem::offset_of!(Superblock, directory_block_bits),
+            0x5a
+        );
         assert_eq!(core::mem::offset_of!(ExtendedInode, modified), 0x20);
         assert_eq!(core::mem::offset_of!(CompactInode, uid), 0x18);
     }

@@ -72,7 +72,9 @@ fn every_page_of_a_regular_file_can_be_mapped() {
 fn order_of_adding_does_not_matter() {
     let mut forward = Builder::new(TIME);
     let mut backward = Builder::new(TIME);
-    let paths: Vec<String> = (0..50).map(|n| format!("/d{}/f{}", n % 7, n * 37)).collect();
+    let paths: Vec<String> = (0..50)
+        .map(|n| format!("/d{}/f{}", n % 7, n * 37))
+        .collect();
     let add = |builder: &mut Builder<Vec<u8>>, path: &String| {
         let data = path.clone().into_bytes();
         builder
@@ -91,11 +93,17 @@ fn order_of_adding_does_not_matter() {
 #[test]
 fn repeating_a_path_with_the_same_meaning_is_allowed() {
     let mut builder = sample();
-    builder.add_directory(b"/empty//", attributes(0o700)).unwrap();
-    builder.add_symlink(b"/lib", attributes(0o777), b"usr/lib").unwrap();
+    builder
+        .add_directory(b"/empty//", attributes(0o700))
+        .unwrap();
+    builder
+        .add_symlink(b"/lib", attributes(0o777), b"usr/lib")
+        .unwrap();
     builder.add_hard_link(b"/z/link", b"/a/first/link").unwrap();
     let null = SpecialFile::CharacterDevice { major: 1, minor: 3 };
-    builder.add_special(b"/dev/null", attributes(0o666), null).unwrap();
+    builder
+        .add_special(b"/dev/null", attributes(0o666), null)
+        .unwrap();
     assert!(image(builder) == image(sample()));
 }
 
@@ -155,9 +163,14 @@ fn invalid_input_is_refused() {
     let mut builder = Builder::<Vec<u8>>::new(TIME);
     let long_name = format!("/{}", "n".repeat(256));
     let long_path = "/n".repeat(2048);
-    for path in ["", "relative", "/a/../b", "/./a", "/a\0b", &long_name, &long_path] {
+    for path in [
+        "", "relative", "/a/../b", "/./a", "/a\0b", &long_name, &long_path,
+    ] {
         let result = builder.add_directory(path.as_bytes(), attributes(0o755));
-        assert!(matches!(result, Err(BuildError::InvalidPath { .. })), "{path:?}");
+        assert!(
+            matches!(result, Err(BuildError::InvalidPath { .. })),
+            "{path:?}"
+        );
     }
     let long_target = [b't'; 4096];
     for target in [&b""[..], b"a\0b", &long_target] {
@@ -168,8 +181,16 @@ fn invalid_input_is_refused() {
         major: 0x1000,
         minor: 0,
     };
-    assert!(builder.add_special(b"/device", attributes(0o600), large).is_err());
-    assert!(builder.add_directory(b"/mode", attributes(0o10000)).is_err());
+    assert!(
+        builder
+            .add_special(b"/device", attributes(0o600), large)
+            .is_err()
+    );
+    assert!(
+        builder
+            .add_directory(b"/mode", attributes(0o10000))
+            .is_err()
+    );
     let late = Attributes {
         modified: Timestamp {
             seconds: 0,
@@ -186,7 +207,9 @@ fn hard_links_must_lead_to_a_file() {
     let error = |links: &[(&str, &str)]| {
         let mut builder = sample();
         for (path, target) in links {
-            builder.add_hard_link(path.as_bytes(), target.as_bytes()).unwrap();
+            builder
+                .add_hard_link(path.as_bytes(), target.as_bytes())
+                .unwrap();
         }
         builder.layout().err()
     };
@@ -197,7 +220,10 @@ fn hard_links_must_lead_to_a_file() {
         })
     };
     assert_eq!(error(&[("/b", "/none")]), missing("/b", "/none"));
-    assert_eq!(error(&[("/b", "/etc/motd/none")]), missing("/b", "/etc/motd/none"));
+    assert_eq!(
+        error(&[("/b", "/etc/motd/none")]),
+        missing("/b", "/etc/motd/none")
+    );
     assert_eq!(error(&[("/b", "/c"), ("/c", "/b")]), missing("/b", "/c"));
     assert_eq!(
         error(&[("/b", "/usr")]),
@@ -229,7 +255,11 @@ impl Content for Unsteady {
                 return Ok(());
             }
         }
-        if self.fails { Err("disk on fire") } else { Ok(()) }
+        if self.fails {
+            Err("disk on fire")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -254,7 +284,9 @@ fn data_that_changes_or_fails_is_an_error_that_names_the_file() {
             pieces: pieces.to_vec(),
             fails,
         };
-        builder.add_file(b"/data", attributes(0o644), content).unwrap();
+        builder
+            .add_file(b"/data", attributes(0o644), content)
+            .unwrap();
         builder.layout().unwrap().write(&mut Full(room))
     };
     let changed = |received| {
@@ -294,7 +326,9 @@ fn sizes_beyond_the_format_are_refused_before_anything_is_written() {
             pieces: Vec::new(),
             fails: false,
         };
-        builder.add_file(name.as_bytes(), attributes(0o644), content).unwrap();
+        builder
+            .add_file(name.as_bytes(), attributes(0o644), content)
+            .unwrap();
     }
     assert_eq!(builder.layout().err(), Some(BuildError::TooLarge));
 }
@@ -314,9 +348,13 @@ fn directories_of_all_sizes() {
         let mut builder = Builder::new(TIME);
         for number in 0..count {
             let path = format!("/directory/{number:0width$}", width = 5 + number % 40);
-            builder.add_file(path.as_bytes(), attributes(0o644), Vec::new()).unwrap();
+            builder
+                .add_file(path.as_bytes(), attributes(0o644), Vec::new())
+                .unwrap();
         }
-        builder.add_directory(b"/directory", attributes(0o755)).unwrap();
+        builder
+            .add_directory(b"/directory", attributes(0o755))
+            .unwrap();
         let image = image(builder);
         let volume = Volume::open(&image).unwrap();
         let directory = find(&volume, "/directory").unwrap().unwrap();

@@ -66,7 +66,7 @@ errors! {
     EPIPE = 32, "Broken pipe";
     EDOM = 33, "Numerical argument out of domain";
     ERANGE = 34, "Numerical result out of range";
-    EDEADLOCK = 35, "Resource deadlock avoided";
+    EDEADLK = 35, "Resource deadlock avoided";
     ENAMETOOLONG = 36, "File name too long";
     ENOLCK = 37, "No locks available";
     ENOSYS = 38, "Function not implemented";
@@ -124,7 +124,7 @@ errors! {
     ENOPROTOOPT = 92, "Protocol not available";
     EPROTONOSUPPORT = 93, "Protocol not supported";
     ESOCKTNOSUPPORT = 94, "Socket type not supported";
-    ENOTSUP = 95, "Operation not supported";
+    EOPNOTSUPP = 95, "Operation not supported";
     EPFNOSUPPORT = 96, "Protocol family not supported";
     EAFNOSUPPORT = 97, "Address family not supported by protocol";
     EADDRINUSE = 98, "Address already in use";

@@ -8,5 +8,8 @@
 extern crate alloc;
 
 mod errno;
+pub mod signal;
+pub mod system;
+pub mod time;
 
 pub use errno::Errno;

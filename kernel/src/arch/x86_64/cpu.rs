@@ -259,3 +259,23 @@ pub fn reset_vector_state() {
         );
     }
 }
+
+/// The frame pointer of the caller.
+#[inline(always)]
+pub fn frame_pointer() -> u64 {
+    let frame;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
+    frame
+}
+
+/// The saved frame pointer and the return address of a stack frame, if the frame lies on a kernel stack.
+pub fn read_stack_frame(frame: u64) -> Option<(u64, u64)> {
+    let stacks = [kernel_stack(), super::paging::boot_stack()];
+    let inside = |&(bottom, top): &(u64, u64)| bottom <= frame && frame.checked_add(16).is_some_and(|end| end <= top);
+    if !frame.is_multiple_of(8) || !(stacks.iter().any(inside) || super::descriptors::on_interrupt_stack(frame)) {
+        return None;
+    }
+    // SAFETY: the frame lies wholly on a mapped kernel stack; only two words are read.
+    unsafe { Some(((frame as *const u64).read(), (frame as *const u64).add(1).read())) }
+}

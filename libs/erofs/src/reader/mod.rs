@@ -67,7 +67,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotErofs => write!(formatter, "not an EROFS file system: no magic number at offset 1024"),
+            Self::NotErofs => write!(
+                formatter,
+                "not an EROFS file system: no magic number at offset 1024"
+            ),
             Self::Truncated { needed, available } => write!(
                 formatter,
                 "the EROFS image is truncated: it needs {needed} bytes and has {available}"
@@ -76,11 +79,22 @@ impl fmt::Display for Error {
                 formatter,
                 "the EROFS superblock is damaged: its checksum should be {stored:#010x} and is {computed:#010x}"
             ),
-            Self::Unsupported(what) => write!(formatter, "the EROFS image uses {what}, which isn't supported"),
-            Self::InvalidSuperblock(defect) => write!(formatter, "invalid EROFS superblock: {defect}"),
-            Self::Corrupt { nid, defect } => write!(formatter, "EROFS inode {nid} is corrupt: {defect}"),
-            Self::NotADirectory { nid } => write!(formatter, "EROFS inode {nid} is not a directory"),
-            Self::NotASymlink { nid } => write!(formatter, "EROFS inode {nid} is not a symbolic link"),
+            Self::Unsupported(what) => write!(
+                formatter,
+                "the EROFS image uses {what}, which isn't supported"
+            ),
+            Self::InvalidSuperblock(defect) => {
+                write!(formatter, "invalid EROFS superblock: {defect}")
+            }
+            Self::Corrupt { nid, defect } => {
+                write!(formatter, "EROFS inode {nid} is corrupt: {defect}")
+            }
+            Self::NotADirectory { nid } => {
+                write!(formatter, "EROFS inode {nid} is not a directory")
+            }
+            Self::NotASymlink { nid } => {
+                write!(formatter, "EROFS inode {nid} is not a symbolic link")
+            }
         }
     }
 }
@@ -226,7 +240,9 @@ impl<'a> Volume<'a> {
             .ok_or(truncated(needed))?;
         let epoch_nanoseconds = superblock.epoch_nanoseconds.get();
         if epoch_nanoseconds >= 1_000_000_000 {
-            return Err(Error::InvalidSuperblock("its time has too many nanoseconds"));
+            return Err(Error::InvalidSuperblock(
+                "its time has too many nanoseconds",
+            ));
         }
         let volume = Self {
             image,
@@ -442,8 +458,8 @@ impl<'a> Volume<'a> {
                     let bytes = self.slice(table + chunk * 4, 4).ok_or(outside)?;
                     U32::ref_from_bytes(bytes).map_err(|_| outside)?.get()
                 };
-                let position = (block != chunk_format::HOLE)
-                    .then_some(u64::from(block) * BLOCK_SIZE + within);
+                let position =
+                    (block != chunk_format::HOLE).then_some(u64::from(block) * BLOCK_SIZE + within);
                 Ok(Extent { position, length })
             }
         }

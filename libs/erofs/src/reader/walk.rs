@@ -51,7 +51,10 @@ impl<'a> Volume<'a> {
                 continue;
             };
             let entry = entry?;
-            if level.previous.is_some_and(|previous| previous >= entry.name) {
+            if level
+                .previous
+                .is_some_and(|previous| previous >= entry.name)
+            {
                 return Err(corrupt(level.nid, "its names aren't sorted").into());
             }
             level.previous = Some(entry.name);

@@ -281,8 +281,7 @@ impl<C: Content> Layout<C> {
                 }
             }
         }
-        self.metadata_blocks =
-            u32::try_from(metadata.blocks).map_err(|_| BuildError::TooLarge)?;
+        self.metadata_blocks = u32::try_from(metadata.blocks).map_err(|_| BuildError::TooLarge)?;
         self.blocks = u32::try_from(blocks).map_err(|_| BuildError::TooLarge)?;
         Ok(())
     }
@@ -311,7 +310,11 @@ impl<C: Content> Layout<C> {
 
     /// Writes superblock and inodes with their inline data.
     fn write_metadata<O: Output>(&self, output: &mut O) -> Result<(), O::Error> {
-        let mut remaining = self.by_place.iter().map(|index| &self.inodes[*index]).peekable();
+        let mut remaining = self
+            .by_place
+            .iter()
+            .map(|index| &self.inodes[*index])
+            .peekable();
         for number in 0..u64::from(self.metadata_blocks) {
             let mut block: Block = [0; BLOCK_SIZE as usize];
             if number == 0 {
@@ -409,7 +412,10 @@ impl<C: Content> Layout<C> {
 
     /// Type of a node that has an inode of its own.
     fn kind(&self, node: NodeIndex) -> FileKind {
-        self.builder.nodes[node].kind.kind().unwrap_or(FileKind::Regular)
+        self.builder.nodes[node]
+            .kind
+            .kind()
+            .unwrap_or(FileKind::Regular)
     }
 
     /// First block of the data, or number of the device.
@@ -504,7 +510,10 @@ fn directory_blocks(children: &BTreeMap<Box<[u8]>, NodeIndex>) -> Vec<Vec<&[u8]>
 fn directory_size(children: &BTreeMap<Box<[u8]>, NodeIndex>) -> u64 {
     let blocks = directory_blocks(children);
     let last = blocks.last().map_or(0, |names| {
-        names.iter().map(|name| (RECORD_SIZE + name.len()) as u64).sum()
+        names
+            .iter()
+            .map(|name| (RECORD_SIZE + name.len()) as u64)
+            .sum()
     });
     (blocks.len() as u64 - 1) * BLOCK_SIZE + last
 }

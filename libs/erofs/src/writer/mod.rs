@@ -179,8 +179,7 @@ impl<C> NodeKind<C> {
 
     /// What people call it, with article.
     fn description(&self) -> &'static str {
-        self.kind()
-            .map_or("a hard link", |kind| kind.description())
+        self.kind().map_or("a hard link", |kind| kind.description())
     }
 }
 
@@ -282,8 +281,8 @@ impl<C: Content> Builder<C> {
         self.add(path, Some(attributes), NodeKind::File(content))
     }
 
-    /// Adds a symbolic link with any target of 1 to [`MAXIMUM_PATH`] bytes without NUL. Linux shows all
-    /// links with permissions `0o777`, whoever may read them. Adding the same link twice is allowed.
+    /// Adds a symbolic link with any target of 1 to [`MAXIMUM_PATH`] bytes without NUL. Its permissions
+    /// mean nothing and are always `0o777` (symlink(7)). Adding the same link twice is allowed.
     pub fn add_symlink(
         &mut self,
         path: &[u8],
@@ -297,6 +296,10 @@ impl<C: Content> Builder<C> {
                 defect: "the target of a symbolic link needs 1 to 4095 bytes, none of them NUL",
             });
         }
+        let attributes = Attributes {
+            permissions: 0o777,
+            ..attributes
+        };
         self.add(path, Some(attributes), NodeKind::Symlink(target.into()))
     }
 
@@ -364,11 +367,7 @@ impl<C: Content> Builder<C> {
     }
 
     /// Finds a directory, and creates it and those above where they are missing. `path` is for messages.
-    fn directory(
-        &mut self,
-        path: &[u8],
-        components: &[&[u8]],
-    ) -> Result<NodeIndex, BuildError> {
+    fn directory(&mut self, path: &[u8], components: &[&[u8]]) -> Result<NodeIndex, BuildError> {
         let mut node = ROOT;
         for name in components {
             let new = self.nodes.len();
@@ -405,7 +404,10 @@ impl<C: Content> Builder<C> {
     /// The node at a path, if there is one.
     fn find(&self, path: &[u8]) -> Option<NodeIndex> {
         let mut node = ROOT;
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        for name in path
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+        {
             let NodeKind::Directory(children) = &self.nodes[node].kind else {
                 return None;
             };
@@ -432,10 +434,12 @@ impl<C: Content> Builder<C> {
         let NodeKind::HardLink(target) = &self.nodes[node].kind else {
             return Ok(node);
         };
-        let file = self.follow(node).ok_or_else(|| BuildError::MissingLinkTarget {
-            path: text(path),
-            target: text(target),
-        })?;
+        let file = self
+            .follow(node)
+            .ok_or_else(|| BuildError::MissingLinkTarget {
+                path: text(path),
+                target: text(target),
+            })?;
         match self.nodes[file].kind {
             NodeKind::Directory(_) => Err(BuildError::LinkToDirectory {
                 path: text(path),

@@ -17,10 +17,7 @@ pub trait Content {
     /// Passes all data to `sink`, from first to last, in pieces of any size (some 64 KiB each is a good
     /// choice), and stops when told to. Called once per [`Layout::write`](super::Layout::write), so that
     /// a file of the host needs to be open only for so long.
-    fn stream(
-        &self,
-        sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Self::Error>;
+    fn stream(&self, sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Self::Error>;
 }
 
 /// Bytes that are in memory already.
@@ -106,7 +103,11 @@ impl<C: fmt::Display, O: fmt::Display> fmt::Display for WriteError<C, O> {
                 formatter,
                 "\"{path}\" changed while the image was built: it had {expected} bytes, now there are {} \
                  {received}. Build again when nothing writes to it",
-                if received > expected { "at least" } else { "only" }
+                if received > expected {
+                    "at least"
+                } else {
+                    "only"
+                }
             ),
             Self::Output(error) => write!(formatter, "can't write the image: {error}"),
         }

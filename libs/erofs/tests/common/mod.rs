@@ -63,7 +63,9 @@ pub fn sample() -> Builder<Vec<u8>> {
     builder
         .add_file(b"/usr/bin/tool", attributes(0o755), noise(1, 10_000))
         .unwrap();
-    builder.add_file(b"/usr/bin/odd", odd, noise(2, 4096)).unwrap();
+    builder
+        .add_file(b"/usr/bin/odd", odd, noise(2, 4096))
+        .unwrap();
     builder
         .add_file(b"/etc/nothing", attributes(0o644), Vec::new())
         .unwrap();
@@ -73,17 +75,15 @@ pub fn sample() -> Builder<Vec<u8>> {
     builder
         .add_hard_link(b"/a/first/link", b"/usr/bin/tool")
         .unwrap();
-    builder
-        .add_hard_link(b"/z/link", b"/a/first/link")
-        .unwrap();
+    builder.add_hard_link(b"/z/link", b"/a/first/link").unwrap();
     builder
         .add_symlink(b"/lib", attributes(0o777), b"usr/lib")
         .unwrap();
-    builder
-        .add_symlink(b"/long", odd, &[b'x'; 4095])
-        .unwrap();
+    builder.add_symlink(b"/long", odd, &[b'x'; 4095]).unwrap();
     let null = SpecialFile::CharacterDevice { major: 1, minor: 3 };
-    builder.add_special(b"/dev/null", attributes(0o666), null).unwrap();
+    builder
+        .add_special(b"/dev/null", attributes(0o666), null)
+        .unwrap();
     let disk = SpecialFile::BlockDevice {
         major: 0xabc,
         minor: 0xf_1234,
@@ -218,8 +218,8 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// Makes an empty one; `name` is unique among tests.
     pub fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{name}-{}", std::process::id()));
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         let _absent = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)

@@ -1,0 +1,394 @@
+//! From the first Rust instruction to the program's first: what happens, in order.
+#![allow(unsafe_code, reason = "boot reads what the monitor left in memory, and hands memory out")]
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pith_abi::channel::{ExitReport, MemoryReport, Outcome, Timeline};
+use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
+use pith_abi::command_line as words;
+use zerocopy::FromBytes;
+
+use crate::arch::{self, Exception, Handlers, PageFault, Registers};
+use crate::devices;
+use crate::fs;
+use crate::memory::{self, AddressSpace, FaultError};
+use crate::syscalls::{self, program};
+use crate::task::{self, ExitReason, Process, Thread};
+
+/// `struct hvm_start_info`, version 1 (Xen, `public/arch-x86/hvm/start_info.h`).
+#[derive(Clone, Copy, FromBytes)]
+#[repr(C)]
+struct StartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    module_count: u32,
+    modules: u64,
+    command_line: u64,
+    acpi_tables: u64,
+    memory_map: u64,
+    memory_map_entries: u32,
+    reserved: u32,
+}
+
+/// `struct hvm_memmap_table_entry`.
+#[derive(Clone, Copy, FromBytes)]
+#[repr(C)]
+struct MemoryMapEntry {
+    address: u64,
+    size: u64,
+    kind: u32,
+    reserved: u32,
+}
+
+const START_MAGIC: u32 = 0x336e_c578;
+const KIND_RAM: u32 = 1;
+const MAXIMUM_REGIONS: usize = 24;
+
+static PROGRAM_TICKS: AtomicU64 = AtomicU64::new(0);
+static TOTAL_MEMORY: AtomicU64 = AtomicU64::new(0);
+static UNMANAGED_MEMORY: AtomicU64 = AtomicU64::new(0);
+
+/// Ends the machine with a message before there is a channel to report on.
+fn give_up(text: core::fmt::Arguments<'_>) -> ! {
+    arch::serial::print_early(format_args!("error: {text}\n"));
+    arch::power_off()
+}
+
+fn read_physical<T: FromBytes>(address: u64) -> T {
+    // SAFETY: the boot code has mapped the first 4 GiB, where monitors put what the start information points
+    // to; any bytes are a valid `T`.
+    unsafe { arch::boot::direct(address).cast::<T>().read_unaligned() }
+}
+
+/// What the monitor told.
+struct Machine {
+    ram: [Range<u64>; MAXIMUM_REGIONS],
+    count: usize,
+    command_line: &'static str,
+}
+
+impl Machine {
+    fn read(start_info: u64) -> Self {
+        let info: StartInfo = read_physical(start_info);
+        if info.magic != START_MAGIC || info.version < 1 || info.memory_map_entries == 0 {
+            give_up(format_args!("the monitor did not start this image by PVH version 1: it gave no memory map"));
+        }
+        let mut machine = Self { ram: [const { 0..0 }; MAXIMUM_REGIONS], count: 0, command_line: "" };
+        for index in 0..u64::from(info.memory_map_entries) {
+            let entry: MemoryMapEntry = read_physical(info.memory_map + index * size_of::<MemoryMapEntry>() as u64);
+            if entry.kind == KIND_RAM && entry.size != 0 && machine.count < MAXIMUM_REGIONS {
+                machine.ram[machine.count] = entry.address..entry.address.saturating_add(entry.size);
+                machine.count += 1;
+            }
+        }
+        if info.command_line != 0 {
+            let start = arch::boot::direct(info.command_line);
+            let mut length = 0;
+            // SAFETY: a string that the monitor put below 4 GiB; it is copied before its memory is given out.
+            unsafe {
+                while length < 131_072 && start.add(length).read() != 0 {
+                    length += 1;
+                }
+                let bytes = core::slice::from_raw_parts(start, length);
+                machine.command_line = core::str::from_utf8(bytes).unwrap_or("");
+            }
+        }
+        machine
+    }
+
+    fn ram(&self) -> &[Range<u64>] {
+        &self.ram[..self.count]
+    }
+}
+
+/// Finds the payload behind the kernel, before anything is allocated that could lie on it.
+fn find_payload(ram: &[Range<u64>]) -> (ImageHeader, Range<u64>) {
+    let (_, kernel_end) = arch::boot::kernel_extent();
+    let start = kernel_end.next_multiple_of(PAYLOAD_ALIGNMENT);
+    let total: u64 = ram.iter().map(|range| range.end - range.start).sum();
+    let Some(region) = ram.iter().find(|range| range.contains(&start)) else {
+        give_up(format_args!(
+            "too little memory: the machine has {} KiB, and the image does not fit; run it with more (-m)",
+            total >> 10
+        ));
+    };
+    let header: ImageHeader = read_physical(start);
+    if header.magic != IMAGE_MAGIC {
+        if region.end - start < 1 << 20 {
+            give_up(format_args!("too little memory: {} KiB; run the image with more (-m)", total >> 10));
+        }
+        give_up(format_args!("there is no image behind the kernel; build one with `pith build`"));
+    }
+    if header.version != IMAGE_VERSION {
+        give_up(format_args!("the image has version {}, this kernel knows {IMAGE_VERSION}", header.version));
+    }
+    let end = header
+        .configuration_offset
+        .checked_add(header.configuration_length)
+        .into_iter()
+        .chain(header.root_offset.checked_add(header.root_length))
+        .max()
+        .and_then(|length| start.checked_add(length));
+    match end {
+        Some(end) if end <= region.end && header.root_offset.is_multiple_of(PAYLOAD_ALIGNMENT) => {
+            (header, start..end.next_multiple_of(PAYLOAD_ALIGNMENT))
+        }
+        Some(end) => give_up(format_args!(
+            "too little memory: the image needs {} MiB and room to work, the machine has {} MiB; run it with more (-m)",
+            end.div_ceil(1 << 20),
+            total >> 20
+        )),
+        None => give_up(format_args!("the image is damaged: its header has impossible sizes; build it again")),
+    }
+}
+
+/// Bytes of the payload, which is never written and never given out.
+fn payload_bytes(start: u64, offset: u64, length: u64) -> &'static [u8] {
+    // SAFETY: inside the payload (checked by `find_payload`), which is read-only and reserved for ever.
+    unsafe { core::slice::from_raw_parts(arch::boot::direct(start + offset), length as usize) }
+}
+
+/// Values of a word on the command line.
+fn values<'a>(command_line: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    command_line
+        .split_ascii_whitespace()
+        .filter_map(move |word| word.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Undoes percent-encoding.
+fn decode(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut result = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        let escape = (bytes[index] == b'%')
+            .then(|| text.get(index + 1..index + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
+            .flatten();
+        match escape {
+            Some(byte) => {
+                result.push(byte);
+                index += 3;
+            }
+            None => {
+                result.push(bytes[index]);
+                index += 1;
+            }
+        }
+    }
+    result
+}
+
+fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
+    let allowed = configuration.overridable;
+    let refuse = |word: &str| {
+        crate::warning!("{word}= is ignored: the image does not mark it as overridable");
+    };
+    if let Some(value) = values(command_line, words::TRACE).last() {
+        if allowed.diagnostics { configuration.trace = value != "0" } else { refuse(words::TRACE) }
+    }
+    if let Some(value) = values(command_line, words::LOG).last() {
+        let level = match value {
+            "error" => Some(LogLevel::Error),
+            "warn" => Some(LogLevel::Warn),
+            "info" => Some(LogLevel::Info),
+            "debug" => Some(LogLevel::Debug),
+            "trace" => Some(LogLevel::Trace),
+            _ => None,
+        };
+        match level {
+            Some(level) if allowed.diagnostics => configuration.log_level = level,
+            Some(_) => refuse(words::LOG),
+            None => crate::warning!("{}={value}: not a level", words::LOG),
+        }
+    }
+    let arguments: Vec<_> = values(command_line, words::ARGUMENT).map(decode).collect();
+    if !arguments.is_empty() {
+        if allowed.arguments {
+            configuration.arguments.truncate(1);
+            configuration.arguments.extend(arguments);
+        } else {
+            refuse(words::ARGUMENT);
+        }
+    }
+    for variable in values(command_line, words::ENVIRONMENT).map(decode) {
+        if !allowed.environment {
+            refuse(words::ENVIRONMENT);
+            break;
+        }
+        let name = variable.split(|&byte| byte == b'=').next().unwrap_or_default().to_owned();
+        configuration.environment.retain(|old| old.split(|&byte| byte == b'=').next() != Some(&name[..]));
+        configuration.environment.push(variable);
+    }
+    if let Some(directory) = values(command_line, words::WORKING_DIRECTORY).last() {
+        if allowed.working_directory {
+            configuration.working_directory = decode(directory);
+        } else {
+            refuse(words::WORKING_DIRECTORY);
+        }
+    }
+}
+
+/// The first Rust function. `start_info` is the physical address of `hvm_start_info`.
+#[unsafe(no_mangle)]
+extern "C" fn boot_main(start_info: u64) -> ! {
+    // SAFETY: one processor, once, before interrupts; the boot stack is the one that we run on.
+    unsafe {
+        arch::boot::load_descriptors();
+        arch::boot::initialise_cpu(arch::boot::boot_stack());
+    }
+    let machine = Machine::read(start_info);
+    let (header, payload) = find_payload(machine.ram());
+    let (kernel_start, _) = arch::boot::kernel_extent();
+
+    // Everything from the kernel to the end of the payload is taken, and so is the first MiB: the monitor's
+    // start information and command line lie there or are copied below.
+    let taken = [0..0x10_0000, kernel_start..payload.end];
+    let total: u64 = machine.ram().iter().map(|range| range.end - range.start).sum();
+    TOTAL_MEMORY.store(total, Ordering::Relaxed);
+    if let Err(problem) = memory::initialise_frames(machine.ram(), &taken) {
+        give_up(format_args!("too little memory ({problem}): {} MiB; run the image with more (-m)", total >> 20));
+    }
+    let managed = memory::counters().total;
+    UNMANAGED_MEMORY.store(total.saturating_sub(managed), Ordering::Relaxed);
+    if managed < 1 << 20 {
+        give_up(format_args!(
+            "too little memory: {} KiB are left besides the image of {} MiB; run it with more (-m)",
+            managed >> 10,
+            payload.end.div_ceil(1 << 20)
+        ));
+    }
+    let highest = machine.ram().iter().map(|range| range.end).max().unwrap_or(0);
+    let command_line: &'static str = String::from(machine.command_line).leak();
+    memory::remember_ram(machine.ram());
+    let sealed = arch::boot::extend_direct_map(highest, &mut memory::table_frame)
+        .and_then(|()| {
+            arch::boot::seal(
+                (payload.start, payload.end),
+                &mut machine.ram().iter().map(|range| (range.start, range.end)),
+                &mut memory::table_frame,
+            )
+        })
+        .and_then(|()| arch::boot::initialise_interrupts(&mut memory::table_frame));
+    if sealed.is_err() {
+        give_up(format_args!("too little memory for page tables: {} MiB; run the image with more (-m)", total >> 20));
+    }
+    arch::boot::start_clock();
+    if let Some(told) = values(command_line, words::TIME).last().and_then(|value| value.parse().ok()) {
+        task::set_wall_clock_at_boot(told);
+    }
+    arch::install_handlers(Handlers {
+        page_fault,
+        exception: task::signal::exception,
+        interrupt: devices::interrupts::dispatch,
+        system_call: syscalls::dispatch,
+        before_return: task::signal::deliver,
+        fatal: crate::panic::fatal_trap,
+    });
+
+    devices::console::initialise(command_line);
+    devices::console::on_signal(post_signal);
+    let start = start_program(&header, payload.start, command_line);
+    match start {
+        Ok(registers) => {
+            PROGRAM_TICKS.store(arch::read_time_stamp_counter(), Ordering::Relaxed);
+            arch::start_program(&registers)
+        }
+        Err(error) => finish(Outcome::NotStarted { errno: error.errno.number(), message: error.message }),
+    }
+}
+
+fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::LoadError {
+    program::LoadError { errno, message: message.to_string() }
+}
+
+fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Result<Registers, program::LoadError> {
+    let bytes = payload_bytes(payload, header.configuration_offset, header.configuration_length);
+    let mut configuration: Configuration = postcard::from_bytes(bytes).map_err(|_| {
+        not_started(pith_linux::Errno::EINVAL, "the image's configuration can't be read; build the image again")
+    })?;
+    apply_command_line(&mut configuration, command_line);
+    crate::log::set_level(configuration.log_level);
+    syscalls::set_tracing(configuration.trace);
+    syscalls::set_hostname(&configuration.hostname);
+
+    let root = payload_bytes(payload, header.root_offset, header.root_length);
+    fs::mount_root(root)
+        .map_err(|error| not_started(pith_linux::Errno::EIO, alloc::format!("the image's root file system: {error}")))?;
+    let resources = fs::FileContext::first(&configuration.working_directory).map_err(|errno| {
+        let directory = String::from_utf8_lossy(&configuration.working_directory).into_owned();
+        not_started(errno, alloc::format!("working directory {directory}: {}", errno.message()))
+    })?;
+
+    let no_memory = || not_started(pith_linux::Errno::ENOMEM, "too little memory; run the image with more (-m)");
+    let empty = AddressSpace::new().ok_or_else(no_memory)?;
+    let process = Process::first(empty, resources);
+    let thread = Thread::new(process.id, process.clone()).ok_or_else(no_memory)?;
+    task::on_exit(process_ended);
+    thread.clone().make_current();
+    let stack_limit = process.limit(task::Limits::STACK);
+    let loaded = program::load(&configuration.program, configuration.arguments, &configuration.environment, stack_limit)?;
+    Ok(program::commit(&process, &thread, loaded))
+}
+
+fn post_signal(signal: u8) {
+    if let Some(thread) = task::try_current() {
+        thread.process.post_signal(signal);
+    }
+}
+
+fn page_fault(fault: PageFault) -> bool {
+    let Some(thread) = task::try_current() else { return false };
+    match thread.process.address_space().handle_fault(fault.address, fault.access) {
+        Ok(()) => true,
+        Err(FaultError::OutOfMemory) => thread.process.exit(ExitReason::Signaled(9, out_of_memory(fault.address))),
+        Err(error) => {
+            task::signal::note_fault(thread, error);
+            false
+        }
+    }
+}
+
+fn out_of_memory(address: u64) -> String {
+    let counters = memory::counters();
+    alloc::format!(
+        "out of memory: no frame for address {address:#x}; {} of {} KiB in use; give the machine more (-m)",
+        (counters.total - counters.free) >> 10,
+        counters.total >> 10
+    )
+}
+
+fn process_ended(reason: ExitReason) -> ! {
+    finish(match reason {
+        ExitReason::Exited(status) => Outcome::Exited(status),
+        ExitReason::Signaled(signal, reason) => Outcome::Signaled { signal, reason },
+    })
+}
+
+/// Reports how the machine ended, and ends it.
+pub fn finish(outcome: Outcome) -> ! {
+    let report = ExitReport {
+        outcome,
+        timeline: Timeline {
+            entry: arch::entry_ticks(),
+            program: PROGRAM_TICKS.load(Ordering::Relaxed),
+            exit: arch::read_time_stamp_counter(),
+            // Measuring costs 5 ms: only if somebody has needed it already, or if there is nothing to lose.
+            ticks_per_second: arch::known_frequencies().map_or(0, |known| known.counter),
+        },
+        memory: MemoryReport {
+            total: TOTAL_MEMORY.load(Ordering::Relaxed),
+            peak: memory::counters().peak + UNMANAGED_MEMORY.load(Ordering::Relaxed),
+        },
+    };
+    devices::console::report_exit(&report)
+}
+
+/// For the compiler: the process's resources are shared.
+const _: fn(Arc<fs::FileContext>) -> Arc<dyn task::Resources> = |context| context;
+

@@ -1,0 +1,211 @@
+//! Virtio devices whose registers lie in memory, as small machines have them (`microvm`, Firecracker).
+//!
+//! Nothing can be probed: the monitor names them on the kernel command line, by words such as
+//! `virtio_mmio.device=512@0xfeb00e00:12` (size, address, interrupt line). A slot without a device is of
+//! kind 0.
+//!
+//! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 4.2; Linux's `kernel-parameters.txt`.
+
+use alloc::boxed::Box;
+
+use super::{Failure, QueueAddresses, Transport};
+use crate::devices::interrupts::{self, Handler, Trigger};
+use crate::memory::DeviceWindow;
+
+/// The word's name on the kernel command line.
+const WORD: &str = "virtio_mmio.device=";
+/// Least size of a slot in bytes: the registers without the device's own.
+const LEAST_SIZE: u64 = 0x100;
+/// "virt" in the register `MAGIC`.
+const MAGIC_VALUE: u32 = 0x7472_6976;
+/// Version of the transport that is spoken here.
+const MODERN: u32 = 2;
+/// The lines of an I/O interrupt controller. QEMU's and Firecracker's have 24.
+const LINES: u32 = 24;
+
+/// Offsets of registers.
+mod register {
+    pub const MAGIC: u64 = 0x00;
+    pub const VERSION: u64 = 0x04;
+    pub const KIND: u64 = 0x08;
+    pub const DEVICE_FEATURES: u64 = 0x10;
+    pub const DEVICE_FEATURES_SELECT: u64 = 0x14;
+    pub const DRIVER_FEATURES: u64 = 0x20;
+    pub const DRIVER_FEATURES_SELECT: u64 = 0x24;
+    pub const QUEUE_SELECT: u64 = 0x30;
+    pub const QUEUE_SIZE_LIMIT: u64 = 0x34;
+    pub const QUEUE_SIZE: u64 = 0x38;
+    pub const QUEUE_READY: u64 = 0x44;
+    pub const QUEUE_NOTIFY: u64 = 0x50;
+    pub const INTERRUPT_STATUS: u64 = 0x60;
+    pub const INTERRUPT_ACKNOWLEDGE: u64 = 0x64;
+    pub const STATUS: u64 = 0x70;
+    pub const QUEUE_DESCRIPTORS: u64 = 0x80;
+    pub const QUEUE_AVAILABLE: u64 = 0x90;
+    pub const QUEUE_USED: u64 = 0xa0;
+}
+
+/// A place where a device may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    address: u64,
+    size: u64,
+    line: u32,
+}
+
+/// `0x` hexadecimal or decimal.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// A size with Linux's suffixes.
+fn size(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'K' | b'k' => (&text[..text.len() - 1], 10),
+        b'M' | b'm' => (&text[..text.len() - 1], 20),
+        _ => (text, 0),
+    };
+    number(digits)?.checked_mul(1 << shift)
+}
+
+impl Slot {
+    /// `SIZE@ADDRESS:LINE` or `SIZE@ADDRESS:LINE:ID`.
+    fn parse(text: &str) -> Option<Self> {
+        let (size_text, rest) = text.split_once('@')?;
+        let mut parts = rest.split(':');
+        let slot = Self {
+            size: size(size_text)?,
+            address: number(parts.next()?)?,
+            line: u32::try_from(number(parts.next()?)?).ok()?,
+        };
+        let sane = slot.size >= LEAST_SIZE
+            && slot.address.is_multiple_of(4)
+            && slot.address.checked_add(slot.size).is_some_and(|end| end < 1 << 52)
+            && slot.line < LINES;
+        sane.then_some(slot)
+    }
+}
+
+/// The slots that the command line names.
+fn slots(command_line: &str) -> impl Iterator<Item = Slot> {
+    command_line.split_ascii_whitespace().filter_map(|word| Slot::parse(word.strip_prefix(WORD)?))
+}
+
+/// Whether the command line names any slots.
+pub fn is_named(command_line: &str) -> bool {
+    slots(command_line).next().is_some()
+}
+
+/// The first device of a kind.
+///
+/// # Errors
+/// [`Failure::Absent`], [`Failure::Legacy`], [`Failure::Registers`].
+pub fn find(command_line: &str, kind: u32) -> Result<Box<dyn Transport>, Failure> {
+    // Slots lie side by side, several in a page: one window for neighbours saves page tables.
+    let mut window: Option<(u64, DeviceWindow)> = None;
+    for slot in slots(command_line) {
+        let reachable = window.as_ref().is_some_and(|(start, window)| {
+            slot.address >= *start && slot.address + slot.size <= *start + window.length()
+        });
+        if !reachable {
+            let page = crate::memory::PAGE_SIZE as u64;
+            let start = slot.address & !(page - 1);
+            let end = (slot.address + slot.size).next_multiple_of(page);
+            let mapped = DeviceWindow::map(start, end - start).ok_or(Failure::Registers("they can't be mapped"))?;
+            window = Some((start, mapped));
+        }
+        let Some((start, window)) = &window else { continue };
+        let device = Mmio { window: *window, base: slot.address - start, line: slot.line };
+        if device.read(register::MAGIC) != MAGIC_VALUE || device.read(register::KIND) != kind {
+            continue;
+        }
+        return match device.read(register::VERSION) {
+            MODERN => Ok(Box::new(device)),
+            _ => Err(Failure::Legacy),
+        };
+    }
+    Err(Failure::Absent)
+}
+
+/// A device in a slot.
+#[derive(Debug)]
+struct Mmio {
+    window: DeviceWindow,
+    /// Offset of its registers in the window.
+    base: u64,
+    line: u32,
+}
+
+impl Mmio {
+    fn read(&self, register: u64) -> u32 {
+        self.window.read_u32(self.base + register)
+    }
+
+    fn write(&self, register: u64, value: u32) {
+        self.window.write_u32(self.base + register, value);
+    }
+
+    fn write_address(&self, register: u64, address: u64) {
+        self.write(register, address as u32);
+        self.write(register + 4, (address >> 32) as u32);
+    }
+}
+
+impl Transport for Mmio {
+    fn status(&self) -> u8 {
+        self.read(register::STATUS) as u8
+    }
+
+    fn set_status(&mut self, status: u8) {
+        self.write(register::STATUS, status.into());
+    }
+
+    fn device_features(&mut self) -> u64 {
+        self.write(register::DEVICE_FEATURES_SELECT, 0);
+        let low = self.read(register::DEVICE_FEATURES);
+        self.write(register::DEVICE_FEATURES_SELECT, 1);
+        u64::from(self.read(register::DEVICE_FEATURES)) << 32 | u64::from(low)
+    }
+
+    fn set_driver_features(&mut self, features: u64) {
+        self.write(register::DRIVER_FEATURES_SELECT, 0);
+        self.write(register::DRIVER_FEATURES, features as u32);
+        self.write(register::DRIVER_FEATURES_SELECT, 1);
+        self.write(register::DRIVER_FEATURES, (features >> 32) as u32);
+    }
+
+    fn queue_limit(&mut self, queue: u16) -> u16 {
+        self.write(register::QUEUE_SELECT, queue.into());
+        self.read(register::QUEUE_SIZE_LIMIT).min(32768) as u16
+    }
+
+    fn enable_queue(&mut self, queue: u16, size: u16, addresses: QueueAddresses) -> Result<(), Failure> {
+        self.write(register::QUEUE_SELECT, queue.into());
+        self.write(register::QUEUE_SIZE, size.into());
+        self.write_address(register::QUEUE_DESCRIPTORS, addresses.descriptors);
+        self.write_address(register::QUEUE_AVAILABLE, addresses.available);
+        self.write_address(register::QUEUE_USED, addresses.used);
+        self.write(register::QUEUE_READY, 1);
+        Ok(())
+    }
+
+    fn connect_interrupt(&mut self, handler: Handler) -> Result<(), Failure> {
+        let vector = interrupts::register(handler).ok_or(Failure::Interrupt)?;
+        vector.route_line(self.line, Trigger::Level);
+        Ok(())
+    }
+
+    fn acknowledge_interrupt(&mut self) {
+        let pending = self.read(register::INTERRUPT_STATUS);
+        if pending != 0 {
+            self.write(register::INTERRUPT_ACKNOWLEDGE, pending);
+        }
+    }
+
+    fn notify(&mut self, queue: u16) {
+        self.write(register::QUEUE_NOTIFY, queue.into());
+    }
+}

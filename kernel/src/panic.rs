@@ -1,0 +1,103 @@
+//! The end of a kernel that found a defect in itself: say everything that helps, then stop.
+//!
+//! Nothing here allocates before the text is out, and every lock is only tried.
+
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use pith_abi::channel::Outcome;
+
+use crate::arch::{self, Registers};
+use crate::{devices, syscalls};
+
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
+struct Text;
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        devices::console::panic_text(text);
+        Ok(())
+    }
+}
+
+fn say(text: fmt::Arguments<'_>) {
+    // `Text` never fails.
+    let _ = Text.write_fmt(text);
+    let _ = Text.write_str("\n");
+}
+
+/// A trap that nothing can repair.
+pub fn fatal_trap(registers: &Registers, name: &'static str) -> ! {
+    enter();
+    say(format_args!("kernel panic: {name} at {:#018x}, error code {:#x}", registers.rip, registers.error_code));
+    print_registers(registers);
+    backtrace(registers.rip, registers.rbp);
+    leave(name)
+}
+
+#[panic_handler]
+fn panic(information: &PanicInfo<'_>) -> ! {
+    enter();
+    match information.location() {
+        Some(place) => say(format_args!(
+            "kernel panic at {}:{}: {}",
+            place.file(),
+            place.line(),
+            information.message()
+        )),
+        None => say(format_args!("kernel panic: {}", information.message())),
+    }
+    let frame = arch::frame_pointer();
+    backtrace(0, frame);
+    leave("a panic of the kernel; its log has the details")
+}
+
+fn enter() {
+    arch::disable_interrupts();
+    if PANICKING.swap(true, Ordering::SeqCst) {
+        arch::serial::print_early(format_args!("panic while panicking\n"));
+        arch::power_off();
+    }
+}
+
+fn print_registers(registers: &Registers) {
+    let r = registers;
+    say(format_args!("  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}", r.rax, r.rbx, r.rcx, r.rdx));
+    say(format_args!("  rsi {:016x}  rdi {:016x}  rbp {:016x}  rsp {:016x}", r.rsi, r.rdi, r.rbp, r.rsp));
+    say(format_args!("  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}", r.r8, r.r9, r.r10, r.r11));
+    say(format_args!("  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}", r.r12, r.r13, r.r14, r.r15));
+    say(format_args!("  rip {:016x}  flags {:08x}  cr2 {:016x}", r.rip, r.rflags, arch::fault_address()));
+}
+
+/// Prints return addresses along the chain of frame pointers; the monitor adds the names of functions.
+fn backtrace(instruction: u64, mut frame: u64) {
+    say(format_args!("backtrace:"));
+    if instruction != 0 {
+        say(format_args!("  at {instruction:#018x}"));
+    }
+    let (text_start, text_end) = arch::kernel_text();
+    for _ in 0..48 {
+        let Some((previous, address)) = arch::read_stack_frame(frame) else { break };
+        if !(text_start..text_end).contains(&address) {
+            break;
+        }
+        say(format_args!("  at {address:#018x}"));
+        if previous <= frame {
+            break;
+        }
+        frame = previous;
+    }
+    say(format_args!("last system calls, oldest first:"));
+    for number in syscalls::last_calls() {
+        match syscalls::name(number) {
+            Some(name) => say(format_args!("  {name}")),
+            None => say(format_args!("  {number}")),
+        }
+    }
+}
+
+fn leave(reason: &str) -> ! {
+    crate::boot::finish(Outcome::Panicked(alloc::string::String::from(reason)))
+}
