@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod errno;
+pub mod files;
 pub mod signal;
 pub mod system;
 pub mod time;

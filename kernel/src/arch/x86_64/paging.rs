@@ -401,6 +401,10 @@ pub fn seal(
         entry(kernel_directory, large as usize).store(table | PRESENT | WRITABLE, Ordering::Relaxed);
     }
 
+    // From here on the kernel no longer runs through the directories of the direct map, which change next.
+    let kernel_pointers = entry(root, 511).load(Ordering::Relaxed) & ADDRESS;
+    entry(kernel_pointers, 510).store(kernel_directory | PRESENT | WRITABLE, Ordering::Release);
+
     // The direct map below 4 GiB: memory only, never executable, sealed parts read-only.
     let read_only = [(kernel_start, rodata_end), image];
     let mut usable = [0u64; 2048 / 64];
@@ -441,8 +445,6 @@ pub fn seal(
         entry(root, index(region, 3)).store(table | PRESENT | WRITABLE, Ordering::Release);
     }
 
-    let kernel_pointers = entry(root, 511).load(Ordering::Relaxed) & ADDRESS;
-    entry(kernel_pointers, 510).store(kernel_directory | PRESENT | WRITABLE, Ordering::Release);
     entry(root, 0).store(0, Ordering::Release);
     // Global translations survive a write of CR3; clearing and setting CR4.PGE forgets them all.
     // SAFETY: the code that runs, its stack and its data are mapped by the new tables as they were.
