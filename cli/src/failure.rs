@@ -57,7 +57,12 @@ impl From<ImageError> for Failure {
                 | ImageError::Missing {
                     role: "program", ..
                 } => 127,
-                ImageError::NotAFile { .. } | ImageError::NotAProgram { .. } => 126,
+                ImageError::NotAFile { .. }
+                | ImageError::NotAProgram { .. }
+                | ImageError::NotExecutable { .. }
+                | ImageError::ThirtyTwoBit { .. }
+                | ImageError::ForeignArchitecture { .. }
+                | ImageError::MalformedElf { .. } => 126,
                 _ => OWN_ERROR,
             },
             // The image builder's messages say the remedy themselves.

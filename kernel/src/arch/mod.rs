@@ -25,6 +25,7 @@ pub use x86_64::{
     serial,
     traps::{Access, Exception, Handlers, PageFault, Registers, install_handlers, start_program},
     user_access::{copy_from_program, copy_to_program, load_word, zero_program},
+    vdso::image as vdso_image,
 };
 
 /// What only the memory manager and boot use.

@@ -128,8 +128,14 @@ fn map_segments(space: &AddressSpace, file: &File, plan: &Plan, bias: u64) -> Re
 }
 
 /// Random pages, fewer than 2^`bits`, in bytes.
-fn random_offset(bits: u32) -> u64 {
-    (task::random::u64() & ((1 << bits) - 1)) * PAGE
+fn random_offset(random: &mut task::random::Stream, bits: u32) -> u64 {
+    (random_word(random) & ((1 << bits) - 1)) * PAGE
+}
+
+fn random_word(random: &mut task::random::Stream) -> u64 {
+    let mut bytes = [0; 8];
+    random.fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 /// Loads a program into a new address space. Nothing of the running program changes.
@@ -182,10 +188,11 @@ pub fn load(
     // Where things go, as on Linux: stack at the top, mappings below it, the program at two thirds.
     let out_of_memory = || failure(Errno::ENOMEM, &path, "not enough memory to start it; give the machine more (-m)");
     let space = AddressSpace::new().ok_or_else(out_of_memory)?;
+    let mut random = task::random::Stream::new();
     space.set_stack_limit(stack_limit);
-    let stack_top = layout::PROGRAM_END - random_offset(22);
+    let stack_top = layout::PROGRAM_END - random_offset(&mut random, 22);
     let gap = stack_limit.clamp(128 << 20, layout::PROGRAM_END / 6 * 5) + (PAGE << 22);
-    let mapping_top = layout::PROGRAM_END - gap - random_offset(28);
+    let mapping_top = layout::PROGRAM_END - gap - random_offset(&mut random, 28);
     space.set_layout(Layout { mapping_top, break_start: 0 });
 
     let memory_error = |errno: Errno| match errno {
@@ -197,7 +204,7 @@ pub fn load(
         // A program with an interpreter goes to the usual place; an interpreter run by itself, among mappings.
         Kind::PositionIndependent if interpreter.is_some() || plan.program_headers_address.is_some() => {
             let alignment = plan.alignment.max(PAGE);
-            ((PROGRAM_BASE + random_offset(28)) / alignment * alignment).wrapping_sub(plan.lowest_address())
+            ((PROGRAM_BASE + random_offset(&mut random, 28)) / alignment * alignment).wrapping_sub(plan.lowest_address())
         }
         Kind::PositionIndependent => PROGRAM_BASE.wrapping_sub(plan.lowest_address()),
     };
@@ -216,7 +223,7 @@ pub fn load(
             (bias, bias.wrapping_add(plan.entry))
         }
     };
-    let break_start = bias.wrapping_add(plan.break_start).next_multiple_of(PAGE) + random_offset(13);
+    let break_start = bias.wrapping_add(plan.break_start).next_multiple_of(PAGE) + random_offset(&mut random, 13);
     space.set_layout(Layout { mapping_top, break_start });
 
     let vdso = map_vdso(&space).map_err(memory_error)?;
@@ -242,13 +249,15 @@ pub fn load(
         (aux::AT_MINSIGSTKSZ, task::signal::minimum_stack_size()),
     ];
     // A random start below the top, so that cache sets differ from run to run (as Linux does).
+    let mut random_bytes = [0; 16];
+    random.fill(&mut random_bytes);
     let contents = StackContents {
-        stack_top: stack_top - (task::random::u64() & 0x1ff0),
+        stack_top: stack_top - (random_word(&mut random) & 0x1ff0),
         stack_limit,
         arguments: &arguments,
         environment,
         program_path: &original_path,
-        random: task::random::bytes16(),
+        random: random_bytes,
         platform: b"x86_64",
         auxiliary: &auxiliary,
     };

@@ -9,9 +9,6 @@ use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::signal::{self, Restart};
 use crate::task::{self, Instant};
 
-/// Nanoseconds between ticks of the coarse clocks, which Linux advances 250 times a second.
-const COARSE: u64 = 4_000_000;
-
 /// The clock with this number. Negative numbers name the processor time of a process or thread
 /// (`clock_getcpuclockid(3)`): `!pid << 3` with the kind in the low bits.
 fn clock_id(number: i32) -> Result<ClockId, Errno> {
@@ -30,14 +27,16 @@ fn clock_id(number: i32) -> Result<ClockId, Errno> {
     }
 }
 
+/// The value of a clock, in nanoseconds. There is no periodic tick, so the coarse clocks are as exact as the others;
+/// the vDSO (`arch/x86_64/vdso.s`) reads all but the processor times the same way.
 fn now(clock: ClockId) -> u64 {
     match clock {
-        ClockId::Realtime | ClockId::RealtimeAlarm | ClockId::Tai => task::wall_clock(),
-        ClockId::RealtimeCoarse => task::wall_clock() / COARSE * COARSE,
-        ClockId::Monotonic | ClockId::MonotonicRaw | ClockId::Boottime | ClockId::BoottimeAlarm => {
-            task::monotonic().0
-        }
-        ClockId::MonotonicCoarse => task::monotonic().0 / COARSE * COARSE,
+        ClockId::Realtime | ClockId::RealtimeCoarse | ClockId::RealtimeAlarm | ClockId::Tai => task::wall_clock(),
+        ClockId::Monotonic
+        | ClockId::MonotonicRaw
+        | ClockId::MonotonicCoarse
+        | ClockId::Boottime
+        | ClockId::BoottimeAlarm => task::monotonic().0,
         ClockId::ProcessCpu | ClockId::ThreadCpu => task::processor_time(),
     }
 }
@@ -50,12 +49,9 @@ pub fn clock_gettime(clock: i32, time: UserPointer) -> Result<usize, Errno> {
 
 /// `clock_getres(2)`
 pub fn clock_getres(clock: i32, resolution: UserPointer) -> Result<usize, Errno> {
-    let nanoseconds = match clock_id(clock)? {
-        ClockId::RealtimeCoarse | ClockId::MonotonicCoarse => COARSE,
-        _ => 1,
-    };
+    clock_id(clock)?;
     if !resolution.is_null() {
-        write_object(resolution, &Timespec::from_nanoseconds(nanoseconds))?;
+        write_object(resolution, &Timespec::from_nanoseconds(1))?;
     }
     Ok(0)
 }

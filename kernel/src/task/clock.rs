@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 
+use super::vdso;
 use crate::arch;
 
 /// A point of the monotonic clock: nanoseconds since the kernel's first instruction.
@@ -42,9 +43,17 @@ pub fn set_wall_clock_at_boot(nanoseconds: u64) {
     WALL_AT_BOOT.store(nanoseconds, Ordering::Relaxed);
 }
 
+/// The parameters if they are already known.
+pub(super) fn known_parameters() -> Option<ClockParameters> {
+    PARAMETERS.get().copied()
+}
+
 /// The parameters, measured on first use.
 pub fn clock_parameters() -> ClockParameters {
-    *PARAMETERS.call_once(|| {
+    if let Some(parameters) = PARAMETERS.get() {
+        return *parameters;
+    }
+    let parameters = *PARAMETERS.call_once(|| {
         let frequency = arch::frequencies().counter;
         let base = arch::entry_ticks();
         let multiplier = ((1_000_000_000u128 << ClockParameters::SHIFT) / u128::from(frequency)) as u64;
@@ -56,7 +65,9 @@ pub fn clock_parameters() -> ClockParameters {
             told => told,
         };
         ClockParameters { base, multiplier, wall_base }
-    })
+    });
+    vdso::publish(&parameters);
+    parameters
 }
 
 fn to_nanoseconds(ticks: u64, multiplier: u64) -> u64 {

@@ -135,13 +135,15 @@ fn take_restart(thread: &Thread) -> Restart {
 
 const FAULT_DENIED: u8 = 1;
 const FAULT_BEYOND_END: u8 = 2;
+const FAULT_UNREADABLE: u8 = 3;
 
 /// Remembers why a page fault could not be repaired, for the exception that follows.
 pub fn note_fault(thread: &Thread, error: FaultError) {
     let kind = match error {
         FaultError::NotMapped | FaultError::OutOfMemory => 0,
         FaultError::Denied => FAULT_DENIED,
-        FaultError::BeyondEnd => FAULT_BEYOND_END,
+        FaultError::BeyondEnd | FaultError::Unreadable => FAULT_BEYOND_END,
+        FaultError::Unreadable => FAULT_UNREADABLE,
     };
     thread.fault.store(kind, Ordering::Relaxed);
 }
@@ -703,6 +705,7 @@ fn page_fault_signal(fault: PageFault, kind: u8, at: u64) -> ((Signal, SignalInf
             },
         ),
         FAULT_BEYOND_END => (Signal::SIGBUS, code::BUS_ADRERR, "which lies beyond the end of the mapped file"),
+        FAULT_UNREADABLE => (Signal::SIGBUS, code::BUS_ADRERR, "whose file can't be read"),
         _ if address >= PROGRAM_END => (Signal::SIGSEGV, code::SEGV_MAPERR, "which belongs to the kernel"),
         _ => (Signal::SIGSEGV, code::SEGV_MAPERR, "which is not mapped"),
     };

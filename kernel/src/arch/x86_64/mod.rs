@@ -12,5 +12,6 @@ pub mod power;
 pub mod serial;
 pub mod traps;
 pub mod user_access;
+pub mod vdso;
 
 core::arch::global_asm!(include_str!("boot.s"));

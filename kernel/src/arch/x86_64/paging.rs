@@ -407,6 +407,7 @@ pub fn seal(
 
     // The direct map below 4 GiB: memory only, never executable, sealed parts read-only.
     let read_only = [(kernel_start, rodata_end), image];
+    let flags = PRESENT | ACCESSED | DIRTY | GLOBAL | NO_EXECUTE;
     let mut usable = [0u64; 2048 / 64];
     for (start, end) in regions {
         for large in start >> 21..end.div_ceil(1 << 21).min(2048) {
@@ -414,18 +415,22 @@ pub fn seal(
         }
     }
     for large in 0..2048u64 {
-        let slot = entry(directories, large as usize);
-        let (start, end) = (large << 21, (large + 1) << 21);
-        if usable[large as usize / 64] & 1 << (large % 64) == 0 {
-            slot.store(0, Ordering::Relaxed);
-            continue;
-        }
-        let covers = |range: &(u64, u64)| range.0 <= start && end <= range.1;
-        let touches = |range: &(u64, u64)| range.0 < end && start < range.1;
-        let flags = ACCESSED | DIRTY | GLOBAL | NO_EXECUTE | PRESENT;
-        if read_only.iter().any(covers) {
-            slot.store(start | flags | LARGE, Ordering::Relaxed);
-        } else if read_only.iter().any(touches) {
+        let memory = usable[large as usize / 64] & 1 << (large % 64) != 0;
+        let value = if memory { large << 21 | flags | LARGE | WRITABLE } else { 0 };
+        entry(directories, large as usize).store(value, Ordering::Relaxed);
+    }
+    for range in &read_only {
+        for large in range.0 >> 21..range.1.div_ceil(1 << 21) {
+            let slot = entry(directories, large as usize);
+            let start = large << 21;
+            if range.0 <= start && start + (1 << 21) <= range.1 {
+                slot.store(start | flags | LARGE, Ordering::Relaxed);
+                continue;
+            }
+            // Only partly read-only: pages instead of the large page (unless the other range did that already).
+            if slot.load(Ordering::Relaxed) & LARGE == 0 {
+                continue;
+            }
             let table = zeroed_table(frames).ok_or(NoFrame)?;
             for page in 0..512u64 {
                 let physical = start + (page << 12);
@@ -434,8 +439,6 @@ pub fn seal(
                 entry(table, page as usize).store(physical | flags | rights, Ordering::Relaxed);
             }
             slot.store(table | PRESENT | WRITABLE, Ordering::Release);
-        } else {
-            slot.store(start | flags | LARGE | WRITABLE, Ordering::Relaxed);
         }
     }
 
