@@ -378,8 +378,7 @@ pub fn finish(outcome: Outcome) -> ! {
             entry: arch::entry_ticks(),
             program: PROGRAM_TICKS.load(Ordering::Relaxed),
             exit: arch::read_time_stamp_counter(),
-            // Measuring costs 5 ms: only if somebody has needed it already, or if there is nothing to lose.
-            ticks_per_second: arch::known_frequencies().map_or(0, |known| known.counter),
+            ticks_per_second: arch::estimated_frequency(),
         },
         memory: MemoryReport {
             total: TOTAL_MEMORY.load(Ordering::Relaxed),

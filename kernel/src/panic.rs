@@ -90,11 +90,8 @@ fn backtrace(instruction: u64, mut frame: u64) {
         frame = previous;
     }
     say(format_args!("last system calls, oldest first:"));
-    for number in syscalls::last_calls() {
-        match syscalls::name(number) {
-            Some(name) => say(format_args!("  {name}")),
-            None => say(format_args!("  {number}")),
-        }
+    for call in syscalls::last_calls() {
+        say(format_args!("  {call}"));
     }
 }
 

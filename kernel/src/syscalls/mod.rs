@@ -142,43 +142,43 @@ fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
 /// Runs the system call that the registers ask for. True if they were replaced as a whole.
 pub fn dispatch(registers: &mut Registers) -> bool {
     let number = registers.rax;
-    trace::remember(number, registers);
-    if trace::tracing() {
-        return traced(number, registers);
-    }
-    match run(number, registers) {
-        Ok(Reply::Value(value)) => registers.rax = value as u64,
-        Ok(Reply::Replaced) => return true,
-        Err(errno) => registers.rax = -i64::from(errno.number()) as u64,
-    }
+    let record = trace::remember(number, &arguments(registers));
+    let answer = if trace::tracing() { run_traced(number, registers) } else { run(number, registers) };
+    let value = match answer {
+        Ok(Reply::Value(value)) => value as u64,
+        Ok(Reply::Replaced) => {
+            record.returned(0);
+            return true;
+        }
+        Err(errno) => -i64::from(errno.number()) as u64,
+    };
+    record.returned(value);
+    registers.rax = value;
     false
 }
 
 #[inline]
+fn row(number: u64) -> Option<&'static Call> {
+    TABLE.get(usize::try_from(number).ok()?)?.as_ref()
+}
+
+#[inline]
 fn run(number: u64, registers: &mut Registers) -> Answer {
-    let call = usize::try_from(number).ok().and_then(|number| TABLE.get(number)).and_then(Option::as_ref);
-    match call {
+    match row(number) {
         Some(Call { handler: Some(handler), .. }) => handler(registers),
-        _ => Err(not_implemented(number, call)),
+        call => Err(not_implemented(number, call)),
     }
 }
 
 #[cold]
-fn traced(number: u64, registers: &mut Registers) -> bool {
-    let call = usize::try_from(number).ok().and_then(|number| TABLE.get(number)).and_then(Option::as_ref);
-    let values = arguments(registers);
-    trace::before(number, call, &values);
+fn run_traced(number: u64, registers: &mut Registers) -> Answer {
+    let started = trace::before(number, row(number), &arguments(registers));
     let answer = run(number, registers);
-    trace::after(number, call, &values, &answer);
-    match answer {
-        Ok(Reply::Value(value)) => registers.rax = value as u64,
-        Ok(Reply::Replaced) => return true,
-        Err(errno) => registers.rax = -i64::from(errno.number()) as u64,
-    }
-    false
+    trace::after(started, &answer);
+    answer
 }
 
 /// Name of a system call, for messages.
 pub fn name(number: u64) -> Option<&'static str> {
-    TABLE.get(usize::try_from(number).ok()?)?.as_ref().map(|call| call.name)
+    row(number).map(|call| call.name)
 }

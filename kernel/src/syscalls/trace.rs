@@ -1,13 +1,22 @@
 //! The trace of system calls in strace's notation, and the memory of the last ones for a panic.
 
-use core::fmt::Write;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use super::{Answer, Call};
-use crate::arch::Registers;
+use linux_raw_sys::general::{O_CREAT, O_DIRECTORY, O_TMPFILE};
+use pith_linux::Errno;
+
+use super::argument::LATER;
+use super::{Answer, Call, Reply};
+use crate::devices::console::trace_line;
+use crate::task::{self, signal::Restart};
 
 /// What is known about a call when an argument is shown.
 pub struct Values {
+    /// Name of the call.
+    pub name: &'static str,
     /// The six argument registers.
     pub arguments: [u64; 6],
     /// The result, once there is one: what buffers hold is only known then.
@@ -27,33 +36,184 @@ pub fn tracing() -> bool {
     TRACING.load(Ordering::Relaxed)
 }
 
+/// How many calls are remembered.
 const REMEMBERED: usize = 16;
-static LAST: [AtomicU64; REMEMBERED] = [const { AtomicU64::new(u64::MAX) }; REMEMBERED];
-static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// A result that no call has: the call has not returned.
+const RUNNING: u64 = 1 << 63;
 
-/// Remembers that a call was made.
+/// A call as it is remembered. Only the thread that makes the call writes it.
+pub(super) struct Record {
+    number: AtomicU64,
+    arguments: [AtomicU64; 6],
+    result: AtomicU64,
+}
+
+static LAST: [Record; REMEMBERED] = [const {
+    Record { number: AtomicU64::new(0), arguments: [const { AtomicU64::new(0) }; 6], result: AtomicU64::new(0) }
+}; REMEMBERED];
+/// Calls made so far.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+impl Record {
+    /// The call has returned this.
+    #[inline]
+    pub(super) fn returned(&self, result: u64) {
+        self.result.store(result, Ordering::Relaxed);
+    }
+}
+
+/// Remembers that a call is made.
 #[inline]
-pub fn remember(number: u64, _registers: &Registers) {
-    let slot = NEXT.load(Ordering::Relaxed);
-    NEXT.store(slot.wrapping_add(1), Ordering::Relaxed);
-    LAST[slot % REMEMBERED].store(number, Ordering::Relaxed);
+pub(super) fn remember(number: u64, arguments: &[u64; 6]) -> &'static Record {
+    let count = COUNT.load(Ordering::Relaxed);
+    COUNT.store(count.wrapping_add(1), Ordering::Relaxed);
+    let record = &LAST[count % REMEMBERED];
+    record.number.store(number, Ordering::Relaxed);
+    record.result.store(RUNNING, Ordering::Relaxed);
+    for (place, value) in record.arguments.iter().zip(arguments) {
+        place.store(*value, Ordering::Relaxed);
+    }
+    record
 }
 
-/// Numbers of the last calls, oldest first.
-pub fn last_calls() -> impl Iterator<Item = u64> {
-    let next = NEXT.load(Ordering::Relaxed);
-    (0..REMEMBERED)
-        .map(move |index| LAST[(next + index) % REMEMBERED].load(Ordering::Relaxed))
-        .filter(|&number| number != u64::MAX)
+/// A call that was made, for a panic: prints itself without memory and without looking at the program's.
+pub struct LastCall(&'static Record);
+
+impl fmt::Display for LastCall {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.0.number.load(Ordering::Relaxed);
+        match super::name(number) {
+            Some(name) => write!(out, "{name}(")?,
+            None => write!(out, "syscall_{number:#x}(")?,
+        }
+        for (index, argument) in self.0.arguments.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(out, "{separator}{:#x}", argument.load(Ordering::Relaxed))?;
+        }
+        match self.0.result.load(Ordering::Relaxed) {
+            RUNNING => write!(out, ") has not returned"),
+            result => match errno(result as i64) {
+                Some(errno) => write!(out, ") = -1 {errno}"),
+                None => write!(out, ") = {result:#x}"),
+            },
+        }
+    }
 }
 
-/// Called before a traced call runs.
-pub(super) fn before(_number: u64, _call: Option<&Call>, _values: &[u64; 6]) {}
+/// The last calls, oldest first.
+pub fn last_calls() -> impl Iterator<Item = LastCall> {
+    let count = COUNT.load(Ordering::Relaxed);
+    (count.saturating_sub(REMEMBERED)..count).map(|index| LastCall(&LAST[index % REMEMBERED]))
+}
+
+fn errno(result: i64) -> Option<Errno> {
+    u16::try_from(result.checked_neg()?).ok().and_then(Errno::from_number)
+}
+
+/// Calls whose result is an address.
+const ADDRESS_RESULTS: [&str; 4] = ["mmap", "brk", "mremap", "shmat"];
+/// Calls that do not return.
+const WITHOUT_RETURN: [&str; 2] = ["exit", "exit_group"];
+/// Column of the equals sign, if the call leaves room.
+const RESULT_COLUMN: usize = 39;
+
+/// A traced call that runs: its arguments as far as they could be shown before.
+pub(super) struct Started {
+    number: u64,
+    call: Option<&'static Call>,
+    values: Values,
+    texts: Vec<String>,
+}
+
+impl Started {
+    fn shown(&self, index: usize) -> Option<String> {
+        let mut text = String::new();
+        match self.call {
+            // Writing to a string can't fail.
+            Some(call) => match (call.show)(&self.values, index, &mut text) {
+                Ok(true) if !self.is_left_out(index) => Some(text),
+                _ => None,
+            },
+            None => {
+                let _ = write!(text, "{:#x}", self.values.arguments.get(index)?);
+                Some(text)
+            }
+        }
+    }
+
+    /// Whether Linux does not look at an argument: the mode of a file that is not created.
+    fn is_left_out(&self, index: usize) -> bool {
+        let flags = match (self.values.name, index) {
+            ("open", 2) => self.values.arguments[1],
+            ("openat", 3) => self.values.arguments[2],
+            _ => return false,
+        };
+        flags & u64::from(O_CREAT | (O_TMPFILE & !O_DIRECTORY)) == 0
+    }
+
+    fn text(&self) -> String {
+        let mut line = String::new();
+        let _ = match self.call {
+            Some(call) => write!(line, "{}(", call.name),
+            None => write!(line, "syscall_{:#x}(", self.number),
+        };
+        for (index, text) in self.texts.iter().enumerate() {
+            if index > 0 {
+                line.push_str(", ");
+            }
+            line.push_str(text);
+        }
+        line.push(')');
+        line
+    }
+}
+
+/// Called before a traced call runs: what it gives is shown before it can change.
+pub(super) fn before(number: u64, call: Option<&'static Call>, arguments: &[u64; 6]) -> Started {
+    let name = call.map_or("", |call| call.name);
+    let values = Values { name, arguments: *arguments, result: None };
+    let mut started = Started { number, call, values, texts: Vec::new() };
+    while let Some(text) = started.shown(started.texts.len()) {
+        started.texts.push(text);
+    }
+    if WITHOUT_RETURN.contains(&name) {
+        trace_line(&alloc::format!("{:<RESULT_COLUMN$} = ?", started.text()));
+    }
+    started
+}
 
 /// Called after a traced call: prints its line.
-pub(super) fn after(number: u64, call: Option<&Call>, arguments: &[u64; 6], answer: &Answer) {
-    let mut line = alloc::string::String::new();
-    let _ = write!(line, "{} {number} {arguments:x?}", call.map_or("?", |call| call.name));
-    let _ = write!(line, " = {}", match answer { Ok(super::Reply::Value(value)) => *value as i64, Ok(_) => 0, Err(errno) => -i64::from(errno.number()) });
-    crate::warning!("{line}");
+pub(super) fn after(mut started: Started, answer: &Answer) {
+    let result = match answer {
+        Ok(Reply::Value(value)) => *value as i64,
+        // `execve` and `rt_sigreturn`.
+        Ok(Reply::Replaced) => 0,
+        Err(errno) => -i64::from(errno.number()),
+    };
+    started.values.result = Some(result);
+    for index in 0..started.texts.len() {
+        if started.texts[index] == LATER {
+            started.texts[index] = started.shown(index).unwrap_or_default();
+        }
+    }
+    let mut line = alloc::format!("{:<RESULT_COLUMN$} = ", started.text());
+    let _ = match answer {
+        Err(Errno::EINTR) => line.write_str(interrupted()),
+        Err(errno) => write!(line, "-1 {errno}"),
+        Ok(_) if ADDRESS_RESULTS.contains(&started.values.name) => write!(line, "{result:#x}"),
+        Ok(_) => write!(line, "{result}"),
+    };
+    trace_line(&line);
+}
+
+/// The result of a call that a signal interrupts, in the words of strace: what the program gets to see is
+/// decided when the signal is delivered.
+fn interrupted() -> &'static str {
+    const NO_HANDLER: u8 = Restart::IfNoHandlerRuns as u8;
+    const HANDLER_ALLOWS: u8 = Restart::IfHandlerAllows as u8;
+    match task::current().restart.load(Ordering::Relaxed) {
+        HANDLER_ALLOWS => "? ERESTARTSYS (To be restarted if SA_RESTART is set)",
+        NO_HANDLER => "? ERESTARTNOHAND (To be restarted if no handler)",
+        _ => "-1 EINTR (Interrupted system call)",
+    }
 }

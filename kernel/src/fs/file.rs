@@ -1,0 +1,315 @@
+//! Open files.
+//!
+//! A [`File`] does input and output for one kind of file. An [`OpenFile`] is what `open(2)` calls an *open file
+//! description*: a file together with a position and flags, shared by all descriptors that were duplicated
+//! from one another.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::{OpenFlags, PollEvents};
+use spin::Mutex;
+
+use super::inode::Inode;
+use crate::memory::{Destination, PageSource, Source, UserPointer};
+use crate::task::WaitQueue;
+
+/// What `mmap(2)` maps for a file.
+pub enum Mappable {
+    /// Fresh zeroes: `/dev/zero`.
+    Zero,
+    /// The object's own pages.
+    Object(Arc<dyn PageSource>),
+}
+
+/// An entry of a directory listing.
+#[derive(Clone, Copy)]
+pub struct ListedEntry<'a> {
+    /// The name.
+    pub name: &'a [u8],
+    /// Number of the inode.
+    pub number: u64,
+    /// Type.
+    pub kind: FileKind,
+    /// Position of the entry behind this one.
+    pub next: u64,
+}
+
+/// Takes entries of a listing; false when there is no room for the one that was offered.
+pub type Listing<'a> = &'a mut dyn FnMut(ListedEntry<'_>) -> bool;
+
+/// Where in a file a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteAt {
+    /// There.
+    Position(u64),
+    /// To the end, wherever that is (`O_APPEND`).
+    End,
+}
+
+/// Input and output of one kind of file. Nothing of the program's memory may be touched with a lock held that
+/// a page fault needs.
+pub trait File: Send + Sync {
+    /// Whether positions mean something; otherwise `lseek`, `pread` and `pwrite` answer `ESPIPE`.
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// Reads, at a position if the file is seekable. 0 is the end of the file.
+    fn read(&self, _position: u64, _to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes. Returns the number of bytes and the position behind them.
+    fn write(&self, _at: WriteAt, _from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// The size that `SEEK_END` counts from.
+    fn size(&self) -> u64 {
+        0
+    }
+
+    /// Start of the next data (`SEEK_DATA`) or hole (`SEEK_HOLE`) from a position on.
+    fn next_extent(&self, position: u64, data: bool) -> Result<u64, Errno> {
+        let size = self.size();
+        if position >= size {
+            return Err(Errno::ENXIO);
+        }
+        Ok(if data { position } else { size })
+    }
+
+    /// Lists a directory from a position on.
+    fn list(&self, _position: u64, _listing: Listing<'_>) -> Result<(), Errno> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// `ioctl(2)`
+    fn control(&self, _request: u32, _argument: UserPointer) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// What `mmap(2)` maps.
+    fn mappable(&self) -> Result<Mappable, Errno> {
+        Err(Errno::ENODEV)
+    }
+
+    /// Sets the length.
+    fn truncate(&self, _size: u64) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// `fallocate(2)`
+    fn allocate(&self, _mode: u32, _start: u64, _length: u64) -> Result<(), Errno> {
+        Err(if self.seekable() { Errno::ENODEV } else { Errno::ESPIPE })
+    }
+
+    /// Whether `fsync(2)` makes sense.
+    fn synchronise(&self) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// What can be done without waiting. Called with interrupts off.
+    fn readiness(&self) -> PollEvents {
+        PollEvents::IN | PollEvents::READ_NORMAL | PollEvents::OUT | PollEvents::WRITE_NORMAL
+    }
+
+    /// Who waits for readiness to change; `None` if it never does.
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// Size of the pipe's buffer (`F_GETPIPE_SZ`), after changing it (`F_SETPIPE_SZ`) if a size is given.
+    fn pipe_capacity(&self, _new: Option<usize>) -> Result<usize, Errno> {
+        Err(Errno::EBADF)
+    }
+}
+
+/// Flags that stay with an open file; those that `F_SETFL` may change are fewer.
+const KEPT: OpenFlags = OpenFlags::all()
+    .difference(OpenFlags::CREATE)
+    .difference(OpenFlags::EXCLUSIVE)
+    .difference(OpenFlags::NO_CONTROLLING_TERMINAL)
+    .difference(OpenFlags::TRUNCATE)
+    .difference(OpenFlags::CLOSE_ON_EXEC);
+
+/// Flags that `F_SETFL` changes.
+const CHANGEABLE: OpenFlags = OpenFlags::APPEND
+    .union(OpenFlags::NONBLOCKING)
+    .union(OpenFlags::ASYNCHRONOUS)
+    .union(OpenFlags::DIRECT)
+    .union(OpenFlags::NO_ACCESS_TIME);
+
+/// An open file description.
+pub struct OpenFile {
+    /// The file as found, for `fstat` and paths.
+    pub inode: Arc<dyn Inode>,
+    /// Its input and output; `None` for `O_PATH`.
+    file: Option<Arc<dyn File>>,
+    flags: AtomicU32,
+    position: Mutex<u64>,
+}
+
+/// Where a read or write happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At the description's own position, which moves on.
+    Current,
+    /// There; the description's position stays (`pread`, `pwrite`).
+    At(u64),
+}
+
+impl OpenFile {
+    /// A description of a file that is open.
+    pub fn new(inode: Arc<dyn Inode>, file: Arc<dyn File>, flags: OpenFlags) -> Arc<Self> {
+        let flags = AtomicU32::new((flags & KEPT).bits());
+        Arc::new(Self { inode, file: Some(file), flags, position: Mutex::new(0) })
+    }
+
+    /// A description that only names a file (`O_PATH`).
+    pub fn path_only(inode: Arc<dyn Inode>, flags: OpenFlags) -> Arc<Self> {
+        let kept = flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NO_FOLLOW);
+        Arc::new(Self { inode, file: None, flags: AtomicU32::new(kept.bits()), position: Mutex::new(0) })
+    }
+
+    /// Its flags now.
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Changes the flags that may change (`F_SETFL`).
+    pub fn set_flags(&self, wanted: OpenFlags) {
+        let flags = (self.flags() - CHANGEABLE) | (wanted & CHANGEABLE);
+        self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// Input and output.
+    ///
+    /// # Errors
+    /// `EBADF` for a description of `O_PATH`.
+    pub fn file(&self) -> Result<&Arc<dyn File>, Errno> {
+        self.file.as_ref().ok_or(Errno::EBADF)
+    }
+
+    /// Whether it may be read.
+    pub fn readable(&self) -> bool {
+        self.file.is_some() && self.flags().reads()
+    }
+
+    /// Whether it may be written.
+    pub fn writable(&self) -> bool {
+        self.file.is_some() && self.flags().writes()
+    }
+
+    /// Reads (`read`, `pread`, …).
+    ///
+    /// # Errors
+    /// `EBADF` if it isn't open for reading, `EISDIR`, `ESPIPE`, and what the kind of file answers.
+    pub fn read(&self, place: Place, to: &mut Destination<'_>) -> Result<usize, Errno> {
+        let flags = self.flags();
+        let file = self.file()?;
+        if !flags.reads() {
+            return Err(Errno::EBADF);
+        }
+        if !file.seekable() {
+            return match place {
+                Place::Current => file.read(0, to, flags),
+                Place::At(_) => Err(Errno::ESPIPE),
+            };
+        }
+        match place {
+            Place::At(position) => file.read(position, to, flags),
+            Place::Current => {
+                // Held during the copy, so that two threads never read the same bytes. No page fault needs it.
+                let mut position = self.position.lock();
+                let done = file.read(*position, to, flags)?;
+                *position += done as u64;
+                Ok(done)
+            }
+        }
+    }
+
+    /// Writes (`write`, `pwrite`, …).
+    ///
+    /// # Errors
+    /// `EBADF` if it isn't open for writing, `ESPIPE`, `EFBIG` and what the kind of file answers.
+    pub fn write(&self, place: Place, from: &mut Source<'_>) -> Result<usize, Errno> {
+        let flags = self.flags();
+        let file = self.file()?;
+        if !flags.writes() {
+            return Err(Errno::EBADF);
+        }
+        if !file.seekable() {
+            return match place {
+                Place::Current => file.write(WriteAt::End, from, flags).map(|(done, _)| done),
+                Place::At(_) => Err(Errno::ESPIPE),
+            };
+        }
+        let append = flags.contains(OpenFlags::APPEND);
+        match place {
+            // As on Linux, `pwrite` to a file with `O_APPEND` appends.
+            Place::At(position) => {
+                let at = if append { WriteAt::End } else { WriteAt::Position(position) };
+                file.write(at, from, flags).map(|(done, _)| done)
+            }
+            Place::Current => {
+                let mut position = self.position.lock();
+                let at = if append { WriteAt::End } else { WriteAt::Position(*position) };
+                let (done, behind) = file.write(at, from, flags)?;
+                *position = behind;
+                Ok(done)
+            }
+        }
+    }
+
+    /// `lseek(2)`
+    ///
+    /// # Errors
+    /// `ESPIPE`, `EINVAL`, `EOVERFLOW`, `ENXIO`.
+    pub fn seek(&self, offset: i64, whence: i32) -> Result<u64, Errno> {
+        let file = self.file()?;
+        if !file.seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        let mut position = self.position.lock();
+        let base = match whence {
+            0 => 0,
+            1 => *position,
+            2 => file.size(),
+            3 | 4 => {
+                let start = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+                *position = file.next_extent(start, whence == 3)?;
+                return Ok(*position);
+            }
+            _ => return Err(Errno::EINVAL),
+        };
+        let sum = i64::try_from(base).ok().and_then(|base| base.checked_add(offset)).ok_or(Errno::EOVERFLOW)?;
+        *position = u64::try_from(sum).map_err(|_| Errno::EINVAL)?;
+        Ok(*position)
+    }
+
+    /// The position now.
+    pub fn position(&self) -> u64 {
+        *self.position.lock()
+    }
+
+    /// Lists a directory from the position on; `listing` tells by its answer which entry was the last.
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `EBADF`, and what the file system answers.
+    pub fn list(&self, listing: Listing<'_>) -> Result<(), Errno> {
+        let mut position = self.position.lock();
+        let mut next = *position;
+        self.file()?.list(*position, &mut |entry| {
+            let taken = listing(entry);
+            if taken {
+                next = entry.next;
+            }
+            taken
+        })?;
+        *position = next;
+        Ok(())
+    }
+}

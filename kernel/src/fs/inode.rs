@@ -1,0 +1,161 @@
+//! The traits of files that have a place: inodes, and the file systems that hold them.
+//!
+//! The default methods answer what Linux answers for "not with this kind of file".
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::{DeviceNumber, OpenFlags, RenameFlags, Statfs};
+
+use super::file::File;
+use super::metadata::{AttributeChange, Metadata};
+
+/// Where a symbolic link leads.
+pub enum Target {
+    /// To the file at this path, seen from the link's directory.
+    Path(Vec<u8>),
+    /// Straight to a file, past all names: the links in `/proc/self/fd`.
+    File(Arc<dyn Inode>),
+}
+
+/// The absolute path of a file, and whether its name is gone.
+pub struct PathName {
+    /// The path, or a description such as `pipe:[7]`.
+    pub bytes: Vec<u8>,
+    /// The name was removed; the file lives on while it is open.
+    pub removed: bool,
+}
+
+impl PathName {
+    /// As the links in `/proc/self/fd` show it.
+    pub fn shown(mut self) -> Vec<u8> {
+        if self.removed {
+            self.bytes.extend_from_slice(b" (deleted)");
+        }
+        self.bytes
+    }
+}
+
+/// A file to be made.
+pub enum NewFile<'a> {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link to this path.
+    Symlink(&'a [u8]),
+    /// A device, named pipe or socket.
+    Special(FileKind, DeviceNumber),
+}
+
+/// A file system.
+pub trait FileSystem: Send + Sync {
+    /// Its top directory.
+    fn root(&self) -> Arc<dyn Inode>;
+
+    /// The name of its type, as `/proc/mounts` tells it.
+    fn type_name(&self) -> &'static str;
+
+    /// `st_dev` of its files.
+    fn device(&self) -> DeviceNumber;
+
+    /// What `statfs(2)` tells.
+    fn statistics(&self) -> Statfs;
+}
+
+/// A file, found by a name or already nameless.
+pub trait Inode: Any + Send + Sync {
+    /// For a file system to find its own type again.
+    fn as_any(&self) -> &dyn Any;
+
+    /// What `statfs(2)` tells about the file system that holds it.
+    fn statistics(&self) -> Statfs;
+
+    /// What `stat(2)` tells.
+    fn metadata(&self) -> Metadata;
+
+    /// The type.
+    fn kind(&self) -> FileKind;
+
+    /// Where it is. For what has no name, a description.
+    fn path(&self) -> PathName;
+
+    /// Opens the file. The flags that only matter for finding it have been dealt with.
+    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno>;
+
+    /// Finds a name, which is neither `.` nor `..`, in the directory.
+    fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// The directory that holds this directory; itself for the root of all.
+    fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// The root of the file system that is mounted on this directory.
+    fn mounted(&self) -> Option<Arc<dyn Inode>> {
+        None
+    }
+
+    /// Where the symbolic link leads.
+    fn target(&self) -> Result<Target, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// What `readlink(2)` gives.
+    fn read_link(&self) -> Result<Vec<u8>, Errno> {
+        match self.target()? {
+            Target::Path(path) => Ok(path),
+            Target::File(inode) => Ok(inode.path().shown()),
+        }
+    }
+
+    /// Makes a file in the directory.
+    fn create(&self, _name: &[u8], _new: NewFile<'_>, _permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::EPERM)
+    }
+
+    /// Makes a regular file without name, on the directory's file system (`O_TMPFILE`).
+    fn create_nameless(&self, _permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Gives a file another name, in this directory.
+    fn link(&self, _name: &[u8], _file: &Arc<dyn Inode>) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+
+    /// Removes a name of what is no directory.
+    fn unlink(&self, _name: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+
+    /// Removes an empty directory.
+    fn remove_directory(&self, _name: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+
+    /// Moves a name to another directory of the same file system.
+    fn rename(&self, _old: &[u8], _to: &Arc<dyn Inode>, _new: &[u8], _flags: RenameFlags) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+
+    /// Changes metadata.
+    fn change(&self, _change: AttributeChange) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+
+    /// Sets the length.
+    fn truncate(&self, _size: u64) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+}
+
+/// Whether two handles mean the same file.
+pub fn same(one: &Arc<dyn Inode>, two: &Arc<dyn Inode>) -> bool {
+    core::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(two))
+}

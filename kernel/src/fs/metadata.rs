@@ -1,0 +1,169 @@
+//! What is known about a file besides its content.
+
+use pith_erofs::FileKind;
+use pith_linux::files::{DeviceNumber, FileTime, Stat, Statx, StatxTime};
+
+/// A time, in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp {
+    /// Seconds since 1970; negative before.
+    pub seconds: i64,
+    /// Nanoseconds of that, below 1,000,000,000.
+    pub nanoseconds: u32,
+}
+
+impl Timestamp {
+    /// The wall clock.
+    pub fn now() -> Self {
+        let now = crate::task::wall_clock();
+        Self { seconds: (now / 1_000_000_000) as i64, nanoseconds: (now % 1_000_000_000) as u32 }
+    }
+
+    fn file_time(self) -> FileTime {
+        FileTime { seconds: self.seconds, nanoseconds: self.nanoseconds.into() }
+    }
+
+    fn statx_time(self) -> StatxTime {
+        StatxTime { seconds: self.seconds, nanoseconds: self.nanoseconds, reserved: 0 }
+    }
+}
+
+/// The four times of a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// Last reading.
+    pub accessed: Timestamp,
+    /// Last change of the content.
+    pub modified: Timestamp,
+    /// Last change of content or metadata.
+    pub changed: Timestamp,
+    /// Creation.
+    pub created: Timestamp,
+}
+
+impl Times {
+    /// All four the same.
+    pub fn all(time: Timestamp) -> Self {
+        Self { accessed: time, modified: time, changed: time, created: time }
+    }
+}
+
+/// Bytes of a block, as `st_blksize` tells: a page.
+pub const BLOCK_SIZE: u64 = 4096;
+
+/// What `stat(2)` tells about a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Metadata {
+    /// Device that holds the file.
+    pub device: DeviceNumber,
+    /// Number of the inode.
+    pub number: u64,
+    /// Type.
+    pub kind: FileKind,
+    /// Permissions: the lower 12 bits of `st_mode`.
+    pub permissions: u16,
+    /// Number of hard links.
+    pub links: u32,
+    /// Owner.
+    pub user: u32,
+    /// Group.
+    pub group: u32,
+    /// Device that a device file stands for.
+    pub represents: DeviceNumber,
+    /// Size in bytes.
+    pub size: u64,
+    /// Memory that it uses, in units of 512 bytes.
+    pub blocks: u64,
+    /// Its times.
+    pub times: Times,
+}
+
+impl Metadata {
+    /// An empty file of root.
+    pub fn new(device: DeviceNumber, number: u64, kind: FileKind, permissions: u16, time: Timestamp) -> Self {
+        Self {
+            device,
+            number,
+            kind,
+            permissions,
+            links: 1,
+            user: 0,
+            group: 0,
+            represents: DeviceNumber::default(),
+            size: 0,
+            blocks: 0,
+            times: Times::all(time),
+        }
+    }
+
+    /// `st_mode`: type and permissions.
+    pub fn mode(&self) -> u32 {
+        u32::from(self.kind.mode() | self.permissions)
+    }
+
+    /// The form of `stat(2)`.
+    pub fn stat(&self) -> Stat {
+        Stat {
+            device: self.device.encode(),
+            inode: self.number,
+            links: self.links.into(),
+            mode: self.mode(),
+            user: self.user,
+            group: self.group,
+            padding: 0,
+            represents: self.represents.encode(),
+            size: self.size as i64,
+            block_size: BLOCK_SIZE as i64,
+            blocks: self.blocks as i64,
+            accessed: self.times.accessed.file_time(),
+            modified: self.times.modified.file_time(),
+            changed: self.times.changed.file_time(),
+            reserved: [0; 3],
+        }
+    }
+
+    /// The form of `statx(2)`.
+    pub fn statx(&self) -> Statx {
+        Statx {
+            mask: Statx::BASIC | Statx::CREATED,
+            block_size: BLOCK_SIZE as u32,
+            links: self.links,
+            user: self.user,
+            group: self.group,
+            mode: self.mode() as u16,
+            inode: self.number,
+            size: self.size,
+            blocks: self.blocks,
+            attributes_mask: Statx::MOUNT_ROOT,
+            accessed: self.times.accessed.statx_time(),
+            created: self.times.created.statx_time(),
+            changed: self.times.changed.statx_time(),
+            modified: self.times.modified.statx_time(),
+            represents_major: self.represents.major,
+            represents_minor: self.represents.minor,
+            device_major: self.device.major,
+            device_minor: self.device.minor,
+            ..Statx::default()
+        }
+    }
+}
+
+/// A change to a file's metadata. `None` leaves a part as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttributeChange {
+    /// New permissions.
+    pub permissions: Option<u16>,
+    /// New owner.
+    pub user: Option<u32>,
+    /// New group.
+    pub group: Option<u32>,
+    /// New time of the last reading.
+    pub accessed: Option<Timestamp>,
+    /// New time of the last change of the content.
+    pub modified: Option<Timestamp>,
+}
+
+/// The code of a type in directory entries of `getdents64(2)`: the type bits of the mode.
+pub fn entry_kind(kind: FileKind) -> u8 {
+    (kind.mode() >> 12) as u8
+}

@@ -1,0 +1,428 @@
+//! Directories of a tree: an image's names below, changes above.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+use pith_erofs::{FileKind, Inode as LowerInode};
+use pith_linux::Errno;
+use pith_linux::files::{DeviceNumber, NAME_MAX, RenameFlags};
+use spin::{Mutex, Once};
+
+use super::regular::RegularContent;
+use super::{AttributesOfNode, Content, Node, Tree, leave_room, volume_errno};
+use crate::fs::file::{File, ListedEntry, Listing};
+use crate::fs::inode::{Inode, NewFile};
+
+/// Positions in a listing: `.`, `..`, then the volume's entries by their offsets, then added ones by age.
+const DOT: u64 = 0;
+const DOT_DOT: u64 = 1;
+const FIRST_LOWER: u64 = 2;
+const FIRST_ADDED: u64 = 1 << 40;
+
+/// What a directory knows about a name.
+enum Slot {
+    /// The file. `added` is its position in the listing if the volume has no such name.
+    Node { node: Arc<Node>, added: Option<u64> },
+    /// There is none, although the volume has one.
+    Whiteout,
+}
+
+#[derive(Default)]
+struct Entries {
+    /// Names that were found or changed.
+    slots: BTreeMap<Box<[u8]>, Slot>,
+    /// Added names by their position in the listing.
+    order: BTreeMap<u64, Box<[u8]>>,
+    last_added: u64,
+    /// The directory was removed: nothing can be made in it.
+    removed: bool,
+}
+
+/// The content of a directory.
+pub(super) struct DirectoryContent {
+    lower: Option<LowerInode>,
+    entries: Mutex<Entries>,
+}
+
+impl DirectoryContent {
+    pub(super) fn new(lower: Option<LowerInode>) -> Self {
+        Self { lower, entries: Mutex::new(Entries::default()) }
+    }
+
+    /// As on a disk: whole blocks.
+    pub(super) fn size_and_blocks(&self) -> (u64, u64, Option<DeviceNumber>) {
+        let below = self.lower.map_or(0, |inode| inode.size);
+        let above: u64 = self.entries.lock().order.values().map(|name| name.len() as u64 + 12).sum();
+        let size = (below + above).next_multiple_of(4096).max(4096);
+        (size, size / 512, None)
+    }
+
+    fn lower_has(&self, tree: &Tree, name: &[u8]) -> Result<Option<u64>, Errno> {
+        match &self.lower {
+            Some(lower) => tree.lower()?.lookup(lower, name).map_err(volume_errno),
+            None => Ok(None),
+        }
+    }
+
+    fn is_empty(&self, tree: &Tree) -> Result<bool, Errno> {
+        let entries = self.entries.lock();
+        if !entries.order.is_empty() {
+            return Ok(false);
+        }
+        let Some(lower) = &self.lower else { return Ok(true) };
+        for entry in tree.lower()?.read_directory(lower, 0).map_err(volume_errno)? {
+            let name = entry.map_err(volume_errno)?.name;
+            if !matches!(name, b"." | b"..") && !matches!(entries.slots.get(name), Some(Slot::Whiteout)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Puts a node under a name, whatever was there.
+    fn insert(&self, tree: &Tree, name: &[u8], node: Arc<Node>) -> Result<(), Errno> {
+        let below = self.lower_has(tree, name)?.is_some();
+        let mut entries = self.entries.lock();
+        let known = match entries.slots.get(name) {
+            Some(Slot::Node { added, .. }) => *added,
+            _ => None,
+        };
+        let added = if below {
+            None
+        } else {
+            Some(known.unwrap_or_else(|| {
+                entries.last_added += 1;
+                let position = FIRST_ADDED + entries.last_added;
+                entries.order.insert(position, name.into());
+                position
+            }))
+        };
+        entries.slots.insert(name.into(), Slot::Node { node, added });
+        Ok(())
+    }
+
+    /// Takes a name away.
+    fn take(&self, tree: &Tree, name: &[u8]) -> Result<(), Errno> {
+        let below = self.lower_has(tree, name)?.is_some();
+        let mut entries = self.entries.lock();
+        let old = if below {
+            entries.slots.insert(name.into(), Slot::Whiteout)
+        } else {
+            entries.slots.remove(name)
+        };
+        if let Some(Slot::Node { added: Some(position), .. }) = old {
+            entries.order.remove(&position);
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Finds a name in the directory.
+    pub(super) fn child(&self, name: &[u8]) -> Result<Option<Arc<Node>>, Errno> {
+        let content = self.directory()?;
+        if name.len() > NAME_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let mut entries = content.entries.lock();
+        match entries.slots.get(name) {
+            Some(Slot::Node { node, .. }) => {
+                let node = node.clone();
+                drop(entries);
+                if node.kind != FileKind::Directory && node.attributes.lock().links > 1 {
+                    node.set_place(&self.me()?, name);
+                }
+                return Ok(Some(node));
+            }
+            Some(Slot::Whiteout) => return Ok(None),
+            None => {}
+        }
+        let Some(number) = content.lower_has(&self.tree, name)? else { return Ok(None) };
+        let inode = self.tree.lower()?.inode(number).map_err(volume_errno)?;
+        let node = Node::of_volume(&self.tree, inode, Some((&self.me()?, name)))?;
+        entries.slots.insert(name.into(), Slot::Node { node: node.clone(), added: None });
+        drop(entries);
+        if inode.nlink > 1 && inode.kind != FileKind::Directory {
+            node.set_place(&self.me()?, name);
+        }
+        Ok(Some(node))
+    }
+
+    /// Whether something may be made under a name.
+    fn check_new_name(&self, name: &[u8]) -> Result<(), Errno> {
+        if self.child(name)?.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if self.directory()?.entries.lock().removed {
+            return Err(Errno::ENOENT);
+        }
+        Ok(())
+    }
+
+    pub(super) fn create_node(&self, name: &[u8], new: NewFile<'_>, permissions: u16) -> Result<Arc<Node>, Errno> {
+        let directory = self.directory()?;
+        let _structure = self.tree.structure.lock();
+        self.check_new_name(name)?;
+        leave_room()?;
+        let (kind, content) = match new {
+            NewFile::Regular => (FileKind::Regular, Content::Regular(RegularContent::new(None))),
+            NewFile::Directory => (FileKind::Directory, Content::Directory(DirectoryContent::new(None))),
+            NewFile::Symlink(target) => (FileKind::Symlink, Content::Symlink(target.into())),
+            NewFile::Special(kind, represents) => (kind, Content::Special { represents, pipe: Once::new() }),
+        };
+        let mut attributes = AttributesOfNode::new(permissions, if kind == FileKind::Directory { 2 } else { 1 });
+        {
+            // A directory with the set-group-ID bit hands its group down (inode(7)).
+            let parent = self.attributes.lock();
+            if parent.permissions & 0o2000 != 0 {
+                attributes.group = parent.group;
+                if kind == FileKind::Directory {
+                    attributes.permissions |= 0o2000;
+                }
+            }
+        }
+        let node = Node::new(&self.tree, self.tree.new_number(), kind, attributes, content, Some((&self.me()?, name)));
+        directory.insert(&self.tree, name, node.clone())?;
+        if kind == FileKind::Directory {
+            self.change_links(1);
+        }
+        self.touch_content();
+        Ok(node)
+    }
+
+    pub(super) fn link_node(&self, name: &[u8], file: &Node) -> Result<(), Errno> {
+        if file.is_directory() {
+            return Err(Errno::EPERM);
+        }
+        let directory = self.directory()?;
+        let _structure = self.tree.structure.lock();
+        self.check_new_name(name)?;
+        leave_room()?;
+        directory.insert(&self.tree, name, file.me()?)?;
+        file.change_links(1);
+        file.set_place(&self.me()?, name);
+        self.touch_content();
+        Ok(())
+    }
+
+    /// One name less for a node.
+    fn lose_name(&self, parent: &Node, name: &[u8]) {
+        if self.is_directory() {
+            let mut attributes = self.attributes.lock();
+            attributes.links = 0;
+            drop(attributes);
+            parent.change_links(-1);
+            if let Ok(content) = self.directory() {
+                content.entries.lock().removed = true;
+            }
+        } else {
+            self.change_links(-1);
+            if self.attributes.lock().links == 0 {
+                self.tree.linked.lock().remove(&self.number);
+            }
+        }
+        let mut place = self.place.lock();
+        let here = place.parent.as_ref().is_some_and(|known| core::ptr::eq(&raw const **known, parent));
+        if here && *place.name == *name {
+            place.removed = true;
+        }
+    }
+
+    pub(super) fn remove(&self, name: &[u8], directory: bool) -> Result<(), Errno> {
+        let content = self.directory()?;
+        let _structure = self.tree.structure.lock();
+        let node = self.child(name)?.ok_or(Errno::ENOENT)?;
+        match (directory, node.is_directory()) {
+            (true, false) => return Err(Errno::ENOTDIR),
+            (false, true) => return Err(Errno::EISDIR),
+            (true, true) => {
+                if node.covered.get().is_some() {
+                    return Err(Errno::EBUSY);
+                }
+                if !node.directory()?.is_empty(&self.tree)? {
+                    return Err(Errno::ENOTEMPTY);
+                }
+            }
+            (false, false) => {}
+        }
+        content.take(&self.tree, name)?;
+        node.lose_name(self, name);
+        self.touch_content();
+        Ok(())
+    }
+
+    /// Whether the directory lies in (or is) another one.
+    fn is_within(&self, ancestor: &Node) -> bool {
+        let mut node = self.itself.upgrade();
+        while let Some(current) = node {
+            if core::ptr::eq(&raw const *current, ancestor) {
+                return true;
+            }
+            node = current.place.lock().parent.clone();
+        }
+        false
+    }
+
+    pub(super) fn rename_node(&self, old: &[u8], to: &Node, new: &[u8], flags: RenameFlags) -> Result<(), Errno> {
+        let (from_content, to_content) = (self.directory()?, to.directory()?);
+        let _structure = self.tree.structure.lock();
+        let node = self.child(old)?.ok_or(Errno::ENOENT)?;
+        let existing = to.child(new)?;
+        if to_content.entries.lock().removed {
+            return Err(Errno::ENOENT);
+        }
+        if node.is_directory() && to.is_within(&node) {
+            return Err(Errno::EINVAL); // into itself
+        }
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
+        match &existing {
+            None if exchange => return Err(Errno::ENOENT),
+            None => leave_room()?,
+            Some(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
+            Some(other) if Arc::ptr_eq(other, &node) => return Ok(()),
+            Some(other) => {
+                if other.is_directory() && self.is_within(other) {
+                    return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+                }
+                if !exchange {
+                    match (node.is_directory(), other.is_directory()) {
+                        (true, false) => return Err(Errno::ENOTDIR),
+                        (false, true) => return Err(Errno::EISDIR),
+                        (true, true) if other.covered.get().is_some() => return Err(Errno::EBUSY),
+                        (true, true) if !other.directory()?.is_empty(&self.tree)? => return Err(Errno::ENOTEMPTY),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if node.covered.get().is_some() {
+            return Err(Errno::EBUSY);
+        }
+        let (here, there) = (self.me()?, to.me()?);
+        to_content.insert(&self.tree, new, node.clone())?;
+        match &existing {
+            Some(other) if exchange => {
+                from_content.insert(&self.tree, old, other.clone())?;
+                other.set_place(&here, old);
+                other.touch_metadata();
+                match (node.is_directory(), other.is_directory()) {
+                    (true, false) => {
+                        self.change_links(-1);
+                        to.change_links(1);
+                    }
+                    (false, true) => {
+                        self.change_links(1);
+                        to.change_links(-1);
+                    }
+                    _ => {}
+                }
+            }
+            _ => {
+                from_content.take(&self.tree, old)?;
+                if let Some(other) = &existing {
+                    other.lose_name(to, new);
+                }
+                if node.is_directory() {
+                    self.change_links(-1);
+                    to.change_links(1);
+                }
+            }
+        }
+        node.set_place(&there, new);
+        node.touch_metadata();
+        self.touch_content();
+        to.touch_content();
+        Ok(())
+    }
+
+    /// Lists the directory from a position on.
+    fn list(&self, mut position: u64, listing: Listing<'_>) -> Result<(), Errno> {
+        let content = self.directory()?;
+        if position == DOT {
+            let entry = ListedEntry { name: b".", number: self.number, kind: FileKind::Directory, next: DOT_DOT };
+            if !listing(entry) {
+                return Ok(());
+            }
+            position = DOT_DOT;
+        }
+        if position == DOT_DOT {
+            let number = self.parent()?.metadata().number;
+            let entry = ListedEntry { name: b"..", number, kind: FileKind::Directory, next: FIRST_LOWER };
+            if !listing(entry) {
+                return Ok(());
+            }
+            position = FIRST_LOWER;
+        }
+        let shown = |node: &Node| {
+            // Where something is mounted, its root is what a name leads to; Linux shows what lies below.
+            (node.number, node.kind)
+        };
+        if position < FIRST_ADDED {
+            if let Some(lower) = &content.lower {
+                let volume = self.tree.lower()?;
+                for entry in volume.read_directory(lower, position - FIRST_LOWER).map_err(volume_errno)? {
+                    let entry = entry.map_err(volume_errno)?;
+                    if matches!(entry.name, b"." | b"..") {
+                        continue;
+                    }
+                    let changed = match content.entries.lock().slots.get(entry.name) {
+                        Some(Slot::Whiteout) => continue,
+                        Some(Slot::Node { node, .. }) => Some(shown(node)),
+                        None => None,
+                    };
+                    let (number, kind) = match (changed, entry.kind) {
+                        (Some(changed), _) => changed,
+                        (None, Some(kind)) => (entry.nid, kind),
+                        (None, None) => (entry.nid, volume.inode(entry.nid).map_err(volume_errno)?.kind),
+                    };
+                    let next = FIRST_LOWER + entry.next_offset;
+                    if !listing(ListedEntry { name: entry.name, number, kind, next }) {
+                        return Ok(());
+                    }
+                }
+            }
+            position = FIRST_ADDED;
+        }
+        let entries = content.entries.lock();
+        for (place, name) in entries.order.range(position..) {
+            if let Some(Slot::Node { node, .. }) = entries.slots.get(name) {
+                let (number, kind) = shown(node);
+                if !listing(ListedEntry { name, number, kind, next: place + 1 }) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A directory that is open.
+pub(super) struct DirectoryFile(pub(super) Arc<Node>);
+
+impl File for DirectoryFile {
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn read(
+        &self,
+        _position: u64,
+        _to: &mut crate::memory::Destination<'_>,
+        _flags: pith_linux::files::OpenFlags,
+    ) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+
+    fn size(&self) -> u64 {
+        i64::MAX as u64
+    }
+
+    fn list(&self, position: u64, listing: Listing<'_>) -> Result<(), Errno> {
+        self.0.list(position, listing)
+    }
+
+    fn synchronise(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}

@@ -1,0 +1,513 @@
+//! File trees in memory: the root (EROFS below, changes above), `/dev`, `/dev/shm`.
+//!
+//! A tree keeps a [`Node`] for every file that was looked up or made. Where an EROFS volume lies below, nodes
+//! start as views of it: a directory's map of entries holds only what was found or changed, and a regular
+//! file's map of pages only what was written. So the image is never copied or unpacked, and what a program
+//! never touches costs nothing. Without a volume below, the same tree is what Linux calls a tmpfs.
+//!
+//! Locks, in the order in which they may be taken: a tree's `structure` (held while names change), then a
+//! directory's entries, then attributes, place or pages of a node. None is held while the program's memory is
+//! touched.
+
+mod directory;
+mod regular;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pith_erofs::{FileKind, Volume};
+use pith_linux::Errno;
+use pith_linux::files::{DeviceNumber, NAME_MAX, OpenFlags, RenameFlags, Statfs};
+use spin::{Mutex, Once};
+
+use super::device_files;
+use super::file::File;
+use super::inode::{FileSystem, Inode, NewFile, PathName, Target};
+use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
+use super::pipe;
+use crate::memory::{self, PAGE_SIZE};
+use directory::DirectoryContent;
+use regular::RegularContent;
+
+/// What kind of tree it is, for `/proc/mounts` and `statfs(2)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Character {
+    /// Type in `/proc/mounts`.
+    pub type_name: &'static str,
+    /// Type in `statfs(2)`.
+    pub magic: i64,
+    /// `st_dev`.
+    pub device: DeviceNumber,
+}
+
+/// A file tree in memory.
+pub struct Tree {
+    character: Character,
+    /// What lies below.
+    lower: Option<Volume<'static>>,
+    root: Once<Arc<Node>>,
+    /// Where the tree is mounted: the path and the directory above. `None` for the root of all.
+    attachment: Once<(Vec<u8>, Arc<dyn Inode>)>,
+    /// Held while names change.
+    structure: Mutex<()>,
+    next_number: AtomicU64,
+    /// Files of the volume that have several names: one node for all of them.
+    linked: Mutex<BTreeMap<u64, Arc<Node>>>,
+}
+
+/// Owner, permissions, links and times.
+#[derive(Clone, Copy, Debug)]
+struct AttributesOfNode {
+    permissions: u16,
+    user: u32,
+    group: u32,
+    links: u32,
+    times: Times,
+}
+
+/// The name of a node. Of several, the one that was used last.
+struct PlaceOfNode {
+    parent: Option<Arc<Node>>,
+    name: Box<[u8]>,
+    removed: bool,
+}
+
+enum Content {
+    Regular(RegularContent),
+    Directory(DirectoryContent),
+    Symlink(Box<[u8]>),
+    Special { represents: DeviceNumber, pipe: Once<Arc<pipe::Pipe>> },
+}
+
+/// A file in a tree.
+pub struct Node {
+    tree: Arc<Tree>,
+    itself: Weak<Node>,
+    number: u64,
+    kind: FileKind,
+    attributes: Mutex<AttributesOfNode>,
+    place: Mutex<PlaceOfNode>,
+    content: Content,
+    covered: Once<Arc<dyn Inode>>,
+}
+
+/// What Linux answers when a volume can't be read.
+pub(super) fn volume_errno(error: pith_erofs::Error) -> Errno {
+    use pith_erofs::Error;
+    match error {
+        Error::NotErofs | Error::Truncated { .. } | Error::NotASymlink { .. } => Errno::EINVAL,
+        Error::Checksum { .. } => Errno::EBADMSG,
+        Error::Unsupported(_) => Errno::EOPNOTSUPP,
+        Error::NotADirectory { .. } => Errno::ENOTDIR,
+        Error::InvalidSuperblock(_) | Error::Corrupt { .. } => Errno::EUCLEAN,
+    }
+}
+
+/// Refuses to make another file when the kernel's own memory runs out: the heap must not be what fails.
+fn leave_room() -> Result<(), Errno> {
+    const LEAST_FREE: u64 = 64 * PAGE_SIZE as u64;
+    if memory::counters().free < LEAST_FREE { Err(Errno::ENOSPC) } else { Ok(()) }
+}
+
+impl Tree {
+    /// An empty tree.
+    pub fn new(character: Character, permissions: u16) -> Arc<Self> {
+        let tree = Self::without_root(character, None, 2);
+        let attributes = AttributesOfNode::new(permissions, 2);
+        let content = Content::Directory(DirectoryContent::new(None));
+        let root = Node::new(&tree, 1, FileKind::Directory, attributes, content, None);
+        tree.root.call_once(|| root);
+        tree
+    }
+
+    /// A tree that starts as a view of an EROFS volume.
+    ///
+    /// # Errors
+    /// What is wrong with the volume.
+    pub fn above(character: Character, volume: Volume<'static>) -> Result<Arc<Self>, pith_erofs::Error> {
+        let root = volume.root()?;
+        // Numbers of EROFS inodes are those of slots of 32 bytes in the image.
+        let first_free = (volume.image().len() as u64 / 32).next_multiple_of(4096);
+        let tree = Self::without_root(character, Some(volume), first_free);
+        let root = Node::of_volume(&tree, root, None).map_err(|_| pith_erofs::Error::NotADirectory { nid: root.nid })?;
+        tree.root.call_once(|| root);
+        Ok(tree)
+    }
+
+    fn without_root(character: Character, lower: Option<Volume<'static>>, first_free: u64) -> Arc<Self> {
+        Arc::new(Self {
+            character,
+            lower,
+            root: Once::new(),
+            attachment: Once::new(),
+            structure: Mutex::new(()),
+            next_number: AtomicU64::new(first_free),
+            linked: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// Says where the tree is mounted.
+    pub fn attach(&self, path: &[u8], above: Arc<dyn Inode>) {
+        self.attachment.call_once(|| (path.into(), above));
+    }
+
+    fn root_node(&self) -> &Arc<Node> {
+        match self.root.get() {
+            Some(root) => root,
+            None => unreachable!("a tree is given its root where it is made"),
+        }
+    }
+
+    fn new_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn lower(&self) -> Result<&Volume<'static>, Errno> {
+        self.lower.as_ref().ok_or(Errno::EIO)
+    }
+}
+
+impl FileSystem for Tree {
+    fn root(&self) -> Arc<dyn Inode> {
+        self.root_node().clone()
+    }
+
+    fn type_name(&self) -> &'static str {
+        self.character.type_name
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.character.device
+    }
+
+    fn statistics(&self) -> Statfs {
+        let counters = memory::counters();
+        let page = PAGE_SIZE as u64;
+        let image = self.lower.map_or(0, |volume| volume.image().len() as u64);
+        let free = counters.free / page;
+        Statfs {
+            kind: self.character.magic,
+            block_size: page as i64,
+            blocks: (counters.total + image) / page,
+            free,
+            available: free,
+            files: free + self.lower.map_or(0, |volume| volume.inode_count()),
+            files_free: free,
+            identity: [self.character.device.encode() as i32, 0],
+            name_length: NAME_MAX as i64,
+            fragment_size: page as i64,
+            flags: 0x20 | 0x400, // valid, no access times
+            spare: [0; 4],
+        }
+    }
+}
+
+impl AttributesOfNode {
+    fn new(permissions: u16, links: u32) -> Self {
+        let times = Times::all(Timestamp::now());
+        Self { permissions: permissions & 0o7777, user: 0, group: 0, links, times }
+    }
+}
+
+impl Node {
+    fn new(
+        tree: &Arc<Tree>,
+        number: u64,
+        kind: FileKind,
+        attributes: AttributesOfNode,
+        content: Content,
+        place: Option<(&Arc<Node>, &[u8])>,
+    ) -> Arc<Self> {
+        let place = match place {
+            Some((parent, name)) => PlaceOfNode { parent: Some(parent.clone()), name: name.into(), removed: false },
+            None => PlaceOfNode { parent: None, name: Box::default(), removed: false },
+        };
+        Arc::new_cyclic(|itself| Self {
+            tree: tree.clone(),
+            itself: itself.clone(),
+            number,
+            kind,
+            attributes: Mutex::new(attributes),
+            place: Mutex::new(place),
+            content,
+            covered: Once::new(),
+        })
+    }
+
+    /// A view of an inode of the volume.
+    fn of_volume(
+        tree: &Arc<Tree>,
+        inode: pith_erofs::Inode,
+        place: Option<(&Arc<Node>, &[u8])>,
+    ) -> Result<Arc<Self>, Errno> {
+        let content = match inode.kind {
+            FileKind::Regular => Content::Regular(RegularContent::new(Some(inode))),
+            FileKind::Directory => Content::Directory(DirectoryContent::new(Some(inode))),
+            FileKind::Symlink => {
+                Content::Symlink(tree.lower()?.symlink_target(&inode).map_err(volume_errno)?.into())
+            }
+            _ => Content::Special { represents: DeviceNumber::decode(inode.rdev.into()), pipe: Once::new() },
+        };
+        let time = Timestamp { seconds: inode.modified_seconds, nanoseconds: inode.modified_nanoseconds };
+        let attributes = AttributesOfNode {
+            permissions: inode.mode & 0o7777,
+            user: inode.uid,
+            group: inode.gid,
+            links: inode.nlink,
+            times: Times::all(time),
+        };
+        let make = || Self::new(tree, inode.nid, inode.kind, attributes, content, place);
+        if inode.nlink > 1 && inode.kind != FileKind::Directory {
+            return Ok(tree.linked.lock().entry(inode.nid).or_insert_with(make).clone());
+        }
+        Ok(make())
+    }
+
+    /// The node as what keeps it alive.
+    fn me(&self) -> Result<Arc<Node>, Errno> {
+        self.itself.upgrade().ok_or(Errno::ENOENT)
+    }
+
+    /// Remembers the name by which the node was found last.
+    fn set_place(&self, parent: &Arc<Node>, name: &[u8]) {
+        let mut place = self.place.lock();
+        let same = place.parent.as_ref().is_some_and(|known| Arc::ptr_eq(known, parent)) && *place.name == *name;
+        if !same || place.removed {
+            *place = PlaceOfNode { parent: Some(parent.clone()), name: name.into(), removed: false };
+        }
+    }
+
+    fn touch_content(&self) {
+        let now = Timestamp::now();
+        let mut attributes = self.attributes.lock();
+        attributes.times.modified = now;
+        attributes.times.changed = now;
+    }
+
+    fn touch_metadata(&self) {
+        self.attributes.lock().times.changed = Timestamp::now();
+    }
+
+    fn change_links(&self, by: i32) {
+        let mut attributes = self.attributes.lock();
+        attributes.links = attributes.links.saturating_add_signed(by);
+        attributes.times.changed = Timestamp::now();
+    }
+
+    fn is_directory(&self) -> bool {
+        self.kind == FileKind::Directory
+    }
+
+    /// The node behind an inode, if it is one of the same tree.
+    fn of_same_tree<'a>(&self, inode: &'a Arc<dyn Inode>) -> Result<&'a Node, Errno> {
+        inode
+            .as_any()
+            .downcast_ref::<Node>()
+            .filter(|node| Arc::ptr_eq(&node.tree, &self.tree))
+            .ok_or(Errno::EXDEV)
+    }
+
+    fn directory(&self) -> Result<&DirectoryContent, Errno> {
+        match &self.content {
+            Content::Directory(content) => Ok(content),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn regular(&self) -> Result<&RegularContent, Errno> {
+        match &self.content {
+            Content::Regular(content) => Ok(content),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Covers the directory by another file system's root.
+    pub fn cover(&self, root: Arc<dyn Inode>) {
+        self.covered.call_once(|| root);
+    }
+}
+
+impl Inode for Node {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn statistics(&self) -> Statfs {
+        self.tree.statistics()
+    }
+
+    fn metadata(&self) -> Metadata {
+        let (size, blocks, represents) = match &self.content {
+            Content::Regular(content) => content.size_and_blocks(),
+            Content::Directory(content) => content.size_and_blocks(),
+            Content::Symlink(target) => (target.len() as u64, if target.len() < 60 { 0 } else { 8 }, None),
+            Content::Special { represents, .. } => (0, 0, Some(*represents)),
+        };
+        let attributes = *self.attributes.lock();
+        Metadata {
+            device: self.tree.character.device,
+            number: self.number,
+            kind: self.kind,
+            permissions: attributes.permissions,
+            links: attributes.links,
+            user: attributes.user,
+            group: attributes.group,
+            represents: represents.unwrap_or_default(),
+            size,
+            blocks,
+            times: attributes.times,
+        }
+    }
+
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn path(&self) -> PathName {
+        // Names from the file up to the root, then turned around.
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let mut removed = false;
+        let mut node = self.itself.upgrade();
+        while let Some(current) = node {
+            let place = current.place.lock();
+            let Some(parent) = place.parent.clone() else { break };
+            removed |= place.removed;
+            names.push(place.name.clone());
+            drop(place);
+            node = Some(parent);
+        }
+        let mut bytes = self.tree.attachment.get().map_or(Vec::new(), |(path, _)| path.clone());
+        for name in names.iter().rev() {
+            bytes.push(b'/');
+            bytes.extend_from_slice(name);
+        }
+        if bytes.is_empty() {
+            bytes.push(b'/');
+        }
+        PathName { bytes, removed }
+    }
+
+    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        match &self.content {
+            Content::Regular(_) => Ok(Arc::new(regular::RegularFile(self))),
+            Content::Directory(_) => Ok(Arc::new(directory::DirectoryFile(self))),
+            Content::Symlink(_) => Err(Errno::ELOOP),
+            Content::Special { represents, pipe } => match self.kind {
+                FileKind::CharacterDevice => device_files::open(*represents),
+                FileKind::Fifo => pipe::open_named(pipe.call_once(pipe::Pipe::new), flags),
+                _ => Err(Errno::ENXIO),
+            },
+        }
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        let child = self.child(name)?.ok_or(Errno::ENOENT)?;
+        Ok(child)
+    }
+
+    fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
+        self.directory()?;
+        if let Some(parent) = &self.place.lock().parent {
+            return Ok(parent.clone());
+        }
+        match self.tree.attachment.get() {
+            Some((_, above)) => Ok(above.clone()),
+            None => Ok(self.me()?),
+        }
+    }
+
+    fn mounted(&self) -> Option<Arc<dyn Inode>> {
+        self.covered.get().cloned()
+    }
+
+    fn target(&self) -> Result<Target, Errno> {
+        match &self.content {
+            Content::Symlink(target) => Ok(Target::Path(target.to_vec())),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn create(&self, name: &[u8], new: NewFile<'_>, permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+        Ok(self.create_node(name, new, permissions)?)
+    }
+
+    fn create_nameless(&self, permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+        self.directory()?;
+        leave_room()?;
+        let number = self.tree.new_number();
+        let attributes = AttributesOfNode::new(permissions, 0);
+        let content = Content::Regular(RegularContent::new(None));
+        let node = Self::new(&self.tree, number, FileKind::Regular, attributes, content, None);
+        *node.place.lock() = PlaceOfNode {
+            parent: Some(self.me()?),
+            name: alloc::format!("#{number}").into_bytes().into(),
+            removed: true,
+        };
+        Ok(node)
+    }
+
+    fn link(&self, name: &[u8], file: &Arc<dyn Inode>) -> Result<(), Errno> {
+        self.link_node(name, self.of_same_tree(file)?)
+    }
+
+    fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
+        self.remove(name, false)
+    }
+
+    fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
+        self.remove(name, true)
+    }
+
+    fn rename(&self, old: &[u8], to: &Arc<dyn Inode>, new: &[u8], flags: RenameFlags) -> Result<(), Errno> {
+        let to = self.of_same_tree(to)?;
+        self.rename_node(old, to, new, flags)
+    }
+
+    fn change(&self, change: AttributeChange) -> Result<(), Errno> {
+        let mut attributes = self.attributes.lock();
+        if let Some(user) = change.user {
+            attributes.user = user;
+        }
+        if let Some(group) = change.group {
+            attributes.group = group;
+        }
+        if (change.user.is_some() || change.group.is_some()) && self.kind == FileKind::Regular {
+            // A new owner must not inherit the old one's power (chown(2)).
+            let group_executes = attributes.permissions & 0o10 != 0;
+            attributes.permissions &= if group_executes { !0o6000 } else { !0o4000 };
+        }
+        if let Some(permissions) = change.permissions {
+            attributes.permissions = permissions & 0o7777;
+        }
+        if let Some(time) = change.accessed {
+            attributes.times.accessed = time;
+        }
+        if let Some(time) = change.modified {
+            attributes.times.modified = time;
+        }
+        attributes.times.changed = Timestamp::now();
+        Ok(())
+    }
+
+    fn truncate(&self, size: u64) -> Result<(), Errno> {
+        match &self.content {
+            Content::Regular(content) => {
+                content.truncate(&self.tree, size)?;
+                self.touch_content();
+                Ok(())
+            }
+            Content::Directory(_) => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// A path as text, for people and for `/proc/self/maps`.
+fn path_text(node: &Node) -> String {
+    String::from_utf8_lossy(&node.path().shown()).into_owned()
+}

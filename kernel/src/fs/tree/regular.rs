@@ -1,0 +1,375 @@
+//! Regular files of a tree: an image's pages below, written pages above.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use pith_erofs::{DataBlock, Inode as LowerInode};
+use pith_linux::Errno;
+use pith_linux::files::{DeviceNumber, OpenFlags};
+use spin::Mutex;
+
+use super::{Node, Tree, path_text, volume_errno};
+use crate::fs::file::{File, Mappable, WriteAt};
+use crate::memory::{Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// `FALLOC_FL_*` of `fallocate(2)`.
+const KEEP_SIZE: u32 = 1;
+const PUNCH_HOLE: u32 = 2;
+const ZERO_RANGE: u32 = 0x10;
+
+/// The content of a regular file.
+pub(super) struct RegularContent {
+    lower: Option<LowerInode>,
+    state: Mutex<State>,
+    /// Held during a whole write or change of size: each is seen as one. Page faults don't need it.
+    writer: Mutex<()>,
+}
+
+struct State {
+    size: u64,
+    /// So many bytes of the volume's file still count, where no page lies above: all of them, or whole pages.
+    lower_end: u64,
+    /// Pages that differ from what lies below.
+    pages: BTreeMap<u64, Frame>,
+}
+
+/// A piece of a file for reading.
+enum Piece {
+    Image(&'static [u8]),
+    Page(Frame, usize, usize),
+    Hole(usize),
+}
+
+fn no_page(error: PageError) -> Errno {
+    match error {
+        PageError::OutOfMemory => Errno::ENOSPC,
+        PageError::BeyondEnd | PageError::Unreadable => Errno::EIO,
+    }
+}
+
+impl RegularContent {
+    pub(super) fn new(lower: Option<LowerInode>) -> Self {
+        let size = lower.map_or(0, |inode| inode.size);
+        let state = State { size, lower_end: size, pages: BTreeMap::new() };
+        Self { lower, state: Mutex::new(state), writer: Mutex::new(()) }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.state.lock().size
+    }
+
+    pub(super) fn size_and_blocks(&self) -> (u64, u64, Option<DeviceNumber>) {
+        let state = self.state.lock();
+        let below = state.lower_end.div_ceil(PAGE);
+        let above = state.pages.range(below..).count() as u64;
+        (state.size, (below + above) * (PAGE / 512), None)
+    }
+
+    /// The piece that starts at `position`; `None` at the end.
+    fn piece(&self, tree: &Tree, position: u64, wanted: usize) -> Result<Option<Piece>, Errno> {
+        let state = self.state.lock();
+        if position >= state.size || wanted == 0 {
+            return Ok(None);
+        }
+        let wanted = (state.size - position).min(wanted as u64);
+        let index = position / PAGE;
+        if let Some(frame) = state.pages.get(&index) {
+            let offset = position % PAGE;
+            return Ok(Some(Piece::Page(frame.clone(), offset as usize, wanted.min(PAGE - offset) as usize)));
+        }
+        // What comes next without a page of its own.
+        let border = state.pages.range(index..).next().map_or(u64::MAX, |(next, _)| next * PAGE);
+        let room = wanted.min(border - position);
+        match &self.lower {
+            Some(lower) if position < state.lower_end => {
+                let room = room.min(state.lower_end - position);
+                let data = tree.lower()?.contiguous(lower, position).map_err(volume_errno)?;
+                if data.is_empty() {
+                    return Err(Errno::EIO);
+                }
+                Ok(Some(Piece::Image(&data[..data.len().min(room as usize)])))
+            }
+            _ => Ok(Some(Piece::Hole(room as usize))),
+        }
+    }
+
+    fn read(&self, tree: &Tree, mut position: u64, to: &mut Destination<'_>) -> Result<usize, Errno> {
+        let mut done = 0;
+        while to.remaining() != 0 {
+            let copied = match self.piece(tree, position, to.remaining()) {
+                Ok(None) => break,
+                Ok(Some(Piece::Image(bytes))) => to.put(bytes),
+                Ok(Some(Piece::Page(frame, offset, length))) => to.put_frame(&frame, offset, length),
+                Ok(Some(Piece::Hole(length))) => to.put_zeroes(length),
+                Err(errno) => Err(errno),
+            };
+            match copied {
+                Ok(0) => break,
+                Ok(copied) => {
+                    done += copied;
+                    position += copied as u64;
+                }
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn page_of(&self, tree: &Tree, state: &mut State, index: u64, write: bool) -> Result<Frame, PageError> {
+        if let Some(frame) = state.pages.get(&index) {
+            return Ok(frame.clone());
+        }
+        let frame = match &self.lower {
+            Some(lower) if index.saturating_mul(PAGE) < state.lower_end => {
+                let volume = tree.lower().map_err(|_| PageError::Unreadable)?;
+                match volume.block(lower, index).map_err(|_| PageError::Unreadable)? {
+                    DataBlock::Whole { image_offset } => {
+                        let start = image_offset as usize;
+                        let bytes = volume.image().get(start..start + PAGE_SIZE).ok_or(PageError::Unreadable)?;
+                        let frame = Frame::of_image(bytes);
+                        if !write {
+                            return Ok(frame);
+                        }
+                        frame.duplicate(Purpose::User).ok_or(PageError::OutOfMemory)?
+                    }
+                    DataBlock::Bytes(bytes) => {
+                        let frame = Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?;
+                        frame.write(0, &bytes[..bytes.len().min(PAGE_SIZE)]);
+                        frame
+                    }
+                }
+            }
+            _ => Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?,
+        };
+        state.pages.insert(index, frame.clone());
+        Ok(frame)
+    }
+
+    /// Bytes behind the end of the file, in its last page, may have been written through a mapping. They must
+    /// be zeroes when the file grows over them.
+    fn clear_behind_end(state: &State) {
+        let offset = (state.size % PAGE) as usize;
+        if offset != 0
+            && let Some(frame) = state.pages.get(&(state.size / PAGE))
+        {
+            frame.clear(offset..PAGE_SIZE);
+        }
+    }
+
+    fn write(&self, tree: &Tree, at: WriteAt, from: &mut Source<'_>) -> Result<(usize, u64), Errno> {
+        let _writer = self.writer.lock();
+        let start = match at {
+            WriteAt::Position(position) => position,
+            WriteAt::End => self.size(),
+        };
+        let room = super::super::limits::room_for_write(start)?;
+        from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        let mut position = start;
+        while from.remaining() != 0 {
+            let frame = {
+                let mut state = self.state.lock();
+                if position > state.size {
+                    Self::clear_behind_end(&state);
+                }
+                self.page_of(tree, &mut state, position / PAGE, true).map_err(no_page)
+            };
+            let offset = (position % PAGE) as usize;
+            let copied = frame.and_then(|frame| from.take_to_frame(&frame, offset, PAGE_SIZE - offset));
+            match copied {
+                Ok(0) => break,
+                Ok(copied) => {
+                    position += copied as u64;
+                    let mut state = self.state.lock();
+                    state.size = state.size.max(position);
+                }
+                Err(errno) if position == start => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(((position - start) as usize, position))
+    }
+
+    pub(super) fn truncate(&self, tree: &Tree, size: u64) -> Result<(), Errno> {
+        let _writer = self.writer.lock();
+        if size > self.size() {
+            super::super::limits::room_for_size(size)?;
+        }
+        let mut state = self.state.lock();
+        if size >= state.size {
+            Self::clear_behind_end(&state);
+            state.size = size;
+            return Ok(());
+        }
+        if !size.is_multiple_of(PAGE) {
+            let index = size / PAGE;
+            if size < state.lower_end || state.pages.contains_key(&index) {
+                let frame = self.page_of(tree, &mut state, index, true).map_err(no_page)?;
+                frame.clear((size % PAGE) as usize..PAGE_SIZE);
+            }
+        }
+        if size < state.lower_end {
+            state.lower_end = size / PAGE * PAGE;
+        }
+        let gone = state.pages.split_off(&size.div_ceil(PAGE));
+        state.size = size;
+        drop(state);
+        drop(gone);
+        Ok(())
+    }
+
+    /// Makes a range read as zeroes, within the size.
+    fn clear(&self, tree: &Tree, start: u64, end: u64) -> Result<(), Errno> {
+        let mut position = start;
+        while position < end {
+            let index = position / PAGE;
+            let stop = ((index + 1) * PAGE).min(end);
+            let mut state = self.state.lock();
+            if state.pages.contains_key(&index) || index * PAGE < state.lower_end {
+                let frame = self.page_of(tree, &mut state, index, true).map_err(no_page)?;
+                let offset = (position - index * PAGE) as usize;
+                frame.clear(offset..offset + (stop - position) as usize);
+                position = stop;
+            } else {
+                // Nothing there; on to the next page above.
+                position = state.pages.range(index..).next().map_or(end, |(next, _)| next * PAGE).min(end);
+            }
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, tree: &Tree, mode: u32, start: u64, length: u64) -> Result<(), Errno> {
+        let end = start.checked_add(length).filter(|end| i64::try_from(*end).is_ok()).ok_or(Errno::EFBIG)?;
+        match mode {
+            0 | KEEP_SIZE => {
+                let _writer = self.writer.lock();
+                if mode == 0 && end > self.size() {
+                    super::super::limits::room_for_size(end)?;
+                }
+                // All or nothing: what could not be had is not kept.
+                let pages = start / PAGE..end.div_ceil(PAGE);
+                let free = crate::memory::counters().free / PAGE;
+                if pages.end - pages.start > free {
+                    return Err(Errno::ENOSPC);
+                }
+                for index in pages {
+                    let mut state = self.state.lock();
+                    if index * PAGE >= state.lower_end {
+                        self.page_of(tree, &mut state, index, true).map_err(no_page)?;
+                    }
+                }
+                if mode == 0 {
+                    let mut state = self.state.lock();
+                    state.size = state.size.max(end);
+                }
+                Ok(())
+            }
+            mode if mode == PUNCH_HOLE | KEEP_SIZE || mode & !KEEP_SIZE == ZERO_RANGE => {
+                let _writer = self.writer.lock();
+                let size = self.size();
+                if mode == ZERO_RANGE && end > size {
+                    super::super::limits::room_for_size(end)?;
+                    let mut state = self.state.lock();
+                    Self::clear_behind_end(&state);
+                    state.size = end;
+                }
+                self.clear(tree, start, end.min(self.size()))
+            }
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// `SEEK_DATA` and `SEEK_HOLE`.
+    fn next_extent(&self, position: u64, data: bool) -> Result<u64, Errno> {
+        let state = self.state.lock();
+        if position >= state.size {
+            return Err(Errno::ENXIO);
+        }
+        let below = state.lower_end.div_ceil(PAGE);
+        let has = |index: u64| index < below || state.pages.contains_key(&index);
+        let index = position / PAGE;
+        if has(index) == data {
+            return Ok(position);
+        }
+        if data {
+            let next = state.pages.range(index..).next().map(|(next, _)| next * PAGE);
+            return next.filter(|next| *next < state.size).ok_or(Errno::ENXIO);
+        }
+        let mut hole = index.max(below);
+        while state.pages.contains_key(&hole) {
+            hole += 1;
+        }
+        Ok((hole * PAGE).min(state.size))
+    }
+}
+
+impl PageSource for Node {
+    fn page(&self, index: u64, write: bool) -> Result<Frame, PageError> {
+        let content = self.regular().map_err(|_| PageError::Unreadable)?;
+        let mut state = content.state.lock();
+        if index >= state.size.div_ceil(PAGE) {
+            return Err(PageError::BeyondEnd);
+        }
+        content.page_of(&self.tree, &mut state, index, write)
+    }
+
+    fn name(&self) -> String {
+        path_text(self)
+    }
+
+    fn identity(&self) -> (u64, u64) {
+        (self.tree.character.device.encode(), self.number)
+    }
+}
+
+/// A regular file that is open.
+pub(super) struct RegularFile(pub(super) Arc<Node>);
+
+impl File for RegularFile {
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn read(&self, position: u64, to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
+        self.0.regular()?.read(&self.0.tree, position, to)
+    }
+
+    fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
+        let result = self.0.regular()?.write(&self.0.tree, at, from)?;
+        if result.0 != 0 {
+            self.0.touch_content();
+        }
+        Ok(result)
+    }
+
+    fn size(&self) -> u64 {
+        self.0.regular().map_or(0, RegularContent::size)
+    }
+
+    fn next_extent(&self, position: u64, data: bool) -> Result<u64, Errno> {
+        self.0.regular()?.next_extent(position, data)
+    }
+
+    fn mappable(&self) -> Result<Mappable, Errno> {
+        Ok(Mappable::Object(self.0.clone()))
+    }
+
+    fn truncate(&self, size: u64) -> Result<(), Errno> {
+        self.0.regular()?.truncate(&self.0.tree, size)?;
+        self.0.touch_content();
+        Ok(())
+    }
+
+    fn allocate(&self, mode: u32, start: u64, length: u64) -> Result<(), Errno> {
+        self.0.regular()?.allocate(&self.0.tree, mode, start, length)?;
+        self.0.touch_content();
+        Ok(())
+    }
+
+    fn synchronise(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
