@@ -83,8 +83,8 @@ pub fn dispatch(vector: u8) {
     match vector {
         // Not in service, so there is nothing to acknowledge.
         arch::SPURIOUS_VECTOR => return,
-        // It only wakes the processor: whoever waits looks at the clock again.
-        arch::TIMER_VECTOR => {}
+        // It also wakes the processor: whoever waits looks at the clock again.
+        arch::TIMER_VECTOR => crate::task::timer_fired(),
         _ => {
             let handler = vector.checked_sub(FIRST).and_then(|index| HANDLERS.get(usize::from(index))?.get());
             match handler {

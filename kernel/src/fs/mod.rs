@@ -1,43 +1,154 @@
-//! Floor 5: files. Placeholder until the file systems land.
-#![allow(missing_docs)]
+//! Floor 5: files.
+//!
+//! * [`inode`] and [`file`] hold the traits: what a file system offers, and what an open file does;
+//! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
+//! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
+//! * [`proc`] makes `/proc`; [`device_files`], [`console`] and [`pipe`] are the other kinds of files.
+
+pub mod console;
+pub mod context;
+mod device_files;
+pub mod file;
+pub mod inode;
+mod limits;
+pub mod locks;
+pub mod metadata;
+pub mod open;
+pub mod path;
+pub mod pipe;
+mod proc;
+mod tree;
+
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use crate::memory::{PageSource, PageError, Frame};
+use core::fmt;
+
+use pith_erofs::{FileKind, Volume};
 use pith_linux::Errno;
-static ROOT: spin::Once<&'static [u8]> = spin::Once::new();
-pub struct FileContext;
-impl FileContext { pub fn first(_: &[u8]) -> Result<Arc<Self>, Errno> { Ok(Arc::new(Self)) } }
-impl crate::task::Resources for FileContext { fn as_any(&self) -> &dyn core::any::Any { self } fn before_exec(&self) {} }
-pub enum Mappable { Zero, Object(Arc<dyn PageSource>) }
-pub struct MappableFile { pub readable: bool, pub writable: bool, pub object: Mappable }
-pub fn file_for_mapping(_: i32) -> Result<MappableFile, Errno> { Err(Errno::ENODEV) }
-pub fn mount_root(image: &'static [u8]) -> Result<(), &'static str> { ROOT.call_once(|| image); Ok(()) }
-pub struct Executable { path: Vec<u8>, nid: u64 }
-struct Source(u64);
-fn volume() -> pith_erofs::Volume<'static> { pith_erofs::Volume::open(ROOT.get().unwrap()).map_err(|_| ()).unwrap() }
-impl PageSource for Source {
-    fn page(&self, index: u64, _: bool) -> Result<Frame, PageError> {
-        let v = volume(); let i = v.inode(self.0).map_err(|_| PageError::Unreadable)?;
-        let mut b = [0; 4096];
-        let n = v.read_at(&i, index * 4096, &mut b).map_err(|_| PageError::Unreadable)?;
-        if n == 0 { return Err(PageError::BeyondEnd); }
-        let f = Frame::zeroed(crate::memory::Purpose::User).ok_or(PageError::OutOfMemory)?; f.write(0, &b); Ok(f)
-    }
-    fn name(&self) -> alloc::string::String { "x".into() }
-    fn identity(&self) -> (u64, u64) { (0, 0) }
+use pith_linux::files::DeviceNumber;
+use spin::Once;
+
+pub use context::FileContext;
+pub use file::Mappable;
+pub use open::{Executable, file_for_mapping, open_executable};
+
+use inode::{FileSystem, Inode, NewFile};
+use tree::{Character, Node, Tree};
+
+/// `st_dev` of files that belong to no file system with names: pipes and standard streams.
+pub const NAMELESS_DEVICE: DeviceNumber = DeviceNumber::new(0, 14);
+
+const ROOT: Character =
+    Character { type_name: "overlay", magic: 0x794c_7630, device: DeviceNumber::new(0, 20) };
+const DEVICES: Character =
+    Character { type_name: "devtmpfs", magic: 0x0102_1994, device: DeviceNumber::new(0, 5) };
+const SHARED_MEMORY: Character =
+    Character { type_name: "tmpfs", magic: 0x0102_1994, device: DeviceNumber::new(0, 22) };
+
+/// A mount.
+pub struct Mount {
+    /// What is mounted, as `/proc/mounts` names it.
+    pub source: &'static str,
+    /// Where.
+    pub point: &'static str,
+    /// Options, as `/proc/mounts` shows them.
+    pub options: &'static str,
+    /// The file system.
+    pub file_system: Arc<dyn FileSystem>,
 }
-pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
-    let v = volume(); let mut dir = v.root().map_err(|_| Errno::EIO)?;
-    let mut nid = 0;
-    for p in path.split(|b| *b == b'/').filter(|p| !p.is_empty()) {
-        nid = v.lookup(&dir, p).map_err(|_| Errno::EIO)?.ok_or(Errno::ENOENT)?;
-        dir = v.inode(nid).map_err(|_| Errno::EIO)?;
-    }
-    Ok(Executable { path: path.to_vec(), nid })
+
+static MOUNTS: Once<Vec<Mount>> = Once::new();
+
+/// All mounts, the root first.
+pub fn mounts() -> &'static [Mount] {
+    MOUNTS.get().map_or(&[], Vec::as_slice)
 }
-impl Executable {
-    pub fn read_at(&self, offset: u64, b: &mut [u8]) -> Result<usize, Errno> { let v = volume(); let i = v.inode(self.nid).map_err(|_| Errno::EIO)?; v.read_at(&i, offset, b).map_err(|_| Errno::EIO) }
-    pub fn size(&self) -> u64 { volume().inode(self.nid).map(|i| i.size).unwrap_or(0) }
-    pub fn page_source(&self) -> Arc<dyn PageSource> { Arc::new(Source(self.nid)) }
-    pub fn resolved_path(&self) -> Vec<u8> { self.path.clone() }
+
+/// Why there is no root file system.
+#[derive(Debug)]
+pub enum MountError {
+    /// The image is not right.
+    Volume(pith_erofs::Error),
+    /// A directory that every system has could not be made.
+    Directory(&'static str, Errno),
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volume(error) => error.fmt(formatter),
+            Self::Directory(path, errno) => write!(formatter, "{path}: {errno}"),
+        }
+    }
+}
+
+/// The root directory.
+///
+/// # Errors
+/// `ENODEV` before anything is mounted.
+pub fn root_directory() -> Result<Arc<dyn Inode>, Errno> {
+    mounts().first().map(|mount| mount.file_system.root()).ok_or(Errno::ENODEV)
+}
+
+/// The directory of this name, which is made if it is missing.
+fn directory(parent: &Arc<dyn Inode>, name: &[u8], permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+    match parent.lookup(name) {
+        Err(Errno::ENOENT) => parent.create(name, NewFile::Directory, permissions),
+        Ok(inode) if inode.kind() == FileKind::Directory => Ok(inode),
+        Ok(_) => Err(Errno::ENOTDIR),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn cover(point: &Arc<dyn Inode>, root: Arc<dyn Inode>) -> Result<(), Errno> {
+    point.as_any().downcast_ref::<Node>().ok_or(Errno::EINVAL)?.cover(root);
+    Ok(())
+}
+
+/// Mounts the image as `/`, with changes kept in memory, and `/dev` and `/proc` in it.
+///
+/// # Errors
+/// [`MountError`].
+pub fn mount_root(image: &'static [u8]) -> Result<(), MountError> {
+    let volume = Volume::open(image).map_err(MountError::Volume)?;
+    let tree = Tree::above(ROOT, volume).map_err(MountError::Volume)?;
+    let root = tree.root();
+    let at = |path: &'static str| move |errno| MountError::Directory(path, errno);
+
+    let point = directory(&root, b"dev", 0o755).map_err(at("/dev"))?;
+    let devices = Tree::new(DEVICES, 0o755);
+    devices.attach(b"/dev", root.clone());
+    device_files::populate(&devices.root()).map_err(at("/dev"))?;
+    cover(&point, devices.root()).map_err(at("/dev"))?;
+
+    let point = directory(&devices.root(), b"shm", 0o1777).map_err(at("/dev/shm"))?;
+    let shared = Tree::new(SHARED_MEMORY, 0o1777);
+    shared.attach(b"/dev/shm", devices.root());
+    cover(&point, shared.root()).map_err(at("/dev/shm"))?;
+
+    let point = directory(&root, b"proc", 0o555).map_err(at("/proc"))?;
+    let processes = proc::ProcessFileSystem::new(root.clone());
+    cover(&point, processes.root()).map_err(at("/proc"))?;
+
+    // Programs rely on it, and an image may well have no file there.
+    directory(&root, b"tmp", 0o1777).map_err(at("/tmp"))?;
+
+    let mount = |source, point, options, file_system: Arc<dyn FileSystem>| Mount { source, point, options, file_system };
+    MOUNTS.call_once(|| {
+        Vec::from([
+            mount("overlay", "/", "rw,noatime", tree),
+            mount("proc", "/proc", "rw,nosuid,nodev,noexec,noatime", processes),
+            mount("devtmpfs", "/dev", "rw,nosuid,noatime", devices),
+            mount("tmpfs", "/dev/shm", "rw,nosuid,nodev,noatime", shared),
+        ])
+    });
+    Ok(())
+}
+
+/// A name for what has none: `pipe:[7]`.
+fn description(kind: &str, number: u64) -> Vec<u8> {
+    let mut text = String::from(kind);
+    let _ = fmt::write(&mut text, format_args!(":[{number}]"));
+    text.into_bytes()
 }

@@ -8,7 +8,7 @@
 use core::fmt::{self, Write};
 
 use pith_linux::Errno;
-use pith_linux::signal::Signal as SignalNumber;
+use pith_linux::signal::{Signal as SignalNumber, SignalAction};
 use pith_linux::system::RESOURCES;
 use pith_linux::time::{ClockId, Timespec as Time};
 
@@ -149,6 +149,21 @@ fn show_signals(out: &mut dyn Write, set: u64) -> fmt::Result {
     out.write_char(']')
 }
 
+fn show_action(out: &mut dyn Write, address: u64) -> fmt::Result {
+    let Ok(action) = read_object::<SignalAction>(UserPointer(address)) else { return show_address(out, address) };
+    out.write_str("{sa_handler=")?;
+    show_choice(out, action.handler, &[(0, "SIG_DFL"), (1, "SIG_IGN")])?;
+    out.write_str(", sa_mask=")?;
+    show_signals(out, action.mask)?;
+    out.write_str(", sa_flags=")?;
+    show_flags(out, action.flags, names!(general:
+        SA_RESTORER SA_ONSTACK SA_RESTART SA_NODEFER SA_RESETHAND SA_SIGINFO SA_NOCLDSTOP SA_NOCLDWAIT))?;
+    if action.flags & u64::from(linux_raw_sys::general::SA_RESTORER) != 0 {
+        write!(out, ", sa_restorer={:#x}", action.restorer)?;
+    }
+    out.write_char('}')
+}
+
 /// Kinds of arguments: name, the handler's type, how it is made of the register, and how it is shown.
 macro_rules! kinds {
     ($($(#[$meta:meta])* $name:ident => $value:ty, |$raw:ident| $parse:expr,
@@ -245,6 +260,15 @@ kinds! {
         }
     };
 
+    /// What the program wants to happen on a signal.
+    Action => UserPointer, |raw| UserPointer(raw), |values, index, out| show_action(out, values.arguments[index]);
+    /// What happened on a signal before.
+    OutputAction => UserPointer, |raw| UserPointer(raw), |values, index, out| match values.result {
+        None => out.write_str(LATER),
+        Some(0) => show_action(out, values.arguments[index]),
+        Some(_) => show_address(out, values.arguments[index]),
+    };
+
     /// `mode` of `access(2)`.
     AccessMode => i32, |raw| raw as i32, |values, index, out| {
         show_flags(out, values.arguments[index] & 0xffff_ffff, names!(general: F_OK R_OK W_OK X_OK))
@@ -333,6 +357,11 @@ kinds! {
                 MAP_POPULATE MAP_NONBLOCK MAP_STACK MAP_HUGETLB MAP_SYNC MAP_FIXED_NOREPLACE))?;
         }
         Ok(())
+    };
+    /// A timer of `setitimer(2)`.
+    IntervalTimer => i32, |raw| raw as i32, |values, index, out| {
+        show_choice(out, values.arguments[index] & 0xffff_ffff, names!(general:
+            ITIMER_REAL ITIMER_VIRTUAL ITIMER_PROF))
     };
     /// `how` of `sigprocmask(2)`.
     MaskHow => i32, |raw| raw as i32, |values, index, out| {

@@ -1,24 +1,419 @@
-//! Not written yet.
+//! Reading and writing: `read(2)`, `write(2)` and their relatives.
+
+use alloc::vec::Vec;
+
+use pith_erofs::FileKind;
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn read(_fd: i32, _buffer: UserPointer, _count: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn write(_fd: i32, _buffer: UserPointer, _count: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn lseek(_fd: i32, _offset: i64, _whence: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn pread64(_fd: i32, _buffer: UserPointer, _count: usize, _offset: i64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn pwrite64(_fd: i32, _buffer: UserPointer, _count: usize, _offset: i64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn readv(_fd: i32, _slices: UserPointer, _count: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn writev(_fd: i32, _slices: UserPointer, _count: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn sendfile(_output: i32, _input: i32, _offset: UserPointer, _count: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fsync(_fd: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fdatasync(_fd: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn truncate(_path: UserPointer, _length: i64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn ftruncate(_fd: i32, _length: i64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn sync() -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn getdents64(_fd: i32, _entries: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fadvise64(_fd: i32, _offset: i64, _length: usize, _advice: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fallocate(_fd: i32, _mode: u64, _offset: i64, _length: i64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn preadv(_fd: i32, _slices: UserPointer, _count: i32, _offset: i64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn pwritev(_fd: i32, _slices: UserPointer, _count: i32, _offset: i64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn syncfs(_fd: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn copy_file_range(_input: i32, _input_offset: UserPointer, _output: i32, _output_offset: UserPointer, _length: usize, _flags: u64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+use pith_linux::files::{
+    AT_FDCWD, DIRENT_HEADER, IoVector, MAXIMUM_PIECES, MAXIMUM_TRANSFER, OLD_DIRENT_HEADER, OpenFlags, PATH_MAX,
+    dirent_header, dirent_length, old_dirent_length,
+};
+use zerocopy::FromBytes;
+
+use crate::fs::context;
+use crate::fs::file::{ListedEntry, OpenFile, Place};
+use crate::fs::metadata::entry_kind;
+use crate::memory::{
+    Destination, IoSlice, Source, UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object,
+};
+
+/// One piece of memory for a call that takes just one.
+fn one_piece(buffer: UserPointer, count: usize) -> Result<[IoSlice; 1], Errno> {
+    if isize::try_from(count).is_err() {
+        return Err(Errno::EINVAL);
+    }
+    Ok([IoSlice { address: buffer.0, length: count.min(MAXIMUM_TRANSFER) }])
+}
+
+fn position(offset: i64) -> Result<Place, Errno> {
+    u64::try_from(offset).map(Place::At).map_err(|_| Errno::EINVAL)
+}
+
+/// The pieces of memory of `readv(2)`: at most 1024, and no more bytes than one call moves.
+fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Errno> {
+    let count = usize::try_from(count).ok().filter(|count| *count <= MAXIMUM_PIECES).ok_or(Errno::EINVAL)?;
+    let mut bytes = [0; 16 * 16];
+    let mut pieces = Vec::new();
+    pieces.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    let mut room = MAXIMUM_TRANSFER;
+    let mut address = slices;
+    while pieces.len() < count {
+        let part = &mut bytes[..(count - pieces.len()).min(16) * 16];
+        copy_from_user(part, address)?;
+        address = address.offset(part.len() as u64);
+        for chunk in part.chunks_exact(16) {
+            let vector = IoVector::read_from_bytes(chunk).map_err(|_| Errno::EFAULT)?;
+            let length = usize::try_from(vector.length).ok().filter(|length| isize::try_from(*length).is_ok());
+            let length = length.ok_or(Errno::EINVAL)?.min(room);
+            room -= length;
+            pieces.push(IoSlice { address: vector.address, length });
+        }
+    }
+    Ok(pieces)
+}
+
+fn read_pieces(file: &OpenFile, place: Place, pieces: &[IoSlice]) -> Result<usize, Errno> {
+    file.read(place, &mut Destination::program(pieces))
+}
+
+fn write_pieces(file: &OpenFile, place: Place, pieces: &[IoSlice]) -> Result<usize, Errno> {
+    file.write(place, &mut Source::program(pieces))
+}
+
+/// `read(2)`
+pub fn read(fd: i32, buffer: UserPointer, count: usize) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    read_pieces(&file, Place::Current, &one_piece(buffer, count)?)
+}
+
+/// `write(2)`
+pub fn write(fd: i32, buffer: UserPointer, count: usize) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    write_pieces(&file, Place::Current, &one_piece(buffer, count)?)
+}
+
+/// `pread(2)`
+pub fn pread64(fd: i32, buffer: UserPointer, count: usize, offset: i64) -> Result<usize, Errno> {
+    let place = position(offset)?;
+    let file = context::current().file(fd)?;
+    read_pieces(&file, place, &one_piece(buffer, count)?)
+}
+
+/// `pwrite(2)`
+pub fn pwrite64(fd: i32, buffer: UserPointer, count: usize, offset: i64) -> Result<usize, Errno> {
+    let place = position(offset)?;
+    let file = context::current().file(fd)?;
+    write_pieces(&file, place, &one_piece(buffer, count)?)
+}
+
+/// `readv(2)`
+pub fn readv(fd: i32, slices: UserPointer, count: i32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    read_pieces(&file, Place::Current, &pieces(slices, count)?)
+}
+
+/// `writev(2)`
+pub fn writev(fd: i32, slices: UserPointer, count: i32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    write_pieces(&file, Place::Current, &pieces(slices, count)?)
+}
+
+/// `preadv(2)`
+pub fn preadv(fd: i32, slices: UserPointer, count: i32, offset: i64) -> Result<usize, Errno> {
+    let place = position(offset)?;
+    let file = context::current().file(fd)?;
+    read_pieces(&file, place, &pieces(slices, count)?)
+}
+
+/// `pwritev(2)`
+pub fn pwritev(fd: i32, slices: UserPointer, count: i32, offset: i64) -> Result<usize, Errno> {
+    let place = position(offset)?;
+    let file = context::current().file(fd)?;
+    write_pieces(&file, place, &pieces(slices, count)?)
+}
+
+/// Flags of `preadv2(2)` that only say how fast something should be: `RWF_HIPRI`, and for files in memory
+/// `RWF_DSYNC` and `RWF_SYNC` too.
+const HARMLESS_FLAGS: i32 = 1 | 2 | 4;
+
+fn place_with_flags(offset: i64, flags: i32) -> Result<Place, Errno> {
+    if flags & !HARMLESS_FLAGS != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if offset == -1 { Ok(Place::Current) } else { position(offset) }
+}
+
+/// `preadv2(2)`; the upper half of the offset exists on 32-bit machines only.
+pub fn preadv2(fd: i32, slices: UserPointer, count: i32, low: i64, _high: i64, flags: i32) -> Result<usize, Errno> {
+    let place = place_with_flags(low, flags)?;
+    let file = context::current().file(fd)?;
+    read_pieces(&file, place, &pieces(slices, count)?)
+}
+
+/// `pwritev2(2)`
+pub fn pwritev2(fd: i32, slices: UserPointer, count: i32, low: i64, _high: i64, flags: i32) -> Result<usize, Errno> {
+    let place = place_with_flags(low, flags)?;
+    let file = context::current().file(fd)?;
+    write_pieces(&file, place, &pieces(slices, count)?)
+}
+
+/// `lseek(2)`
+pub fn lseek(fd: i32, offset: i64, whence: i32) -> Result<usize, Errno> {
+    context::current().file(fd)?.seek(offset, whence).map(|position| position as usize)
+}
+
+/// Bytes that are moved between two files at a time.
+const COPY_PIECE: usize = 64 * 1024;
+
+/// Moves bytes from one file to another. `input_place` and `output_place` are positions that move on.
+fn copy_between(
+    input: &OpenFile,
+    mut input_place: Option<&mut u64>,
+    output: &OpenFile,
+    mut output_place: Option<&mut u64>,
+    count: usize,
+) -> Result<usize, Errno> {
+    let place = |position: &Option<&mut u64>| position.as_deref().map_or(Place::Current, |at| Place::At(*at));
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(COPY_PIECE.min(count)).map_err(|_| Errno::ENOMEM)?;
+    buffer.resize(COPY_PIECE.min(count), 0);
+    let mut done = 0;
+    while done < count {
+        let wanted = (count - done).min(buffer.len());
+        let result = input
+            .read(place(&input_place), &mut Destination::kernel(&mut buffer[..wanted]))
+            .and_then(|length| Ok((length, output.write(place(&output_place), &mut Source::kernel(&buffer[..length]))?)));
+        let (length, written) = match result {
+            Ok((0, _)) => break,
+            Ok(moved) => moved,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        };
+        done += written;
+        match &mut input_place {
+            Some(position) => **position += written as u64,
+            // What was read and not written must not be lost.
+            None if written < length => {
+                let back = (length - written) as i64;
+                input.seek(-back, 1)?;
+            }
+            None => {}
+        }
+        if let Some(position) = &mut output_place {
+            **position += written as u64;
+        }
+        if written < length {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+fn read_offset(pointer: UserPointer) -> Result<Option<u64>, Errno> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    let offset: i64 = read_object(pointer)?;
+    u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
+}
+
+/// `sendfile(2)`
+pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> Result<usize, Errno> {
+    let files = context::current();
+    let input = files.file(input)?;
+    if !input.readable() {
+        return Err(Errno::EBADF);
+    }
+    let output = files.file(output)?;
+    if !output.writable() {
+        return Err(Errno::EBADF);
+    }
+    if !input.file()?.seekable() {
+        return Err(if offset.is_null() { Errno::EINVAL } else { Errno::ESPIPE });
+    }
+    if output.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EINVAL);
+    }
+    let mut place = read_offset(offset)?;
+    let done = copy_between(&input, place.as_mut(), &output, None, count.min(MAXIMUM_TRANSFER))?;
+    if let Some(place) = place {
+        write_object(offset, &(place as i64))?;
+    }
+    Ok(done)
+}
+
+/// `copy_file_range(2)`
+pub fn copy_file_range(
+    input: i32,
+    input_offset: UserPointer,
+    output: i32,
+    output_offset: UserPointer,
+    length: usize,
+    flags: u64,
+) -> Result<usize, Errno> {
+    let files = context::current();
+    let (input, output) = (files.file(input)?, files.file(output)?);
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let kinds = [input.inode.kind(), output.inode.kind()];
+    if kinds.contains(&FileKind::Directory) {
+        return Err(Errno::EISDIR);
+    }
+    if kinds != [FileKind::Regular; 2] {
+        return Err(Errno::EINVAL);
+    }
+    if !input.readable() || !output.writable() || output.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EBADF);
+    }
+    let (mut from, mut to) = (read_offset(input_offset)?, read_offset(output_offset)?);
+    let length = length.min(MAXIMUM_TRANSFER);
+    if crate::fs::inode::same(&input.inode, &output.inode) {
+        let from = from.unwrap_or_else(|| input.position());
+        let to = to.unwrap_or_else(|| output.position());
+        let length = length as u64;
+        if from < to.saturating_add(length) && to < from.saturating_add(length) {
+            return Err(Errno::EINVAL);
+        }
+    }
+    let done = copy_between(&input, from.as_mut(), &output, to.as_mut(), length)?;
+    if let Some(from) = from {
+        write_object(input_offset, &(from as i64))?;
+    }
+    if let Some(to) = to {
+        write_object(output_offset, &(to as i64))?;
+    }
+    Ok(done)
+}
+
+/// `fsync(2)`: everything is in memory, which is all there is.
+pub fn fsync(fd: i32) -> Result<usize, Errno> {
+    context::current().file(fd)?.file()?.synchronise()?;
+    Ok(0)
+}
+
+/// `fdatasync(2)`
+pub fn fdatasync(fd: i32) -> Result<usize, Errno> {
+    fsync(fd)
+}
+
+/// `sync_file_range(2)`
+pub fn sync_file_range(fd: i32, offset: i64, length: i64, flags: u32) -> Result<usize, Errno> {
+    if flags & !7 != 0 || offset < 0 || length < 0 {
+        return Err(Errno::EINVAL);
+    }
+    match context::current().file(fd)?.inode.kind() {
+        FileKind::Regular | FileKind::Directory | FileKind::BlockDevice => Ok(0),
+        _ => Err(Errno::ESPIPE),
+    }
+}
+
+/// `sync(2)`
+pub fn sync() -> Result<usize, Errno> {
+    Ok(0)
+}
+
+/// `syncfs(2)`
+pub fn syncfs(fd: i32) -> Result<usize, Errno> {
+    context::current().file(fd)?.file()?;
+    Ok(0)
+}
+
+/// `truncate(2)`
+pub fn truncate(path: UserPointer, length: i64) -> Result<usize, Errno> {
+    let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
+    let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
+    context::current().find(AT_FDCWD, &path, true)?.truncate(size)?;
+    Ok(0)
+}
+
+/// `ftruncate(2)`
+pub fn ftruncate(fd: i32, length: i64) -> Result<usize, Errno> {
+    let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
+    let file = context::current().file(fd)?;
+    if !file.writable() {
+        return Err(if file.file().is_ok() { Errno::EINVAL } else { Errno::EBADF });
+    }
+    file.file()?.truncate(size)?;
+    Ok(0)
+}
+
+/// `fallocate(2)`
+pub fn fallocate(fd: i32, mode: u64, offset: i64, length: i64) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    let start = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let length = u64::try_from(length).ok().filter(|length| *length != 0).ok_or(Errno::EINVAL)?;
+    let mode = mode as u32;
+    if mode & !0x7f != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !file.writable() {
+        return Err(Errno::EBADF);
+    }
+    if file.inode.kind() == FileKind::Directory {
+        return Err(Errno::EISDIR);
+    }
+    file.file()?.allocate(mode, start, length)?;
+    Ok(0)
+}
+
+/// `posix_fadvise(2)`: files are in memory already, so there is nothing to do.
+pub fn fadvise64(fd: i32, _offset: i64, length: usize, advice: i32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    file.file()?;
+    if file.inode.kind() == FileKind::Fifo {
+        return Err(Errno::ESPIPE);
+    }
+    if !(0..=5).contains(&advice) || (length as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(0)
+}
+
+/// `readahead(2)`
+pub fn readahead(fd: i32, _offset: i64, _count: usize) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    if !file.readable() {
+        return Err(Errno::EBADF);
+    }
+    match file.inode.kind() {
+        FileKind::Regular | FileKind::BlockDevice => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Most bytes of directory entries that are collected for one call.
+const LISTING_LIMIT: usize = 64 * 1024;
+
+/// Collects entries with `encode` and hands them to the program.
+fn list(
+    fd: i32,
+    entries: UserPointer,
+    size: usize,
+    encode: impl Fn(&ListedEntry<'_>, &mut Vec<u8>),
+    length_of: impl Fn(usize) -> usize,
+) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    let size = size.min(LISTING_LIMIT);
+    let mut bytes = Vec::new();
+    let mut refused = false;
+    file.list(&mut |entry| {
+        let end = bytes.len() + length_of(entry.name.len());
+        if end > size || bytes.try_reserve(end - bytes.len()).is_err() {
+            refused = true;
+            return false;
+        }
+        encode(&entry, &mut bytes);
+        bytes.resize(end, 0);
+        true
+    })?;
+    if bytes.is_empty() && refused {
+        return Err(Errno::EINVAL);
+    }
+    copy_to_user(entries, &bytes)?;
+    Ok(bytes.len())
+}
+
+/// `getdents64(2)`
+pub fn getdents64(fd: i32, entries: UserPointer, size: usize) -> Result<usize, Errno> {
+    let encode = |entry: &ListedEntry<'_>, bytes: &mut Vec<u8>| {
+        let length = dirent_length(entry.name.len()) as u16;
+        let header: [u8; DIRENT_HEADER] = dirent_header(entry.number, entry.next, length, entry_kind(entry.kind));
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(entry.name);
+    };
+    list(fd, entries, size, encode, dirent_length)
+}
+
+/// `getdents(2)`
+pub fn getdents(fd: i32, entries: UserPointer, size: u32) -> Result<usize, Errno> {
+    let encode = |entry: &ListedEntry<'_>, bytes: &mut Vec<u8>| {
+        let length = old_dirent_length(entry.name.len());
+        let end = bytes.len() + length;
+        bytes.extend_from_slice(&dirent_header(entry.number, entry.next, length as u16, 0)[..OLD_DIRENT_HEADER]);
+        bytes.extend_from_slice(entry.name);
+        bytes.resize(end - 1, 0);
+        bytes.push(entry_kind(entry.kind));
+    };
+    list(fd, entries, size as usize, encode, old_dirent_length)
+}

@@ -1,24 +1,284 @@
-//! Not written yet.
+//! What is known about files: `stat(2)`, `chmod(2)`, `utimensat(2)` and their relatives.
+
+use alloc::sync::Arc;
+
+use pith_erofs::FileKind;
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn stat(_path: UserPointer, _status: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fstat(_fd: i32, _status: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn lstat(_path: UserPointer, _status: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn access(_path: UserPointer, _mode: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn chmod(_path: UserPointer, _mode: u32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fchmod(_fd: i32, _mode: u32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn chown(_path: UserPointer, _user: i32, _group: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fchown(_fd: i32, _user: i32, _group: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn lchown(_path: UserPointer, _user: i32, _group: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn umask(_mask: u32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn statfs(_path: UserPointer, _buffer: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fstatfs(_fd: i32, _buffer: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn utimes(_path: UserPointer, _times: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fchownat(_directory: i32, _path: UserPointer, _user: i32, _group: i32, _flags: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn newfstatat(_directory: i32, _path: UserPointer, _status: UserPointer, _flags: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fchmodat(_directory: i32, _path: UserPointer, _mode: u32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn faccessat(_directory: i32, _path: UserPointer, _mode: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn utimensat(_directory: i32, _path: UserPointer, _times: UserPointer, _flags: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn statx(_directory: i32, _path: UserPointer, _flags: i32, _mask: u64, _buffer: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn faccessat2(_directory: i32, _path: UserPointer, _mode: i32, _flags: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+use pith_linux::files::{AT_FDCWD, AtFlags, FileTime, PATH_MAX, Statx};
+
+use crate::fs::context;
+use crate::fs::inode::Inode;
+use crate::fs::metadata::{AttributeChange, Timestamp};
+use crate::memory::{UserPointer, read_object, read_string, write_object};
+
+fn known_flags(flags: i32, known: AtFlags) -> Result<AtFlags, Errno> {
+    AtFlags::from_bits(flags as u32).filter(|flags| known.contains(*flags)).ok_or(Errno::EINVAL)
+}
+
+/// The file of a descriptor; with [`AT_FDCWD`], the working directory.
+fn of_descriptor(fd: i32) -> Result<Arc<dyn Inode>, Errno> {
+    if fd == AT_FDCWD {
+        return Ok(context::current().working_directory());
+    }
+    Ok(context::current().file(fd)?.inode.clone())
+}
+
+/// The file that a directory, a path and flags mean together.
+fn find(directory: i32, path: UserPointer, flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
+    let empty_allowed = flags.contains(AtFlags::EMPTY_PATH);
+    // Newer C libraries pass NULL for an empty path.
+    if empty_allowed && path.is_null() {
+        return of_descriptor(directory);
+    }
+    let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
+    if empty_allowed && path.is_empty() {
+        return of_descriptor(directory);
+    }
+    context::current().find(directory, &path, !flags.contains(AtFlags::SYMLINK_NOFOLLOW))
+}
+
+/// `stat(2)`
+pub fn stat(path: UserPointer, status: UserPointer) -> Result<usize, Errno> {
+    write_object(status, &find(AT_FDCWD, path, AtFlags::empty())?.metadata().stat())?;
+    Ok(0)
+}
+
+/// `lstat(2)`
+pub fn lstat(path: UserPointer, status: UserPointer) -> Result<usize, Errno> {
+    write_object(status, &find(AT_FDCWD, path, AtFlags::SYMLINK_NOFOLLOW)?.metadata().stat())?;
+    Ok(0)
+}
+
+/// `fstat(2)`
+pub fn fstat(fd: i32, status: UserPointer) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    write_object(status, &file.inode.metadata().stat())?;
+    Ok(0)
+}
+
+/// `fstatat(2)`
+pub fn newfstatat(directory: i32, path: UserPointer, status: UserPointer, flags: i32) -> Result<usize, Errno> {
+    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH)?;
+    write_object(status, &find(directory, path, flags)?.metadata().stat())?;
+    Ok(0)
+}
+
+/// `statx(2)`
+pub fn statx(directory: i32, path: UserPointer, flags: i32, mask: u64, buffer: UserPointer) -> Result<usize, Errno> {
+    let known = AtFlags::SYMLINK_NOFOLLOW
+        | AtFlags::NO_AUTOMOUNT
+        | AtFlags::EMPTY_PATH
+        | AtFlags::STATX_DONT_SYNC
+        | AtFlags::STATX_FORCE_SYNC;
+    let flags = known_flags(flags, known)?;
+    if mask as u32 & Statx::RESERVED != 0 || flags.contains(AtFlags::STATX_DONT_SYNC | AtFlags::STATX_FORCE_SYNC) {
+        return Err(Errno::EINVAL);
+    }
+    let inode = find(directory, path, flags)?;
+    let mut status = inode.metadata().statx();
+    let mount = crate::fs::mounts().iter().zip(1_u64..).find(|(mount, _)| mount.file_system.device() == inode.metadata().device);
+    if let Some((mount, number)) = mount {
+        status.mask |= Statx::MOUNT;
+        status.mount = number;
+        if crate::fs::inode::same(&mount.file_system.root(), &inode) {
+            status.attributes |= Statx::MOUNT_ROOT;
+        }
+    }
+    write_object(buffer, &status)?;
+    Ok(0)
+}
+
+/// `access(2)`
+pub fn access(path: UserPointer, mode: i32) -> Result<usize, Errno> {
+    check_access(AT_FDCWD, path, mode, AtFlags::empty())
+}
+
+/// `faccessat(2)` as the kernel has it: without flags.
+pub fn faccessat(directory: i32, path: UserPointer, mode: i32) -> Result<usize, Errno> {
+    check_access(directory, path, mode, AtFlags::empty())
+}
+
+/// `faccessat2(2)`
+pub fn faccessat2(directory: i32, path: UserPointer, mode: i32, flags: i32) -> Result<usize, Errno> {
+    // The bit of "with the effective identity" is that of `unlinkat`'s "remove a directory".
+    let known = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::REMOVE_DIRECTORY;
+    check_access(directory, path, mode, known_flags(flags, known)?)
+}
+
+const EXECUTE: i32 = 1;
+
+/// Root may read and write everything, and execute what anybody may execute.
+fn check_access(directory: i32, path: UserPointer, mode: i32, flags: AtFlags) -> Result<usize, Errno> {
+    if !(0..=7).contains(&mode) {
+        return Err(Errno::EINVAL);
+    }
+    let metadata = find(directory, path, flags)?.metadata();
+    let executable = metadata.kind == FileKind::Directory || metadata.permissions & 0o111 != 0;
+    if mode & EXECUTE != 0 && !executable {
+        return Err(Errno::EACCES);
+    }
+    Ok(0)
+}
+
+fn set_mode(inode: &Arc<dyn Inode>, mode: u32) -> Result<usize, Errno> {
+    if inode.kind() == FileKind::Symlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    inode.change(AttributeChange { permissions: Some((mode & 0o7777) as u16), ..AttributeChange::default() })?;
+    Ok(0)
+}
+
+/// `chmod(2)`
+pub fn chmod(path: UserPointer, mode: u32) -> Result<usize, Errno> {
+    set_mode(&find(AT_FDCWD, path, AtFlags::empty())?, mode)
+}
+
+/// `fchmod(2)`
+pub fn fchmod(fd: i32, mode: u32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    file.file()?;
+    set_mode(&file.inode, mode)
+}
+
+/// `fchmodat(2)` as the kernel has it: without flags.
+pub fn fchmodat(directory: i32, path: UserPointer, mode: u32) -> Result<usize, Errno> {
+    set_mode(&find(directory, path, AtFlags::empty())?, mode)
+}
+
+/// `fchmodat2(2)`
+pub fn fchmodat2(directory: i32, path: UserPointer, mode: u32, flags: i32) -> Result<usize, Errno> {
+    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
+    set_mode(&find(directory, path, flags)?, mode)
+}
+
+fn set_owner(inode: &Arc<dyn Inode>, user: i32, group: i32) -> Result<usize, Errno> {
+    let id = |id: i32| (id != -1).then_some(id as u32);
+    inode.change(AttributeChange { user: id(user), group: id(group), ..AttributeChange::default() })?;
+    Ok(0)
+}
+
+/// `chown(2)`
+pub fn chown(path: UserPointer, user: i32, group: i32) -> Result<usize, Errno> {
+    set_owner(&find(AT_FDCWD, path, AtFlags::empty())?, user, group)
+}
+
+/// `lchown(2)`
+pub fn lchown(path: UserPointer, user: i32, group: i32) -> Result<usize, Errno> {
+    set_owner(&find(AT_FDCWD, path, AtFlags::SYMLINK_NOFOLLOW)?, user, group)
+}
+
+/// `fchown(2)`
+pub fn fchown(fd: i32, user: i32, group: i32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    file.file()?;
+    set_owner(&file.inode, user, group)
+}
+
+/// `fchownat(2)`
+pub fn fchownat(directory: i32, path: UserPointer, user: i32, group: i32, flags: i32) -> Result<usize, Errno> {
+    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
+    set_owner(&find(directory, path, flags)?, user, group)
+}
+
+/// `umask(2)`
+pub fn umask(mask: u32) -> Result<usize, Errno> {
+    Ok(context::current().set_mask(mask as u16).into())
+}
+
+/// `statfs(2)`
+pub fn statfs(path: UserPointer, buffer: UserPointer) -> Result<usize, Errno> {
+    write_object(buffer, &find(AT_FDCWD, path, AtFlags::empty())?.statistics())?;
+    Ok(0)
+}
+
+/// `fstatfs(2)`
+pub fn fstatfs(fd: i32, buffer: UserPointer) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    write_object(buffer, &file.inode.statistics())?;
+    Ok(0)
+}
+
+fn change_times(
+    directory: i32,
+    path: UserPointer,
+    flags: AtFlags,
+    accessed: Option<Timestamp>,
+    modified: Option<Timestamp>,
+) -> Result<usize, Errno> {
+    // `futimens(3)` passes no path at all: the descriptor's own file.
+    let inode = if path.is_null() && directory != AT_FDCWD {
+        let file = context::current().file(directory)?;
+        file.file()?;
+        file.inode.clone()
+    } else {
+        find(directory, path, flags)?
+    };
+    inode.change(AttributeChange { accessed, modified, ..AttributeChange::default() })?;
+    Ok(0)
+}
+
+fn chosen_time(time: FileTime) -> Result<Option<Timestamp>, Errno> {
+    match time.nanoseconds {
+        FileTime::NOW => Ok(Some(Timestamp::now())),
+        FileTime::OMIT => Ok(None),
+        nanoseconds @ 0..1_000_000_000 => {
+            Ok(Some(Timestamp { seconds: time.seconds, nanoseconds: nanoseconds as u32 }))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `utimensat(2)`
+pub fn utimensat(directory: i32, path: UserPointer, times: UserPointer, flags: i32) -> Result<usize, Errno> {
+    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
+    let (accessed, modified) = if times.is_null() {
+        let now = Timestamp::now();
+        (Some(now), Some(now))
+    } else {
+        let [accessed, modified]: [FileTime; 2] = read_object(times)?;
+        (chosen_time(accessed)?, chosen_time(modified)?)
+    };
+    if accessed.is_none() && modified.is_none() {
+        return Ok(0);
+    }
+    change_times(directory, path, flags, accessed, modified)
+}
+
+/// Both times of `utimes(2)`, in seconds and microseconds.
+fn times_in_microseconds(times: UserPointer) -> Result<(Timestamp, Timestamp), Errno> {
+    if times.is_null() {
+        let now = Timestamp::now();
+        return Ok((now, now));
+    }
+    let times: [FileTime; 2] = read_object(times)?;
+    let time = |time: FileTime| match time.nanoseconds {
+        microseconds @ 0..1_000_000 => {
+            Ok(Timestamp { seconds: time.seconds, nanoseconds: microseconds as u32 * 1000 })
+        }
+        _ => Err(Errno::EINVAL),
+    };
+    Ok((time(times[0])?, time(times[1])?))
+}
+
+/// `utimes(2)`
+pub fn utimes(path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
+    futimesat(AT_FDCWD, path, times)
+}
+
+/// `futimesat(2)`
+pub fn futimesat(directory: i32, path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
+    let (accessed, modified) = times_in_microseconds(times)?;
+    change_times(directory, path, AtFlags::empty(), Some(accessed), Some(modified))
+}
+
+/// `utime(2)`
+pub fn utime(path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
+    let (accessed, modified) = if times.is_null() {
+        (Timestamp::now(), Timestamp::now())
+    } else {
+        let seconds: [i64; 2] = read_object(times)?;
+        let time = |seconds| Timestamp { seconds, nanoseconds: 0 };
+        (time(seconds[0]), time(seconds[1]))
+    };
+    change_times(AT_FDCWD, path, AtFlags::empty(), Some(accessed), Some(modified))
+}

@@ -1,21 +1,262 @@
-//! Not written yet.
+//! Names: making, moving and removing them, and the working directory.
+
+use alloc::vec::Vec;
+
+use pith_erofs::FileKind;
 use pith_linux::Errno;
-use crate::memory::UserPointer;
-#[allow(unused)] use super::Reply;
-pub fn getcwd(_buffer: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn chdir(_path: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn fchdir(_fd: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn rename(_old: UserPointer, _new: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn mkdir(_path: UserPointer, _mode: u32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn rmdir(_path: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn link(_old: UserPointer, _new: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn unlink(_path: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn symlink(_target: UserPointer, _path: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn readlink(_path: UserPointer, _buffer: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn mkdirat(_directory: i32, _path: UserPointer, _mode: u32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn unlinkat(_directory: i32, _path: UserPointer, _flags: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn renameat(_old_directory: i32, _old: UserPointer, _new_directory: i32, _new: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn linkat(_old_directory: i32, _old: UserPointer, _new_directory: i32, _new: UserPointer, _flags: i32) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn symlinkat(_target: UserPointer, _directory: i32, _path: UserPointer) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn readlinkat(_directory: i32, _path: UserPointer, _buffer: UserPointer, _size: usize) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
-pub fn renameat2(_old_directory: i32, _old: UserPointer, _new_directory: i32, _new: UserPointer, _flags: u64) -> Result<usize, Errno> { Err(Errno::ENOSYS) }
+use pith_linux::files::{AT_FDCWD, AtFlags, DeviceNumber, PATH_MAX, RenameFlags};
+
+use crate::fs::context;
+use crate::fs::inode::{NewFile, same};
+use crate::fs::path::{LastName, NamedPlace, find_place};
+use crate::memory::{UserPointer, copy_to_user, read_string};
+
+fn read_path(path: UserPointer) -> Result<Vec<u8>, Errno> {
+    read_string(path, PATH_MAX, Errno::ENAMETOOLONG)
+}
+
+/// The place of a path's last name.
+fn place(directory: i32, path: UserPointer) -> Result<NamedPlace, Errno> {
+    let path = read_path(path)?;
+    find_place(&context::current().origin(directory, &path)?, &path)
+}
+
+/// `getcwd(2)`: returns the length with the NUL.
+pub fn getcwd(buffer: UserPointer, size: usize) -> Result<usize, Errno> {
+    let path = context::current().working_directory().path();
+    if path.removed {
+        return Err(Errno::ENOENT);
+    }
+    let mut bytes = path.bytes;
+    bytes.push(0);
+    if bytes.len() > size {
+        return Err(Errno::ERANGE);
+    }
+    copy_to_user(buffer, &bytes)?;
+    Ok(bytes.len())
+}
+
+/// `chdir(2)`
+pub fn chdir(path: UserPointer) -> Result<usize, Errno> {
+    let files = context::current();
+    let directory = files.find(AT_FDCWD, &read_path(path)?, true)?;
+    files.set_working_directory(directory)?;
+    Ok(0)
+}
+
+/// `fchdir(2)`
+pub fn fchdir(fd: i32) -> Result<usize, Errno> {
+    let files = context::current();
+    files.set_working_directory(files.file(fd)?.inode.clone())?;
+    Ok(0)
+}
+
+/// Makes a file under a name that must be new.
+fn make(directory: i32, path: UserPointer, new: NewFile<'_>, permissions: u16) -> Result<usize, Errno> {
+    let place = place(directory, path)?;
+    let LastName::Name(name) = place.name else { return Err(Errno::EEXIST) };
+    if place.directory_only && !matches!(new, NewFile::Directory) {
+        // Only a directory may be made under a name with a slash behind it.
+        return Err(if place.directory.lookup(&name).is_ok() { Errno::EEXIST } else { Errno::ENOENT });
+    }
+    match place.directory.lookup(&name) {
+        Ok(_) => return Err(Errno::EEXIST),
+        Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    place.directory.create(&name, new, permissions)?;
+    Ok(0)
+}
+
+fn masked(mode: u32) -> u16 {
+    mode as u16 & 0o7777 & !context::current().mask()
+}
+
+/// `mkdir(2)`
+pub fn mkdir(path: UserPointer, mode: u32) -> Result<usize, Errno> {
+    mkdirat(AT_FDCWD, path, mode)
+}
+
+/// `mkdirat(2)`
+pub fn mkdirat(directory: i32, path: UserPointer, mode: u32) -> Result<usize, Errno> {
+    make(directory, path, NewFile::Directory, masked(mode) & 0o1777)
+}
+
+/// `mknod(2)`
+pub fn mknod(path: UserPointer, mode: u32, device: u64) -> Result<usize, Errno> {
+    mknodat(AT_FDCWD, path, mode, device)
+}
+
+/// `mknodat(2)`
+pub fn mknodat(directory: i32, path: UserPointer, mode: u32, device: u64) -> Result<usize, Errno> {
+    let number = DeviceNumber::decode(device);
+    let new = match FileKind::from_mode(mode as u16) {
+        None if mode & 0o170_000 == 0 => NewFile::Regular,
+        Some(FileKind::Regular) => NewFile::Regular,
+        Some(kind @ (FileKind::CharacterDevice | FileKind::BlockDevice)) => NewFile::Special(kind, number),
+        Some(kind @ (FileKind::Fifo | FileKind::Socket)) => NewFile::Special(kind, DeviceNumber::default()),
+        Some(FileKind::Directory) => return Err(Errno::EPERM),
+        _ => return Err(Errno::EINVAL),
+    };
+    make(directory, path, new, masked(mode))
+}
+
+/// `symlink(2)`
+pub fn symlink(target: UserPointer, path: UserPointer) -> Result<usize, Errno> {
+    symlinkat(target, AT_FDCWD, path)
+}
+
+/// `symlinkat(2)`
+pub fn symlinkat(target: UserPointer, directory: i32, path: UserPointer) -> Result<usize, Errno> {
+    let target = read_path(target)?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    make(directory, path, NewFile::Symlink(&target), 0o777)
+}
+
+/// `link(2)`
+pub fn link(old: UserPointer, new: UserPointer) -> Result<usize, Errno> {
+    linkat(AT_FDCWD, old, AT_FDCWD, new, 0)
+}
+
+/// `linkat(2)`
+pub fn linkat(
+    old_directory: i32,
+    old: UserPointer,
+    new_directory: i32,
+    new: UserPointer,
+    flags: i32,
+) -> Result<usize, Errno> {
+    let flags = AtFlags::from_bits(flags as u32).ok_or(Errno::EINVAL)?;
+    if !(AtFlags::SYMLINK_FOLLOW | AtFlags::EMPTY_PATH).contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let files = context::current();
+    let old = read_path(old)?;
+    let file = if old.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
+        files.file(old_directory)?.inode.clone()
+    } else {
+        files.find(old_directory, &old, flags.contains(AtFlags::SYMLINK_FOLLOW))?
+    };
+    let place = place(new_directory, new)?;
+    let LastName::Name(name) = place.name else { return Err(Errno::EEXIST) };
+    if place.directory_only {
+        return Err(if place.directory.lookup(&name).is_ok() { Errno::EEXIST } else { Errno::ENOENT });
+    }
+    if file.metadata().device != place.directory.metadata().device {
+        return Err(Errno::EXDEV);
+    }
+    place.directory.link(&name, &file)?;
+    Ok(0)
+}
+
+/// `unlink(2)`
+pub fn unlink(path: UserPointer) -> Result<usize, Errno> {
+    unlinkat(AT_FDCWD, path, 0)
+}
+
+/// `rmdir(2)`
+pub fn rmdir(path: UserPointer) -> Result<usize, Errno> {
+    unlinkat(AT_FDCWD, path, AtFlags::REMOVE_DIRECTORY.bits() as i32)
+}
+
+/// `unlinkat(2)`
+pub fn unlinkat(directory: i32, path: UserPointer, flags: i32) -> Result<usize, Errno> {
+    let remove_directory = match AtFlags::from_bits_retain(flags as u32) {
+        AtFlags::REMOVE_DIRECTORY => true,
+        flags if flags.is_empty() => false,
+        _ => return Err(Errno::EINVAL),
+    };
+    let place = place(directory, path)?;
+    let name = match (place.name, remove_directory) {
+        (LastName::Name(name), _) => name,
+        (LastName::Itself, true) if same(&place.directory, context::current().root()) => return Err(Errno::EBUSY),
+        (LastName::Itself, true) => return Err(Errno::EINVAL),
+        (LastName::Above, true) => return Err(Errno::ENOTEMPTY),
+        (_, false) => return Err(Errno::EISDIR),
+    };
+    let file = place.directory.lookup(&name)?;
+    if file.mounted().is_some() {
+        return Err(Errno::EBUSY);
+    }
+    if remove_directory {
+        place.directory.remove_directory(&name)?;
+    } else {
+        if place.directory_only {
+            return Err(if file.kind() == FileKind::Directory { Errno::EISDIR } else { Errno::ENOTDIR });
+        }
+        place.directory.unlink(&name)?;
+    }
+    Ok(0)
+}
+
+/// `rename(2)`
+pub fn rename(old: UserPointer, new: UserPointer) -> Result<usize, Errno> {
+    renameat2(AT_FDCWD, old, AT_FDCWD, new, 0)
+}
+
+/// `renameat(2)`
+pub fn renameat(old_directory: i32, old: UserPointer, new_directory: i32, new: UserPointer) -> Result<usize, Errno> {
+    renameat2(old_directory, old, new_directory, new, 0)
+}
+
+/// `renameat2(2)`
+pub fn renameat2(
+    old_directory: i32,
+    old: UserPointer,
+    new_directory: i32,
+    new: UserPointer,
+    flags: u64,
+) -> Result<usize, Errno> {
+    let flags = u32::try_from(flags).ok().and_then(RenameFlags::from_bits).ok_or(Errno::EINVAL)?;
+    if flags.contains(RenameFlags::WHITEOUT) || flags.contains(RenameFlags::NO_REPLACE | RenameFlags::EXCHANGE) {
+        return Err(Errno::EINVAL);
+    }
+    let from = place(old_directory, old)?;
+    let to = place(new_directory, new)?;
+    if from.directory.metadata().device != to.directory.metadata().device {
+        return Err(Errno::EXDEV);
+    }
+    let LastName::Name(old_name) = from.name else { return Err(Errno::EBUSY) };
+    let LastName::Name(new_name) = to.name else {
+        let exists = flags.contains(RenameFlags::NO_REPLACE);
+        return Err(if exists { Errno::EEXIST } else { Errno::EBUSY });
+    };
+    let file = from.directory.lookup(&old_name)?;
+    if file.kind() != FileKind::Directory
+        && (from.directory_only || to.directory_only && !flags.contains(RenameFlags::EXCHANGE))
+    {
+        return Err(Errno::ENOTDIR);
+    }
+    from.directory.rename(&old_name, &to.directory, &new_name, flags)?;
+    Ok(0)
+}
+
+/// `readlink(2)`
+pub fn readlink(path: UserPointer, buffer: UserPointer, size: usize) -> Result<usize, Errno> {
+    readlinkat(AT_FDCWD, path, buffer, size)
+}
+
+/// `readlinkat(2)`
+pub fn readlinkat(directory: i32, path: UserPointer, buffer: UserPointer, size: usize) -> Result<usize, Errno> {
+    if (size as i32) <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let files = context::current();
+    let path = read_path(path)?;
+    let link = if path.is_empty() {
+        // A descriptor of `O_PATH` may stand for the link itself.
+        let link = files.file(directory).map_err(|_| Errno::ENOENT)?.inode.clone();
+        if link.kind() != FileKind::Symlink {
+            return Err(Errno::ENOENT);
+        }
+        link
+    } else {
+        files.find(directory, &path, false)?
+    };
+    let target = link.read_link()?;
+    let target = &target[..target.len().min(size)];
+    copy_to_user(buffer, target)?;
+    Ok(target.len())
+}

@@ -10,7 +10,7 @@ use crate::arch;
 use crate::arch::layout::PROGRAM_END;
 use crate::memory::{UserPointer, copy_to_user, read_object, read_string, write_object};
 use crate::task::signal::{self, Restart};
-use crate::task::{self, Instant, WaitError};
+use crate::task::{self, Instant, WaitError, restartable};
 
 /// `sched_yield(2)`: nobody else wants the processor.
 pub fn sched_yield() -> Result<usize, Errno> {
@@ -234,4 +234,16 @@ pub fn futex(
             Err(Errno::EINTR)
         }
     }
+}
+
+/// `rseq(2)`
+pub fn rseq(area: u64, size: u32, flags: i32, signature: u64) -> Result<usize, Errno> {
+    const UNREGISTER: i32 = 1;
+    let (thread, signature) = (task::current(), signature as u32);
+    match flags {
+        0 => restartable::register(thread, area, size, signature)?,
+        UNREGISTER => restartable::unregister(thread, area, size, signature)?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
 }

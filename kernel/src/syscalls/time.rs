@@ -2,12 +2,12 @@
 
 use pith_linux::Errno;
 use pith_linux::time::{
-    ClockId, NANOSECONDS, ProcessTimes, TICKS_PER_SECOND, TIMER_ABSTIME, Timespec, Timeval, Timezone,
+    ClockId, IntervalTimer, NANOSECONDS, ProcessTimes, TICKS_PER_SECOND, TIMER_ABSTIME, Timespec, Timeval, Timezone,
 };
 
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::signal::{self, Restart};
-use crate::task::{self, Instant};
+use crate::task::{self, AlarmSetting, Instant};
 
 /// The clock with this number. Negative numbers name the processor time of a process or thread
 /// (`clock_getcpuclockid(3)`): `!pid << 3` with the kind in the low bits.
@@ -135,4 +135,45 @@ pub fn clock_nanosleep(
         _ => 0,
     };
     sleep(Instant(time.saturating_sub(ahead)), None)
+}
+
+/// The only timer that there is: the processor times have no interrupt of their own.
+fn check_timer(which: i32) -> Result<(), Errno> {
+    const REAL: i32 = 0;
+    if which == REAL { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn to_timer(setting: AlarmSetting) -> IntervalTimer {
+    // Not quite zero is not zero.
+    let rounded = |nanoseconds: u64| Timeval::from_nanoseconds(nanoseconds.next_multiple_of(1000));
+    IntervalTimer { interval: rounded(setting.interval), value: rounded(setting.value) }
+}
+
+/// `getitimer(2)`
+pub fn getitimer(which: i32, value: UserPointer) -> Result<usize, Errno> {
+    check_timer(which)?;
+    write_object(value, &to_timer(task::current_process().alarm.get()))?;
+    Ok(0)
+}
+
+/// `setitimer(2)`
+pub fn setitimer(which: i32, new: UserPointer, old: UserPointer) -> Result<usize, Errno> {
+    // As on Linux, a null pointer disarms the timer.
+    let new = if new.is_null() { IntervalTimer::default() } else { read_object(new)? };
+    let setting =
+        AlarmSetting { value: new.value.to_nanoseconds()?, interval: new.interval.to_nanoseconds()? };
+    check_timer(which)?;
+    let before = task::current_process().alarm.set(setting);
+    if !old.is_null() {
+        write_object(old, &to_timer(before))?;
+    }
+    Ok(0)
+}
+
+/// `alarm(2)`
+pub fn alarm(seconds: u32) -> Result<usize, Errno> {
+    let setting = AlarmSetting { value: u64::from(seconds) * NANOSECONDS, interval: 0 };
+    let left = task::current_process().alarm.set(setting).value;
+    // Rounded to the nearest second, but a running alarm is never reported as none.
+    Ok(if left == 0 { 0 } else { ((left + NANOSECONDS / 2) / NANOSECONDS).max(1) as usize })
 }

@@ -1,14 +1,17 @@
 //! Floor 3: threads and processes, waiting, time, signals.
 
+mod alarm;
 mod clock;
 mod process;
 pub mod random;
+pub mod restartable;
 pub mod signal;
 mod thread;
 pub mod vdso;
 mod wait;
 
-pub use clock::{ClockParameters, Instant, clock_parameters, monotonic, processor_time, set_wall_clock_at_boot, wall_clock};
+pub use alarm::{AlarmSetting, timer_fired};
+pub use clock::{Instant, clock_parameters, monotonic, processor_time, set_wall_clock_at_boot, wall_clock};
 pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
 pub use thread::{Thread, current, current_process, try_current};
-pub use wait::{halted_ticks, Interrupted, WaitError, WaitQueue, sleep_until, wait_any};
+pub use wait::{Interrupted, WaitError, WaitQueue, sleep_until, wait_any};

@@ -10,6 +10,7 @@ use spin::{Mutex, Once};
 
 use pith_linux::signal::SignalInformation;
 
+use super::alarm::Alarm;
 use super::signal::SignalActions;
 use crate::memory::AddressSpace;
 
@@ -124,6 +125,8 @@ pub struct Process {
     pub silent: AtomicU64,
     /// What is known about pending signals beyond their numbers, in the order in which they came.
     pub queued: Mutex<Vec<SignalInformation>>,
+    /// When `SIGALRM` comes.
+    pub alarm: Alarm,
     /// Who it is.
     pub credentials: Mutex<Credentials>,
     /// Its limits.
@@ -143,6 +146,7 @@ impl Process {
             pending: AtomicU64::new(0),
             silent: AtomicU64::new(SignalActions::default().silent()),
             queued: Mutex::new(Vec::new()),
+            alarm: Alarm::default(),
             credentials: Mutex::new(Credentials::default()),
             limits: Mutex::new(Limits::default()),
             program: Mutex::new(ProgramIdentity::default()),

@@ -64,17 +64,3 @@ impl Stream {
 pub fn fill(bytes: &mut [u8]) {
     Stream::new().fill(bytes);
 }
-
-/// Sixteen random bytes, for `AT_RANDOM`.
-pub fn bytes16() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    fill(&mut bytes);
-    bytes
-}
-
-/// A random number.
-pub fn u64() -> u64 {
-    let mut bytes = [0; 8];
-    fill(&mut bytes);
-    u64::from_le_bytes(bytes)
-}

@@ -20,6 +20,7 @@ use pith_linux::signal::{
 use zerocopy::IntoBytes;
 
 use super::process::{ExitReason, Process};
+use super::restartable;
 use super::thread::{Thread, current};
 use crate::arch::layout::PROGRAM_END;
 use crate::arch::{self, Access, Exception, PageFault, Registers, VectorState};
@@ -142,7 +143,7 @@ pub fn note_fault(thread: &Thread, error: FaultError) {
     let kind = match error {
         FaultError::NotMapped | FaultError::OutOfMemory => 0,
         FaultError::Denied => FAULT_DENIED,
-        FaultError::BeyondEnd | FaultError::Unreadable => FAULT_BEYOND_END,
+        FaultError::BeyondEnd => FAULT_BEYOND_END,
         FaultError::Unreadable => FAULT_UNREADABLE,
     };
     thread.fault.store(kind, Ordering::Relaxed);
@@ -169,6 +170,7 @@ pub fn reset_for_exec(process: &Process, thread: &Thread) {
     }
     process.silent.store(actions.silent(), Ordering::Relaxed);
     thread.signals.lock().stack = NO_STACK;
+    restartable::forget(thread);
 }
 
 /// Sets what is to happen on a signal; gives what it was before.
@@ -374,7 +376,9 @@ fn enter_handler(
         None
     };
     let mask = mask.unwrap_or_else(|| thread.blocked.load(Ordering::Relaxed));
-    match push_frame(thread, registers, signal, action, information, mask) {
+    let pushed = restartable::abort(thread, registers)
+        .and_then(|()| push_frame(thread, registers, signal, action, information, mask));
+    match pushed {
         Ok(()) => {
             let own = if flags.contains(ActionFlags::NODEFER) { 0 } else { signal.bit() };
             set_blocked(thread, thread.blocked.load(Ordering::Relaxed) | action.mask | own);
@@ -534,6 +538,8 @@ fn restore_frame(thread: &Thread, registers: &mut Registers) -> Result<(), Errno
     }
     restore_vector_state(m.vector_state)?;
     set_blocked(thread, context.mask);
+    // As on Linux, a stack that is refused (the handler runs on the present one) changes nothing.
+    let _ = set_alternate_stack(thread, context.stack, registers.rsp);
     *registers = Registers {
         r15: m.r15,
         r14: m.r14,
@@ -556,8 +562,6 @@ fn restore_frame(thread: &Thread, registers: &mut Registers) -> Result<(), Errno
         ..*registers
     };
     registers.sanitise();
-    // As on Linux, a stack that is refused (the program still runs on the present one) changes nothing.
-    let _ = set_alternate_stack(thread, context.stack, m.rsp);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! A thread.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
 
@@ -32,6 +32,10 @@ pub struct Thread {
     pub clear_on_exit: AtomicU64,
     /// Head of the robust futex list (`set_robust_list`).
     pub robust_list: AtomicU64,
+    /// Registered area for restartable sequences (`rseq(2)`), 0 for none.
+    pub restartable_area: AtomicU64,
+    /// What must stand before the abort address of a restartable sequence.
+    pub restartable_signature: AtomicU32,
     /// Name, up to 15 bytes (`PR_SET_NAME`).
     pub name: Mutex<[u8; 16]>,
 }
@@ -50,6 +54,8 @@ impl Thread {
             fault: AtomicU8::new(0),
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            restartable_area: AtomicU64::new(0),
+            restartable_signature: AtomicU32::new(0),
             name: Mutex::new([0; 16]),
         }))
     }

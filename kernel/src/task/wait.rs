@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arch;
 
-use super::clock::{Instant, arm_timer, disarm_timer, monotonic};
+use super::alarm;
+use super::clock::{Instant, monotonic};
 use super::signal;
 use super::thread::current;
 
@@ -86,14 +87,14 @@ pub fn wait_any<T>(
             if monotonic() >= deadline {
                 break Err(WaitError::TimedOut);
             }
-            arm_timer(deadline);
+            alarm::arm(Some(deadline));
         }
         let before = arch::read_time_stamp_counter();
         arch::wait_for_interrupt();
         HALTED.fetch_add(arch::read_time_stamp_counter().saturating_sub(before), Ordering::Relaxed);
     };
     if deadline.is_some() {
-        disarm_timer();
+        alarm::arm(None);
     }
     if enabled_before {
         arch::enable_interrupts();

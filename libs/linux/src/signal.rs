@@ -116,7 +116,11 @@ impl Signal {
 
     /// The signal with this number, if there is one.
     pub const fn from_number(number: u64) -> Option<Self> {
-        if number >= 1 && number <= Self::MAXIMUM as u64 { Some(Self(number as u8)) } else { None }
+        if number >= 1 && number <= Self::MAXIMUM as u64 {
+            Some(Self(number as u8))
+        } else {
+            None
+        }
     }
 
     /// The number.
@@ -190,7 +194,9 @@ bitflags! {
 }
 
 /// `struct sigaction` of the kernel's interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SignalAction {
     /// [`SIG_DFL`], [`SIG_IGN`], or the address of the handler.
@@ -260,7 +266,13 @@ pub struct SignalInformation {
 impl SignalInformation {
     /// Information without details.
     pub fn new(signal: Signal, code: i32) -> Self {
-        Self { signal: i32::from(signal.number()), errno: 0, code, reserved: 0, fields: [0; 112] }
+        Self {
+            signal: i32::from(signal.number()),
+            errno: 0,
+            code,
+            reserved: 0,
+            fields: [0; 112],
+        }
     }
 
     /// A fault at an address (`si_addr`).
@@ -293,7 +305,9 @@ bitflags! {
 }
 
 /// `stack_t`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SignalStack {
     /// Lowest address.
@@ -310,9 +324,14 @@ pub struct SignalStack {
 pub const MINIMUM_STACK_SIZE: u64 = 2048;
 
 /// `struct sigcontext`: the registers that the handler may look at and change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
-#[allow(missing_docs, reason = "most fields are the processor's register names")]
+#[allow(
+    missing_docs,
+    reason = "most fields are the processor's register names"
+)]
 pub struct MachineContext {
     pub r8: u64,
     pub r9: u64,
@@ -351,7 +370,9 @@ pub struct MachineContext {
 }
 
 /// `ucontext_t` as the kernel writes it (the C library's has a longer signal set).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct UserContext {
     /// [`ContextFlags`].
@@ -392,7 +413,9 @@ pub struct SignalFrame {
 }
 
 /// `struct _fpx_sw_bytes`: says, in bytes 464–511 of the vector state, how long it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct VectorStateSize {
     /// [`VectorStateSize::MAGIC`].
@@ -453,7 +476,10 @@ mod tests {
         assert_eq!(Signal::from_number(11), Some(Signal::SIGSEGV));
         assert_eq!(Signal::from_number(0), None);
         assert_eq!(Signal::from_number(65), None);
-        assert_eq!(alloc::format!("{} {}", Signal::SIGCHLD, Signal(34)), "SIGCHLD SIGRT_2");
+        assert_eq!(
+            alloc::format!("{} {}", Signal::SIGCHLD, Signal(34)),
+            "SIGCHLD SIGRT_2"
+        );
         assert_eq!(Signal(64).bit(), 1 << 63);
         assert_eq!(Signal(40).default_action(), DefaultAction::Terminate);
         assert_eq!(UNBLOCKABLE, 0x4_0100);

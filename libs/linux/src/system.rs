@@ -37,7 +37,9 @@ impl SystemName {
 }
 
 /// `struct sysinfo`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SystemInformation {
     /// Seconds since boot.
@@ -73,7 +75,9 @@ pub struct SystemInformation {
 }
 
 /// `struct rlimit` and `struct rlimit64`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ResourceLimit {
     /// The limit in force; `u64::MAX` for none.
@@ -103,7 +107,9 @@ pub const RESOURCES: [&str; 16] = [
 ];
 
 /// `struct rusage`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ResourceUsage {
     /// Time in the program's code.

@@ -13,7 +13,9 @@ pub const NANOSECONDS: u64 = 1_000_000_000;
 pub const TICKS_PER_SECOND: u64 = 100;
 
 /// `struct timespec`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Timespec {
     /// Whole seconds.
@@ -25,7 +27,10 @@ pub struct Timespec {
 impl Timespec {
     /// From nanoseconds.
     pub const fn from_nanoseconds(nanoseconds: u64) -> Self {
-        Self { seconds: (nanoseconds / NANOSECONDS) as i64, nanoseconds: (nanoseconds % NANOSECONDS) as i64 }
+        Self {
+            seconds: (nanoseconds / NANOSECONDS) as i64,
+            nanoseconds: (nanoseconds % NANOSECONDS) as i64,
+        }
     }
 
     /// In nanoseconds; the largest number if it does not fit.
@@ -36,12 +41,16 @@ impl Timespec {
         if self.seconds < 0 || self.nanoseconds < 0 || self.nanoseconds >= NANOSECONDS as i64 {
             return Err(Errno::EINVAL);
         }
-        Ok((self.seconds as u64).saturating_mul(NANOSECONDS).saturating_add(self.nanoseconds as u64))
+        Ok((self.seconds as u64)
+            .saturating_mul(NANOSECONDS)
+            .saturating_add(self.nanoseconds as u64))
     }
 }
 
 /// `struct timeval`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Timeval {
     /// Whole seconds.
@@ -67,12 +76,16 @@ impl Timeval {
         if self.seconds < 0 || self.microseconds < 0 || self.microseconds >= 1_000_000 {
             return Err(Errno::EINVAL);
         }
-        Ok((self.seconds as u64).saturating_mul(NANOSECONDS).saturating_add(self.microseconds as u64 * 1000))
+        Ok((self.seconds as u64)
+            .saturating_mul(NANOSECONDS)
+            .saturating_add(self.microseconds as u64 * 1000))
     }
 }
 
 /// `struct itimerval`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct IntervalTimer {
     /// What the timer starts from again when it has expired; 0 for once only.
@@ -82,7 +95,9 @@ pub struct IntervalTimer {
 }
 
 /// `struct timezone`, which nobody uses any more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Timezone {
     /// Minutes west of Greenwich.
@@ -92,7 +107,9 @@ pub struct Timezone {
 }
 
 /// `struct tms` of `times(2)`, in ticks of 1/[`TICKS_PER_SECOND`] s.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ProcessTimes {
     /// Of the process, in its own code.
@@ -154,7 +171,10 @@ impl ClockId {
 
     /// The name of the constant.
     pub fn name(self) -> &'static str {
-        CLOCKS.iter().find(|row| row.1 == self).map_or("", |row| row.2)
+        CLOCKS
+            .iter()
+            .find(|row| row.1 == self)
+            .map_or("", |row| row.2)
     }
 }
 
@@ -167,13 +187,60 @@ mod tests {
 
     #[test]
     fn times_are_checked_and_converted() {
-        assert_eq!(Timespec { seconds: 1, nanoseconds: 2 }.to_nanoseconds(), Ok(1_000_000_002));
-        assert_eq!(Timespec { seconds: -1, nanoseconds: 2 }.to_nanoseconds(), Err(Errno::EINVAL));
-        assert_eq!(Timespec { seconds: 0, nanoseconds: 1_000_000_000 }.to_nanoseconds(), Err(Errno::EINVAL));
-        assert_eq!(Timespec { seconds: i64::MAX, nanoseconds: 0 }.to_nanoseconds(), Ok(u64::MAX));
-        assert_eq!(Timespec::from_nanoseconds(3_000_000_004), Timespec { seconds: 3, nanoseconds: 4 });
-        assert_eq!(Timeval::from_nanoseconds(3_000_004_999), Timeval { seconds: 3, microseconds: 4 });
-        assert_eq!(Timeval { seconds: 0, microseconds: 1_000_000 }.to_nanoseconds(), Err(Errno::EINVAL));
+        assert_eq!(
+            Timespec {
+                seconds: 1,
+                nanoseconds: 2
+            }
+            .to_nanoseconds(),
+            Ok(1_000_000_002)
+        );
+        assert_eq!(
+            Timespec {
+                seconds: -1,
+                nanoseconds: 2
+            }
+            .to_nanoseconds(),
+            Err(Errno::EINVAL)
+        );
+        assert_eq!(
+            Timespec {
+                seconds: 0,
+                nanoseconds: 1_000_000_000
+            }
+            .to_nanoseconds(),
+            Err(Errno::EINVAL)
+        );
+        assert_eq!(
+            Timespec {
+                seconds: i64::MAX,
+                nanoseconds: 0
+            }
+            .to_nanoseconds(),
+            Ok(u64::MAX)
+        );
+        assert_eq!(
+            Timespec::from_nanoseconds(3_000_000_004),
+            Timespec {
+                seconds: 3,
+                nanoseconds: 4
+            }
+        );
+        assert_eq!(
+            Timeval::from_nanoseconds(3_000_004_999),
+            Timeval {
+                seconds: 3,
+                microseconds: 4
+            }
+        );
+        assert_eq!(
+            Timeval {
+                seconds: 0,
+                microseconds: 1_000_000
+            }
+            .to_nanoseconds(),
+            Err(Errno::EINVAL)
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use pith_abi::command_line as key;
 
+use crate::devices::command_line::{cut, last_value, number};
+
 /// Where the console is, and what is at its other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings<'a> {
@@ -18,30 +20,25 @@ pub struct Settings<'a> {
 impl<'a> Settings<'a> {
     /// Reads the command line. Of a word that is repeated, the last counts.
     pub fn parse(command_line: &'a str) -> Self {
-        let mut settings = Self { channel: None, terminals: 0, window: None, has_input: true };
-        for (name, value) in command_line.split_ascii_whitespace().filter_map(|word| word.split_once('=')) {
-            match name {
-                key::CHANNEL => settings.channel = Some(value),
-                key::TERMINAL => settings.terminals = streams(value),
-                key::WINDOW => settings.window = window(value).or(settings.window),
-                key::INPUT => settings.has_input = value != "none",
-                _ => {}
-            }
+        let last = |key| last_value(command_line, key);
+        Self {
+            channel: last(key::CHANNEL),
+            terminals: last(key::TERMINAL).map_or(0, streams),
+            window: last(key::WINDOW).and_then(window),
+            has_input: last(key::INPUT) != Some("none"),
         }
-        settings
     }
 }
 
 /// `0,1,2` as bits.
 fn streams(list: &str) -> u8 {
-    list.split(',')
-        .filter_map(|number| number.parse::<u8>().ok())
-        .filter(|number| *number <= 2)
-        .fold(0, |bits, number| bits | 1 << number)
+    // Nothing but the three digits means anything here.
+    list.bytes().filter(|byte| matches!(byte, b'0'..=b'2')).fold(0, |bits, digit| bits | 1 << (digit - b'0'))
 }
 
 /// `ROWSxCOLUMNS`.
 fn window(text: &str) -> Option<(u16, u16)> {
-    let (rows, columns) = text.split_once('x')?;
-    Some((rows.parse().ok()?, columns.parse().ok()?))
+    let (rows, columns) = cut(text, b'x');
+    let part = |text| number(text).and_then(|value| u16::try_from(value).ok());
+    Some((part(rows)?, part(columns)?))
 }

@@ -1,4 +1,9 @@
-//! The virtio console: a byte stream in each direction. One port, so none of the multi-port protocol.
+//! The virtio console: a byte stream in each direction.
+//!
+//! A device has one *port*, or several that are opened by messages on a pair of control queues. It matters
+//! which: QEMU's device for port 0 (`virtconsole`) throws output away that the host does not take at once,
+//! because some guests can't wait; its device for other ports (`virtserialport`) lets the guest wait. So a
+//! port 1 is used if there is one, and port 0 otherwise.
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 5.3.
 
@@ -14,10 +19,39 @@ use crate::devices::shared_memory::{Buffer, SharedMemory};
 use crate::devices::{pci as bus, virtio};
 use crate::memory::PAGE_SIZE;
 
-/// Queue for what comes in.
+/// Feature: the device may have several ports.
+const MULTIPORT: u64 = 1 << 1;
+/// The port that is opened where there are several.
+const PORT: u32 = 1;
+/// Queue for what comes in on port 0.
 const RECEIVE: u16 = 0;
-/// Queue for what goes out.
+/// Queue for what goes out on port 0.
 const TRANSMIT: u16 = 1;
+/// Queue for messages from the device.
+const RECEIVE_CONTROL: u16 = 2;
+/// Queue for messages to the device.
+const TRANSMIT_CONTROL: u16 = 3;
+/// Queue for what comes in on port 1.
+const RECEIVE_OF_PORT_1: u16 = 4;
+/// Queue for what goes out on port 1.
+const TRANSMIT_OF_PORT_1: u16 = 5;
+/// Entries of the control queues.
+const CONTROL_QUEUE_SIZE: u16 = 8;
+/// Buffers for messages from the device.
+const CONTROL_BUFFERS: usize = 2;
+/// Bytes of a message: port (32 bits), event and value (16 bits each).
+const CONTROL_LENGTH: usize = 8;
+/// How often to look for a device's first message: about a second.
+const CONTROL_PATIENCE: u32 = 20_000_000;
+
+/// Events in messages.
+mod control {
+    pub const DEVICE_READY: u16 = 0;
+    pub const DEVICE_ADD: u16 = 1;
+    pub const PORT_READY: u16 = 3;
+    pub const PORT_OPEN: u16 = 6;
+}
+
 /// Entries of each queue: with its rings, one page.
 const QUEUE_SIZE: u16 = 64;
 /// Buffers for what comes in, a page each: QEMU passes at most 4 KiB on at a time.
@@ -31,7 +65,11 @@ const TRANSMIT_BUFFERS: usize = 4;
 pub struct VirtioConsole {
     transport: Box<dyn Transport>,
     receive: Queue<SharedMemory, Buffer>,
+    receive_number: u16,
     transmit: Queue<SharedMemory, Buffer>,
+    transmit_number: u16,
+    /// The control queues, which the device keeps using.
+    control: Option<Control>,
     /// Buffers that are neither filled nor with the device.
     idle: Vec<Buffer>,
     /// Large buffers that exist.
@@ -57,26 +95,59 @@ impl VirtioConsole {
     }
 
     fn new(mut transport: Box<dyn Transport>, handler: Handler) -> Result<Self, Failure> {
-        negotiate(&mut *transport, 0)?;
+        let agreed = negotiate(&mut *transport, MULTIPORT)?;
         transport.connect_interrupt(handler)?;
-        let mut receive = make_queue(&mut *transport, RECEIVE, QUEUE_SIZE)?;
-        let mut transmit = make_queue(&mut *transport, TRANSMIT, QUEUE_SIZE)?;
-        transmit.set_interrupts(false);
-        for _ in 0..RECEIVE_BUFFERS {
-            let buffer = Buffer::new(PAGE_SIZE).ok_or(Failure::Memory)?;
-            let region = buffer.region(PAGE_SIZE);
-            // A queue of a hostile device may be shorter than the buffers are many; fewer will do.
-            if receive.submit(buffer, region, Direction::FromDevice).is_err() {
-                break;
+        if agreed & MULTIPORT != 0 {
+            match Self::with_port(transport)? {
+                Ok(console) => return Ok(console),
+                // The only port is the first one, which needs none of this.
+                Err(same) => transport = same,
             }
+            negotiate(&mut *transport, 0)?;
         }
+        let mut console = Self::with_queues(transport, RECEIVE, TRANSMIT)?;
+        start(&mut *console.transport);
+        notify(&mut *console.transport, &console.receive, RECEIVE);
+        Ok(console)
+    }
+
+    /// Opens port 1 of a device with several ports. Gives the transport back if the device has a port 0
+    /// instead.
+    fn with_port(transport: Box<dyn Transport>) -> Result<Result<Self, Box<dyn Transport>>, Failure> {
+        let mut console = Self::with_queues(transport, RECEIVE_OF_PORT_1, TRANSMIT_OF_PORT_1)?;
+        let transport = &mut *console.transport;
+        let mut control = Control::new(transport)?;
+        start(transport);
+        control.send(transport, 0, control::DEVICE_READY)?;
+        if control.await_port(transport)? == 0 {
+            // The queues go after the reset, so that the device has forgotten them by then.
+            transport.set_status(0);
+            return Ok(Err(console.transport));
+        }
+        control.send(transport, PORT, control::PORT_READY)?;
+        control.send(transport, PORT, control::PORT_OPEN)?;
+        notify(transport, &console.receive, RECEIVE_OF_PORT_1);
+        console.control = Some(control);
+        Ok(Ok(console))
+    }
+
+    /// Everything but the start.
+    fn with_queues(
+        mut transport: Box<dyn Transport>,
+        receive_number: u16,
+        transmit_number: u16,
+    ) -> Result<Self, Failure> {
+        let receive = make_receive_queue(&mut *transport, receive_number, QUEUE_SIZE, RECEIVE_BUFFERS)?;
+        let mut transmit = make_queue(&mut *transport, transmit_number, QUEUE_SIZE)?;
+        transmit.set_interrupts(false);
         let spare = Buffer::new(PAGE_SIZE).ok_or(Failure::Memory)?;
-        start(&mut *transport);
-        notify(&mut *transport, &receive, RECEIVE);
         Ok(Self {
             transport,
             receive,
+            receive_number,
             transmit,
+            transmit_number,
+            control: None,
             idle: Vec::with_capacity(TRANSMIT_BUFFERS),
             allocated: 0,
             spare: Some(spare),
@@ -88,6 +159,84 @@ impl VirtioConsole {
         while let Some((buffer, _)) = self.transmit.take_used() {
             self.keep_buffer(buffer);
         }
+    }
+}
+
+/// A queue that is full of empty buffers, a page each.
+fn make_receive_queue(
+    transport: &mut dyn Transport,
+    number: u16,
+    size: u16,
+    buffers: usize,
+) -> Result<Queue<SharedMemory, Buffer>, Failure> {
+    let mut queue = make_queue(transport, number, size)?;
+    for _ in 0..buffers {
+        let buffer = Buffer::new(PAGE_SIZE).ok_or(Failure::Memory)?;
+        let region = buffer.region(PAGE_SIZE);
+        // The device may have said that its queue is shorter than that; fewer will do.
+        if queue.submit(buffer, region, Direction::FromDevice).is_err() {
+            break;
+        }
+    }
+    Ok(queue)
+}
+
+/// The messages with which ports are opened. Once that is done nobody listens any more: the one port stays
+/// open, and the device does without buffers for its messages.
+struct Control {
+    receive: Queue<SharedMemory, Buffer>,
+    transmit: Queue<SharedMemory, Buffer>,
+}
+
+impl Control {
+    fn new(transport: &mut dyn Transport) -> Result<Self, Failure> {
+        let mut receive = make_receive_queue(transport, RECEIVE_CONTROL, CONTROL_QUEUE_SIZE, CONTROL_BUFFERS)?;
+        let mut transmit = make_queue(transport, TRANSMIT_CONTROL, CONTROL_QUEUE_SIZE)?;
+        receive.set_interrupts(false);
+        transmit.set_interrupts(false);
+        Ok(Self { receive, transmit })
+    }
+
+    fn send(&mut self, transport: &mut dyn Transport, port: u32, event: u16) -> Result<(), Failure> {
+        let mut buffer = match self.transmit.take_used() {
+            Some((buffer, _)) => buffer,
+            None => Buffer::new(CONTROL_LENGTH).ok_or(Failure::Memory)?,
+        };
+        let message = &mut buffer.bytes_mut()[..CONTROL_LENGTH];
+        message[..4].copy_from_slice(&port.to_le_bytes());
+        message[4..6].copy_from_slice(&event.to_le_bytes());
+        message[6..].copy_from_slice(&1_u16.to_le_bytes());
+        let region = buffer.region(CONTROL_LENGTH);
+        self.transmit
+            .submit(buffer, region, Direction::ToDevice)
+            .map_err(|_| Failure::Registers("its control queue is too short"))?;
+        notify(transport, &self.transmit, TRANSMIT_CONTROL);
+        Ok(())
+    }
+
+    /// Waits for the device to name its first port, 0 or 1.
+    fn await_port(&mut self, transport: &mut dyn Transport) -> Result<u32, Failure> {
+        for _ in 0..CONTROL_PATIENCE {
+            let Some((buffer, length)) = self.receive.take_used() else {
+                if let Some(how) = self.receive.misbehaviour() {
+                    return Err(Failure::Misbehaved(how));
+                }
+                core::hint::spin_loop();
+                continue;
+            };
+            let message = buffer.bytes();
+            let port = u32::from_le_bytes([message[0], message[1], message[2], message[3]]);
+            let event = u16::from_le_bytes([message[4], message[5]]);
+            let names_port = length >= CONTROL_LENGTH && event == control::DEVICE_ADD && port <= PORT;
+            let region = buffer.region(PAGE_SIZE);
+            // There is room: this buffer was there before.
+            let _ = self.receive.submit(buffer, region, Direction::FromDevice);
+            notify(transport, &self.receive, RECEIVE_CONTROL);
+            if names_port {
+                return Ok(port);
+            }
+        }
+        Err(Failure::Port)
     }
 }
 
@@ -126,7 +275,7 @@ impl ConsoleDevice for VirtioConsole {
         // There are fewer buffers than entries. The queue refuses only if the device has misbehaved, and then
         // nothing can be sent any more; `failure` tells.
         match self.transmit.submit(buffer, region, Direction::ToDevice) {
-            Ok(()) => notify(&mut *self.transport, &self.transmit, TRANSMIT),
+            Ok(()) => notify(&mut *self.transport, &self.transmit, self.transmit_number),
             Err(buffer) => self.keep_buffer(buffer),
         }
     }
@@ -155,7 +304,7 @@ impl ConsoleDevice for VirtioConsole {
             resubmitted = true;
         }
         if resubmitted {
-            notify(&mut *self.transport, &self.receive, RECEIVE);
+            notify(&mut *self.transport, &self.receive, self.receive_number);
         }
     }
 

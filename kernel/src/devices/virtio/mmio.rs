@@ -9,11 +9,12 @@
 use alloc::boxed::Box;
 
 use super::{Failure, QueueAddresses, Transport};
+use crate::devices::command_line::{cut, number, values};
 use crate::devices::interrupts::{self, Handler, Trigger};
 use crate::memory::DeviceWindow;
 
 /// The word's name on the kernel command line.
-const WORD: &str = "virtio_mmio.device=";
+const WORD: &str = "virtio_mmio.device";
 /// Least size of a slot in bytes: the registers without the device's own.
 const LEAST_SIZE: u64 = 0x100;
 /// "virt" in the register `MAGIC`.
@@ -53,14 +54,6 @@ struct Slot {
     line: u32,
 }
 
-/// `0x` hexadecimal or decimal.
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
 /// A size with Linux's suffixes.
 fn size(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last()? {
@@ -74,13 +67,11 @@ fn size(text: &str) -> Option<u64> {
 impl Slot {
     /// `SIZE@ADDRESS:LINE` or `SIZE@ADDRESS:LINE:ID`.
     fn parse(text: &str) -> Option<Self> {
-        let (size_text, rest) = text.split_once('@')?;
-        let mut parts = rest.split(':');
-        let slot = Self {
-            size: size(size_text)?,
-            address: number(parts.next()?)?,
-            line: u32::try_from(number(parts.next()?)?).ok()?,
-        };
+        let (size_text, rest) = cut(text, b'@');
+        let (address, rest) = cut(rest, b':');
+        let (line, _) = cut(rest, b':');
+        let slot =
+            Self { size: size(size_text)?, address: number(address)?, line: u32::try_from(number(line)?).ok()? };
         let sane = slot.size >= LEAST_SIZE
             && slot.address.is_multiple_of(4)
             && slot.address.checked_add(slot.size).is_some_and(|end| end < 1 << 52)
@@ -91,7 +82,7 @@ impl Slot {
 
 /// The slots that the command line names.
 fn slots(command_line: &str) -> impl Iterator<Item = Slot> {
-    command_line.split_ascii_whitespace().filter_map(|word| Slot::parse(word.strip_prefix(WORD)?))
+    values(command_line, WORD).filter_map(Slot::parse)
 }
 
 /// Whether the command line names any slots.

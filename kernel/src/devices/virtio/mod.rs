@@ -93,6 +93,8 @@ pub enum Failure {
     Interrupt,
     /// There is no memory for its queues.
     Memory,
+    /// It has no port.
+    Port,
     /// It broke the rules.
     Misbehaved(Misbehaviour),
 }
@@ -110,6 +112,7 @@ impl fmt::Display for Failure {
             Self::Queue(queue) => write!(formatter, "it has no queue {queue}"),
             Self::Interrupt => formatter.write_str("it can't be given an interrupt"),
             Self::Memory => formatter.write_str("there is no memory for its queues; give the machine more"),
+            Self::Port => formatter.write_str("it names no port; for QEMU: -device virtserialport,chardev=..."),
             Self::Misbehaved(how) => how.fmt(formatter),
         }
     }

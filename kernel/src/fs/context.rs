@@ -1,0 +1,307 @@
+//! What a process has of files: its descriptors, working directory, root and file mode mask.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::{AT_FDCWD, OpenFlags};
+use spin::Mutex;
+
+use super::file::OpenFile;
+use super::inode::Inode;
+use super::path::{self, Origin};
+use super::{console, root_directory};
+use crate::task::{self, Limits, Resources};
+
+/// More descriptors than this a process never has (`fs.nr_open` of Linux).
+const MOST_DESCRIPTORS: u64 = 1_048_576;
+
+#[derive(Clone)]
+struct Slot {
+    file: Arc<OpenFile>,
+    close_on_exec: bool,
+}
+
+/// The descriptors of a process.
+#[derive(Default)]
+pub struct Descriptors {
+    slots: Vec<Option<Slot>>,
+    /// No descriptor below is free.
+    lowest: usize,
+}
+
+impl Descriptors {
+    fn index(descriptor: i32) -> Result<usize, Errno> {
+        usize::try_from(descriptor).map_err(|_| Errno::EBADF)
+    }
+
+    fn slot(&self, descriptor: i32) -> Result<&Slot, Errno> {
+        self.slots.get(Self::index(descriptor)?).and_then(Option::as_ref).ok_or(Errno::EBADF)
+    }
+
+    fn slot_mut(&mut self, descriptor: i32) -> Result<&mut Slot, Errno> {
+        self.slots.get_mut(Self::index(descriptor)?).and_then(Option::as_mut).ok_or(Errno::EBADF)
+    }
+
+    /// Makes room for a descriptor.
+    fn extend_to(&mut self, index: usize) -> Result<(), Errno> {
+        if index >= self.slots.len() {
+            let more = index + 1 - self.slots.len();
+            self.slots.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
+            self.slots.resize(index + 1, None);
+        }
+        Ok(())
+    }
+
+    /// Puts a file under the lowest free descriptor that is not below `from`.
+    fn add(&mut self, file: Arc<OpenFile>, close_on_exec: bool, from: usize, limit: u64) -> Result<i32, Errno> {
+        let start = from.max(self.lowest);
+        let index = (start..self.slots.len())
+            .find(|&index| self.slots[index].is_none())
+            .unwrap_or(start.max(self.slots.len()));
+        if index as u64 >= limit.min(MOST_DESCRIPTORS) {
+            return Err(Errno::EMFILE);
+        }
+        self.extend_to(index)?;
+        self.slots[index] = Some(Slot { file, close_on_exec });
+        if from <= self.lowest {
+            self.lowest = index + 1;
+        }
+        Ok(index as i32)
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Slot> {
+        let slot = self.slots.get_mut(index)?.take()?;
+        self.lowest = self.lowest.min(index);
+        Some(slot)
+    }
+}
+
+/// What a process has of files.
+pub struct FileContext {
+    descriptors: Mutex<Descriptors>,
+    working_directory: Mutex<Arc<dyn Inode>>,
+    root: Arc<dyn Inode>,
+    mask: AtomicU32,
+}
+
+impl Resources for FileContext {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn before_exec(&self) {
+        let mut closed = Vec::new();
+        {
+            let mut descriptors = self.descriptors.lock();
+            for index in 0..descriptors.slots.len() {
+                if descriptors.slots[index].as_ref().is_some_and(|slot| slot.close_on_exec) {
+                    closed.extend(descriptors.remove(index));
+                }
+            }
+        }
+        // Closing a pipe wakes others: only now, with no lock held.
+        drop(closed);
+    }
+}
+
+/// The file context of the current process.
+///
+/// # Panics
+/// If the process was made with something else, which boot never does.
+pub fn current() -> &'static FileContext {
+    let resources: &'static dyn Resources = &*task::current_process().resources;
+    match resources.as_any().downcast_ref() {
+        Some(context) => context,
+        None => unreachable!("a process's resources are its files"),
+    }
+}
+
+fn descriptor_limit() -> u64 {
+    task::current_process().limit(Limits::OPEN_FILES)
+}
+
+impl FileContext {
+    /// That of the first process: standard input, output and error, and a working directory.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR` and the like for the working directory; `ENODEV` without a root file system.
+    pub fn first(working_directory: &[u8]) -> Result<Arc<Self>, Errno> {
+        let root = root_directory()?;
+        let origin = Origin { root: root.clone(), start: root.clone() };
+        let directory = path::find(&origin, working_directory, true)?;
+        if directory.kind() != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        let mut descriptors = Descriptors::default();
+        for stream in 0..3 {
+            let file = console::open_standard(stream, &origin)?;
+            descriptors.add(file, false, 0, 3)?;
+        }
+        Ok(Arc::new(Self {
+            descriptors: Mutex::new(descriptors),
+            working_directory: Mutex::new(directory),
+            root,
+            mask: AtomicU32::new(0o022),
+        }))
+    }
+
+    /// The open file of a descriptor.
+    ///
+    /// # Errors
+    /// `EBADF`
+    #[inline]
+    pub fn file(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
+        self.descriptors.lock().slot(descriptor).map(|slot| slot.file.clone())
+    }
+
+    /// Gives a file the lowest free descriptor, not below `from`.
+    ///
+    /// # Errors
+    /// `EMFILE` at the limit `RLIMIT_NOFILE`, `ENOMEM`.
+    pub fn add(&self, file: Arc<OpenFile>, close_on_exec: bool, from: usize) -> Result<i32, Errno> {
+        let limit = descriptor_limit();
+        self.descriptors.lock().add(file, close_on_exec, from, limit)
+    }
+
+    /// Gives a file the descriptor `index` and closes what had it (`dup2`).
+    ///
+    /// # Errors
+    /// `EBADF` at or above the limit, `ENOMEM`.
+    pub fn replace(&self, file: Arc<OpenFile>, close_on_exec: bool, descriptor: i32) -> Result<(), Errno> {
+        let index = Descriptors::index(descriptor)?;
+        if index as u64 >= descriptor_limit().min(MOST_DESCRIPTORS) {
+            return Err(Errno::EBADF);
+        }
+        let old = {
+            let mut descriptors = self.descriptors.lock();
+            descriptors.extend_to(index)?;
+            descriptors.slots[index].replace(Slot { file, close_on_exec })
+        };
+        drop(old);
+        Ok(())
+    }
+
+    /// Closes a descriptor.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn close(&self, descriptor: i32) -> Result<(), Errno> {
+        let slot = self.descriptors.lock().remove(Descriptors::index(descriptor)?);
+        slot.map(drop).ok_or(Errno::EBADF)
+    }
+
+    /// Closes all descriptors in a range, or marks them to be closed by `execve`.
+    pub fn close_range(&self, first: u32, last: u32, only_mark: bool) {
+        let mut closed = Vec::new();
+        {
+            let mut descriptors = self.descriptors.lock();
+            let end = descriptors.slots.len().min((last as usize).saturating_add(1));
+            for index in first as usize..end {
+                if only_mark {
+                    if let Some(slot) = &mut descriptors.slots[index] {
+                        slot.close_on_exec = true;
+                    }
+                } else {
+                    closed.extend(descriptors.remove(index));
+                }
+            }
+        }
+        drop(closed);
+    }
+
+    /// Whether a descriptor is closed by `execve`.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn close_on_exec(&self, descriptor: i32) -> Result<bool, Errno> {
+        self.descriptors.lock().slot(descriptor).map(|slot| slot.close_on_exec)
+    }
+
+    /// Says whether a descriptor is closed by `execve`.
+    ///
+    /// # Errors
+    /// `EBADF`
+    pub fn set_close_on_exec(&self, descriptor: i32, close: bool) -> Result<(), Errno> {
+        self.descriptors.lock().slot_mut(descriptor).map(|slot| slot.close_on_exec = close)
+    }
+
+    /// The descriptors that are open, from one on.
+    pub fn open_descriptors(&self, from: usize) -> Vec<i32> {
+        let descriptors = self.descriptors.lock();
+        let slots = descriptors.slots.iter().enumerate().skip(from);
+        slots.filter(|(_, slot)| slot.is_some()).map(|(index, _)| index as i32).collect()
+    }
+
+    /// The root directory of the process.
+    pub fn root(&self) -> &Arc<dyn Inode> {
+        &self.root
+    }
+
+    /// The working directory.
+    pub fn working_directory(&self) -> Arc<dyn Inode> {
+        self.working_directory.lock().clone()
+    }
+
+    /// Changes the working directory.
+    ///
+    /// # Errors
+    /// `ENOTDIR`
+    pub fn set_working_directory(&self, directory: Arc<dyn Inode>) -> Result<(), Errno> {
+        if directory.kind() != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        let old = core::mem::replace(&mut *self.working_directory.lock(), directory);
+        drop(old);
+        Ok(())
+    }
+
+    /// Permissions that new files don't get.
+    pub fn mask(&self) -> u16 {
+        self.mask.load(Ordering::Relaxed) as u16
+    }
+
+    /// Sets them and returns what they were.
+    pub fn set_mask(&self, mask: u16) -> u16 {
+        self.mask.swap(u32::from(mask & 0o777), Ordering::Relaxed) as u16
+    }
+
+    /// From where a path is followed: the working directory, or that of a descriptor.
+    ///
+    /// # Errors
+    /// `EBADF`, and `ENOTDIR` for a relative path.
+    pub fn origin(&self, directory: i32, path: &[u8]) -> Result<Origin, Errno> {
+        let start = if path.first() == Some(&b'/') {
+            self.root.clone()
+        } else if directory == AT_FDCWD {
+            self.working_directory()
+        } else {
+            let inode = self.file(directory)?.inode.clone();
+            if inode.kind() != FileKind::Directory {
+                return Err(Errno::ENOTDIR);
+            }
+            inode
+        };
+        Ok(Origin { root: self.root.clone(), start })
+    }
+
+    /// The file at a path.
+    ///
+    /// # Errors
+    /// As for [`path::find`] and [`Self::origin`].
+    pub fn find(&self, directory: i32, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>, Errno> {
+        path::find(&self.origin(directory, path)?, path, follow)
+    }
+
+    /// Opens the file at a path as `openat(2)` does.
+    ///
+    /// # Errors
+    /// As `openat(2)`.
+    pub fn open(&self, directory: i32, path: &[u8], flags: OpenFlags, permissions: u16) -> Result<Arc<OpenFile>, Errno> {
+        let origin = self.origin(directory, path)?;
+        super::open::open_at(&origin, path, flags, permissions & !self.mask())
+    }
+}

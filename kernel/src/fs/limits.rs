@@ -1,0 +1,47 @@
+//! How large a file may become.
+
+use pith_linux::Errno;
+
+use crate::task::{self, Limits};
+
+/// Largest size of a file: positions are signed.
+const MAXIMUM_SIZE: u64 = i64::MAX as u64;
+/// `SIGXFSZ`
+const FILE_SIZE_EXCEEDED: u8 = 25;
+
+fn limit() -> u64 {
+    task::try_current().map_or(Limits::INFINITY, |thread| thread.process.limit(Limits::FILE_SIZE))
+}
+
+fn exceeded() -> Errno {
+    if let Some(thread) = task::try_current() {
+        thread.process.post_signal(FILE_SIZE_EXCEEDED);
+    }
+    Errno::EFBIG
+}
+
+/// How many bytes may be written at a position.
+///
+/// # Errors
+/// `EFBIG` if none may be; beyond `RLIMIT_FSIZE` with the signal `SIGXFSZ` (`setrlimit(2)`).
+pub fn room_for_write(position: u64) -> Result<u64, Errno> {
+    let limit = limit();
+    if position >= limit {
+        return Err(exceeded());
+    }
+    match limit.min(MAXIMUM_SIZE).saturating_sub(position) {
+        0 => Err(Errno::EFBIG),
+        room => Ok(room),
+    }
+}
+
+/// Whether a file may get a size.
+///
+/// # Errors
+/// As for [`room_for_write`].
+pub fn room_for_size(size: u64) -> Result<(), Errno> {
+    if size > limit() {
+        return Err(exceeded());
+    }
+    if size > MAXIMUM_SIZE { Err(Errno::EFBIG) } else { Ok(()) }
+}

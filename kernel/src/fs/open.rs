@@ -1,0 +1,156 @@
+//! Opening files: `open(2)` and what `execve(2)` needs of it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::OpenFlags;
+
+use super::context;
+use super::file::{File, Mappable, OpenFile};
+use super::inode::{Inode, NewFile};
+use super::path::{self, Found, LastName, NamedPlace, Origin};
+use crate::memory::{Destination, PageSource};
+use crate::task;
+
+/// Opens a file that has been found.
+///
+/// # Errors
+/// As `open(2)`.
+pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
+    let file = inode.clone().open(flags)?;
+    if flags.contains(OpenFlags::TRUNCATE) && inode.kind() == FileKind::Regular {
+        inode.truncate(0)?;
+    }
+    Ok(OpenFile::new(inode, file, flags))
+}
+
+/// Opens the file at a path.
+///
+/// # Errors
+/// As `open(2)`.
+pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16) -> Result<Arc<OpenFile>, Errno> {
+    if flags.contains(OpenFlags::PATH) {
+        let inode = path::find(origin, path, !flags.contains(OpenFlags::NO_FOLLOW))?;
+        if flags.contains(OpenFlags::DIRECTORY) && inode.kind() != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        return Ok(OpenFile::path_only(inode, flags));
+    }
+    if flags.contains(OpenFlags::TEMPORARY) {
+        if !flags.contains(OpenFlags::DIRECTORY) || !flags.writes() {
+            return Err(Errno::EINVAL);
+        }
+        let directory = path::find(origin, path, true)?;
+        let inode = directory.create_nameless(permissions)?;
+        return open_inode(inode, flags - OpenFlags::DIRECTORY);
+    }
+    let create = flags.contains(OpenFlags::CREATE);
+    if create && flags.contains(OpenFlags::DIRECTORY) {
+        return Err(Errno::EINVAL);
+    }
+    let exclusive = create && flags.contains(OpenFlags::EXCLUSIVE);
+    let follow = !flags.contains(OpenFlags::NO_FOLLOW) && !exclusive;
+    let inode = if create {
+        match path::find_or_place(origin, path, follow)? {
+            Found::File(_) if exclusive => return Err(Errno::EEXIST),
+            Found::File(inode) => inode,
+            Found::Missing(NamedPlace { directory, name: LastName::Name(name), .. }) => {
+                match directory.create(&name, NewFile::Regular, permissions) {
+                    Ok(inode) => return open_inode(inode, flags),
+                    // Somebody else was faster.
+                    Err(Errno::EEXIST) if !exclusive => directory.lookup(&name)?,
+                    // No files can be made in /proc: there, a name that is missing stays so.
+                    Err(Errno::EPERM) => return Err(Errno::EACCES),
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Found::Missing(_) => return Err(Errno::ENOENT),
+        }
+    } else {
+        path::find(origin, path, follow)?
+    };
+    match inode.kind() {
+        FileKind::Symlink => return Err(Errno::ELOOP),
+        FileKind::Directory if create || flags.writes() => return Err(Errno::EISDIR),
+        kind if flags.contains(OpenFlags::DIRECTORY) && kind != FileKind::Directory => return Err(Errno::ENOTDIR),
+        _ => {}
+    }
+    open_inode(inode, flags)
+}
+
+/// A program file that is open for execution.
+pub struct Executable {
+    inode: Arc<dyn Inode>,
+    file: Arc<dyn File>,
+    source: Arc<dyn PageSource>,
+}
+
+impl Executable {
+    /// Reads at an offset; less than asked for only at the end of the file.
+    ///
+    /// # Errors
+    /// `EIO`, or what is wrong with the file system.
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+        self.file.read(offset, &mut Destination::kernel(bytes), OpenFlags::empty())
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    /// Its pages, for mapping segments.
+    pub fn page_source(&self) -> Arc<dyn PageSource> {
+        self.source.clone()
+    }
+
+    /// Its absolute path, without symbolic links.
+    pub fn resolved_path(&self) -> Vec<u8> {
+        self.inode.path().bytes
+    }
+}
+
+/// Opens a file for execution, seen from the current process, or from the root before there is one.
+///
+/// # Errors
+/// As `execve(2)`: `ENOENT`, `EACCES` for what is no regular file or has no execute permission, and others.
+pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
+    let inode = match task::try_current() {
+        Some(_) => context::current().find(pith_linux::files::AT_FDCWD, path, true)?,
+        None => {
+            let root = super::root_directory()?;
+            path::find(&Origin { root: root.clone(), start: root }, path, true)?
+        }
+    };
+    let metadata = inode.metadata();
+    if metadata.kind != FileKind::Regular || metadata.permissions & 0o111 == 0 {
+        return Err(Errno::EACCES);
+    }
+    let file = inode.clone().open(OpenFlags::empty())?;
+    match file.mappable() {
+        Ok(Mappable::Object(source)) => Ok(Executable { inode, file, source }),
+        _ => Err(Errno::EACCES),
+    }
+}
+
+/// A file as `mmap(2)` needs it.
+pub struct FileForMapping {
+    /// It is open for reading.
+    pub readable: bool,
+    /// It is open for writing.
+    pub writable: bool,
+    /// What to map.
+    pub object: Mappable,
+}
+
+/// Looks a descriptor up for `mmap(2)`.
+///
+/// # Errors
+/// `EBADF`; `ENODEV` for what can't be mapped.
+pub fn file_for_mapping(descriptor: i32) -> Result<FileForMapping, Errno> {
+    let open = context::current().file(descriptor)?;
+    let file = open.file()?;
+    Ok(FileForMapping { readable: open.readable(), writable: open.writable(), object: file.mappable()? })
+}

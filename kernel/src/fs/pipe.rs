@@ -1,0 +1,405 @@
+//! Pipes, with and without names: `pipe(7)`, `fifo(7)`.
+//!
+//! A pipe is a queue of segments, each a part of a frame. A writer fills a frame before it queues it, and a
+//! reader takes a segment out before it copies it, so the program's memory is never touched under the lock.
+//! Small writes go behind the last segment while its frame has room.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::{OpenFlags, PollEvents, Statfs};
+use pith_linux::signal::Signal;
+use spin::Mutex;
+
+use super::file::{File, OpenFile, WriteAt};
+use super::inode::{Inode, PathName};
+use super::metadata::{AttributeChange, Metadata, Timestamp};
+use crate::memory::{Destination, Frame, PAGE_SIZE, Purpose, Source, UserPointer, write_object};
+use crate::task::{WaitQueue, signal};
+
+/// Writes of up to this many bytes are never mixed with others (`PIPE_BUF`).
+const ATOMIC: usize = 4096;
+/// Frames of a new pipe.
+const STANDARD_FRAMES: usize = 16;
+/// Most bytes of a pipe (`/proc/sys/fs/pipe-max-size`).
+pub const MAXIMUM_CAPACITY: usize = 1 << 20;
+
+/// `FIONREAD`
+const BYTES_TO_READ: u32 = 0x541b;
+
+struct Segment {
+    frame: Frame,
+    start: usize,
+    end: usize,
+}
+
+struct State {
+    segments: VecDeque<Segment>,
+    /// Most segments.
+    frames: usize,
+    readers: usize,
+    writers: usize,
+    /// Times that an end was opened: opening a named pipe waits for the other side's next one.
+    reader_openings: u64,
+    writer_openings: u64,
+    /// Somebody is copying out (in); others wait, so that data keeps its order.
+    reading: bool,
+    writing: bool,
+}
+
+/// A pipe.
+pub struct Pipe {
+    state: Mutex<State>,
+    queue: WaitQueue,
+}
+
+impl State {
+    fn length(&self) -> usize {
+        self.segments.iter().map(|segment| segment.end - segment.start).sum()
+    }
+
+    /// Whether `wanted` bytes, at most [`ATOMIC`], can go in at once.
+    fn has_room(&self, wanted: usize) -> bool {
+        self.segments.len() < self.frames || self.segments.back().is_some_and(|last| last.end + wanted <= PAGE_SIZE)
+    }
+}
+
+impl Pipe {
+    /// A pipe without ends.
+    pub fn new() -> Arc<Self> {
+        let state = State {
+            segments: VecDeque::new(),
+            frames: STANDARD_FRAMES,
+            readers: 0,
+            writers: 0,
+            reader_openings: 0,
+            writer_openings: 0,
+            reading: false,
+            writing: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), queue: WaitQueue::new() })
+    }
+
+    /// Opens an end, or both.
+    fn end(self: &Arc<Self>, reads: bool, writes: bool) -> Arc<PipeEnd> {
+        let mut state = self.state.lock();
+        if reads {
+            state.readers += 1;
+            state.reader_openings += 1;
+        }
+        if writes {
+            state.writers += 1;
+            state.writer_openings += 1;
+        }
+        drop(state);
+        self.queue.wake_all();
+        Arc::new(PipeEnd { pipe: self.clone(), reads, writes })
+    }
+
+    /// Takes the first segment out; `None` at the end.
+    fn take_segment(&self, nonblocking: bool) -> Result<Option<Segment>, Errno> {
+        let attempt = || {
+            let mut state = self.state.lock();
+            if state.reading {
+                return None;
+            }
+            match state.segments.pop_front() {
+                Some(segment) => {
+                    state.reading = true;
+                    Some(Ok(Some(segment)))
+                }
+                None if state.writers == 0 => Some(Ok(None)),
+                None if nonblocking => Some(Err(Errno::EAGAIN)),
+                None => None,
+            }
+        };
+        self.queue.wait(attempt)?
+    }
+
+    fn read(&self, to: &mut Destination<'_>, nonblocking: bool) -> Result<usize, Errno> {
+        let mut done = 0;
+        while to.remaining() != 0 {
+            // Only the first piece is worth waiting for.
+            let mut segment = match self.take_segment(nonblocking || done != 0) {
+                Ok(Some(segment)) => segment,
+                Ok(None) => break,
+                Err(_) if done != 0 => break,
+                Err(errno) => return Err(errno),
+            };
+            let copied = to.put_frame(&segment.frame, segment.start, segment.end - segment.start);
+            segment.start += copied.unwrap_or(0);
+            let rest = segment.start < segment.end;
+            let mut state = self.state.lock();
+            if rest {
+                state.segments.push_front(segment);
+            }
+            state.reading = false;
+            drop(state);
+            self.queue.wake_all();
+            match copied {
+                Ok(copied) => done += copied,
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+            if rest {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Waits for the turn to write `wanted` bytes.
+    fn wait_to_write(&self, wanted: usize, nonblocking: bool) -> Result<Option<(Frame, usize)>, Errno> {
+        self.queue.wait(|| {
+            let mut state = self.state.lock();
+            if state.readers == 0 {
+                return Some(Err(Errno::EPIPE));
+            }
+            if state.writing || !state.has_room(wanted) {
+                return if nonblocking { Some(Err(Errno::EAGAIN)) } else { None };
+            }
+            state.writing = true;
+            let last = state.segments.back().filter(|last| last.end + wanted <= PAGE_SIZE);
+            Some(Ok(last.map(|last| (last.frame.clone(), last.end))))
+        })?
+    }
+
+    /// Copies up to `wanted` bytes, at most a frame, into the pipe. It is the writer's turn.
+    fn write_piece(&self, tail: Option<(Frame, usize)>, from: &mut Source<'_>, wanted: usize) -> Result<usize, Errno> {
+        let (frame, start) = match tail {
+            Some(tail) => tail,
+            None => (Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?, 0),
+        };
+        let copied = from.take_to_frame(&frame, start, wanted)?;
+        let mut state = self.state.lock();
+        match state.segments.back_mut() {
+            // The bytes lie right behind the last segment, if nobody has read that meanwhile.
+            Some(last) if last.frame == frame && last.end == start => last.end += copied,
+            _ => {
+                state.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                state.segments.push_back(Segment { frame, start, end: start + copied });
+            }
+        }
+        Ok(copied)
+    }
+
+    fn write(&self, from: &mut Source<'_>, nonblocking: bool) -> Result<usize, Errno> {
+        let total = from.remaining();
+        let mut done = 0;
+        while from.remaining() != 0 {
+            // A small write goes in as a whole or not at all.
+            let atomic = total <= ATOMIC;
+            let wanted = from.remaining().min(PAGE_SIZE);
+            let result = self.wait_to_write(if atomic { wanted } else { 1 }, nonblocking).and_then(|tail| {
+                let room = tail.as_ref().map_or(PAGE_SIZE, |(_, end)| PAGE_SIZE - end);
+                let result = self.write_piece(tail, from, wanted.min(room));
+                self.state.lock().writing = false;
+                self.queue.wake_all();
+                result
+            });
+            match result {
+                Ok(0) => break,
+                Ok(copied) => done += copied,
+                Err(errno) => {
+                    if errno == Errno::EPIPE {
+                        signal::raise(Signal::SIGPIPE);
+                    }
+                    if done == 0 {
+                        return Err(errno);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    fn set_capacity(&self, bytes: usize) -> Result<usize, Errno> {
+        if bytes > MAXIMUM_CAPACITY {
+            return Err(Errno::EPERM);
+        }
+        let frames = bytes.max(1).div_ceil(PAGE_SIZE).next_power_of_two();
+        let mut state = self.state.lock();
+        if state.segments.len() > frames {
+            return Err(Errno::EBUSY);
+        }
+        state.frames = frames;
+        drop(state);
+        self.queue.wake_all();
+        Ok(frames * PAGE_SIZE)
+    }
+}
+
+/// An open end of a pipe, or both.
+pub struct PipeEnd {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        let mut state = self.pipe.state.lock();
+        state.readers -= usize::from(self.reads);
+        state.writers -= usize::from(self.writes);
+        let unread = if state.readers == 0 && state.writers == 0 {
+            core::mem::take(&mut state.segments)
+        } else {
+            VecDeque::new()
+        };
+        drop(state);
+        drop(unread);
+        self.pipe.queue.wake_all();
+    }
+}
+
+impl File for PipeEnd {
+    fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
+        self.pipe.read(to, flags.contains(OpenFlags::NONBLOCKING))
+    }
+
+    fn write(&self, _at: WriteAt, from: &mut Source<'_>, flags: OpenFlags) -> Result<(usize, u64), Errno> {
+        self.pipe.write(from, flags.contains(OpenFlags::NONBLOCKING)).map(|done| (done, 0))
+    }
+
+    fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
+        match request {
+            BYTES_TO_READ => {
+                let length = self.pipe.state.lock().length() as i32;
+                write_object(argument, &length)?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn readiness(&self) -> PollEvents {
+        let state = self.pipe.state.lock();
+        let mut events = PollEvents::empty();
+        if self.reads {
+            if !state.segments.is_empty() {
+                events |= PollEvents::IN | PollEvents::READ_NORMAL;
+            }
+            if state.writers == 0 && state.writer_openings != 0 {
+                events |= PollEvents::HANG_UP;
+            }
+        }
+        if self.writes {
+            if state.has_room(ATOMIC) {
+                events |= PollEvents::OUT | PollEvents::WRITE_NORMAL;
+            }
+            if state.readers == 0 {
+                events |= PollEvents::ERROR;
+            }
+        }
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.pipe.queue)
+    }
+
+    fn pipe_capacity(&self, new: Option<usize>) -> Result<usize, Errno> {
+        match new {
+            Some(bytes) => self.pipe.set_capacity(bytes),
+            None => Ok(self.pipe.state.lock().frames * PAGE_SIZE),
+        }
+    }
+}
+
+/// Opens a named pipe: an end waits for the other side (`fifo(7)`).
+///
+/// # Errors
+/// `ENXIO` for writing without waiting when nobody reads, `EINTR`.
+pub fn open_named(pipe: &Arc<Pipe>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+    let nonblocking = flags.contains(OpenFlags::NONBLOCKING);
+    let (reads, writes) = (flags.reads(), flags.writes());
+    if writes && !reads && nonblocking && pipe.state.lock().readers == 0 {
+        return Err(Errno::ENXIO);
+    }
+    let (readers_before, writers_before) = {
+        let state = pipe.state.lock();
+        (state.reader_openings, state.writer_openings)
+    };
+    let end = pipe.end(reads, writes);
+    if reads != writes && !nonblocking {
+        pipe.queue.wait(|| {
+            let state = pipe.state.lock();
+            let met = if reads {
+                state.writers != 0 || state.writer_openings != writers_before
+            } else {
+                state.readers != 0 || state.reader_openings != readers_before
+            };
+            met.then_some(())
+        })?;
+    }
+    Ok(end)
+}
+
+/// A pipe without name, as an inode.
+struct PipeInode {
+    pipe: Arc<Pipe>,
+    metadata: Mutex<Metadata>,
+}
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(16);
+
+/// A number for an inode without name.
+pub fn next_number() -> u64 {
+    NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Inode for PipeInode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn statistics(&self) -> Statfs {
+        statistics()
+    }
+
+    fn metadata(&self) -> Metadata {
+        *self.metadata.lock()
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Fifo
+    }
+
+    fn path(&self) -> PathName {
+        PathName { bytes: super::description("pipe", self.metadata.lock().number), removed: false }
+    }
+
+    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        open_named(&self.pipe, flags)
+    }
+
+    fn change(&self, change: AttributeChange) -> Result<(), Errno> {
+        let mut metadata = self.metadata.lock();
+        metadata.permissions = change.permissions.unwrap_or(metadata.permissions);
+        metadata.user = change.user.unwrap_or(metadata.user);
+        metadata.group = change.group.unwrap_or(metadata.group);
+        Ok(())
+    }
+}
+
+/// What `statfs(2)` tells about pipes and streams (`PIPEFS_MAGIC`).
+pub fn statistics() -> Statfs {
+    Statfs { kind: 0x5049_5045, block_size: 4096, fragment_size: 4096, name_length: 255, ..Statfs::default() }
+}
+
+/// A new pipe: its reading end and its writing end.
+pub fn create(flags: OpenFlags) -> (Arc<OpenFile>, Arc<OpenFile>) {
+    let pipe = Pipe::new();
+    let metadata =
+        Metadata::new(super::NAMELESS_DEVICE, next_number(), FileKind::Fifo, 0o600, Timestamp::now());
+    let inode: Arc<dyn Inode> = Arc::new(PipeInode { pipe: pipe.clone(), metadata: Mutex::new(metadata) });
+    let kept = flags & (OpenFlags::NONBLOCKING | OpenFlags::DIRECT);
+    let reader = OpenFile::new(inode.clone(), pipe.end(true, false), kept);
+    let writer = OpenFile::new(inode, pipe.end(false, true), kept | OpenFlags::WRITE_ONLY);
+    (reader, writer)
+}
