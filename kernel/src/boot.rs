@@ -13,7 +13,7 @@ use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, Lo
 use pith_abi::command_line as words;
 use zerocopy::FromBytes;
 
-use crate::arch::{self, Exception, Handlers, PageFault, Registers};
+use crate::arch::{self, Handlers, PageFault, Registers};
 use crate::devices;
 use crate::fs;
 use crate::memory::{self, AddressSpace, FaultError};
@@ -292,7 +292,6 @@ extern "C" fn boot_main(start_info: u64) -> ! {
     });
 
     devices::console::initialise(command_line);
-    devices::console::on_signal(post_signal);
     let start = start_program(&header, payload.start, command_line);
     match start {
         Ok(registers) => {
@@ -315,7 +314,7 @@ fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Resu
     apply_command_line(&mut configuration, command_line);
     crate::log::set_level(configuration.log_level);
     syscalls::set_tracing(configuration.trace);
-    syscalls::set_hostname(&configuration.hostname);
+    task::system_name::set_hostname(&configuration.hostname);
 
     let root = payload_bytes(payload, header.root_offset, header.root_length);
     fs::mount_root(root)
@@ -331,6 +330,8 @@ fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Resu
     let thread = Thread::new(process.id, process.clone()).ok_or_else(no_memory)?;
     task::on_exit(process_ended);
     thread.clone().make_current();
+    // Signals that came until now were kept; from here on there is a process to take them.
+    devices::console::on_signal(post_signal);
     let stack_limit = process.limit(task::Limits::STACK);
     let loaded = program::load(&configuration.program, configuration.arguments, &configuration.environment, stack_limit)?;
     Ok(program::commit(&process, &thread, loaded))

@@ -199,7 +199,7 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
     option("-global", "virtio-mmio.force-legacy=false");
     option("-device", channel);
     option("-chardev", "stdio,id=channel,signal=off");
-    option("-device", "virtconsole,chardev=channel");
+    option("-device", "virtserialport,chardev=channel");
     option("-device", "isa-debug-exit,iobase=0xf4,iosize=4");
     if !command_line.is_empty() {
         option("-append", command_line.as_str());

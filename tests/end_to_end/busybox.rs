@@ -45,11 +45,11 @@ pub fn cases() -> Vec<Case> {
             ],
         )
         .fixture(),
-        applet("script", &["sh", "{fixture}/poem.txt"]).fixture(),
-        applet(
-            "missing-command",
-            &["sh", "-c", "/no/such/command; echo $?"],
-        ),
+        // Words of a poem are no commands, least of all where there are none to be found.
+        applet("script", &["sh", "{fixture}/poem.txt"])
+            .variable("PATH", "/nowhere")
+            .fixture(),
+        applet("missing-command", &["sh", "-c", "exec /no/such/command"]),
         applet("status", &["sh", "-c", "exit 77"]),
         applet("input", &["sh"]).input("echo from standard input; exit 5\n"),
         applet(

@@ -19,7 +19,10 @@ fn python(name: &str, script: &str) -> Case {
         format!("python::{name}"),
         "/usr/bin/python3",
         &["-c", script],
-    );
+    )
+    // What the image builder took and left out.
+    .message("^pith: note: python: took the standard library")
+    .message("^pith: note: python: left out installed packages");
     case.limit *= 2;
     case
 }

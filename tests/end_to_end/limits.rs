@@ -5,6 +5,9 @@ use pith_end_to_end::{Case, Machine};
 /// The oldest processor that is supported: QEMU's `qemu64` has what every x86-64 has had, and NX.
 const OLDEST_PROCESSOR: &str = "qemu64";
 
+/// It has no RDRAND, of which the user is told.
+const NO_GENERATOR: &str = "no random number generator";
+
 fn hello(name: &str, options: &[&str]) -> Case {
     Case::new(format!("limits::{name}"), "{hello:static}", &[]).options(options)
 }
@@ -23,15 +26,19 @@ pub fn cases() -> Vec<Case> {
         only_on_q35(hello("memory-64G", &["-m", "64G"])),
         hello("memory-too-little", &["-m", "2M"]).stated(&[125, 126], "^$", "(?i)memory"),
         hello("processors-2", &["-c", "2"]).on_q35_too(),
-        hello("processor-oldest", &["--cpu", OLDEST_PROCESSOR]).on_q35_too(),
+        hello("processor-oldest", &["--cpu", OLDEST_PROCESSOR])
+            .message(NO_GENERATOR)
+            .on_q35_too(),
         Case::new(
             "limits::processor-oldest-dynamic",
             "/usr/bin/sha256sum",
             &["{fixture}/large.bin"],
         )
         .fixture()
+        .message(NO_GENERATOR)
         .options(&["--cpu", OLDEST_PROCESSOR]),
         Case::new("limits::processor-oldest-random", "{random:dynamic}", &[])
+            .message(NO_GENERATOR)
             .options(&["--cpu", OLDEST_PROCESSOR]),
         // Told ENOMEM (3), or killed by name (137): never a hang.
         Case::new(

@@ -20,7 +20,6 @@ const DEATHS: &[(&str, &str)] = &[
     ("null", "SIGSEGV"),
     ("jump-to-null", "SIGSEGV"),
     ("kernel-address", "SIGSEGV"),
-    ("direct-map", "SIGSEGV"),
     ("non-canonical", "SIGSEGV"),
     ("write-code", "SIGSEGV"),
     ("write-constant", "SIGSEGV"),

@@ -8,7 +8,7 @@
 //! allocate and not log. State that they share with threads belongs in an
 //! [`InterruptMutex`](crate::sync::InterruptMutex).
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use spin::Once;
 
@@ -25,7 +25,6 @@ const COUNT: usize = (LAST - FIRST) as usize + 1;
 
 static HANDLERS: [Once<Handler>; COUNT] = [const { Once::new() }; COUNT];
 static NEXT: AtomicU8 = AtomicU8::new(FIRST);
-static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
 
 /// A vector that belongs to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +72,6 @@ impl Vector {
     }
 }
 
-/// Interrupts that came without a handler, since boot.
-pub fn unexpected() -> u64 {
-    UNEXPECTED.load(Ordering::Relaxed)
-}
-
 /// Calls the handler of a vector and acknowledges it. To be called by the trap floor, with interrupts off.
 pub fn dispatch(vector: u8) {
     match vector {
@@ -87,11 +81,9 @@ pub fn dispatch(vector: u8) {
         arch::TIMER_VECTOR => crate::task::timer_fired(),
         _ => {
             let handler = vector.checked_sub(FIRST).and_then(|index| HANDLERS.get(usize::from(index))?.get());
-            match handler {
-                Some(handler) => handler(),
-                None => {
-                    UNEXPECTED.fetch_add(1, Ordering::Relaxed);
-                }
+            // Nobody is told of a vector without a handler: no device was given it, and here is no place to log.
+            if let Some(handler) = handler {
+                handler();
             }
         }
     }

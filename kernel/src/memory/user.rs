@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use pith_linux::Errno;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::arch;
 

@@ -16,6 +16,7 @@ mod paths;
 pub mod program;
 mod scheduling;
 mod signals;
+mod sockets;
 mod system;
 mod time;
 mod trace;
@@ -28,7 +29,6 @@ use pith_linux::Errno;
 use crate::arch::Registers;
 use argument::Argument;
 
-pub use system::set_hostname;
 pub use trace::{last_calls, set_tracing};
 
 /// What a handler that works on the registers themselves answers.

@@ -1,38 +1,19 @@
 //! The machine: `uname(2)`, `sysinfo(2)`, `getrandom(2)`.
 
-use alloc::string::String;
-
 use pith_linux::Errno;
 use pith_linux::system::{RandomFlags, SystemInformation, SystemName};
 use pith_linux::time::NANOSECONDS;
-use spin::Mutex;
 
 use crate::memory::{self, UserPointer, copy_to_user, write_object};
-use crate::task::{self, random};
-
-/// The Linux whose interface programs find; the C library refuses one that is too old.
-const RELEASE: &[u8] = b"6.1.0-pith";
-/// What is really running.
-const VERSION: &[u8] = concat!("#1 Pith ", env!("CARGO_PKG_VERSION")).as_bytes();
-
-static HOSTNAME: Mutex<String> = Mutex::new(String::new());
-
-/// Names the machine.
-pub fn set_hostname(name: &str) {
-    *HOSTNAME.lock() = String::from(name);
-}
+use crate::task::{self, random, system_name};
 
 /// `uname(2)`
 pub fn uname(name: UserPointer) -> Result<usize, Errno> {
-    let node = {
-        let configured = HOSTNAME.lock();
-        SystemName::field(if configured.is_empty() { b"pith" } else { configured.as_bytes() })
-    };
     let answer = SystemName {
         system: SystemName::field(b"Linux"),
-        node,
-        release: SystemName::field(RELEASE),
-        version: SystemName::field(VERSION),
+        node: SystemName::field(system_name::hostname().as_bytes()),
+        release: SystemName::field(system_name::RELEASE.as_bytes()),
+        version: SystemName::field(system_name::VERSION.as_bytes()),
         machine: SystemName::field(b"x86_64"),
         domain: SystemName::field(b"(none)"),
     };

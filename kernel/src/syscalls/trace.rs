@@ -7,11 +7,12 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use linux_raw_sys::general::{O_CREAT, O_DIRECTORY, O_TMPFILE};
 use pith_linux::Errno;
+use pith_linux::signal::{SYNCHRONOUS, Signal, SignalInformation, code};
 
 use super::argument::LATER;
 use super::{Answer, Call, Reply};
 use crate::devices::console::trace_line;
-use crate::task::{self, signal::Restart};
+use crate::task::{self, signal, signal::Restart};
 
 /// What is known about a call when an argument is shown.
 pub struct Values {
@@ -28,6 +29,9 @@ static TRACING: AtomicBool = AtomicBool::new(false);
 /// Switches the trace on or off.
 pub fn set_tracing(on: bool) {
     TRACING.store(on, Ordering::Relaxed);
+    if on {
+        signal::observe(signal_delivered);
+    }
 }
 
 /// Whether calls are traced.
@@ -216,4 +220,51 @@ fn interrupted() -> &'static str {
         NO_HANDLER => "? ERESTARTNOHAND (To be restarted if no handler)",
         _ => "-1 EINTR (Interrupted system call)",
     }
+}
+
+/// The name of `si_code`.
+fn code_name(signal: Signal, number: i32) -> Option<&'static str> {
+    Some(match (signal, number) {
+        (_, code::SI_USER) => "SI_USER",
+        (_, code::SI_KERNEL) => "SI_KERNEL",
+        (_, code::SI_QUEUE) => "SI_QUEUE",
+        (_, code::SI_TKILL) => "SI_TKILL",
+        (Signal::SIGSEGV, code::SEGV_MAPERR) => "SEGV_MAPERR",
+        (Signal::SIGSEGV, code::SEGV_ACCERR) => "SEGV_ACCERR",
+        (Signal::SIGBUS, code::BUS_ADRALN) => "BUS_ADRALN",
+        (Signal::SIGBUS, code::BUS_ADRERR) => "BUS_ADRERR",
+        (Signal::SIGILL, code::ILL_ILLOPN) => "ILL_ILLOPN",
+        (Signal::SIGTRAP, code::TRAP_TRACE) => "TRAP_TRACE",
+        (Signal::SIGFPE, code::FPE_INTDIV) => "FPE_INTDIV",
+        (Signal::SIGFPE, code::FPE_FLTDIV) => "FPE_FLTDIV",
+        (Signal::SIGFPE, code::FPE_FLTOVF) => "FPE_FLTOVF",
+        (Signal::SIGFPE, code::FPE_FLTUND) => "FPE_FLTUND",
+        (Signal::SIGFPE, code::FPE_FLTRES) => "FPE_FLTRES",
+        (Signal::SIGFPE, code::FPE_FLTINV) => "FPE_FLTINV",
+        _ => return None,
+    })
+}
+
+/// Prints the line of a signal that is delivered.
+fn signal_delivered(signal: Signal, information: &SignalInformation) {
+    if !tracing() {
+        return;
+    }
+    let mut line = alloc::format!("--- {signal} {{si_signo={signal}, si_code=");
+    // Writing to a string can't fail.
+    let _ = match code_name(signal, information.code) {
+        Some(name) => line.write_str(name),
+        None => write!(line, "{}", information.code),
+    };
+    let _ = match information.code {
+        code::SI_KERNEL => Ok(()),
+        code::SI_USER | code::SI_QUEUE | code::SI_TKILL => {
+            let (process, user) = information.sender();
+            write!(line, ", si_pid={process}, si_uid={user}")
+        }
+        _ if signal.bit() & SYNCHRONOUS != 0 => write!(line, ", si_addr={:#x}", information.address()),
+        _ => Ok(()),
+    };
+    line.push_str("} ---");
+    trace_line(&line);
 }

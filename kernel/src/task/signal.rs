@@ -17,6 +17,7 @@ use pith_linux::signal::{
     Signal, SignalAction, SignalFrame, SignalInformation, SignalStack, StackFlags, UNBLOCKABLE, UserContext,
     VectorStateSize, code,
 };
+use spin::Once;
 use zerocopy::IntoBytes;
 
 use super::process::{ExitReason, Process};
@@ -270,6 +271,22 @@ pub fn with_mask<T>(mask: Option<u64>, wait: impl FnOnce() -> Result<T, Errno>) 
     result
 }
 
+/// Is told of each signal that is delivered: the trace of the floor above.
+pub type Observer = fn(Signal, &SignalInformation);
+
+static OBSERVER: Once<Observer> = Once::new();
+
+/// Names who is told of signals.
+pub fn observe(observer: Observer) {
+    OBSERVER.call_once(|| observer);
+}
+
+fn tell(signal: Signal, information: &SignalInformation) {
+    if let Some(observer) = OBSERVER.get() {
+        observer(signal, information);
+    }
+}
+
 /// The end of a process by a signal.
 fn die(process: &Process, signal: Signal, reason: String) -> ! {
     process.exit(ExitReason::Signaled(signal.number(), reason))
@@ -320,6 +337,9 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
             }
             action
         };
+        if action.handler != SIG_IGN {
+            tell(signal, &information);
+        }
         match (action.handler, signal.default_action()) {
             (SIG_IGN, _) | (SIG_DFL, DefaultAction::Ignore | DefaultAction::Continue) => {}
             (SIG_DFL, DefaultAction::Stop) => warn_about_stop(signal),
@@ -384,7 +404,13 @@ fn enter_handler(
             set_blocked(thread, thread.blocked.load(Ordering::Relaxed) | action.mask | own);
         }
         Err(_) => {
-            let what = format!("no room for the frame of {signal} on the stack at {:#x}", registers.rsp);
+            let what = if action.handler >= PROGRAM_END {
+                format!("the handler of {signal} is at {:#x}, which belongs to the kernel", action.handler)
+            } else if !flags.contains(ActionFlags::RESTORER) {
+                format!("the handler of {signal} has no way back (SA_RESTORER)")
+            } else {
+                format!("no room for the frame of {signal} on the stack at {:#x}", registers.rsp)
+            };
             if signal == Signal::SIGSEGV {
                 die(&thread.process, signal, what);
             }
@@ -645,6 +671,7 @@ pub fn force(information: SignalInformation, signal: Signal, what: String) {
     let handler = process.actions.lock().get(signal).handler;
     let blocked = thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
     if blocked || handler == SIG_DFL || handler == SIG_IGN {
+        tell(signal, &information);
         die(process, signal, what);
     }
     let mut queued = process.queued.lock();

@@ -291,6 +291,24 @@ impl SignalInformation {
     }
 }
 
+impl SignalInformation {
+    fn word(&self, offset: usize) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.fields[offset..offset + 4]);
+        u32::from_le_bytes(bytes)
+    }
+
+    /// `si_addr`, of a fault.
+    pub fn address(&self) -> u64 {
+        u64::from(self.word(4)) << 32 | u64::from(self.word(0))
+    }
+
+    /// `si_pid` and `si_uid`, of a signal that was sent.
+    pub fn sender(&self) -> (u32, u32) {
+        (self.word(0), self.word(4))
+    }
+}
+
 bitflags! {
     /// `ss_flags` of `sigaltstack(2)`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -468,6 +486,14 @@ mod tests {
         assert_eq!(size_of::<SignalFrame>(), 440);
         assert_eq!(size_of::<VectorStateSize>(), 48);
         assert_eq!(VectorStateSize::OFFSET + size_of::<VectorStateSize>(), 512);
+    }
+
+    #[test]
+    fn details_are_found_where_they_were_put() {
+        let fault = SignalInformation::fault(Signal::SIGSEGV, code::SEGV_MAPERR, 0x7fff_1234_5678);
+        assert_eq!(fault.address(), 0x7fff_1234_5678);
+        let sent = SignalInformation::sent(Signal::SIGTERM, code::SI_USER, 7, 1000);
+        assert_eq!((sent.signal, sent.sender()), (15, (7, 1000)));
     }
 
     #[test]

@@ -169,14 +169,6 @@ fn take_turn(stream: u8) -> Option<Turn> {
     Some(Turn::Buffer(buffer, prefix))
 }
 
-/// Writes bytes of the kernel to the program's output stream 1 or 2. See [`write_output_from`].
-///
-/// # Errors
-/// As for [`write_output_from`].
-pub fn write_output(stream: u8, bytes: &[u8]) -> Result<usize, Errno> {
-    write_output_from(stream, &mut Source::kernel(bytes))
-}
-
 /// Writes all that `source` gives to the program's output stream 1 or 2, and returns how many bytes that were.
 /// Sleeps while the host does not take them. No lock may be held.
 ///

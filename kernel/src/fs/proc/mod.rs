@@ -1,15 +1,444 @@
-//! `/proc` (to be filled).
+//! `/proc`: what the kernel knows, as files (`proc(5)`).
+//!
+//! A table says which files there are ([`Entry`]); [`machine`] and [`process`] make their text. Text is made when
+//! a file is read from its start.
+
+mod machine;
+mod process;
+
+use alloc::string::String;
 use alloc::sync::Arc;
-use crate::fs::inode::{FileSystem, Inode};
-use crate::fs::tree::{Character, Tree};
-use pith_linux::files::DeviceNumber;
-/// x
-pub struct ProcessFileSystem;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::{DeviceNumber, OpenFlags, Statfs};
+use spin::{Mutex, Once};
+
+use super::context;
+use super::file::{File, ListedEntry, Listing, WriteAt};
+use super::inode::{FileSystem, Inode, PathName, Target};
+use super::metadata::{Metadata, Timestamp};
+use crate::memory::{Destination, Source};
+
+/// Where a file's text goes.
+#[derive(Default)]
+pub struct Text(Vec<u8>);
+
+impl Text {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        self.0.try_reserve(bytes.len()).map_err(|_| Errno::ENOMEM)?;
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Adds formatted text, for `write!`.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> Result<(), Errno> {
+        fmt::write(self, arguments).map_err(|_| Errno::ENOMEM)
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes()).map_err(|_| fmt::Error)
+    }
+}
+
+/// Makes the text of a file.
+type Make = fn(&mut Text) -> Result<(), Errno>;
+/// Takes what was written to a file.
+type Set = fn(&[u8]) -> Result<(), Errno>;
+
+/// What a file of `/proc` is.
+#[derive(Clone, Copy)]
+enum Body {
+    Directory(&'static [Entry]),
+    Text(Make),
+    /// Text that can be changed.
+    Setting(Make, Set),
+    /// Text that never changes.
+    Constant(&'static str),
+    Link(fn() -> Result<Target, Errno>),
+    /// A link to each open file.
+    Descriptors,
+    /// A text about each open file.
+    DescriptorTexts,
+    DescriptorLink(i32),
+    DescriptorText(i32),
+}
+
+/// A file of `/proc`.
+#[derive(Clone, Copy)]
+struct Entry {
+    name: &'static str,
+    permissions: u16,
+    body: Body,
+}
+
+const fn directory(name: &'static str, entries: &'static [Entry]) -> Entry {
+    Entry { name, permissions: 0o555, body: Body::Directory(entries) }
+}
+
+const fn text(name: &'static str, make: Make) -> Entry {
+    Entry { name, permissions: 0o444, body: Body::Text(make) }
+}
+
+const fn constant(name: &'static str, value: &'static str) -> Entry {
+    Entry { name, permissions: 0o444, body: Body::Constant(value) }
+}
+
+const fn setting(name: &'static str, make: Make, set: Set) -> Entry {
+    Entry { name, permissions: 0o644, body: Body::Setting(make, set) }
+}
+
+const fn link(name: &'static str, target: fn() -> Result<Target, Errno>) -> Entry {
+    Entry { name, permissions: 0o777, body: Body::Link(target) }
+}
+
+const DEVICE: DeviceNumber = DeviceNumber::new(0, 21);
+const ROOT_NUMBER: u64 = 1;
+
+/// The file system of `/proc`.
+pub struct ProcessFileSystem {
+    root: Once<Arc<ProcessNode>>,
+    above: Arc<dyn Inode>,
+    mounted: Timestamp,
+}
+
+/// A file of `/proc` that was looked up.
+struct ProcessNode {
+    file_system: Arc<ProcessFileSystem>,
+    number: u64,
+    name: String,
+    parent: Option<Arc<ProcessNode>>,
+    permissions: u16,
+    body: Body,
+}
+
 impl ProcessFileSystem {
-    /// x
-    pub fn new(above: Arc<dyn Inode>) -> Arc<dyn FileSystem> {
-        let tree = Tree::new(Character { type_name: "proc", magic: 0x9fa0, device: DeviceNumber::new(0, 21) }, 0o555);
-        tree.attach(b"/proc", above);
-        tree
+    /// A file system for the directory `/proc` in `above`.
+    pub fn new(above: Arc<dyn Inode>) -> Arc<Self> {
+        let file_system = Arc::new(Self { root: Once::new(), above, mounted: Timestamp::now() });
+        let root = ProcessNode {
+            file_system: file_system.clone(),
+            number: ROOT_NUMBER,
+            name: String::new(),
+            parent: None,
+            permissions: 0o555,
+            body: Body::Directory(machine::ROOT),
+        };
+        file_system.root.call_once(|| Arc::new(root));
+        file_system
+    }
+
+    fn root_node(&self) -> &Arc<ProcessNode> {
+        match self.root.get() {
+            Some(root) => root,
+            None => unreachable!("the file system is given its root where it is made"),
+        }
+    }
+}
+
+fn statistics() -> Statfs {
+    Statfs { kind: 0x9fa0, block_size: 4096, fragment_size: 4096, name_length: 255, ..Statfs::default() }
+}
+
+impl FileSystem for ProcessFileSystem {
+    fn root(&self) -> Arc<dyn Inode> {
+        self.root_node().clone()
+    }
+
+    fn type_name(&self) -> &'static str {
+        "proc"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        DEVICE
+    }
+
+    fn statistics(&self) -> Statfs {
+        statistics()
+    }
+}
+
+/// A number for a file, made of its directory's and its name (FNV-1a), so that it is the same at each look-up.
+fn number_of(parent: u64, name: &str) -> u64 {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64 ^ parent, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash >> 32 ^ hash) & 0x7fff_ffff | 0x1000
+}
+
+impl ProcessNode {
+    fn child(&self, itself: Arc<Self>, name: &str, permissions: u16, body: Body) -> Arc<Self> {
+        Arc::new(Self {
+            file_system: self.file_system.clone(),
+            number: number_of(self.number, name),
+            name: String::from(name),
+            parent: Some(itself),
+            permissions,
+            body,
+        })
+    }
+
+    /// The node as what keeps it alive: a copy, since nodes are values without state.
+    fn to_shared(&self) -> Arc<Self> {
+        if self.parent.is_none() {
+            return self.file_system.root_node().clone();
+        }
+        Arc::new(Self {
+            file_system: self.file_system.clone(),
+            number: self.number,
+            name: self.name.clone(),
+            parent: self.parent.clone(),
+            permissions: self.permissions,
+            body: self.body,
+        })
+    }
+
+    /// The text of the file.
+    fn make(&self) -> Result<Text, Errno> {
+        let mut text = Text::default();
+        match self.body {
+            Body::Text(make) | Body::Setting(make, _) => make(&mut text)?,
+            Body::Constant(value) => text.bytes(value.as_bytes())?,
+            Body::DescriptorText(descriptor) => process::descriptor_text(descriptor, &mut text)?,
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(text)
+    }
+
+    fn permissions_now(&self) -> u16 {
+        match self.body {
+            // A link to an open file shows how it was opened.
+            Body::DescriptorLink(descriptor) => context::current().file(descriptor).map_or(0o500, |file| {
+                0o100 | if file.readable() { 0o400 } else { 0 } | if file.writable() { 0o200 } else { 0 }
+            }),
+            _ => self.permissions,
+        }
+    }
+}
+
+/// The type of a file.
+fn kind_of(body: Body) -> FileKind {
+    match body {
+        Body::Directory(_) | Body::Descriptors | Body::DescriptorTexts => FileKind::Directory,
+        Body::Link(_) | Body::DescriptorLink(_) => FileKind::Symlink,
+        Body::Text(_) | Body::Setting(..) | Body::Constant(_) | Body::DescriptorText(_) => FileKind::Regular,
+    }
+}
+
+/// A descriptor's number as a name, if it is written as the kernel writes it.
+fn descriptor_of(name: &str) -> Option<i32> {
+    let number: u32 = name.parse().ok()?;
+    let canonical = name == "0" || !name.starts_with(['0', '+']);
+    i32::try_from(number).ok().filter(|_| canonical)
+}
+
+impl Inode for ProcessNode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn statistics(&self) -> Statfs {
+        statistics()
+    }
+
+    fn metadata(&self) -> Metadata {
+        let kind = kind_of(self.body);
+        let mut metadata =
+            Metadata::new(DEVICE, self.number, kind, self.permissions_now(), self.file_system.mounted);
+        match self.body {
+            Body::Directory(entries) => {
+                let directories = entries.iter().filter(|entry| kind_of(entry.body) == FileKind::Directory).count();
+                metadata.links = 2 + directories as u32;
+            }
+            Body::Descriptors | Body::DescriptorTexts => metadata.links = 2,
+            Body::DescriptorLink(_) => metadata.size = 64,
+            _ => {}
+        }
+        metadata
+    }
+
+    fn kind(&self) -> FileKind {
+        kind_of(self.body)
+    }
+
+    fn path(&self) -> PathName {
+        let mut bytes = match &self.parent {
+            Some(parent) => parent.path().bytes,
+            None => return PathName { bytes: b"/proc".into(), removed: false },
+        };
+        bytes.push(b'/');
+        bytes.extend_from_slice(self.name.as_bytes());
+        PathName { bytes, removed: false }
+    }
+
+    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        match kind_of(self.body) {
+            FileKind::Directory => Ok(Arc::new(DirectoryFile(self))),
+            FileKind::Regular => {
+                if flags.writes() && !matches!(self.body, Body::Setting(..)) {
+                    return Err(Errno::EACCES);
+                }
+                Ok(Arc::new(TextFile { node: self, made: Mutex::new(None) }))
+            }
+            _ => Err(Errno::ELOOP),
+        }
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
+        let (permissions, body) = match self.body {
+            Body::Directory(entries) => {
+                let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
+                (entry.permissions, entry.body)
+            }
+            Body::Descriptors | Body::DescriptorTexts => {
+                let descriptor = descriptor_of(name).ok_or(Errno::ENOENT)?;
+                context::current().file(descriptor).map_err(|_| Errno::ENOENT)?;
+                match self.body {
+                    Body::Descriptors => (0o700, Body::DescriptorLink(descriptor)),
+                    _ => (0o400, Body::DescriptorText(descriptor)),
+                }
+            }
+            _ => return Err(Errno::ENOTDIR),
+        };
+        Ok(self.child(self.to_shared(), name, permissions, body))
+    }
+
+    fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
+        match &self.parent {
+            Some(parent) => Ok(parent.clone()),
+            None => Ok(self.file_system.above.clone()),
+        }
+    }
+
+    fn target(&self) -> Result<Target, Errno> {
+        match self.body {
+            Body::Link(target) => target(),
+            Body::DescriptorLink(descriptor) => {
+                let file = context::current().file(descriptor).map_err(|_| Errno::ENOENT)?;
+                Ok(Target::File(file.inode.clone()))
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// A text that is open.
+struct TextFile {
+    node: Arc<ProcessNode>,
+    made: Mutex<Option<Arc<Text>>>,
+}
+
+impl TextFile {
+    /// The text as it was when it was read from its start.
+    fn text(&self, position: u64) -> Result<Arc<Text>, Errno> {
+        if position != 0
+            && let Some(text) = &*self.made.lock()
+        {
+            return Ok(text.clone());
+        }
+        // Made with no lock held: it may read the program's memory.
+        let text = Arc::new(self.node.make()?);
+        *self.made.lock() = Some(text.clone());
+        Ok(text)
+    }
+}
+
+impl File for TextFile {
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn read(&self, position: u64, to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
+        let text = self.text(position)?;
+        let start = usize::try_from(position).unwrap_or(usize::MAX).min(text.0.len());
+        to.put(&text.0[start..])
+    }
+
+    fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
+        let Body::Setting(_, set) = self.node.body else { return Err(Errno::EINVAL) };
+        let mut bytes = [0; 256];
+        let length = from.remaining();
+        if length > bytes.len() {
+            return Err(Errno::EINVAL);
+        }
+        let taken = from.take(&mut bytes[..length])?;
+        set(&bytes[..taken])?;
+        let start = match at {
+            WriteAt::Position(position) => position,
+            WriteAt::End => 0,
+        };
+        Ok((taken, start + taken as u64))
+    }
+
+    /// `O_TRUNC` and `truncate` have no effect on a setting.
+    fn truncate(&self, _size: u64) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+/// A directory that is open.
+struct DirectoryFile(Arc<ProcessNode>);
+
+impl File for DirectoryFile {
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn read(&self, _position: u64, _to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+
+    fn list(&self, position: u64, listing: Listing<'_>) -> Result<(), Errno> {
+        let node = &self.0;
+        if position == 0 {
+            let entry = ListedEntry { name: b".", number: node.number, kind: FileKind::Directory, next: 1 };
+            if !listing(entry) {
+                return Ok(());
+            }
+        }
+        if position <= 1 {
+            let number = node.parent()?.metadata().number;
+            if !listing(ListedEntry { name: b"..", number, kind: FileKind::Directory, next: 2 }) {
+                return Ok(());
+            }
+        }
+        // Entry `index` has the position `index + 2`; of an open file, `index` is the descriptor.
+        let start = usize::try_from(position.saturating_sub(2)).unwrap_or(usize::MAX);
+        let mut offer = |index: usize, name: &str, kind| {
+            let number = number_of(node.number, name);
+            listing(ListedEntry { name: name.as_bytes(), number, kind, next: index as u64 + 3 })
+        };
+        match node.body {
+            Body::Directory(entries) => {
+                for (index, entry) in entries.iter().enumerate().skip(start) {
+                    if !offer(index, entry.name, kind_of(entry.body)) {
+                        break;
+                    }
+                }
+            }
+            Body::Descriptors | Body::DescriptorTexts => {
+                let kind = if matches!(node.body, Body::Descriptors) { FileKind::Symlink } else { FileKind::Regular };
+                for descriptor in context::current().open_descriptors(start) {
+                    if !offer(descriptor as usize, &alloc::format!("{descriptor}"), kind) {
+                        break;
+                    }
+                }
+            }
+            _ => return Err(Errno::ENOTDIR),
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,267 @@
+//! What `/proc` tells about the machine.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use pith_linux::Errno;
+use spin::Once;
+
+use super::process::PROCESS;
+use super::{Entry, Text, constant, directory, link, text};
+use crate::arch;
+use crate::fs::inode::Target;
+use crate::fs::{device_files, mounts};
+use crate::memory;
+use crate::task::{self, random, system_name};
+
+const SECOND: u64 = 1_000_000_000;
+/// Units of processor time per second, as `sysconf(_SC_CLK_TCK)` tells.
+pub const TICK: u64 = SECOND / 100;
+
+/// The files of `/proc`.
+pub const ROOT: &[Entry] = &[
+    directory("1", PROCESS),
+    text("cpuinfo", cpu_information),
+    text("filesystems", file_systems),
+    text("loadavg", load),
+    text("meminfo", memory_information),
+    link("mounts", || Ok(Target::Path(b"self/mounts".into()))),
+    link("self", || Ok(Target::Path(b"1".into()))),
+    text("stat", statistics),
+    constant("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+    directory("sys", SYSTEM),
+    link("thread-self", || Ok(Target::Path(b"1/task/1".into()))),
+    text("uptime", uptime),
+    text("version", version),
+];
+
+const SYSTEM: &[Entry] = &[
+    directory("fs", &[
+        constant("file-max", "9223372036854775807\n"),
+        constant("nr_open", "1048576\n"),
+        constant("pipe-max-size", "1048576\n"),
+    ]),
+    directory("kernel", &[
+        constant("cap_last_cap", "40\n"),
+        constant("core_pattern", "core\n"),
+        constant("domainname", "(none)\n"),
+        text("hostname", |text| writeln!(text, "{}", system_name::hostname())),
+        constant("ngroups_max", "65536\n"),
+        text("osrelease", |text| writeln!(text, "{}", system_name::RELEASE)),
+        constant("ostype", "Linux\n"),
+        constant("overflowgid", "65534\n"),
+        constant("overflowuid", "65534\n"),
+        constant("pid_max", "4194304\n"),
+        directory("random", &[
+            text("boot_id", |text| writeln!(text, "{}", boot_identity())),
+            text("entropy_avail", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
+            text("poolsize", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
+            text("uuid", |text| writeln!(text, "{}", new_identity())),
+        ]),
+        constant("randomize_va_space", "2\n"),
+        constant("tainted", "0\n"),
+        text("version", |text| writeln!(text, "{}", system_name::VERSION)),
+    ]),
+    directory("vm", &[
+        constant("max_map_count", "65530\n"),
+        constant("mmap_min_addr", "65536\n"),
+        constant("nr_hugepages", "0\n"),
+        // Memory is handed out when it is touched, whatever was promised.
+        constant("overcommit_memory", "1\n"),
+        constant("overcommit_ratio", "50\n"),
+        constant("swappiness", "0\n"),
+    ]),
+];
+
+/// A random UUID (RFC 9562, version 4).
+fn new_identity() -> String {
+    let mut bytes = [0; 16];
+    random::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::new();
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&alloc::format!("{byte:02x}"));
+    }
+    text
+}
+
+/// The UUID of this run of the machine.
+fn boot_identity() -> &'static str {
+    static IDENTITY: Once<String> = Once::new();
+    IDENTITY.call_once(new_identity)
+}
+
+fn version(text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "Linux version {} (pith@pith) (rustc) {}", system_name::RELEASE, system_name::VERSION)
+}
+
+fn uptime(text: &mut Text) -> Result<(), Errno> {
+    let up = task::monotonic().0;
+    let idle = up.saturating_sub(task::processor_time());
+    let hundredths = |time: u64| (time / SECOND, time % SECOND / 10_000_000);
+    let (up, idle) = (hundredths(up), hundredths(idle));
+    writeln!(text, "{}.{:02} {}.{:02}", up.0, up.1, idle.0, idle.1)
+}
+
+/// Load averages are not kept: with one process they would say little. The fields behind them are true.
+fn load(text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "0.00 0.00 0.00 1/1 1")
+}
+
+fn statistics(text: &mut Text) -> Result<(), Errno> {
+    let busy = task::processor_time();
+    let (user, idle) = (busy / TICK, task::monotonic().0.saturating_sub(busy) / TICK);
+    for name in ["cpu ", "cpu0"] {
+        writeln!(text, "{name} {user} 0 0 {idle} 0 0 0 0 0 0")?;
+    }
+    let started = (task::wall_clock() - task::monotonic().0) / SECOND;
+    writeln!(text, "intr 0\nctxt 0\nbtime {started}\nprocesses 1\nprocs_running 1\nprocs_blocked 0")?;
+    writeln!(text, "softirq 0 0 0 0 0 0 0 0 0 0 0")
+}
+
+fn memory_information(text: &mut Text) -> Result<(), Errno> {
+    let counters = memory::counters();
+    let used = task::current_process().address_space().resident_bytes();
+    let rows = [
+        ("MemTotal", counters.total),
+        ("MemFree", counters.free),
+        ("MemAvailable", counters.free),
+        ("Buffers", 0),
+        ("Cached", 0),
+        ("SwapCached", 0),
+        ("Active", used),
+        ("Inactive", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", 0),
+        ("Writeback", 0),
+        ("Mapped", used),
+        ("Shmem", 0),
+        ("Slab", 0),
+        ("SReclaimable", 0),
+        ("CommitLimit", counters.total),
+        ("Committed_AS", task::current_process().address_space().total_bytes()),
+    ];
+    for (name, bytes) in rows {
+        let name = alloc::format!("{name}:");
+        writeln!(text, "{name:<15} {:>8} kB", bytes >> 10)?;
+    }
+    for name in ["HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"] {
+        writeln!(text, "{name}:       0")?;
+    }
+    writeln!(text, "Hugepagesize:       2048 kB")
+}
+
+fn file_systems(text: &mut Text) -> Result<(), Errno> {
+    let mut names: Vec<&str> = mounts().iter().map(|mount| mount.file_system.type_name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        writeln!(text, "nodev\t{name}")?;
+    }
+    writeln!(text, "\terofs")
+}
+
+/// Registers of `cpuid`.
+#[derive(Clone, Copy)]
+enum Register {
+    Ebx,
+    Ecx,
+    Edx,
+}
+
+/// What a processor can do: leaf and register of `cpuid`, then names by bit. Names are those of Linux.
+const FEATURES: [(u32, Register, &[(u8, &str)]); 6] = [
+    (1, Register::Edx, &[
+        (0, "fpu"), (1, "vme"), (2, "de"), (3, "pse"), (4, "tsc"), (5, "msr"), (6, "pae"), (7, "mce"), (8, "cx8"),
+        (9, "apic"), (11, "sep"), (12, "mtrr"), (13, "pge"), (14, "mca"), (15, "cmov"), (16, "pat"), (17, "pse36"),
+        (19, "clflush"), (23, "mmx"), (24, "fxsr"), (25, "sse"), (26, "sse2"), (27, "ss"), (28, "ht"),
+    ]),
+    (0x8000_0001, Register::Edx, &[(11, "syscall"), (20, "nx"), (26, "pdpe1gb"), (27, "rdtscp"), (29, "lm")]),
+    (1, Register::Ecx, &[
+        (0, "pni"), (1, "pclmulqdq"), (9, "ssse3"), (12, "fma"), (13, "cx16"), (17, "pcid"), (19, "sse4_1"),
+        (20, "sse4_2"), (21, "x2apic"), (22, "movbe"), (23, "popcnt"), (24, "tsc_deadline_timer"), (25, "aes"),
+        (26, "xsave"), (28, "avx"), (29, "f16c"), (30, "rdrand"), (31, "hypervisor"),
+    ]),
+    (0x8000_0001, Register::Ecx, &[
+        (0, "lahf_lm"), (5, "abm"), (6, "sse4a"), (8, "3dnowprefetch"), (11, "xop"), (16, "fma4"), (21, "tbm"),
+    ]),
+    (7, Register::Ebx, &[
+        (0, "fsgsbase"), (3, "bmi1"), (5, "avx2"), (7, "smep"), (8, "bmi2"), (9, "erms"), (10, "invpcid"),
+        (16, "avx512f"), (17, "avx512dq"), (18, "rdseed"), (19, "adx"), (20, "smap"), (21, "avx512ifma"),
+        (23, "clflushopt"), (24, "clwb"), (28, "avx512cd"), (29, "sha_ni"), (30, "avx512bw"), (31, "avx512vl"),
+    ]),
+    (7, Register::Ecx, &[
+        (1, "avx512vbmi"), (2, "umip"), (6, "avx512_vbmi2"), (8, "gfni"), (9, "vaes"), (10, "vpclmulqdq"),
+        (11, "avx512_vnni"), (12, "avx512_bitalg"), (14, "avx512_vpopcntdq"), (22, "rdpid"),
+    ]),
+];
+
+fn highest_leaf(base: u32) -> u32 {
+    arch::cpuid(base, 0).eax
+}
+
+fn cpu_information(text: &mut Text) -> Result<(), Errno> {
+    let maker = arch::cpuid(0, 0);
+    let mut vendor = Vec::new();
+    for register in [maker.ebx, maker.edx, maker.ecx] {
+        vendor.extend_from_slice(&register.to_le_bytes());
+    }
+    let mut brand = Vec::new();
+    if highest_leaf(0x8000_0000) >= 0x8000_0004 {
+        for leaf in 0x8000_0002..=0x8000_0004 {
+            let part = arch::cpuid(leaf, 0);
+            for register in [part.eax, part.ebx, part.ecx, part.edx] {
+                brand.extend_from_slice(&register.to_le_bytes());
+            }
+        }
+    }
+    let signature = arch::cpuid(1, 0).eax;
+    let (mut family, mut model) = (signature >> 8 & 15, signature >> 4 & 15);
+    if matches!(family, 6 | 15) {
+        model |= (signature >> 16 & 15) << 4;
+    }
+    if family == 15 {
+        family += signature >> 20 & 0xff;
+    }
+    let kilohertz = arch::frequencies().counter / 1000;
+    let megahertz = (kilohertz / 1000, kilohertz % 1000);
+    let clean = |bytes: &[u8]| String::from(String::from_utf8_lossy(bytes).trim_matches(['\0', ' ']));
+
+    writeln!(text, "processor\t: 0")?;
+    writeln!(text, "vendor_id\t: {}", clean(&vendor))?;
+    writeln!(text, "cpu family\t: {family}")?;
+    writeln!(text, "model\t\t: {model}")?;
+    writeln!(text, "model name\t: {}", clean(&brand))?;
+    writeln!(text, "stepping\t: {}", signature & 15)?;
+    writeln!(text, "cpu MHz\t\t: {}.{:03}", megahertz.0, megahertz.1)?;
+    writeln!(text, "physical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\napicid\t\t: 0")?;
+    writeln!(text, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: {}\nwp\t\t: yes", highest_leaf(0))?;
+    write!(text, "flags\t\t:")?;
+    for (leaf, register, names) in FEATURES {
+        if leaf > highest_leaf(leaf & 0x8000_0000) {
+            continue;
+        }
+        let answer = arch::cpuid(leaf, 0);
+        let bits = match register {
+            Register::Ebx => answer.ebx,
+            Register::Ecx => answer.ecx,
+            Register::Edx => answer.edx,
+        };
+        for (_, name) in names.iter().filter(|(bit, _)| bits >> bit & 1 != 0) {
+            write!(text, " {name}")?;
+        }
+    }
+    writeln!(text, "\nbugs\t\t:")?;
+    writeln!(text, "bogomips\t: {}.{:02}", megahertz.0 * 2, megahertz.1 * 2 / 10)?;
+    writeln!(text, "clflush size\t: 64\ncache_alignment\t: 64")?;
+    if highest_leaf(0x8000_0000) >= 0x8000_0008 {
+        let sizes = arch::cpuid(0x8000_0008, 0).eax;
+        writeln!(text, "address sizes\t: {} bits physical, {} bits virtual", sizes & 0xff, sizes >> 8 & 0xff)?;
+    }
+    writeln!(text, "power management:\n")
+}

@@ -1,0 +1,405 @@
+//! What `/proc` tells about the process.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use pith_linux::Errno;
+use pith_linux::files::OpenFlags;
+use pith_linux::signal::Signal;
+
+use super::machine::TICK;
+use super::{Body, Entry, Text, constant, directory, link, setting, text};
+use crate::fs::inode::Target;
+use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};
+use crate::memory::{AreaFlags, Backing, PageSource, Protection, UserPointer, copy_from_user};
+use crate::task::{self, Limits, ProgramIdentity};
+
+/// The files of `/proc/1`.
+pub const PROCESS: &[Entry] = &[
+    Entry { name: "auxv", permissions: 0o400, body: Body::Text(auxiliary_vector) },
+    constant("cgroup", "0::/\n"),
+    text("cmdline", command_line),
+    setting("comm", name_line, set_name),
+    constant("coredump_filter", "00000033\n"),
+    link("cwd", || Ok(Target::File(context::current().working_directory()))),
+    Entry { name: "environ", permissions: 0o400, body: Body::Text(environment) },
+    link("exe", executable),
+    Entry { name: "fd", permissions: 0o500, body: Body::Descriptors },
+    Entry { name: "fdinfo", permissions: 0o555, body: Body::DescriptorTexts },
+    constant("gid_map", "         0          0 4294967295\n"),
+    text("limits", limits),
+    constant("loginuid", "4294967295"),
+    text("maps", maps),
+    text("mountinfo", mount_information),
+    text("mounts", mount_table),
+    constant("oom_score", "0\n"),
+    setting("oom_score_adj", adjustment, set_adjustment),
+    constant("personality", "00000000\n"),
+    link("root", || Ok(Target::File(context::current().root().clone()))),
+    constant("setgroups", "allow\n"),
+    text("stat", statistics),
+    text("statm", memory_statistics),
+    text("status", status),
+    directory("task", &[directory("1", THREAD)]),
+    constant("timerslack_ns", "50000\n"),
+    constant("uid_map", "         0          0 4294967295\n"),
+    constant("wchan", "0"),
+];
+
+/// The files of `/proc/1/task/1`.
+const THREAD: &[Entry] = &[
+    text("cmdline", command_line),
+    setting("comm", name_line, set_name),
+    link("exe", executable),
+    Entry { name: "fd", permissions: 0o500, body: Body::Descriptors },
+    text("maps", maps),
+    text("stat", statistics),
+    text("statm", memory_statistics),
+    text("status", status),
+];
+
+fn program() -> ProgramIdentity {
+    task::current_process().program.lock().clone()
+}
+
+fn name() -> String {
+    let name = *task::current().name.lock();
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}
+
+fn name_line(text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "{}", name())
+}
+
+fn set_name(bytes: &[u8]) -> Result<(), Errno> {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let mut name = [0; 16];
+    let length = bytes.len().min(name.len() - 1);
+    name[..length].copy_from_slice(&bytes[..length]);
+    *task::current().name.lock() = name;
+    Ok(())
+}
+
+fn executable() -> Result<Target, Errno> {
+    let root = context::current().root().clone();
+    let origin = path::Origin { root: root.clone(), start: root };
+    path::find(&origin, &program().path, true).map(Target::File)
+}
+
+/// Copies a part of the program's memory.
+fn copy_memory((start, end): (u64, u64), text: &mut Text) -> Result<(), Errno> {
+    let mut bytes = [0; 512];
+    let mut address = start;
+    while address < end {
+        let part = &mut bytes[..(end - address).min(512) as usize];
+        copy_from_user(part, UserPointer(address)).map_err(|_| Errno::EIO)?;
+        text.bytes(part)?;
+        address += part.len() as u64;
+    }
+    Ok(())
+}
+
+fn command_line(text: &mut Text) -> Result<(), Errno> {
+    copy_memory(program().arguments, text)
+}
+
+fn environment(text: &mut Text) -> Result<(), Errno> {
+    copy_memory(program().environment, text)
+}
+
+fn auxiliary_vector(text: &mut Text) -> Result<(), Errno> {
+    copy_memory(program().auxiliary, text)
+}
+
+/// One area of the address space, copied so that nothing is locked while text is made.
+struct AreaLine {
+    start: u64,
+    end: u64,
+    protection: Protection,
+    flags: AreaFlags,
+    name: &'static str,
+    object: Option<(Arc<dyn PageSource>, u64)>,
+}
+
+impl AreaLine {
+    fn length(&self) -> u64 {
+        self.end - self.start
+    }
+
+    fn is_stack(&self) -> bool {
+        self.name == "[stack]"
+    }
+}
+
+fn areas() -> Vec<AreaLine> {
+    let mut lines = Vec::new();
+    task::current_process().address_space().for_each_area(&mut |area| {
+        let object = match &area.backing {
+            Backing::Object { source, offset } => Some((source.clone(), *offset)),
+            Backing::Anonymous => None,
+        };
+        lines.push(AreaLine {
+            start: area.start,
+            end: area.end,
+            protection: area.protection,
+            flags: area.flags,
+            name: area.name.as_str(),
+            object,
+        });
+    });
+    lines
+}
+
+fn maps(text: &mut Text) -> Result<(), Errno> {
+    for area in areas() {
+        let bit = |right, letter| if area.protection.contains(right) { letter } else { '-' };
+        let (mut offset, mut device, mut number, mut name) = (0, 0, 0, String::from(area.name));
+        if let Some((source, start)) = &area.object
+            && name.is_empty()
+        {
+            (device, number) = source.identity();
+            (offset, name) = (*start, source.name());
+        }
+        let device = pith_linux::files::DeviceNumber::decode(device);
+        let line = alloc::format!(
+            "{:08x}-{:08x} {}{}{}{} {offset:08x} {:02x}:{:02x} {number} ",
+            area.start,
+            area.end,
+            bit(Protection::READ, 'r'),
+            bit(Protection::WRITE, 'w'),
+            bit(Protection::EXECUTE, 'x'),
+            if area.flags.contains(AreaFlags::SHARED) { 's' } else { 'p' },
+            device.major,
+            device.minor,
+        );
+        if name.is_empty() {
+            writeln!(text, "{line}")?;
+        } else {
+            // Names start in column 74; a newline in one must not look like a new line.
+            writeln!(text, "{line:<73}{}", name.replace('\n', "\\012"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sizes in bytes: all, data, stack, code of the program, code of libraries, files.
+#[derive(Default)]
+struct Sizes {
+    total: u64,
+    resident: u64,
+    data: u64,
+    stack: u64,
+    program: u64,
+    libraries: u64,
+    /// Bounds of the program's code.
+    code: (u64, u64),
+}
+
+fn sizes() -> Sizes {
+    let space = task::current_process().address_space();
+    let mut sizes =
+        Sizes { total: space.total_bytes(), resident: space.resident_bytes(), ..Sizes::default() };
+    let path = String::from_utf8_lossy(&program().path).into_owned();
+    for area in areas() {
+        let executable = area.protection.contains(Protection::EXECUTE);
+        if area.is_stack() {
+            sizes.stack += area.length();
+        } else if area.protection.contains(Protection::WRITE) && !area.flags.contains(AreaFlags::SHARED) {
+            sizes.data += area.length();
+        }
+        if let Some((source, _)) = area.object.as_ref().filter(|_| executable) {
+            if source.name() == path {
+                sizes.program += area.length();
+                sizes.code = (area.start, area.end);
+            } else {
+                sizes.libraries += area.length();
+            }
+        }
+    }
+    sizes
+}
+
+fn memory_statistics(text: &mut Text) -> Result<(), Errno> {
+    let sizes = sizes();
+    let pages = |bytes: u64| bytes / BLOCK_SIZE;
+    let (total, resident, code) = (pages(sizes.total), pages(sizes.resident), pages(sizes.program));
+    writeln!(text, "{total} {resident} 0 {code} 0 {} 0", pages(sizes.data + sizes.stack))
+}
+
+/// The signals whose handler makes `choose` true, as a mask.
+fn signals(choose: impl Fn(u64) -> bool) -> u64 {
+    let actions = task::current_process().actions.lock();
+    (1..=u64::from(Signal::MAXIMUM))
+        .filter_map(Signal::from_number)
+        .filter(|signal| choose(actions.get(*signal).handler))
+        .fold(0, |mask, signal| mask | signal.bit())
+}
+
+fn statistics(text: &mut Text) -> Result<(), Errno> {
+    let (process, program, sizes) = (task::current_process(), program(), sizes());
+    let pending = process.pending.load(Ordering::Relaxed);
+    let blocked = task::current().blocked.load(Ordering::Relaxed);
+    let (ignored, caught) = (signals(|handler| handler == 1), signals(|handler| handler > 1));
+    // Number, name, state, parent, group, session, terminal, its group, flags, four counts of faults.
+    write!(text, "{} ({}) R 0 {0} {0} 0 -1 0 0 0 0 0 ", process.id, name())?;
+    // Times, priority, nice value, threads, timer, start.
+    write!(text, "{} 0 0 0 20 0 1 0 0 ", task::processor_time() / TICK)?;
+    write!(text, "{} {} {} ", sizes.total, sizes.resident / BLOCK_SIZE, process.limit(5))?;
+    write!(text, "{} {} {} 0 0 ", sizes.code.0, sizes.code.1, program.stack)?;
+    write!(text, "{} {} {} {} ", pending & 0x7fff_ffff, blocked & 0x7fff_ffff, ignored & 0x7fff_ffff, caught & 0x7fff_ffff)?;
+    // Where it waits, swap, exit signal, processor, scheduling, delays, guest times.
+    write!(text, "0 0 0 17 0 0 0 0 0 0 ")?;
+    let (arguments, environment) = (program.arguments, program.environment);
+    let data = areas().into_iter().find(|area| area.name == "[heap]").map_or((0, 0), |area| (area.start, area.end));
+    write!(text, "{} {} {0} {} {} ", data.0, data.1, arguments.0, arguments.1)?;
+    writeln!(text, "{} {} 0", environment.0, environment.1)
+}
+
+fn status(text: &mut Text) -> Result<(), Errno> {
+    let (process, thread, sizes) = (task::current_process(), task::current(), sizes());
+    let credentials = process.credentials.lock().clone();
+    writeln!(text, "Name:\t{}", name())?;
+    writeln!(text, "Umask:\t{:04o}", context::current().mask())?;
+    writeln!(text, "State:\tR (running)")?;
+    writeln!(text, "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t0\nTracerPid:\t0", process.id, thread.id)?;
+    for (name, [real, effective, saved]) in [("Uid", credentials.users), ("Gid", credentials.groups)] {
+        writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{effective}")?;
+    }
+    let descriptors = context::current().open_descriptors(0).last().map_or(0, |last| *last as u32 + 1);
+    writeln!(text, "FDSize:\t{}", descriptors.max(64).next_multiple_of(64))?;
+    write!(text, "Groups:\t")?;
+    for group in &credentials.supplementary {
+        write!(text, "{group} ")?;
+    }
+    writeln!(text)?;
+    let rows = [
+        ("VmPeak", sizes.total),
+        ("VmSize", sizes.total),
+        ("VmLck", 0),
+        ("VmPin", 0),
+        ("VmHWM", sizes.resident),
+        ("VmRSS", sizes.resident),
+        ("VmData", sizes.data),
+        ("VmStk", sizes.stack),
+        ("VmExe", sizes.program),
+        ("VmLib", sizes.libraries),
+        ("VmSwap", 0),
+    ];
+    for (name, bytes) in rows {
+        writeln!(text, "{name}:\t{:>8} kB", bytes >> 10)?;
+    }
+    writeln!(text, "Threads:\t1")?;
+    let queued = process.queued.lock().len();
+    writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS) as i64)?;
+    let masks = [
+        ("SigPnd", 0),
+        ("ShdPnd", process.pending.load(Ordering::Relaxed)),
+        ("SigBlk", thread.blocked.load(Ordering::Relaxed)),
+        ("SigIgn", signals(|handler| handler == 1)),
+        ("SigCgt", signals(|handler| handler > 1)),
+        ("CapInh", 0),
+        ("CapPrm", 0x1ff_ffff_ffff),
+        ("CapEff", 0x1ff_ffff_ffff),
+        ("CapBnd", 0x1ff_ffff_ffff),
+        ("CapAmb", 0),
+    ];
+    for (name, mask) in masks {
+        writeln!(text, "{name}:\t{mask:016x}")?;
+    }
+    writeln!(text, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0")?;
+    writeln!(text, "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
+    writeln!(text, "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0")
+}
+
+/// Names and units of the limits, by number.
+const LIMITS: [(&str, &str); 16] = [
+    ("Max cpu time", "seconds"),
+    ("Max file size", "bytes"),
+    ("Max data size", "bytes"),
+    ("Max stack size", "bytes"),
+    ("Max core file size", "bytes"),
+    ("Max resident set", "bytes"),
+    ("Max processes", "processes"),
+    ("Max open files", "files"),
+    ("Max locked memory", "bytes"),
+    ("Max address space", "bytes"),
+    ("Max file locks", "locks"),
+    ("Max pending signals", "signals"),
+    ("Max msgqueue size", "bytes"),
+    ("Max nice priority", ""),
+    ("Max realtime priority", ""),
+    ("Max realtime timeout", "us"),
+];
+
+fn limits(text: &mut Text) -> Result<(), Errno> {
+    let limits = task::current_process().limits.lock().clone();
+    let shown = |value: u64| {
+        if value == Limits::INFINITY { String::from("unlimited") } else { alloc::format!("{value}") }
+    };
+    writeln!(text, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units")?;
+    for ((name, unit), (soft, hard)) in LIMITS.iter().zip(limits.0) {
+        writeln!(text, "{name:<25} {:<20} {:<20} {unit:<10}", shown(soft), shown(hard))?;
+    }
+    Ok(())
+}
+
+fn mount_table(text: &mut Text) -> Result<(), Errno> {
+    for mount in mounts() {
+        writeln!(text, "{} {} {} {} 0 0", mount.source, mount.point, mount.file_system.type_name(), mount.options)?;
+    }
+    Ok(())
+}
+
+fn mount_information(text: &mut Text) -> Result<(), Errno> {
+    for (mount, number) in mounts().iter().zip(1..) {
+        let device = mount.file_system.device();
+        // The mount above: the one whose point is the longest path to this one.
+        let above = mounts()
+            .iter()
+            .zip(1..)
+            .filter(|(other, other_number)| {
+                let rest = mount.point.strip_prefix(other.point);
+                *other_number != number && rest.is_some_and(|rest| other.point == "/" || rest.starts_with('/'))
+            })
+            .max_by_key(|(other, _)| other.point.len())
+            .map_or(0, |(_, number)| number);
+        let (source, kind, options) = (mount.source, mount.file_system.type_name(), mount.options);
+        writeln!(
+            text,
+            "{number} {above} {}:{} / {} {options} - {kind} {source} rw",
+            device.major, device.minor, mount.point
+        )?;
+    }
+    Ok(())
+}
+
+/// How readily the process is to be killed when memory is short. There is no other that could be.
+static ADJUSTMENT: AtomicI32 = AtomicI32::new(0);
+
+fn adjustment(text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "{}", ADJUSTMENT.load(Ordering::Relaxed))
+}
+
+fn set_adjustment(bytes: &[u8]) -> Result<(), Errno> {
+    let value = core::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
+    let value: i32 = value.filter(|value| (-1000..=1000).contains(value)).ok_or(Errno::EINVAL)?;
+    ADJUSTMENT.store(value, Ordering::Relaxed);
+    Ok(())
+}
+
+/// What is known about an open file, for `/proc/1/fdinfo`.
+pub fn descriptor_text(descriptor: i32, text: &mut Text) -> Result<(), Errno> {
+    let files = context::current();
+    let file = files.file(descriptor).map_err(|_| Errno::ENOENT)?;
+    let mut flags = file.flags();
+    if files.close_on_exec(descriptor).unwrap_or(false) {
+        flags |= OpenFlags::CLOSE_ON_EXEC;
+    }
+    let metadata = file.inode.metadata();
+    let mount = mounts().iter().position(|mount| mount.file_system.device() == metadata.device);
+    writeln!(text, "pos:\t{}\nflags:\t0{:o}", file.position(), (flags | OpenFlags::LARGE_FILE).bits())?;
+    writeln!(text, "mnt_id:\t{}\nino:\t{}", mount.map_or(0, |mount| mount + 1), metadata.number)
+}
