@@ -19,12 +19,15 @@ fn python(name: &str, script: &str) -> Case {
         format!("python::{name}"),
         "/usr/bin/python3",
         &["-c", script],
-    )
-    // What the image builder took and left out.
-    .message("^pith: note: python: took the standard library")
-    .message("^pith: note: python: left out installed packages");
+    );
     case.limit *= 2;
-    case
+    noted(case)
+}
+
+/// With what the image builder says that it took and left out.
+fn noted(case: Case) -> Case {
+    case.message("^pith: note: python: took the standard library")
+        .message("^pith: note: python: left out installed packages")
 }
 
 const SIEVE: &str = "local n, sieve, count = 20000, {}, 0
@@ -88,8 +91,8 @@ pub fn cases() -> Vec<Case> {
         python("random", "import random, secrets, uuid; random.seed(42); print(random.random(), random.sample(range(100), 5)); print(len(secrets.token_bytes(32)), secrets.token_hex(8) != secrets.token_hex(8), uuid.uuid4().version)"),
         python("memory", "x = [bytes(1000) for _ in range(20000)]; d = {i: str(i) for i in range(50000)}; print(len(x), sum(map(len, d.values())))"),
         python("signals", "import signal, os; seen = []; signal.signal(signal.SIGUSR1, lambda s, f: seen.append(s)); os.kill(os.getpid(), signal.SIGUSR1); print(seen == [signal.SIGUSR1])"),
-        Case::new("python::files", "/usr/bin/python3", &["-c", FILES, "{fixture}"]).fixture(),
-        Case::new("python::input", "/usr/bin/python3", &["-", "a", "b"])
+        noted(Case::new("python::files", "/usr/bin/python3", &["-c", FILES, "{fixture}"])).fixture(),
+        noted(Case::new("python::input", "/usr/bin/python3", &["-", "a", "b"]))
             .input("import sys\nprint(sys.argv, sys.stdin.read() == '')\n"),
     ]
 }

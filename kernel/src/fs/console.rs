@@ -46,7 +46,11 @@ fn write_stream(stream: u8, from: &mut Source<'_>) -> Result<(usize, u64), Errno
 }
 
 fn input_readiness() -> PollEvents {
-    if console::input_ready() { PollEvents::IN | PollEvents::READ_NORMAL } else { PollEvents::empty() }
+    if console::input_ready() {
+        PollEvents::IN | PollEvents::READ_NORMAL
+    } else {
+        PollEvents::empty()
+    }
 }
 
 fn bytes_to_read(argument: UserPointer) -> Result<usize, Errno> {
@@ -117,7 +121,10 @@ impl Inode for StreamInode {
     }
 
     fn path(&self) -> PathName {
-        PathName { bytes: super::description("pipe", self.metadata.number), removed: false }
+        PathName {
+            bytes: super::description("pipe", self.metadata.number),
+            removed: false,
+        }
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
@@ -177,7 +184,15 @@ impl File for Terminal {
             }
             TIOCGWINSZ => {
                 let (rows, columns) = console::window_size();
-                write_object(argument, &WindowSize { rows, columns, width: 0, height: 0 })?;
+                write_object(
+                    argument,
+                    &WindowSize {
+                        rows,
+                        columns,
+                        width: 0,
+                        height: 0,
+                    },
+                )?;
             }
             TIOCSWINSZ => {
                 let size: WindowSize = read_object(argument)?;
@@ -212,7 +227,10 @@ impl File for Terminal {
 /// # Errors
 /// `ENXIO` if no standard stream is a terminal.
 pub fn open_terminal() -> Result<Arc<dyn File>, Errno> {
-    let output = [1, 2, 0].into_iter().find(|stream| console::is_terminal(*stream)).ok_or(Errno::ENXIO)?;
+    let output = [1, 2, 0]
+        .into_iter()
+        .find(|stream| console::is_terminal(*stream))
+        .ok_or(Errno::ENXIO)?;
     Ok(Arc::new(Terminal { output: output.max(1) }))
 }
 
@@ -233,6 +251,10 @@ pub fn open_standard(stream: u8, origin: &Origin) -> Result<Arc<OpenFile>, Errno
         let metadata = Metadata::new(super::NAMELESS_DEVICE, number, FileKind::Fifo, 0o600, Timestamp::now());
         Arc::new(StreamInode { stream, metadata })
     });
-    let flags = if stream == 0 { OpenFlags::empty() } else { OpenFlags::WRITE_ONLY };
+    let flags = if stream == 0 {
+        OpenFlags::empty()
+    } else {
+        OpenFlags::WRITE_ONLY
+    };
     Ok(OpenFile::new(inode.clone(), Arc::new(Stream(stream)), flags))
 }

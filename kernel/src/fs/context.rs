@@ -39,11 +39,17 @@ impl Descriptors {
     }
 
     fn slot(&self, descriptor: i32) -> Result<&Slot, Errno> {
-        self.slots.get(Self::index(descriptor)?).and_then(Option::as_ref).ok_or(Errno::EBADF)
+        self.slots
+            .get(Self::index(descriptor)?)
+            .and_then(Option::as_ref)
+            .ok_or(Errno::EBADF)
     }
 
     fn slot_mut(&mut self, descriptor: i32) -> Result<&mut Slot, Errno> {
-        self.slots.get_mut(Self::index(descriptor)?).and_then(Option::as_mut).ok_or(Errno::EBADF)
+        self.slots
+            .get_mut(Self::index(descriptor)?)
+            .and_then(Option::as_mut)
+            .ok_or(Errno::EBADF)
     }
 
     /// Makes room for a descriptor.
@@ -131,7 +137,10 @@ impl FileContext {
     /// `ENOENT`, `ENOTDIR` and the like for the working directory; `ENODEV` without a root file system.
     pub fn first(working_directory: &[u8]) -> Result<Arc<Self>, Errno> {
         let root = root_directory()?;
-        let origin = Origin { root: root.clone(), start: root.clone() };
+        let origin = Origin {
+            root: root.clone(),
+            start: root.clone(),
+        };
         let directory = path::find(&origin, working_directory, true)?;
         if directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
@@ -226,14 +235,20 @@ impl FileContext {
     /// # Errors
     /// `EBADF`
     pub fn set_close_on_exec(&self, descriptor: i32, close: bool) -> Result<(), Errno> {
-        self.descriptors.lock().slot_mut(descriptor).map(|slot| slot.close_on_exec = close)
+        self.descriptors
+            .lock()
+            .slot_mut(descriptor)
+            .map(|slot| slot.close_on_exec = close)
     }
 
     /// The descriptors that are open, from one on.
     pub fn open_descriptors(&self, from: usize) -> Vec<i32> {
         let descriptors = self.descriptors.lock();
         let slots = descriptors.slots.iter().enumerate().skip(from);
-        slots.filter(|(_, slot)| slot.is_some()).map(|(index, _)| index as i32).collect()
+        slots
+            .filter(|(_, slot)| slot.is_some())
+            .map(|(index, _)| index as i32)
+            .collect()
     }
 
     /// The root directory of the process.
@@ -285,7 +300,10 @@ impl FileContext {
             }
             inode
         };
-        Ok(Origin { root: self.root.clone(), start })
+        Ok(Origin {
+            root: self.root.clone(),
+            start,
+        })
     }
 
     /// The file at a path.
@@ -300,7 +318,13 @@ impl FileContext {
     ///
     /// # Errors
     /// As `openat(2)`.
-    pub fn open(&self, directory: i32, path: &[u8], flags: OpenFlags, permissions: u16) -> Result<Arc<OpenFile>, Errno> {
+    pub fn open(
+        &self,
+        directory: i32,
+        path: &[u8],
+        flags: OpenFlags,
+        permissions: u16,
+    ) -> Result<Arc<OpenFile>, Errno> {
         let origin = self.origin(directory, path)?;
         super::open::open_at(&origin, path, flags, permissions & !self.mask())
     }

@@ -161,17 +161,35 @@ pub enum Place {
     At(u64),
 }
 
+/// Positions are signed: a transfer must not go beyond the largest one.
+fn check_range(position: u64, length: usize) -> Result<(), Errno> {
+    match position.checked_add(length as u64) {
+        Some(end) if i64::try_from(end).is_ok() => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 impl OpenFile {
     /// A description of a file that is open.
     pub fn new(inode: Arc<dyn Inode>, file: Arc<dyn File>, flags: OpenFlags) -> Arc<Self> {
         let flags = AtomicU32::new((flags & KEPT).bits());
-        Arc::new(Self { inode, file: Some(file), flags, position: Mutex::new(0) })
+        Arc::new(Self {
+            inode,
+            file: Some(file),
+            flags,
+            position: Mutex::new(0),
+        })
     }
 
     /// A description that only names a file (`O_PATH`).
     pub fn path_only(inode: Arc<dyn Inode>, flags: OpenFlags) -> Arc<Self> {
         let kept = flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NO_FOLLOW);
-        Arc::new(Self { inode, file: None, flags: AtomicU32::new(kept.bits()), position: Mutex::new(0) })
+        Arc::new(Self {
+            inode,
+            file: None,
+            flags: AtomicU32::new(kept.bits()),
+            position: Mutex::new(0),
+        })
     }
 
     /// Its flags now.
@@ -220,10 +238,14 @@ impl OpenFile {
             };
         }
         match place {
-            Place::At(position) => file.read(position, to, flags),
+            Place::At(position) => {
+                check_range(position, to.remaining())?;
+                file.read(position, to, flags)
+            }
             Place::Current => {
                 // Held during the copy, so that two threads never read the same bytes. No page fault needs it.
                 let mut position = self.position.lock();
+                check_range(*position, to.remaining())?;
                 let done = file.read(*position, to, flags)?;
                 *position += done as u64;
                 Ok(done)
@@ -251,12 +273,22 @@ impl OpenFile {
         match place {
             // As on Linux, `pwrite` to a file with `O_APPEND` appends.
             Place::At(position) => {
-                let at = if append { WriteAt::End } else { WriteAt::Position(position) };
+                check_range(position, from.remaining())?;
+                let at = if append {
+                    WriteAt::End
+                } else {
+                    WriteAt::Position(position)
+                };
                 file.write(at, from, flags).map(|(done, _)| done)
             }
             Place::Current => {
                 let mut position = self.position.lock();
-                let at = if append { WriteAt::End } else { WriteAt::Position(*position) };
+                check_range(*position, from.remaining())?;
+                let at = if append {
+                    WriteAt::End
+                } else {
+                    WriteAt::Position(*position)
+                };
                 let (done, behind) = file.write(at, from, flags)?;
                 *position = behind;
                 Ok(done)
@@ -285,7 +317,10 @@ impl OpenFile {
             }
             _ => return Err(Errno::EINVAL),
         };
-        let sum = i64::try_from(base).ok().and_then(|base| base.checked_add(offset)).ok_or(Errno::EOVERFLOW)?;
+        let sum = i64::try_from(base)
+            .ok()
+            .and_then(|base| base.checked_add(offset))
+            .ok_or(Errno::EOVERFLOW)?;
         *position = u64::try_from(sum).map_err(|_| Errno::EINVAL)?;
         Ok(*position)
     }

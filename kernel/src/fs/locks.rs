@@ -57,7 +57,10 @@ pub fn lock(file: &Arc<OpenFile>, exclusive: bool, nonblocking: bool) -> Result<
             if held.iter().any(|lock| lock.exclusive || exclusive) {
                 return nonblocking.then_some(Err(Errno::EAGAIN));
             }
-            held.push(Held { holder: Arc::downgrade(file), exclusive });
+            held.push(Held {
+                holder: Arc::downgrade(file),
+                exclusive,
+            });
             Some(Ok(()))
         })
         .map_err(|_| Errno::EINTR)?

@@ -16,15 +16,25 @@ impl Timestamp {
     /// The wall clock.
     pub fn now() -> Self {
         let now = crate::task::wall_clock();
-        Self { seconds: (now / 1_000_000_000) as i64, nanoseconds: (now % 1_000_000_000) as u32 }
+        Self {
+            seconds: (now / 1_000_000_000) as i64,
+            nanoseconds: (now % 1_000_000_000) as u32,
+        }
     }
 
     fn file_time(self) -> FileTime {
-        FileTime { seconds: self.seconds, nanoseconds: self.nanoseconds.into() }
+        FileTime {
+            seconds: self.seconds,
+            nanoseconds: self.nanoseconds.into(),
+        }
     }
 
     fn statx_time(self) -> StatxTime {
-        StatxTime { seconds: self.seconds, nanoseconds: self.nanoseconds, reserved: 0 }
+        StatxTime {
+            seconds: self.seconds,
+            nanoseconds: self.nanoseconds,
+            reserved: 0,
+        }
     }
 }
 
@@ -44,7 +54,12 @@ pub struct Times {
 impl Times {
     /// All four the same.
     pub fn all(time: Timestamp) -> Self {
-        Self { accessed: time, modified: time, changed: time, created: time }
+        Self {
+            accessed: time,
+            modified: time,
+            changed: time,
+            created: time,
+        }
     }
 }
 

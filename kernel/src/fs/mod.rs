@@ -39,12 +39,21 @@ use tree::{Character, Node, Tree};
 /// `st_dev` of files that belong to no file system with names: pipes and standard streams.
 pub const NAMELESS_DEVICE: DeviceNumber = DeviceNumber::new(0, 14);
 
-const ROOT: Character =
-    Character { type_name: "overlay", magic: 0x794c_7630, device: DeviceNumber::new(0, 20) };
-const DEVICES: Character =
-    Character { type_name: "devtmpfs", magic: 0x0102_1994, device: DeviceNumber::new(0, 5) };
-const SHARED_MEMORY: Character =
-    Character { type_name: "tmpfs", magic: 0x0102_1994, device: DeviceNumber::new(0, 22) };
+const ROOT: Character = Character {
+    type_name: "overlay",
+    magic: 0x794c_7630,
+    device: DeviceNumber::new(0, 20),
+};
+const DEVICES: Character = Character {
+    type_name: "devtmpfs",
+    magic: 0x0102_1994,
+    device: DeviceNumber::new(0, 5),
+};
+const SHARED_MEMORY: Character = Character {
+    type_name: "tmpfs",
+    magic: 0x0102_1994,
+    device: DeviceNumber::new(0, 22),
+};
 
 /// A mount.
 pub struct Mount {
@@ -88,7 +97,10 @@ impl fmt::Display for MountError {
 /// # Errors
 /// `ENODEV` before anything is mounted.
 pub fn root_directory() -> Result<Arc<dyn Inode>, Errno> {
-    mounts().first().map(|mount| mount.file_system.root()).ok_or(Errno::ENODEV)
+    mounts()
+        .first()
+        .map(|mount| mount.file_system.root())
+        .ok_or(Errno::ENODEV)
 }
 
 /// The directory of this name, which is made if it is missing.
@@ -134,7 +146,12 @@ pub fn mount_root(image: &'static [u8]) -> Result<(), MountError> {
     // Programs rely on it, and an image may well have no file there.
     directory(&root, b"tmp", 0o1777).map_err(at("/tmp"))?;
 
-    let mount = |source, point, options, file_system: Arc<dyn FileSystem>| Mount { source, point, options, file_system };
+    let mount = |source, point, options, file_system: Arc<dyn FileSystem>| Mount {
+        source,
+        point,
+        options,
+        file_system,
+    };
     MOUNTS.call_once(|| {
         Vec::from([
             mount("overlay", "/", "rw,noatime", tree),

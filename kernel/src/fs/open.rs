@@ -56,7 +56,11 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
         match path::find_or_place(origin, path, follow)? {
             Found::File(_) if exclusive => return Err(Errno::EEXIST),
             Found::File(inode) => inode,
-            Found::Missing(NamedPlace { directory, name: LastName::Name(name), .. }) => {
+            Found::Missing(NamedPlace {
+                directory,
+                name: LastName::Name(name),
+                ..
+            }) => {
                 match directory.create(&name, NewFile::Regular, permissions) {
                     Ok(inode) => return open_inode(inode, flags),
                     // Somebody else was faster.
@@ -93,7 +97,8 @@ impl Executable {
     /// # Errors
     /// `EIO`, or what is wrong with the file system.
     pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
-        self.file.read(offset, &mut Destination::kernel(bytes), OpenFlags::empty())
+        self.file
+            .read(offset, &mut Destination::kernel(bytes), OpenFlags::empty())
     }
 
     /// Size in bytes.
@@ -121,7 +126,14 @@ pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
         Some(_) => context::current().find(pith_linux::files::AT_FDCWD, path, true)?,
         None => {
             let root = super::root_directory()?;
-            path::find(&Origin { root: root.clone(), start: root }, path, true)?
+            path::find(
+                &Origin {
+                    root: root.clone(),
+                    start: root,
+                },
+                path,
+                true,
+            )?
         }
     };
     let metadata = inode.metadata();
@@ -152,5 +164,12 @@ pub struct FileForMapping {
 pub fn file_for_mapping(descriptor: i32) -> Result<FileForMapping, Errno> {
     let open = context::current().file(descriptor)?;
     let file = open.file()?;
-    Ok(FileForMapping { readable: open.readable(), writable: open.writable(), object: file.mappable()? })
+    if !open.readable() {
+        return Err(Errno::EACCES); // said before ENODEV, as on Linux
+    }
+    Ok(FileForMapping {
+        readable: open.readable(),
+        writable: open.writable(),
+        object: file.mappable()?,
+    })
 }

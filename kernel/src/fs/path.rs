@@ -152,7 +152,11 @@ impl Walk<'_> {
 }
 
 fn check_length(path: &[u8]) -> Result<(), Errno> {
-    if path.len() >= PATH_MAX { Err(Errno::ENAMETOOLONG) } else { Ok(()) }
+    if path.len() >= PATH_MAX {
+        Err(Errno::ENAMETOOLONG)
+    } else {
+        Ok(())
+    }
 }
 
 /// Finds the file at a path; a symbolic link as the last name is followed on demand.
@@ -161,7 +165,11 @@ fn check_length(path: &[u8]) -> Result<(), Errno> {
 /// `ENOENT`, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, and what the file system answers.
 pub fn find(origin: &Origin, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>, Errno> {
     check_length(path)?;
-    let mut walk = Walk { origin, directory: origin.start.clone(), links: 0 };
+    let mut walk = Walk {
+        origin,
+        directory: origin.start.clone(),
+        links: 0,
+    };
     let (last, directory_only) = walk.to_last(path)?;
     walk.finish(&last, follow, directory_only)
 }
@@ -172,9 +180,17 @@ pub fn find(origin: &Origin, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>
 /// As for [`find`].
 pub fn find_place(origin: &Origin, path: &[u8]) -> Result<NamedPlace, Errno> {
     check_length(path)?;
-    let mut walk = Walk { origin, directory: origin.start.clone(), links: 0 };
+    let mut walk = Walk {
+        origin,
+        directory: origin.start.clone(),
+        links: 0,
+    };
     let (name, directory_only) = walk.to_last(path)?;
-    Ok(NamedPlace { directory: walk.directory, name, directory_only })
+    Ok(NamedPlace {
+        directory: walk.directory,
+        name,
+        directory_only,
+    })
 }
 
 /// What [`find_or_place`] found.
@@ -192,7 +208,11 @@ pub enum Found {
 /// As for [`find`]; `EISDIR` for a missing file whose path ends with a slash.
 pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found, Errno> {
     check_length(path)?;
-    let mut walk = Walk { origin, directory: origin.start.clone(), links: 0 };
+    let mut walk = Walk {
+        origin,
+        directory: origin.start.clone(),
+        links: 0,
+    };
     let mut path = path.to_vec();
     loop {
         let (last, directory_only) = walk.to_last(&path)?;
@@ -202,7 +222,11 @@ pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found
         let inode = match walk.step(name) {
             Err(Errno::ENOENT) if directory_only => return Err(Errno::EISDIR),
             Err(Errno::ENOENT) => {
-                return Ok(Found::Missing(NamedPlace { directory: walk.directory, name: last, directory_only }));
+                return Ok(Found::Missing(NamedPlace {
+                    directory: walk.directory,
+                    name: last,
+                    directory_only,
+                }));
             }
             Err(errno) => return Err(errno),
             Ok(inode) => inode,

@@ -81,7 +81,10 @@ impl Pipe {
             reading: false,
             writing: false,
         };
-        Arc::new(Self { state: Mutex::new(state), queue: WaitQueue::new() })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            queue: WaitQueue::new(),
+        })
     }
 
     /// Opens an end, or both.
@@ -97,7 +100,11 @@ impl Pipe {
         }
         drop(state);
         self.queue.wake_all();
-        Arc::new(PipeEnd { pipe: self.clone(), reads, writes })
+        Arc::new(PipeEnd {
+            pipe: self.clone(),
+            reads,
+            writes,
+        })
     }
 
     /// Takes the first segment out; `None` at the end.
@@ -181,7 +188,11 @@ impl Pipe {
             Some(last) if last.frame == frame && last.end == start => last.end += copied,
             _ => {
                 state.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                state.segments.push_back(Segment { frame, start, end: start + copied });
+                state.segments.push_back(Segment {
+                    frame,
+                    start,
+                    end: start + copied,
+                });
             }
         }
         Ok(copied)
@@ -194,13 +205,15 @@ impl Pipe {
             // A small write goes in as a whole or not at all.
             let atomic = total <= ATOMIC;
             let wanted = from.remaining().min(PAGE_SIZE);
-            let result = self.wait_to_write(if atomic { wanted } else { 1 }, nonblocking).and_then(|tail| {
-                let room = tail.as_ref().map_or(PAGE_SIZE, |(_, end)| PAGE_SIZE - end);
-                let result = self.write_piece(tail, from, wanted.min(room));
-                self.state.lock().writing = false;
-                self.queue.wake_all();
-                result
-            });
+            let result = self
+                .wait_to_write(if atomic { wanted } else { 1 }, nonblocking)
+                .and_then(|tail| {
+                    let room = tail.as_ref().map_or(PAGE_SIZE, |(_, end)| PAGE_SIZE - end);
+                    let result = self.write_piece(tail, from, wanted.min(room));
+                    self.state.lock().writing = false;
+                    self.queue.wake_all();
+                    result
+                });
             match result {
                 Ok(0) => break,
                 Ok(copied) => done += copied,
@@ -263,7 +276,9 @@ impl File for PipeEnd {
     }
 
     fn write(&self, _at: WriteAt, from: &mut Source<'_>, flags: OpenFlags) -> Result<(usize, u64), Errno> {
-        self.pipe.write(from, flags.contains(OpenFlags::NONBLOCKING)).map(|done| (done, 0))
+        self.pipe
+            .write(from, flags.contains(OpenFlags::NONBLOCKING))
+            .map(|done| (done, 0))
     }
 
     fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
@@ -371,7 +386,10 @@ impl Inode for PipeInode {
     }
 
     fn path(&self) -> PathName {
-        PathName { bytes: super::description("pipe", self.metadata.lock().number), removed: false }
+        PathName {
+            bytes: super::description("pipe", self.metadata.lock().number),
+            removed: false,
+        }
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
@@ -389,15 +407,29 @@ impl Inode for PipeInode {
 
 /// What `statfs(2)` tells about pipes and streams (`PIPEFS_MAGIC`).
 pub fn statistics() -> Statfs {
-    Statfs { kind: 0x5049_5045, block_size: 4096, fragment_size: 4096, name_length: 255, ..Statfs::default() }
+    Statfs {
+        kind: 0x5049_5045,
+        block_size: 4096,
+        fragment_size: 4096,
+        name_length: 255,
+        ..Statfs::default()
+    }
 }
 
 /// A new pipe: its reading end and its writing end.
 pub fn create(flags: OpenFlags) -> (Arc<OpenFile>, Arc<OpenFile>) {
     let pipe = Pipe::new();
-    let metadata =
-        Metadata::new(super::NAMELESS_DEVICE, next_number(), FileKind::Fifo, 0o600, Timestamp::now());
-    let inode: Arc<dyn Inode> = Arc::new(PipeInode { pipe: pipe.clone(), metadata: Mutex::new(metadata) });
+    let metadata = Metadata::new(
+        super::NAMELESS_DEVICE,
+        next_number(),
+        FileKind::Fifo,
+        0o600,
+        Timestamp::now(),
+    );
+    let inode: Arc<dyn Inode> = Arc::new(PipeInode {
+        pipe: pipe.clone(),
+        metadata: Mutex::new(metadata),
+    });
     let kept = flags & (OpenFlags::NONBLOCKING | OpenFlags::DIRECT);
     let reader = OpenFile::new(inode.clone(), pipe.end(true, false), kept);
     let writer = OpenFile::new(inode, pipe.end(false, true), kept | OpenFlags::WRITE_ONLY);

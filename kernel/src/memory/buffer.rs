@@ -85,11 +85,6 @@ impl<'a> Destination<'a> {
         self.remaining
     }
 
-    /// Lets no more than `limit` further bytes in.
-    pub fn truncate(&mut self, limit: usize) {
-        self.remaining = self.remaining.min(limit);
-    }
-
     /// Copies as many bytes as fit and returns how many. No lock may be held.
     ///
     /// # Errors

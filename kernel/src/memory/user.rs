@@ -42,14 +42,6 @@ pub fn copy_from_user(bytes: &mut [u8], from: UserPointer) -> Result<(), Errno> 
     if arch::copy_from_program(bytes, from.0) == 0 { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
-/// Zeroes the program's memory.
-///
-/// # Errors
-/// `EFAULT` if some could not be written.
-pub fn zero_user(to: UserPointer, length: usize) -> Result<(), Errno> {
-    if arch::zero_program(to.0, length) == 0 { Ok(()) } else { Err(Errno::EFAULT) }
-}
-
 /// Writes one structure to the program.
 ///
 /// # Errors

@@ -77,13 +77,7 @@ pub fn lsetxattr(
 }
 
 /// `fsetxattr(2)`
-pub fn fsetxattr(
-    fd: i32,
-    name: UserPointer,
-    _value: UserPointer,
-    _size: usize,
-    _flags: i32,
-) -> Result<usize, Errno> {
+pub fn fsetxattr(fd: i32, name: UserPointer, _value: UserPointer, _size: usize, _flags: i32) -> Result<usize, Errno> {
     unsupported(of_descriptor(fd), name)
 }
 

@@ -11,7 +11,9 @@ fn open_path(directory: i32, path: UserPointer, flags: OpenFlags, mode: u32) -> 
     let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
     let files = context::current();
     let file = files.open(directory, &path, flags, (mode & 0o7777) as u16)?;
-    files.add(file, flags.contains(OpenFlags::CLOSE_ON_EXEC), 0).map(|fd| fd as usize)
+    files
+        .add(file, flags.contains(OpenFlags::CLOSE_ON_EXEC), 0)
+        .map(|fd| fd as usize)
 }
 
 /// `open(2)`
@@ -26,7 +28,12 @@ pub fn openat(directory: i32, path: UserPointer, flags: u32, mode: u32) -> Resul
 
 /// `creat(2)`
 pub fn creat(path: UserPointer, mode: u32) -> Result<usize, Errno> {
-    open_path(AT_FDCWD, path, OpenFlags::CREATE | OpenFlags::WRITE_ONLY | OpenFlags::TRUNCATE, mode)
+    open_path(
+        AT_FDCWD,
+        path,
+        OpenFlags::CREATE | OpenFlags::WRITE_ONLY | OpenFlags::TRUNCATE,
+        mode,
+    )
 }
 
 /// `close(2)`
@@ -83,7 +90,9 @@ pub fn pipe(descriptors: UserPointer) -> Result<usize, Errno> {
 /// `pipe2(2)`
 pub fn pipe2(descriptors: UserPointer, flags: u32) -> Result<usize, Errno> {
     let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NONBLOCKING;
-    let flags = OpenFlags::from_bits(flags).filter(|flags| known.contains(*flags)).ok_or(Errno::EINVAL)?;
+    let flags = OpenFlags::from_bits(flags)
+        .filter(|flags| known.contains(*flags))
+        .ok_or(Errno::EINVAL)?;
     let close_on_exec = flags.contains(OpenFlags::CLOSE_ON_EXEC);
     let files = context::current();
     let (reader, writer) = pipe::create(flags);
@@ -128,7 +137,10 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         F_DUPFD | F_DUPFD_CLOEXEC => {
             let from = argument as i32;
             let limit = task::current_process().limit(task::Limits::OPEN_FILES);
-            let from = usize::try_from(from).ok().filter(|from| (*from as u64) < limit).ok_or(Errno::EINVAL)?;
+            let from = usize::try_from(from)
+                .ok()
+                .filter(|from| (*from as u64) < limit)
+                .ok_or(Errno::EINVAL)?;
             files.add(file, command == F_DUPFD_CLOEXEC, from).map(|fd| fd as usize)
         }
         F_GETFD => files.close_on_exec(fd).map(usize::from),
@@ -228,7 +240,11 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
         FIOCLEX => files.set_close_on_exec(fd, true)?,
         FIONCLEX => files.set_close_on_exec(fd, false)?,
         FIONBIO | FIOASYNC => {
-            let flag = if request as u32 == FIONBIO { OpenFlags::NONBLOCKING } else { OpenFlags::ASYNCHRONOUS };
+            let flag = if request as u32 == FIONBIO {
+                OpenFlags::NONBLOCKING
+            } else {
+                OpenFlags::ASYNCHRONOUS
+            };
             let on: i32 = read_object(argument)?;
             let mut flags = open.flags();
             flags.set(flag, on != 0);

@@ -22,7 +22,10 @@ fn one_piece(buffer: UserPointer, count: usize) -> Result<[IoSlice; 1], Errno> {
     if isize::try_from(count).is_err() {
         return Err(Errno::EINVAL);
     }
-    Ok([IoSlice { address: buffer.0, length: count.min(MAXIMUM_TRANSFER) }])
+    Ok([IoSlice {
+        address: buffer.0,
+        length: count.min(MAXIMUM_TRANSFER),
+    }])
 }
 
 fn position(offset: i64) -> Result<Place, Errno> {
@@ -31,7 +34,10 @@ fn position(offset: i64) -> Result<Place, Errno> {
 
 /// The pieces of memory of `readv(2)`: at most 1024, and no more bytes than one call moves.
 fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Errno> {
-    let count = usize::try_from(count).ok().filter(|count| *count <= MAXIMUM_PIECES).ok_or(Errno::EINVAL)?;
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= MAXIMUM_PIECES)
+        .ok_or(Errno::EINVAL)?;
     let mut bytes = [0; 16 * 16];
     let mut pieces = Vec::new();
     pieces.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
@@ -43,10 +49,15 @@ fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Errno> {
         address = address.offset(part.len() as u64);
         for chunk in part.chunks_exact(16) {
             let vector = IoVector::read_from_bytes(chunk).map_err(|_| Errno::EFAULT)?;
-            let length = usize::try_from(vector.length).ok().filter(|length| isize::try_from(*length).is_ok());
+            let length = usize::try_from(vector.length)
+                .ok()
+                .filter(|length| isize::try_from(*length).is_ok());
             let length = length.ok_or(Errno::EINVAL)?.min(room);
             room -= length;
-            pieces.push(IoSlice { address: vector.address, length });
+            pieces.push(IoSlice {
+                address: vector.address,
+                length,
+            });
         }
     }
     Ok(pieces)
@@ -120,7 +131,11 @@ fn place_with_flags(offset: i64, flags: i32) -> Result<Place, Errno> {
     if flags & !HARMLESS_FLAGS != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    if offset == -1 { Ok(Place::Current) } else { position(offset) }
+    if offset == -1 {
+        Ok(Place::Current)
+    } else {
+        position(offset)
+    }
 }
 
 /// `preadv2(2)`; the upper half of the offset exists on 32-bit machines only.
@@ -139,7 +154,10 @@ pub fn pwritev2(fd: i32, slices: UserPointer, count: i32, low: i64, _high: i64, 
 
 /// `lseek(2)`
 pub fn lseek(fd: i32, offset: i64, whence: i32) -> Result<usize, Errno> {
-    context::current().file(fd)?.seek(offset, whence).map(|position| position as usize)
+    context::current()
+        .file(fd)?
+        .seek(offset, whence)
+        .map(|position| position as usize)
 }
 
 /// Bytes that are moved between two files at a time.
@@ -155,14 +173,21 @@ fn copy_between(
 ) -> Result<usize, Errno> {
     let place = |position: &Option<&mut u64>| position.as_deref().map_or(Place::Current, |at| Place::At(*at));
     let mut buffer = Vec::new();
-    buffer.try_reserve_exact(COPY_PIECE.min(count)).map_err(|_| Errno::ENOMEM)?;
+    buffer
+        .try_reserve_exact(COPY_PIECE.min(count))
+        .map_err(|_| Errno::ENOMEM)?;
     buffer.resize(COPY_PIECE.min(count), 0);
     let mut done = 0;
     while done < count {
         let wanted = (count - done).min(buffer.len());
         let result = input
             .read(place(&input_place), &mut Destination::kernel(&mut buffer[..wanted]))
-            .and_then(|length| Ok((length, output.write(place(&output_place), &mut Source::kernel(&buffer[..length]))?)));
+            .and_then(|length| {
+                Ok((
+                    length,
+                    output.write(place(&output_place), &mut Source::kernel(&buffer[..length]))?,
+                ))
+            });
         let (length, written) = match result {
             Ok((0, _)) => break,
             Ok(moved) => moved,
@@ -312,7 +337,11 @@ pub fn ftruncate(fd: i32, length: i64) -> Result<usize, Errno> {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let file = context::current().file(fd)?;
     if !file.writable() {
-        return Err(if file.file().is_ok() { Errno::EINVAL } else { Errno::EBADF });
+        return Err(if file.file().is_ok() {
+            Errno::EINVAL
+        } else {
+            Errno::EBADF
+        });
     }
     file.file()?.truncate(size)?;
     Ok(0)
@@ -322,7 +351,10 @@ pub fn ftruncate(fd: i32, length: i64) -> Result<usize, Errno> {
 pub fn fallocate(fd: i32, mode: u64, offset: i64, length: i64) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
     let start = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    let length = u64::try_from(length).ok().filter(|length| *length != 0).ok_or(Errno::EINVAL)?;
+    let length = u64::try_from(length)
+        .ok()
+        .filter(|length| *length != 0)
+        .ok_or(Errno::EINVAL)?;
     let mode = mode as u32;
     if mode & !0x7f != 0 {
         return Err(Errno::EOPNOTSUPP);

@@ -12,7 +12,9 @@ use crate::fs::metadata::{AttributeChange, Timestamp};
 use crate::memory::{UserPointer, read_object, read_string, write_object};
 
 fn known_flags(flags: i32, known: AtFlags) -> Result<AtFlags, Errno> {
-    AtFlags::from_bits(flags as u32).filter(|flags| known.contains(*flags)).ok_or(Errno::EINVAL)
+    AtFlags::from_bits(flags as u32)
+        .filter(|flags| known.contains(*flags))
+        .ok_or(Errno::EINVAL)
 }
 
 /// The file of a descriptor; with [`AT_FDCWD`], the working directory.
@@ -45,7 +47,10 @@ pub fn stat(path: UserPointer, status: UserPointer) -> Result<usize, Errno> {
 
 /// `lstat(2)`
 pub fn lstat(path: UserPointer, status: UserPointer) -> Result<usize, Errno> {
-    write_object(status, &find(AT_FDCWD, path, AtFlags::SYMLINK_NOFOLLOW)?.metadata().stat())?;
+    write_object(
+        status,
+        &find(AT_FDCWD, path, AtFlags::SYMLINK_NOFOLLOW)?.metadata().stat(),
+    )?;
     Ok(0)
 }
 
@@ -58,7 +63,10 @@ pub fn fstat(fd: i32, status: UserPointer) -> Result<usize, Errno> {
 
 /// `fstatat(2)`
 pub fn newfstatat(directory: i32, path: UserPointer, status: UserPointer, flags: i32) -> Result<usize, Errno> {
-    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH)?;
+    let flags = known_flags(
+        flags,
+        AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH,
+    )?;
     write_object(status, &find(directory, path, flags)?.metadata().stat())?;
     Ok(0)
 }
@@ -76,7 +84,10 @@ pub fn statx(directory: i32, path: UserPointer, flags: i32, mask: u64, buffer: U
     }
     let inode = find(directory, path, flags)?;
     let mut status = inode.metadata().statx();
-    let mount = crate::fs::mounts().iter().zip(1_u64..).find(|(mount, _)| mount.file_system.device() == inode.metadata().device);
+    let mount = crate::fs::mounts()
+        .iter()
+        .zip(1_u64..)
+        .find(|(mount, _)| mount.file_system.device() == inode.metadata().device);
     if let Some((mount, number)) = mount {
         status.mask |= Statx::MOUNT;
         status.mount = number;
@@ -124,7 +135,10 @@ fn set_mode(inode: &Arc<dyn Inode>, mode: u32) -> Result<usize, Errno> {
     if inode.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
-    inode.change(AttributeChange { permissions: Some((mode & 0o7777) as u16), ..AttributeChange::default() })?;
+    inode.change(AttributeChange {
+        permissions: Some((mode & 0o7777) as u16),
+        ..AttributeChange::default()
+    })?;
     Ok(0)
 }
 
@@ -153,7 +167,11 @@ pub fn fchmodat2(directory: i32, path: UserPointer, mode: u32, flags: i32) -> Re
 
 fn set_owner(inode: &Arc<dyn Inode>, user: i32, group: i32) -> Result<usize, Errno> {
     let id = |id: i32| (id != -1).then_some(id as u32);
-    inode.change(AttributeChange { user: id(user), group: id(group), ..AttributeChange::default() })?;
+    inode.change(AttributeChange {
+        user: id(user),
+        group: id(group),
+        ..AttributeChange::default()
+    })?;
     Ok(0)
 }
 
@@ -213,7 +231,11 @@ fn change_times(
     } else {
         find(directory, path, flags)?
     };
-    inode.change(AttributeChange { accessed, modified, ..AttributeChange::default() })?;
+    inode.change(AttributeChange {
+        accessed,
+        modified,
+        ..AttributeChange::default()
+    })?;
     Ok(0)
 }
 
@@ -221,9 +243,10 @@ fn chosen_time(time: FileTime) -> Result<Option<Timestamp>, Errno> {
     match time.nanoseconds {
         FileTime::NOW => Ok(Some(Timestamp::now())),
         FileTime::OMIT => Ok(None),
-        nanoseconds @ 0..1_000_000_000 => {
-            Ok(Some(Timestamp { seconds: time.seconds, nanoseconds: nanoseconds as u32 }))
-        }
+        nanoseconds @ 0..1_000_000_000 => Ok(Some(Timestamp {
+            seconds: time.seconds,
+            nanoseconds: nanoseconds as u32,
+        })),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -252,9 +275,10 @@ fn times_in_microseconds(times: UserPointer) -> Result<(Timestamp, Timestamp), E
     }
     let times: [FileTime; 2] = read_object(times)?;
     let time = |time: FileTime| match time.nanoseconds {
-        microseconds @ 0..1_000_000 => {
-            Ok(Timestamp { seconds: time.seconds, nanoseconds: microseconds as u32 * 1000 })
-        }
+        microseconds @ 0..1_000_000 => Ok(Timestamp {
+            seconds: time.seconds,
+            nanoseconds: microseconds as u32 * 1000,
+        }),
         _ => Err(Errno::EINVAL),
     };
     Ok((time(times[0])?, time(times[1])?))
@@ -277,7 +301,10 @@ pub fn utime(path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
         (Timestamp::now(), Timestamp::now())
     } else {
         let seconds: [i64; 2] = read_object(times)?;
-        let time = |seconds| Timestamp { seconds, nanoseconds: 0 };
+        let time = |seconds| Timestamp {
+            seconds,
+            nanoseconds: 0,
+        };
         (time(seconds[0]), time(seconds[1]))
     };
     change_times(AT_FDCWD, path, AtFlags::empty(), Some(accessed), Some(modified))

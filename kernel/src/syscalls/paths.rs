@@ -54,10 +54,16 @@ pub fn fchdir(fd: i32) -> Result<usize, Errno> {
 /// Makes a file under a name that must be new.
 fn make(directory: i32, path: UserPointer, new: NewFile<'_>, permissions: u16) -> Result<usize, Errno> {
     let place = place(directory, path)?;
-    let LastName::Name(name) = place.name else { return Err(Errno::EEXIST) };
+    let LastName::Name(name) = place.name else {
+        return Err(Errno::EEXIST);
+    };
     if place.directory_only && !matches!(new, NewFile::Directory) {
         // Only a directory may be made under a name with a slash behind it.
-        return Err(if place.directory.lookup(&name).is_ok() { Errno::EEXIST } else { Errno::ENOENT });
+        return Err(if place.directory.lookup(&name).is_ok() {
+            Errno::EEXIST
+        } else {
+            Errno::ENOENT
+        });
     }
     match place.directory.lookup(&name) {
         Ok(_) => return Err(Errno::EEXIST),
@@ -140,9 +146,15 @@ pub fn linkat(
         files.find(old_directory, &old, flags.contains(AtFlags::SYMLINK_FOLLOW))?
     };
     let place = place(new_directory, new)?;
-    let LastName::Name(name) = place.name else { return Err(Errno::EEXIST) };
+    let LastName::Name(name) = place.name else {
+        return Err(Errno::EEXIST);
+    };
     if place.directory_only {
-        return Err(if place.directory.lookup(&name).is_ok() { Errno::EEXIST } else { Errno::ENOENT });
+        return Err(if place.directory.lookup(&name).is_ok() {
+            Errno::EEXIST
+        } else {
+            Errno::ENOENT
+        });
     }
     if file.metadata().device != place.directory.metadata().device {
         return Err(Errno::EXDEV);
@@ -184,7 +196,11 @@ pub fn unlinkat(directory: i32, path: UserPointer, flags: i32) -> Result<usize, 
         place.directory.remove_directory(&name)?;
     } else {
         if place.directory_only {
-            return Err(if file.kind() == FileKind::Directory { Errno::EISDIR } else { Errno::ENOTDIR });
+            return Err(if file.kind() == FileKind::Directory {
+                Errno::EISDIR
+            } else {
+                Errno::ENOTDIR
+            });
         }
         place.directory.unlink(&name)?;
     }
@@ -209,7 +225,10 @@ pub fn renameat2(
     new: UserPointer,
     flags: u64,
 ) -> Result<usize, Errno> {
-    let flags = u32::try_from(flags).ok().and_then(RenameFlags::from_bits).ok_or(Errno::EINVAL)?;
+    let flags = u32::try_from(flags)
+        .ok()
+        .and_then(RenameFlags::from_bits)
+        .ok_or(Errno::EINVAL)?;
     if flags.contains(RenameFlags::WHITEOUT) || flags.contains(RenameFlags::NO_REPLACE | RenameFlags::EXCHANGE) {
         return Err(Errno::EINVAL);
     }
@@ -218,7 +237,9 @@ pub fn renameat2(
     if from.directory.metadata().device != to.directory.metadata().device {
         return Err(Errno::EXDEV);
     }
-    let LastName::Name(old_name) = from.name else { return Err(Errno::EBUSY) };
+    let LastName::Name(old_name) = from.name else {
+        return Err(Errno::EBUSY);
+    };
     let LastName::Name(new_name) = to.name else {
         let exists = flags.contains(RenameFlags::NO_REPLACE);
         return Err(if exists { Errno::EEXIST } else { Errno::EBUSY });

@@ -29,7 +29,7 @@ const PROGRAM_BASE: u64 = 0x5555_5555_4000;
 /// What the stack is mapped with at first.
 const INITIAL_STACK: u64 = 132 * 1024;
 /// Longest string and most strings that are read from the program.
-const STRING_LIMIT: usize = pith_elf_plan::ARGUMENT_STRING_LIMIT as usize;
+const STRING_LIMIT: usize = pith_elf_plan::ARGUMENT_STRING_LIMIT;
 
 /// Why a program could not be started.
 pub struct LoadError {
@@ -67,8 +67,7 @@ struct File {
 
 fn open(path: &[u8]) -> Result<File, LoadError> {
     let executable = fs::open_executable(path).map_err(|errno| failure(errno, path, errno.message()))?;
-    let mut start = Vec::new();
-    start.resize(START_LENGTH.min(executable.size() as usize), 0);
+    let mut start = alloc::vec![0; START_LENGTH.min(executable.size() as usize)];
     let length = executable.read_at(0, &mut start).map_err(|errno| failure(errno, path, errno.message()))?;
     start.truncate(length);
     Ok(File { executable, start })
@@ -80,8 +79,7 @@ fn plan_of(file: &File, path: &[u8]) -> Result<Plan, LoadError> {
     match Plan::parse(&file.start, size) {
         Err(pith_elf_plan::Error::NeedMore { .. }) => {
             let range = Plan::program_headers(&file.start, size).map_err(fail)?;
-            let mut table = Vec::new();
-            table.resize(range.length as usize, 0);
+            let mut table = alloc::vec![0; range.length as usize];
             let read = file.executable.read_at(range.offset, &mut table)?;
             table.truncate(read);
             Plan::parse_parts(&file.start, &table, size).map_err(fail)
@@ -172,8 +170,7 @@ pub fn load(
     let interpreter = match plan.interpreter {
         None => None,
         Some(range) => {
-            let mut bytes = Vec::new();
-            bytes.resize(range.length as usize, 0);
+            let mut bytes = alloc::vec![0; range.length as usize];
             let read = file.executable.read_at(range.offset, &mut bytes)?;
             let name = Plan::interpreter_path(&bytes[..read])
                 .map_err(|error| failure(number_to_errno(error.errno()), &path, error))?;

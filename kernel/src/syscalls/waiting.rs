@@ -27,7 +27,11 @@ enum Patience {
 
 impl Patience {
     fn of(nanoseconds: u64) -> Self {
-        if nanoseconds == 0 { Self::None } else { Self::Until(task::monotonic().after(nanoseconds)) }
+        if nanoseconds == 0 {
+            Self::None
+        } else {
+            Self::Until(task::monotonic().after(nanoseconds))
+        }
     }
 
     /// What is left, in nanoseconds.
@@ -109,8 +113,17 @@ fn poll_descriptors(
         let wanted = PollEvents::from_bits_truncate(entry.events) | PollEvents::ERROR | PollEvents::HANG_UP;
         // A descriptor that only names a file is as good as none.
         let file = files.file(entry.descriptor).and_then(|open| open.file().cloned()).ok();
-        let found = if file.is_none() { PollEvents::INVALID } else { PollEvents::empty() };
-        watches.push(Watch { index, file, wanted, found });
+        let found = if file.is_none() {
+            PollEvents::INVALID
+        } else {
+            PollEvents::empty()
+        };
+        watches.push(Watch {
+            index,
+            file,
+            wanted,
+            found,
+        });
     }
     let result = wait(&mut watches, patience, mask)?;
     for watch in &watches {
@@ -170,8 +183,15 @@ pub fn ppoll(
 
 /// The three sets of `select(2)`, and what each waits for.
 const WANTED: [PollEvents; 3] = [
-    PollEvents::IN.union(PollEvents::READ_NORMAL).union(PollEvents::READ_BAND).union(PollEvents::HANG_UP).union(PollEvents::ERROR),
-    PollEvents::OUT.union(PollEvents::WRITE_NORMAL).union(PollEvents::WRITE_BAND).union(PollEvents::ERROR),
+    PollEvents::IN
+        .union(PollEvents::READ_NORMAL)
+        .union(PollEvents::READ_BAND)
+        .union(PollEvents::HANG_UP)
+        .union(PollEvents::ERROR),
+    PollEvents::OUT
+        .union(PollEvents::WRITE_NORMAL)
+        .union(PollEvents::WRITE_BAND)
+        .union(PollEvents::ERROR),
     PollEvents::PRIORITY,
 ];
 
@@ -205,7 +225,12 @@ fn select_descriptors(
         }
         if !wanted.is_empty() {
             let file = files.file(index as i32)?.file()?.clone();
-            watches.push(Watch { index, file: Some(file), wanted, found: PollEvents::empty() });
+            watches.push(Watch {
+                index,
+                file: Some(file),
+                wanted,
+                found: PollEvents::empty(),
+            });
         }
     }
     wait(&mut watches, patience, mask)?;
@@ -243,9 +268,11 @@ pub fn select(
         let time: Timeval = read_object(timeout)?;
         let (seconds, microseconds) = (u64::try_from(time.seconds), u64::try_from(time.microseconds));
         match (seconds, microseconds) {
-            (Ok(seconds), Ok(microseconds)) => {
-                Patience::of(seconds.saturating_mul(NANOSECONDS).saturating_add(microseconds.saturating_mul(1000)))
-            }
+            (Ok(seconds), Ok(microseconds)) => Patience::of(
+                seconds
+                    .saturating_mul(NANOSECONDS)
+                    .saturating_add(microseconds.saturating_mul(1000)),
+            ),
             _ => return Err(Errno::EINVAL),
         }
     };

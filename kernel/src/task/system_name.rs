@@ -20,5 +20,9 @@ pub fn set_hostname(name: &str) {
 /// The machine's name.
 pub fn hostname() -> String {
     let configured = HOSTNAME.lock();
-    if configured.is_empty() { String::from("pith") } else { configured.clone() }
+    if configured.is_empty() {
+        String::from("pith")
+    } else {
+        configured.clone()
+    }
 }

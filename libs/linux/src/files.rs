@@ -142,7 +142,9 @@ bitflags! {
 }
 
 /// A time (`struct timespec`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct FileTime {
     /// Seconds since 1970.
@@ -159,7 +161,9 @@ impl FileTime {
 }
 
 /// What `stat(2)` tells (`struct stat`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Stat {
     /// Device that holds the file.
@@ -195,7 +199,9 @@ pub struct Stat {
 }
 
 /// A time in [`Statx`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct StatxTime {
     /// Seconds since 1970.
@@ -207,7 +213,9 @@ pub struct StatxTime {
 }
 
 /// What `statx(2)` tells (`struct statx`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Statx {
     /// Which fields are valid.
@@ -274,7 +282,9 @@ impl Statx {
 }
 
 /// What `statfs(2)` tells (`struct statfs`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Statfs {
     /// Magic number of the type of file system.
@@ -332,7 +342,9 @@ pub const fn old_dirent_length(name: usize) -> usize {
 }
 
 /// A piece of memory (`struct iovec`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct IoVector {
     /// First address.
@@ -342,7 +354,9 @@ pub struct IoVector {
 }
 
 /// What to look for at one descriptor, and what was found (`struct pollfd`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct PollDescriptor {
     /// The descriptor; ignored if negative.
@@ -354,7 +368,9 @@ pub struct PollDescriptor {
 }
 
 /// A lock on a part of a file (`struct flock`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct FileLock {
     /// [`FileLock::READ`], [`FileLock::WRITE`] or [`FileLock::UNLOCK`].
@@ -383,7 +399,9 @@ impl FileLock {
 }
 
 /// Settings of a terminal, as the kernel keeps them (`struct termios` of `asm-generic/termbits.h`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Termios {
     /// Treatment of input.
@@ -408,12 +426,16 @@ impl Termios {
         control: 0o17 | 0o60 | 0o200 | 0o2000,
         local: 0o1 | 0o2 | 0o10 | 0o20 | 0o40 | 0o1000 | 0o4000 | 0o100_000,
         discipline: 0,
-        characters: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
+        characters: [
+            3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0,
+        ],
     };
 }
 
 /// Size of a terminal (`struct winsize`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct WindowSize {
     /// Rows of characters.
@@ -451,7 +473,9 @@ impl DeviceNumber {
 
     /// The form of `st_dev` and `st_rdev`.
     pub const fn encode(self) -> u64 {
-        (self.minor as u64 & 0xff) | ((self.major as u64 & 0xfff) << 8) | ((self.minor as u64 & !0xff) << 12)
+        (self.minor as u64 & 0xff)
+            | ((self.major as u64 & 0xfff) << 8)
+            | ((self.minor as u64 & !0xff) << 12)
     }
 }
 
@@ -507,7 +531,11 @@ mod tests {
         assert_eq!(DeviceNumber::new(1, 3).encode(), 0x103);
         assert_eq!(DeviceNumber::new(136, 0).encode(), 0x8800);
         assert_eq!(DeviceNumber::new(259, 0x12345).encode(), 0x1231_0345);
-        for number in [DeviceNumber::new(0, 0), DeviceNumber::new(8, 17), DeviceNumber::new(4095, 0xf_ffff)] {
+        for number in [
+            DeviceNumber::new(0, 0),
+            DeviceNumber::new(8, 17),
+            DeviceNumber::new(4095, 0xf_ffff),
+        ] {
             assert_eq!(DeviceNumber::decode(number.encode()), number);
         }
     }

@@ -54,7 +54,7 @@ impl Registers {
     }
 
     /// Whether the program was interrupted, and not the kernel.
-    pub fn from_program(&self) -> bool {
+    pub fn is_program(&self) -> bool {
         self.rip < 1 << 63
     }
 
@@ -86,10 +86,6 @@ pub struct PageFault {
     pub address: u64,
     /// How.
     pub access: Access,
-    /// The page was mapped, but not for this access.
-    pub present: bool,
-    /// The error code of the processor.
-    pub error_code: u64,
 }
 
 /// An exception that the program caused and that is not a page fault that could be repaired.
@@ -161,7 +157,7 @@ extern "C" fn trap_entry(registers: &mut Registers) {
         super::instructions::halt_forever();
     };
     let vector = registers.vector;
-    let from_program = registers.from_program();
+    let from_program = registers.is_program();
     if vector >= 32 {
         (handlers.interrupt)(vector as u8);
     } else {
@@ -182,8 +178,6 @@ fn exception(handlers: &Handlers, registers: &mut Registers, vector: u64, from_p
             code if code & 2 != 0 => Access::Write,
             _ => Access::Read,
         },
-        present: registers.error_code & 1 != 0,
-        error_code: registers.error_code,
     });
     if !on_thread_stack {
         let name = match fault {

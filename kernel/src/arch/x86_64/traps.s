@@ -180,8 +180,8 @@ copy_with_recovery:
     xor eax, eax
     ret
 .Lcopy_words_fault:
-    lea rax, [rdx + rcx * 8]                 # fault in the first part
-    ret
+    lea rcx, [rdx + rcx * 8]                 # up to the byte that can't be copied, one by one
+    jmp .Lcopy_bytes
 .Lcopy_short:
     test edx, edx
     jz .Lcopy_done
@@ -219,8 +219,8 @@ zero_with_recovery:
     mov rax, rcx
     ret
 .Lzero_words_fault:
-    lea rax, [rsi + rcx * 8]
-    ret
+    lea rcx, [rsi + rcx * 8]
+    jmp .Lzero_bytes
 .Lzero_bytes_fault:
     mov rax, rcx
     ret

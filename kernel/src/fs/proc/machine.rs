@@ -36,41 +36,53 @@ pub const ROOT: &[Entry] = &[
 ];
 
 const SYSTEM: &[Entry] = &[
-    directory("fs", &[
-        constant("file-max", "9223372036854775807\n"),
-        constant("nr_open", "1048576\n"),
-        constant("pipe-max-size", "1048576\n"),
-    ]),
-    directory("kernel", &[
-        constant("cap_last_cap", "40\n"),
-        constant("core_pattern", "core\n"),
-        constant("domainname", "(none)\n"),
-        text("hostname", |text| writeln!(text, "{}", system_name::hostname())),
-        constant("ngroups_max", "65536\n"),
-        text("osrelease", |text| writeln!(text, "{}", system_name::RELEASE)),
-        constant("ostype", "Linux\n"),
-        constant("overflowgid", "65534\n"),
-        constant("overflowuid", "65534\n"),
-        constant("pid_max", "4194304\n"),
-        directory("random", &[
-            text("boot_id", |text| writeln!(text, "{}", boot_identity())),
-            text("entropy_avail", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
-            text("poolsize", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
-            text("uuid", |text| writeln!(text, "{}", new_identity())),
-        ]),
-        constant("randomize_va_space", "2\n"),
-        constant("tainted", "0\n"),
-        text("version", |text| writeln!(text, "{}", system_name::VERSION)),
-    ]),
-    directory("vm", &[
-        constant("max_map_count", "65530\n"),
-        constant("mmap_min_addr", "65536\n"),
-        constant("nr_hugepages", "0\n"),
-        // Memory is handed out when it is touched, whatever was promised.
-        constant("overcommit_memory", "1\n"),
-        constant("overcommit_ratio", "50\n"),
-        constant("swappiness", "0\n"),
-    ]),
+    directory(
+        "fs",
+        &[
+            constant("file-max", "9223372036854775807\n"),
+            constant("nr_open", "1048576\n"),
+            constant("pipe-max-size", "1048576\n"),
+        ],
+    ),
+    directory(
+        "kernel",
+        &[
+            constant("cap_last_cap", "40\n"),
+            constant("core_pattern", "core\n"),
+            constant("domainname", "(none)\n"),
+            text("hostname", |text| writeln!(text, "{}", system_name::hostname())),
+            constant("ngroups_max", "65536\n"),
+            text("osrelease", |text| writeln!(text, "{}", system_name::RELEASE)),
+            constant("ostype", "Linux\n"),
+            constant("overflowgid", "65534\n"),
+            constant("overflowuid", "65534\n"),
+            constant("pid_max", "4194304\n"),
+            directory(
+                "random",
+                &[
+                    text("boot_id", |text| writeln!(text, "{}", boot_identity())),
+                    text("entropy_avail", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
+                    text("poolsize", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
+                    text("uuid", |text| writeln!(text, "{}", new_identity())),
+                ],
+            ),
+            constant("randomize_va_space", "2\n"),
+            constant("tainted", "0\n"),
+            text("version", |text| writeln!(text, "{}", system_name::VERSION)),
+        ],
+    ),
+    directory(
+        "vm",
+        &[
+            constant("max_map_count", "65530\n"),
+            constant("mmap_min_addr", "65536\n"),
+            constant("nr_hugepages", "0\n"),
+            // Memory is handed out when it is touched, whatever was promised.
+            constant("overcommit_memory", "1\n"),
+            constant("overcommit_ratio", "50\n"),
+            constant("swappiness", "0\n"),
+        ],
+    ),
 ];
 
 /// A random UUID (RFC 9562, version 4).
@@ -96,7 +108,12 @@ fn boot_identity() -> &'static str {
 }
 
 fn version(text: &mut Text) -> Result<(), Errno> {
-    writeln!(text, "Linux version {} (pith@pith) (rustc) {}", system_name::RELEASE, system_name::VERSION)
+    writeln!(
+        text,
+        "Linux version {} (pith@pith) (rustc) {}",
+        system_name::RELEASE,
+        system_name::VERSION
+    )
 }
 
 fn uptime(text: &mut Text) -> Result<(), Errno> {
@@ -119,7 +136,10 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
         writeln!(text, "{name} {user} 0 0 {idle} 0 0 0 0 0 0")?;
     }
     let started = (task::wall_clock() - task::monotonic().0) / SECOND;
-    writeln!(text, "intr 0\nctxt 0\nbtime {started}\nprocesses 1\nprocs_running 1\nprocs_blocked 0")?;
+    writeln!(
+        text,
+        "intr 0\nctxt 0\nbtime {started}\nprocesses 1\nprocs_running 1\nprocs_blocked 0"
+    )?;
     writeln!(text, "softirq 0 0 0 0 0 0 0 0 0 0 0")
 }
 
@@ -151,7 +171,8 @@ fn memory_information(text: &mut Text) -> Result<(), Errno> {
         writeln!(text, "{name:<15} {:>8} kB", bytes >> 10)?;
     }
     for name in ["HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"] {
-        writeln!(text, "{name}:       0")?;
+        let name = alloc::format!("{name}:");
+        writeln!(text, "{name:<15} {:>8}", 0)?;
     }
     writeln!(text, "Hugepagesize:       2048 kB")
 }
@@ -176,29 +197,119 @@ enum Register {
 
 /// What a processor can do: leaf and register of `cpuid`, then names by bit. Names are those of Linux.
 const FEATURES: [(u32, Register, &[(u8, &str)]); 6] = [
-    (1, Register::Edx, &[
-        (0, "fpu"), (1, "vme"), (2, "de"), (3, "pse"), (4, "tsc"), (5, "msr"), (6, "pae"), (7, "mce"), (8, "cx8"),
-        (9, "apic"), (11, "sep"), (12, "mtrr"), (13, "pge"), (14, "mca"), (15, "cmov"), (16, "pat"), (17, "pse36"),
-        (19, "clflush"), (23, "mmx"), (24, "fxsr"), (25, "sse"), (26, "sse2"), (27, "ss"), (28, "ht"),
-    ]),
-    (0x8000_0001, Register::Edx, &[(11, "syscall"), (20, "nx"), (26, "pdpe1gb"), (27, "rdtscp"), (29, "lm")]),
-    (1, Register::Ecx, &[
-        (0, "pni"), (1, "pclmulqdq"), (9, "ssse3"), (12, "fma"), (13, "cx16"), (17, "pcid"), (19, "sse4_1"),
-        (20, "sse4_2"), (21, "x2apic"), (22, "movbe"), (23, "popcnt"), (24, "tsc_deadline_timer"), (25, "aes"),
-        (26, "xsave"), (28, "avx"), (29, "f16c"), (30, "rdrand"), (31, "hypervisor"),
-    ]),
-    (0x8000_0001, Register::Ecx, &[
-        (0, "lahf_lm"), (5, "abm"), (6, "sse4a"), (8, "3dnowprefetch"), (11, "xop"), (16, "fma4"), (21, "tbm"),
-    ]),
-    (7, Register::Ebx, &[
-        (0, "fsgsbase"), (3, "bmi1"), (5, "avx2"), (7, "smep"), (8, "bmi2"), (9, "erms"), (10, "invpcid"),
-        (16, "avx512f"), (17, "avx512dq"), (18, "rdseed"), (19, "adx"), (20, "smap"), (21, "avx512ifma"),
-        (23, "clflushopt"), (24, "clwb"), (28, "avx512cd"), (29, "sha_ni"), (30, "avx512bw"), (31, "avx512vl"),
-    ]),
-    (7, Register::Ecx, &[
-        (1, "avx512vbmi"), (2, "umip"), (6, "avx512_vbmi2"), (8, "gfni"), (9, "vaes"), (10, "vpclmulqdq"),
-        (11, "avx512_vnni"), (12, "avx512_bitalg"), (14, "avx512_vpopcntdq"), (22, "rdpid"),
-    ]),
+    (
+        1,
+        Register::Edx,
+        &[
+            (0, "fpu"),
+            (1, "vme"),
+            (2, "de"),
+            (3, "pse"),
+            (4, "tsc"),
+            (5, "msr"),
+            (6, "pae"),
+            (7, "mce"),
+            (8, "cx8"),
+            (9, "apic"),
+            (11, "sep"),
+            (12, "mtrr"),
+            (13, "pge"),
+            (14, "mca"),
+            (15, "cmov"),
+            (16, "pat"),
+            (17, "pse36"),
+            (19, "clflush"),
+            (23, "mmx"),
+            (24, "fxsr"),
+            (25, "sse"),
+            (26, "sse2"),
+            (27, "ss"),
+            (28, "ht"),
+        ],
+    ),
+    (
+        0x8000_0001,
+        Register::Edx,
+        &[(11, "syscall"), (20, "nx"), (26, "pdpe1gb"), (27, "rdtscp"), (29, "lm")],
+    ),
+    (
+        1,
+        Register::Ecx,
+        &[
+            (0, "pni"),
+            (1, "pclmulqdq"),
+            (9, "ssse3"),
+            (12, "fma"),
+            (13, "cx16"),
+            (17, "pcid"),
+            (19, "sse4_1"),
+            (20, "sse4_2"),
+            (21, "x2apic"),
+            (22, "movbe"),
+            (23, "popcnt"),
+            (24, "tsc_deadline_timer"),
+            (25, "aes"),
+            (26, "xsave"),
+            (28, "avx"),
+            (29, "f16c"),
+            (30, "rdrand"),
+            (31, "hypervisor"),
+        ],
+    ),
+    (
+        0x8000_0001,
+        Register::Ecx,
+        &[
+            (0, "lahf_lm"),
+            (5, "abm"),
+            (6, "sse4a"),
+            (8, "3dnowprefetch"),
+            (11, "xop"),
+            (16, "fma4"),
+            (21, "tbm"),
+        ],
+    ),
+    (
+        7,
+        Register::Ebx,
+        &[
+            (0, "fsgsbase"),
+            (3, "bmi1"),
+            (5, "avx2"),
+            (7, "smep"),
+            (8, "bmi2"),
+            (9, "erms"),
+            (10, "invpcid"),
+            (16, "avx512f"),
+            (17, "avx512dq"),
+            (18, "rdseed"),
+            (19, "adx"),
+            (20, "smap"),
+            (21, "avx512ifma"),
+            (23, "clflushopt"),
+            (24, "clwb"),
+            (28, "avx512cd"),
+            (29, "sha_ni"),
+            (30, "avx512bw"),
+            (31, "avx512vl"),
+        ],
+    ),
+    (
+        7,
+        Register::Ecx,
+        &[
+            (1, "avx512vbmi"),
+            (2, "umip"),
+            (6, "avx512_vbmi2"),
+            (8, "gfni"),
+            (9, "vaes"),
+            (10, "vpclmulqdq"),
+            (11, "avx512_vnni"),
+            (12, "avx512_bitalg"),
+            (14, "avx512_vpopcntdq"),
+            (22, "rdpid"),
+        ],
+    ),
 ];
 
 fn highest_leaf(base: u32) -> u32 {
@@ -239,8 +350,15 @@ fn cpu_information(text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "model name\t: {}", clean(&brand))?;
     writeln!(text, "stepping\t: {}", signature & 15)?;
     writeln!(text, "cpu MHz\t\t: {}.{:03}", megahertz.0, megahertz.1)?;
-    writeln!(text, "physical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\napicid\t\t: 0")?;
-    writeln!(text, "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: {}\nwp\t\t: yes", highest_leaf(0))?;
+    writeln!(
+        text,
+        "physical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\napicid\t\t: 0"
+    )?;
+    writeln!(
+        text,
+        "fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: {}\nwp\t\t: yes",
+        highest_leaf(0)
+    )?;
     write!(text, "flags\t\t:")?;
     for (leaf, register, names) in FEATURES {
         if leaf > highest_leaf(leaf & 0x8000_0000) {
@@ -257,11 +375,16 @@ fn cpu_information(text: &mut Text) -> Result<(), Errno> {
         }
     }
     writeln!(text, "\nbugs\t\t:")?;
-    writeln!(text, "bogomips\t: {}.{:02}", megahertz.0 * 2, megahertz.1 * 2 / 10)?;
+    writeln!(text, "bogomips\t: {}.{:02}", kilohertz / 500, kilohertz % 500 / 5)?;
     writeln!(text, "clflush size\t: 64\ncache_alignment\t: 64")?;
     if highest_leaf(0x8000_0000) >= 0x8000_0008 {
         let sizes = arch::cpuid(0x8000_0008, 0).eax;
-        writeln!(text, "address sizes\t: {} bits physical, {} bits virtual", sizes & 0xff, sizes >> 8 & 0xff)?;
+        writeln!(
+            text,
+            "address sizes\t: {} bits physical, {} bits virtual",
+            sizes & 0xff,
+            sizes >> 8 & 0xff
+        )?;
     }
     writeln!(text, "power management:\n")
 }

@@ -85,23 +85,43 @@ struct Entry {
 }
 
 const fn directory(name: &'static str, entries: &'static [Entry]) -> Entry {
-    Entry { name, permissions: 0o555, body: Body::Directory(entries) }
+    Entry {
+        name,
+        permissions: 0o555,
+        body: Body::Directory(entries),
+    }
 }
 
 const fn text(name: &'static str, make: Make) -> Entry {
-    Entry { name, permissions: 0o444, body: Body::Text(make) }
+    Entry {
+        name,
+        permissions: 0o444,
+        body: Body::Text(make),
+    }
 }
 
 const fn constant(name: &'static str, value: &'static str) -> Entry {
-    Entry { name, permissions: 0o444, body: Body::Constant(value) }
+    Entry {
+        name,
+        permissions: 0o444,
+        body: Body::Constant(value),
+    }
 }
 
 const fn setting(name: &'static str, make: Make, set: Set) -> Entry {
-    Entry { name, permissions: 0o644, body: Body::Setting(make, set) }
+    Entry {
+        name,
+        permissions: 0o644,
+        body: Body::Setting(make, set),
+    }
 }
 
 const fn link(name: &'static str, target: fn() -> Result<Target, Errno>) -> Entry {
-    Entry { name, permissions: 0o777, body: Body::Link(target) }
+    Entry {
+        name,
+        permissions: 0o777,
+        body: Body::Link(target),
+    }
 }
 
 const DEVICE: DeviceNumber = DeviceNumber::new(0, 21);
@@ -127,7 +147,11 @@ struct ProcessNode {
 impl ProcessFileSystem {
     /// A file system for the directory `/proc` in `above`.
     pub fn new(above: Arc<dyn Inode>) -> Arc<Self> {
-        let file_system = Arc::new(Self { root: Once::new(), above, mounted: Timestamp::now() });
+        let file_system = Arc::new(Self {
+            root: Once::new(),
+            above,
+            mounted: Timestamp::now(),
+        });
         let root = ProcessNode {
             file_system: file_system.clone(),
             number: ROOT_NUMBER,
@@ -149,7 +173,13 @@ impl ProcessFileSystem {
 }
 
 fn statistics() -> Statfs {
-    Statfs { kind: 0x9fa0, block_size: 4096, fragment_size: 4096, name_length: 255, ..Statfs::default() }
+    Statfs {
+        kind: 0x9fa0,
+        block_size: 4096,
+        fragment_size: 4096,
+        name_length: 255,
+        ..Statfs::default()
+    }
 }
 
 impl FileSystem for ProcessFileSystem {
@@ -255,11 +285,19 @@ impl Inode for ProcessNode {
 
     fn metadata(&self) -> Metadata {
         let kind = kind_of(self.body);
-        let mut metadata =
-            Metadata::new(DEVICE, self.number, kind, self.permissions_now(), self.file_system.mounted);
+        let mut metadata = Metadata::new(
+            DEVICE,
+            self.number,
+            kind,
+            self.permissions_now(),
+            self.file_system.mounted,
+        );
         match self.body {
             Body::Directory(entries) => {
-                let directories = entries.iter().filter(|entry| kind_of(entry.body) == FileKind::Directory).count();
+                let directories = entries
+                    .iter()
+                    .filter(|entry| kind_of(entry.body) == FileKind::Directory)
+                    .count();
                 metadata.links = 2 + directories as u32;
             }
             Body::Descriptors | Body::DescriptorTexts => metadata.links = 2,
@@ -276,7 +314,12 @@ impl Inode for ProcessNode {
     fn path(&self) -> PathName {
         let mut bytes = match &self.parent {
             Some(parent) => parent.path().bytes,
-            None => return PathName { bytes: b"/proc".into(), removed: false },
+            None => {
+                return PathName {
+                    bytes: b"/proc".into(),
+                    removed: false,
+                };
+            }
         };
         bytes.push(b'/');
         bytes.extend_from_slice(self.name.as_bytes());
@@ -290,7 +333,10 @@ impl Inode for ProcessNode {
                 if flags.writes() && !matches!(self.body, Body::Setting(..)) {
                     return Err(Errno::EACCES);
                 }
-                Ok(Arc::new(TextFile { node: self, made: Mutex::new(None) }))
+                Ok(Arc::new(TextFile {
+                    node: self,
+                    made: Mutex::new(None),
+                }))
             }
             _ => Err(Errno::ELOOP),
         }
@@ -368,7 +414,9 @@ impl File for TextFile {
     }
 
     fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
-        let Body::Setting(_, set) = self.node.body else { return Err(Errno::EINVAL) };
+        let Body::Setting(_, set) = self.node.body else {
+            return Err(Errno::EINVAL);
+        };
         let mut bytes = [0; 256];
         let length = from.remaining();
         if length > bytes.len() {
@@ -404,14 +452,24 @@ impl File for DirectoryFile {
     fn list(&self, position: u64, listing: Listing<'_>) -> Result<(), Errno> {
         let node = &self.0;
         if position == 0 {
-            let entry = ListedEntry { name: b".", number: node.number, kind: FileKind::Directory, next: 1 };
+            let entry = ListedEntry {
+                name: b".",
+                number: node.number,
+                kind: FileKind::Directory,
+                next: 1,
+            };
             if !listing(entry) {
                 return Ok(());
             }
         }
         if position <= 1 {
             let number = node.parent()?.metadata().number;
-            if !listing(ListedEntry { name: b"..", number, kind: FileKind::Directory, next: 2 }) {
+            if !listing(ListedEntry {
+                name: b"..",
+                number,
+                kind: FileKind::Directory,
+                next: 2,
+            }) {
                 return Ok(());
             }
         }
@@ -419,7 +477,12 @@ impl File for DirectoryFile {
         let start = usize::try_from(position.saturating_sub(2)).unwrap_or(usize::MAX);
         let mut offer = |index: usize, name: &str, kind| {
             let number = number_of(node.number, name);
-            listing(ListedEntry { name: name.as_bytes(), number, kind, next: index as u64 + 3 })
+            listing(ListedEntry {
+                name: name.as_bytes(),
+                number,
+                kind,
+                next: index as u64 + 3,
+            })
         };
         match node.body {
             Body::Directory(entries) => {
@@ -430,7 +493,11 @@ impl File for DirectoryFile {
                 }
             }
             Body::Descriptors | Body::DescriptorTexts => {
-                let kind = if matches!(node.body, Body::Descriptors) { FileKind::Symlink } else { FileKind::Regular };
+                let kind = if matches!(node.body, Body::Descriptors) {
+                    FileKind::Symlink
+                } else {
+                    FileKind::Regular
+                };
                 for descriptor in context::current().open_descriptors(start) {
                     if !offer(descriptor as usize, &alloc::format!("{descriptor}"), kind) {
                         break;

@@ -18,16 +18,32 @@ use crate::task::{self, Limits, ProgramIdentity};
 
 /// The files of `/proc/1`.
 pub const PROCESS: &[Entry] = &[
-    Entry { name: "auxv", permissions: 0o400, body: Body::Text(auxiliary_vector) },
+    Entry {
+        name: "auxv",
+        permissions: 0o400,
+        body: Body::Text(auxiliary_vector),
+    },
     constant("cgroup", "0::/\n"),
     text("cmdline", command_line),
     setting("comm", name_line, set_name),
     constant("coredump_filter", "00000033\n"),
     link("cwd", || Ok(Target::File(context::current().working_directory()))),
-    Entry { name: "environ", permissions: 0o400, body: Body::Text(environment) },
+    Entry {
+        name: "environ",
+        permissions: 0o400,
+        body: Body::Text(environment),
+    },
     link("exe", executable),
-    Entry { name: "fd", permissions: 0o500, body: Body::Descriptors },
-    Entry { name: "fdinfo", permissions: 0o555, body: Body::DescriptorTexts },
+    Entry {
+        name: "fd",
+        permissions: 0o500,
+        body: Body::Descriptors,
+    },
+    Entry {
+        name: "fdinfo",
+        permissions: 0o555,
+        body: Body::DescriptorTexts,
+    },
     constant("gid_map", "         0          0 4294967295\n"),
     text("limits", limits),
     constant("loginuid", "4294967295"),
@@ -53,7 +69,11 @@ const THREAD: &[Entry] = &[
     text("cmdline", command_line),
     setting("comm", name_line, set_name),
     link("exe", executable),
-    Entry { name: "fd", permissions: 0o500, body: Body::Descriptors },
+    Entry {
+        name: "fd",
+        permissions: 0o500,
+        body: Body::Descriptors,
+    },
     text("maps", maps),
     text("stat", statistics),
     text("statm", memory_statistics),
@@ -85,7 +105,10 @@ fn set_name(bytes: &[u8]) -> Result<(), Errno> {
 
 fn executable() -> Result<Target, Errno> {
     let root = context::current().root().clone();
-    let origin = path::Origin { root: root.clone(), start: root };
+    let origin = path::Origin {
+        root: root.clone(),
+        start: root,
+    };
     path::find(&origin, &program().path, true).map(Target::File)
 }
 
@@ -171,7 +194,11 @@ fn maps(text: &mut Text) -> Result<(), Errno> {
             bit(Protection::READ, 'r'),
             bit(Protection::WRITE, 'w'),
             bit(Protection::EXECUTE, 'x'),
-            if area.flags.contains(AreaFlags::SHARED) { 's' } else { 'p' },
+            if area.flags.contains(AreaFlags::SHARED) {
+                's'
+            } else {
+                'p'
+            },
             device.major,
             device.minor,
         );
@@ -200,8 +227,11 @@ struct Sizes {
 
 fn sizes() -> Sizes {
     let space = task::current_process().address_space();
-    let mut sizes =
-        Sizes { total: space.total_bytes(), resident: space.resident_bytes(), ..Sizes::default() };
+    let mut sizes = Sizes {
+        total: space.total_bytes(),
+        resident: space.resident_bytes(),
+        ..Sizes::default()
+    };
     let path = String::from_utf8_lossy(&program().path).into_owned();
     for area in areas() {
         let executable = area.protection.contains(Protection::EXECUTE);
@@ -226,7 +256,11 @@ fn memory_statistics(text: &mut Text) -> Result<(), Errno> {
     let sizes = sizes();
     let pages = |bytes: u64| bytes / BLOCK_SIZE;
     let (total, resident, code) = (pages(sizes.total), pages(sizes.resident), pages(sizes.program));
-    writeln!(text, "{total} {resident} 0 {code} 0 {} 0", pages(sizes.data + sizes.stack))
+    writeln!(
+        text,
+        "{total} {resident} 0 {code} 0 {} 0",
+        pages(sizes.data + sizes.stack)
+    )
 }
 
 /// The signals whose handler makes `choose` true, as a mask.
@@ -247,13 +281,29 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
     write!(text, "{} ({}) R 0 {0} {0} 0 -1 0 0 0 0 0 ", process.id, name())?;
     // Times, priority, nice value, threads, timer, start.
     write!(text, "{} 0 0 0 20 0 1 0 0 ", task::processor_time() / TICK)?;
-    write!(text, "{} {} {} ", sizes.total, sizes.resident / BLOCK_SIZE, process.limit(5))?;
+    write!(
+        text,
+        "{} {} {} ",
+        sizes.total,
+        sizes.resident / BLOCK_SIZE,
+        process.limit(5)
+    )?;
     write!(text, "{} {} {} 0 0 ", sizes.code.0, sizes.code.1, program.stack)?;
-    write!(text, "{} {} {} {} ", pending & 0x7fff_ffff, blocked & 0x7fff_ffff, ignored & 0x7fff_ffff, caught & 0x7fff_ffff)?;
+    write!(
+        text,
+        "{} {} {} {} ",
+        pending & 0x7fff_ffff,
+        blocked & 0x7fff_ffff,
+        ignored & 0x7fff_ffff,
+        caught & 0x7fff_ffff
+    )?;
     // Where it waits, swap, exit signal, processor, scheduling, delays, guest times.
     write!(text, "0 0 0 17 0 0 0 0 0 0 ")?;
     let (arguments, environment) = (program.arguments, program.environment);
-    let data = areas().into_iter().find(|area| area.name == "[heap]").map_or((0, 0), |area| (area.start, area.end));
+    let data = areas()
+        .into_iter()
+        .find(|area| area.name == "[heap]")
+        .map_or((0, 0), |area| (area.start, area.end));
     write!(text, "{} {} {0} {} {} ", data.0, data.1, arguments.0, arguments.1)?;
     writeln!(text, "{} {} 0", environment.0, environment.1)
 }
@@ -264,11 +314,18 @@ fn status(text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "Name:\t{}", name())?;
     writeln!(text, "Umask:\t{:04o}", context::current().mask())?;
     writeln!(text, "State:\tR (running)")?;
-    writeln!(text, "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t0\nTracerPid:\t0", process.id, thread.id)?;
+    writeln!(
+        text,
+        "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t0\nTracerPid:\t0",
+        process.id, thread.id
+    )?;
     for (name, [real, effective, saved]) in [("Uid", credentials.users), ("Gid", credentials.groups)] {
         writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{effective}")?;
     }
-    let descriptors = context::current().open_descriptors(0).last().map_or(0, |last| *last as u32 + 1);
+    let descriptors = context::current()
+        .open_descriptors(0)
+        .last()
+        .map_or(0, |last| *last as u32 + 1);
     writeln!(text, "FDSize:\t{}", descriptors.max(64).next_multiple_of(64))?;
     write!(text, "Groups:\t")?;
     for group in &credentials.supplementary {
@@ -293,7 +350,7 @@ fn status(text: &mut Text) -> Result<(), Errno> {
     }
     writeln!(text, "Threads:\t1")?;
     let queued = process.queued.lock().len();
-    writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS) as i64)?;
+    writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS))?;
     let masks = [
         ("SigPnd", 0),
         ("ShdPnd", process.pending.load(Ordering::Relaxed)),
@@ -310,7 +367,10 @@ fn status(text: &mut Text) -> Result<(), Errno> {
         writeln!(text, "{name}:\t{mask:016x}")?;
     }
     writeln!(text, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0")?;
-    writeln!(text, "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
+    writeln!(
+        text,
+        "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0"
+    )?;
     writeln!(text, "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0")
 }
 
@@ -337,18 +397,38 @@ const LIMITS: [(&str, &str); 16] = [
 fn limits(text: &mut Text) -> Result<(), Errno> {
     let limits = task::current_process().limits.lock().clone();
     let shown = |value: u64| {
-        if value == Limits::INFINITY { String::from("unlimited") } else { alloc::format!("{value}") }
+        if value == Limits::INFINITY {
+            String::from("unlimited")
+        } else {
+            alloc::format!("{value}")
+        }
     };
-    writeln!(text, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units")?;
+    writeln!(
+        text,
+        "{:<25} {:<20} {:<20} {:<10}",
+        "Limit", "Soft Limit", "Hard Limit", "Units"
+    )?;
     for ((name, unit), (soft, hard)) in LIMITS.iter().zip(limits.0) {
-        writeln!(text, "{name:<25} {:<20} {:<20} {unit:<10}", shown(soft), shown(hard))?;
+        write!(text, "{name:<25} {:<20} {:<20} ", shown(soft), shown(hard))?;
+        if unit.is_empty() {
+            writeln!(text)?
+        } else {
+            writeln!(text, "{unit:<10}")?
+        }
     }
     Ok(())
 }
 
 fn mount_table(text: &mut Text) -> Result<(), Errno> {
     for mount in mounts() {
-        writeln!(text, "{} {} {} {} 0 0", mount.source, mount.point, mount.file_system.type_name(), mount.options)?;
+        writeln!(
+            text,
+            "{} {} {} {} 0 0",
+            mount.source,
+            mount.point,
+            mount.file_system.type_name(),
+            mount.options
+        )?;
     }
     Ok(())
 }
@@ -384,8 +464,12 @@ fn adjustment(text: &mut Text) -> Result<(), Errno> {
 }
 
 fn set_adjustment(bytes: &[u8]) -> Result<(), Errno> {
-    let value = core::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok());
-    let value: i32 = value.filter(|value| (-1000..=1000).contains(value)).ok_or(Errno::EINVAL)?;
+    let value = core::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let value: i32 = value
+        .filter(|value| (-1000..=1000).contains(value))
+        .ok_or(Errno::EINVAL)?;
     ADJUSTMENT.store(value, Ordering::Relaxed);
     Ok(())
 }
@@ -399,7 +483,19 @@ pub fn descriptor_text(descriptor: i32, text: &mut Text) -> Result<(), Errno> {
         flags |= OpenFlags::CLOSE_ON_EXEC;
     }
     let metadata = file.inode.metadata();
-    let mount = mounts().iter().position(|mount| mount.file_system.device() == metadata.device);
-    writeln!(text, "pos:\t{}\nflags:\t0{:o}", file.position(), (flags | OpenFlags::LARGE_FILE).bits())?;
-    writeln!(text, "mnt_id:\t{}\nino:\t{}", mount.map_or(0, |mount| mount + 1), metadata.number)
+    let mount = mounts()
+        .iter()
+        .position(|mount| mount.file_system.device() == metadata.device);
+    writeln!(
+        text,
+        "pos:\t{}\nflags:\t0{:o}",
+        file.position(),
+        (flags | OpenFlags::LARGE_FILE).bits()
+    )?;
+    writeln!(
+        text,
+        "mnt_id:\t{}\nino:\t{}",
+        mount.map_or(0, |mount| mount + 1),
+        metadata.number
+    )
 }

@@ -10,7 +10,7 @@ use pith_linux::files::{DeviceNumber, NAME_MAX, RenameFlags};
 use spin::{Mutex, Once};
 
 use super::regular::RegularContent;
-use super::{AttributesOfNode, Content, Node, Tree, leave_room, volume_errno};
+use super::{AttributesOfNode, Content, Node, Tree, volume_errno};
 use crate::fs::file::{File, ListedEntry, Listing};
 use crate::fs::inode::{Inode, NewFile};
 
@@ -47,13 +47,22 @@ pub(super) struct DirectoryContent {
 
 impl DirectoryContent {
     pub(super) fn new(lower: Option<LowerInode>) -> Self {
-        Self { lower, entries: Mutex::new(Entries::default()) }
+        Self {
+            lower,
+            entries: Mutex::new(Entries::default()),
+        }
     }
 
     /// As on a disk: whole blocks.
     pub(super) fn size_and_blocks(&self) -> (u64, u64, Option<DeviceNumber>) {
         let below = self.lower.map_or(0, |inode| inode.size);
-        let above: u64 = self.entries.lock().order.values().map(|name| name.len() as u64 + 12).sum();
+        let above: u64 = self
+            .entries
+            .lock()
+            .order
+            .values()
+            .map(|name| name.len() as u64 + 12)
+            .sum();
         let size = (below + above).next_multiple_of(4096).max(4096);
         (size, size / 512, None)
     }
@@ -111,7 +120,10 @@ impl DirectoryContent {
         } else {
             entries.slots.remove(name)
         };
-        if let Some(Slot::Node { added: Some(position), .. }) = old {
+        if let Some(Slot::Node {
+            added: Some(position), ..
+        }) = old
+        {
             entries.order.remove(&position);
         }
         Ok(())
@@ -138,10 +150,18 @@ impl Node {
             Some(Slot::Whiteout) => return Ok(None),
             None => {}
         }
-        let Some(number) = content.lower_has(&self.tree, name)? else { return Ok(None) };
+        let Some(number) = content.lower_has(&self.tree, name)? else {
+            return Ok(None);
+        };
         let inode = self.tree.lower()?.inode(number).map_err(volume_errno)?;
         let node = Node::of_volume(&self.tree, inode, Some((&self.me()?, name)))?;
-        entries.slots.insert(name.into(), Slot::Node { node: node.clone(), added: None });
+        entries.slots.insert(
+            name.into(),
+            Slot::Node {
+                node: node.clone(),
+                added: None,
+            },
+        );
         drop(entries);
         if inode.nlink > 1 && inode.kind != FileKind::Directory {
             node.set_place(&self.me()?, name);
@@ -164,12 +184,18 @@ impl Node {
         let directory = self.directory()?;
         let _structure = self.tree.structure.lock();
         self.check_new_name(name)?;
-        leave_room()?;
+        let number = self.tree.new_number()?;
         let (kind, content) = match new {
             NewFile::Regular => (FileKind::Regular, Content::Regular(RegularContent::new(None))),
             NewFile::Directory => (FileKind::Directory, Content::Directory(DirectoryContent::new(None))),
             NewFile::Symlink(target) => (FileKind::Symlink, Content::Symlink(target.into())),
-            NewFile::Special(kind, represents) => (kind, Content::Special { represents, pipe: Once::new() }),
+            NewFile::Special(kind, represents) => (
+                kind,
+                Content::Special {
+                    represents,
+                    pipe: Once::new(),
+                },
+            ),
         };
         let mut attributes = AttributesOfNode::new(permissions, if kind == FileKind::Directory { 2 } else { 1 });
         {
@@ -182,7 +208,7 @@ impl Node {
                 }
             }
         }
-        let node = Node::new(&self.tree, self.tree.new_number(), kind, attributes, content, Some((&self.me()?, name)));
+        let node = Node::made(&self.tree, number, kind, attributes, content, Some((&self.me()?, name)));
         directory.insert(&self.tree, name, node.clone())?;
         if kind == FileKind::Directory {
             self.change_links(1);
@@ -198,7 +224,7 @@ impl Node {
         let directory = self.directory()?;
         let _structure = self.tree.structure.lock();
         self.check_new_name(name)?;
-        leave_room()?;
+        self.tree.new_number()?; // names need memory too
         directory.insert(&self.tree, name, file.me()?)?;
         file.change_links(1);
         file.set_place(&self.me()?, name);
@@ -223,7 +249,10 @@ impl Node {
             }
         }
         let mut place = self.place.lock();
-        let here = place.parent.as_ref().is_some_and(|known| core::ptr::eq(&raw const **known, parent));
+        let here = place
+            .parent
+            .as_ref()
+            .is_some_and(|known| core::ptr::eq(&raw const **known, parent));
         if here && *place.name == *name {
             place.removed = true;
         }
@@ -278,7 +307,7 @@ impl Node {
         let exchange = flags.contains(RenameFlags::EXCHANGE);
         match &existing {
             None if exchange => return Err(Errno::ENOENT),
-            None => leave_room()?,
+            None => {}
             Some(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
             Some(other) if Arc::ptr_eq(other, &node) => return Ok(()),
             Some(other) => {
@@ -340,7 +369,12 @@ impl Node {
     fn list(&self, mut position: u64, listing: Listing<'_>) -> Result<(), Errno> {
         let content = self.directory()?;
         if position == DOT {
-            let entry = ListedEntry { name: b".", number: self.number, kind: FileKind::Directory, next: DOT_DOT };
+            let entry = ListedEntry {
+                name: b".",
+                number: self.number,
+                kind: FileKind::Directory,
+                next: DOT_DOT,
+            };
             if !listing(entry) {
                 return Ok(());
             }
@@ -348,7 +382,12 @@ impl Node {
         }
         if position == DOT_DOT {
             let number = self.parent()?.metadata().number;
-            let entry = ListedEntry { name: b"..", number, kind: FileKind::Directory, next: FIRST_LOWER };
+            let entry = ListedEntry {
+                name: b"..",
+                number,
+                kind: FileKind::Directory,
+                next: FIRST_LOWER,
+            };
             if !listing(entry) {
                 return Ok(());
             }
@@ -361,7 +400,10 @@ impl Node {
         if position < FIRST_ADDED {
             if let Some(lower) = &content.lower {
                 let volume = self.tree.lower()?;
-                for entry in volume.read_directory(lower, position - FIRST_LOWER).map_err(volume_errno)? {
+                for entry in volume
+                    .read_directory(lower, position - FIRST_LOWER)
+                    .map_err(volume_errno)?
+                {
                     let entry = entry.map_err(volume_errno)?;
                     if matches!(entry.name, b"." | b"..") {
                         continue;
@@ -377,7 +419,12 @@ impl Node {
                         (None, None) => (entry.nid, volume.inode(entry.nid).map_err(volume_errno)?.kind),
                     };
                     let next = FIRST_LOWER + entry.next_offset;
-                    if !listing(ListedEntry { name: entry.name, number, kind, next }) {
+                    if !listing(ListedEntry {
+                        name: entry.name,
+                        number,
+                        kind,
+                        next,
+                    }) {
                         return Ok(());
                     }
                 }
@@ -388,7 +435,12 @@ impl Node {
         for (place, name) in entries.order.range(position..) {
             if let Some(Slot::Node { node, .. }) = entries.slots.get(name) {
                 let (number, kind) = shown(node);
-                if !listing(ListedEntry { name, number, kind, next: place + 1 }) {
+                if !listing(ListedEntry {
+                    name,
+                    number,
+                    kind,
+                    next: place + 1,
+                }) {
                     return Ok(());
                 }
             }

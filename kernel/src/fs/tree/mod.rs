@@ -55,7 +55,12 @@ pub struct Tree {
     attachment: Once<(Vec<u8>, Arc<dyn Inode>)>,
     /// Held while names change.
     structure: Mutex<()>,
+    /// Numbers from here on belong to files that were made.
+    first_made: u64,
     next_number: AtomicU64,
+    /// Files that were made and still exist, and how many there may be.
+    made: AtomicU64,
+    most_made: u64,
     /// Files of the volume that have several names: one node for all of them.
     linked: Mutex<BTreeMap<u64, Arc<Node>>>,
 }
@@ -81,7 +86,10 @@ enum Content {
     Regular(RegularContent),
     Directory(DirectoryContent),
     Symlink(Box<[u8]>),
-    Special { represents: DeviceNumber, pipe: Once<Arc<pipe::Pipe>> },
+    Special {
+        represents: DeviceNumber,
+        pipe: Once<Arc<pipe::Pipe>>,
+    },
 }
 
 /// A file in a tree.
@@ -108,10 +116,10 @@ pub(super) fn volume_errno(error: pith_erofs::Error) -> Errno {
     }
 }
 
-/// Refuses to make another file when the kernel's own memory runs out: the heap must not be what fails.
-fn leave_room() -> Result<(), Errno> {
-    const LEAST_FREE: u64 = 64 * PAGE_SIZE as u64;
-    if memory::counters().free < LEAST_FREE { Err(Errno::ENOSPC) } else { Ok(()) }
+/// Frames that file data leaves to the program: a full file system must not be what ends it.
+pub(super) fn has_room_for_data() -> bool {
+    let counters = memory::counters();
+    counters.free > counters.total / 32
 }
 
 impl Tree {
@@ -134,7 +142,8 @@ impl Tree {
         // Numbers of EROFS inodes are those of slots of 32 bytes in the image.
         let first_free = (volume.image().len() as u64 / 32).next_multiple_of(4096);
         let tree = Self::without_root(character, Some(volume), first_free);
-        let root = Node::of_volume(&tree, root, None).map_err(|_| pith_erofs::Error::NotADirectory { nid: root.nid })?;
+        let root =
+            Node::of_volume(&tree, root, None).map_err(|_| pith_erofs::Error::NotADirectory { nid: root.nid })?;
         tree.root.call_once(|| root);
         Ok(tree)
     }
@@ -146,7 +155,11 @@ impl Tree {
             root: Once::new(),
             attachment: Once::new(),
             structure: Mutex::new(()),
+            first_made: first_free,
             next_number: AtomicU64::new(first_free),
+            made: AtomicU64::new(0),
+            // As for Linux's tmpfs: one for every two pages of memory.
+            most_made: memory::counters().total / PAGE_SIZE as u64 / 2,
             linked: Mutex::new(BTreeMap::new()),
         })
     }
@@ -163,8 +176,16 @@ impl Tree {
         }
     }
 
-    fn new_number(&self) -> u64 {
-        self.next_number.fetch_add(1, Ordering::Relaxed)
+    /// A number for a new file.
+    ///
+    /// # Errors
+    /// `ENOSPC` if there are too many files. They live on the kernel's heap, which must not be what fails.
+    fn new_number(&self) -> Result<u64, Errno> {
+        const LEAST_FREE: u64 = 16 * PAGE_SIZE as u64;
+        if self.made.load(Ordering::Relaxed) >= self.most_made || memory::counters().free < LEAST_FREE {
+            return Err(Errno::ENOSPC);
+        }
+        Ok(self.next_number.fetch_add(1, Ordering::Relaxed))
     }
 
     fn lower(&self) -> Result<&Volume<'static>, Errno> {
@@ -196,8 +217,8 @@ impl FileSystem for Tree {
             blocks: (counters.total + image) / page,
             free,
             available: free,
-            files: free + self.lower.map_or(0, |volume| volume.inode_count()),
-            files_free: free,
+            files: self.most_made + self.lower.map_or(0, |volume| volume.inode_count()),
+            files_free: self.most_made.saturating_sub(self.made.load(Ordering::Relaxed)),
             identity: [self.character.device.encode() as i32, 0],
             name_length: NAME_MAX as i64,
             fragment_size: page as i64,
@@ -210,7 +231,13 @@ impl FileSystem for Tree {
 impl AttributesOfNode {
     fn new(permissions: u16, links: u32) -> Self {
         let times = Times::all(Timestamp::now());
-        Self { permissions: permissions & 0o7777, user: 0, group: 0, links, times }
+        Self {
+            permissions: permissions & 0o7777,
+            user: 0,
+            group: 0,
+            links,
+            times,
+        }
     }
 }
 
@@ -224,8 +251,16 @@ impl Node {
         place: Option<(&Arc<Node>, &[u8])>,
     ) -> Arc<Self> {
         let place = match place {
-            Some((parent, name)) => PlaceOfNode { parent: Some(parent.clone()), name: name.into(), removed: false },
-            None => PlaceOfNode { parent: None, name: Box::default(), removed: false },
+            Some((parent, name)) => PlaceOfNode {
+                parent: Some(parent.clone()),
+                name: name.into(),
+                removed: false,
+            },
+            None => PlaceOfNode {
+                parent: None,
+                name: Box::default(),
+                removed: false,
+            },
         };
         Arc::new_cyclic(|itself| Self {
             tree: tree.clone(),
@@ -239,6 +274,19 @@ impl Node {
         })
     }
 
+    /// A file that is no view of the volume's.
+    fn made(
+        tree: &Arc<Tree>,
+        number: u64,
+        kind: FileKind,
+        attributes: AttributesOfNode,
+        content: Content,
+        place: Option<(&Arc<Node>, &[u8])>,
+    ) -> Arc<Self> {
+        tree.made.fetch_add(1, Ordering::Relaxed);
+        Self::new(tree, number, kind, attributes, content, place)
+    }
+
     /// A view of an inode of the volume.
     fn of_volume(
         tree: &Arc<Tree>,
@@ -248,12 +296,16 @@ impl Node {
         let content = match inode.kind {
             FileKind::Regular => Content::Regular(RegularContent::new(Some(inode))),
             FileKind::Directory => Content::Directory(DirectoryContent::new(Some(inode))),
-            FileKind::Symlink => {
-                Content::Symlink(tree.lower()?.symlink_target(&inode).map_err(volume_errno)?.into())
-            }
-            _ => Content::Special { represents: DeviceNumber::decode(inode.rdev.into()), pipe: Once::new() },
+            FileKind::Symlink => Content::Symlink(tree.lower()?.symlink_target(&inode).map_err(volume_errno)?.into()),
+            _ => Content::Special {
+                represents: DeviceNumber::decode(inode.rdev.into()),
+                pipe: Once::new(),
+            },
         };
-        let time = Timestamp { seconds: inode.modified_seconds, nanoseconds: inode.modified_nanoseconds };
+        let time = Timestamp {
+            seconds: inode.modified_seconds,
+            nanoseconds: inode.modified_nanoseconds,
+        };
         let attributes = AttributesOfNode {
             permissions: inode.mode & 0o7777,
             user: inode.uid,
@@ -278,7 +330,11 @@ impl Node {
         let mut place = self.place.lock();
         let same = place.parent.as_ref().is_some_and(|known| Arc::ptr_eq(known, parent)) && *place.name == *name;
         if !same || place.removed {
-            *place = PlaceOfNode { parent: Some(parent.clone()), name: name.into(), removed: false };
+            *place = PlaceOfNode {
+                parent: Some(parent.clone()),
+                name: name.into(),
+                removed: false,
+            };
         }
     }
 
@@ -329,6 +385,15 @@ impl Node {
     /// Covers the directory by another file system's root.
     pub fn cover(&self, root: Arc<dyn Inode>) {
         self.covered.call_once(|| root);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // The volume's files are few and known; those that were made are counted.
+        if self.number >= self.tree.first_made {
+            self.tree.made.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -438,11 +503,10 @@ impl Inode for Node {
 
     fn create_nameless(&self, permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
         self.directory()?;
-        leave_room()?;
-        let number = self.tree.new_number();
+        let number = self.tree.new_number()?;
         let attributes = AttributesOfNode::new(permissions, 0);
         let content = Content::Regular(RegularContent::new(None));
-        let node = Self::new(&self.tree, number, FileKind::Regular, attributes, content, None);
+        let node = Self::made(&self.tree, number, FileKind::Regular, attributes, content, None);
         *node.place.lock() = PlaceOfNode {
             parent: Some(self.me()?),
             name: alloc::format!("#{number}").into_bytes().into(),

@@ -9,7 +9,7 @@ use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags};
 use spin::Mutex;
 
-use super::{Node, Tree, path_text, volume_errno};
+use super::{Node, Tree, has_room_for_data, path_text, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
 use crate::memory::{Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
 
@@ -53,8 +53,16 @@ fn no_page(error: PageError) -> Errno {
 impl RegularContent {
     pub(super) fn new(lower: Option<LowerInode>) -> Self {
         let size = lower.map_or(0, |inode| inode.size);
-        let state = State { size, lower_end: size, pages: BTreeMap::new() };
-        Self { lower, state: Mutex::new(state), writer: Mutex::new(()) }
+        let state = State {
+            size,
+            lower_end: size,
+            pages: BTreeMap::new(),
+        };
+        Self {
+            lower,
+            state: Mutex::new(state),
+            writer: Mutex::new(()),
+        }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -78,10 +86,18 @@ impl RegularContent {
         let index = position / PAGE;
         if let Some(frame) = state.pages.get(&index) {
             let offset = position % PAGE;
-            return Ok(Some(Piece::Page(frame.clone(), offset as usize, wanted.min(PAGE - offset) as usize)));
+            return Ok(Some(Piece::Page(
+                frame.clone(),
+                offset as usize,
+                wanted.min(PAGE - offset) as usize,
+            )));
         }
         // What comes next without a page of its own.
-        let border = state.pages.range(index..).next().map_or(u64::MAX, |(next, _)| next * PAGE);
+        let border = state
+            .pages
+            .range(index..)
+            .next()
+            .map_or(u64::MAX, |(next, _)| next * PAGE);
         let room = wanted.min(border - position);
         match &self.lower {
             Some(lower) if position < state.lower_end => {
@@ -129,7 +145,10 @@ impl RegularContent {
                 match volume.block(lower, index).map_err(|_| PageError::Unreadable)? {
                     DataBlock::Whole { image_offset } => {
                         let start = image_offset as usize;
-                        let bytes = volume.image().get(start..start + PAGE_SIZE).ok_or(PageError::Unreadable)?;
+                        let bytes = volume
+                            .image()
+                            .get(start..start + PAGE_SIZE)
+                            .ok_or(PageError::Unreadable)?;
                         let frame = Frame::of_image(bytes);
                         if !write {
                             return Ok(frame);
@@ -175,7 +194,11 @@ impl RegularContent {
                 if position > state.size {
                     Self::clear_behind_end(&state);
                 }
-                self.page_of(tree, &mut state, position / PAGE, true).map_err(no_page)
+                if state.pages.contains_key(&(position / PAGE)) || has_room_for_data() {
+                    self.page_of(tree, &mut state, position / PAGE, true).map_err(no_page)
+                } else {
+                    Err(Errno::ENOSPC)
+                }
             };
             let offset = (position % PAGE) as usize;
             let copied = frame.and_then(|frame| from.take_to_frame(&frame, offset, PAGE_SIZE - offset));
@@ -235,14 +258,22 @@ impl RegularContent {
                 position = stop;
             } else {
                 // Nothing there; on to the next page above.
-                position = state.pages.range(index..).next().map_or(end, |(next, _)| next * PAGE).min(end);
+                position = state
+                    .pages
+                    .range(index..)
+                    .next()
+                    .map_or(end, |(next, _)| next * PAGE)
+                    .min(end);
             }
         }
         Ok(())
     }
 
     fn allocate(&self, tree: &Tree, mode: u32, start: u64, length: u64) -> Result<(), Errno> {
-        let end = start.checked_add(length).filter(|end| i64::try_from(*end).is_ok()).ok_or(Errno::EFBIG)?;
+        let end = start
+            .checked_add(length)
+            .filter(|end| i64::try_from(*end).is_ok())
+            .ok_or(Errno::EFBIG)?;
         match mode {
             0 | KEEP_SIZE => {
                 let _writer = self.writer.lock();
@@ -252,7 +283,7 @@ impl RegularContent {
                 // All or nothing: what could not be had is not kept.
                 let pages = start / PAGE..end.div_ceil(PAGE);
                 let free = crate::memory::counters().free / PAGE;
-                if pages.end - pages.start > free {
+                if pages.end - pages.start > free || !has_room_for_data() {
                     return Err(Errno::ENOSPC);
                 }
                 for index in pages {
