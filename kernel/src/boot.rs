@@ -71,6 +71,8 @@ struct Machine {
     ram: [Range<u64>; MAXIMUM_REGIONS],
     count: usize,
     command_line: &'static str,
+    /// Where the monitor put it.
+    command_line_range: Range<u64>,
 }
 
 impl Machine {
@@ -79,18 +81,20 @@ impl Machine {
         if info.magic != START_MAGIC || info.version < 1 || info.memory_map_entries == 0 {
             give_up(format_args!("the monitor did not start this image by PVH version 1: it gave no memory map"));
         }
-        let mut machine = Self { ram: [const { 0..0 }; MAXIMUM_REGIONS], count: 0, command_line: "" };
+        let mut machine = Self { ram: [const { 0..0 }; MAXIMUM_REGIONS], count: 0, command_line: "", command_line_range: 0..0 };
         for index in 0..u64::from(info.memory_map_entries) {
             let entry: MemoryMapEntry = read_physical(info.memory_map + index * size_of::<MemoryMapEntry>() as u64);
             if entry.kind == KIND_RAM && entry.size != 0 && machine.count < MAXIMUM_REGIONS {
-                machine.ram[machine.count] = entry.address..entry.address.saturating_add(entry.size);
+                let end = entry.address.saturating_add(entry.size).min(arch::layout::DIRECT_MAP_LIMIT);
+                machine.ram[machine.count] = entry.address.min(end)..end;
                 machine.count += 1;
             }
         }
         if info.command_line != 0 {
             let start = arch::boot::direct(info.command_line);
             let mut length = 0;
-            // SAFETY: a string that the monitor put below 4 GiB; it is copied before its memory is given out.
+            // SAFETY: a string that the monitor put below 4 GiB. Its memory is taken (see `boot_main`), so it
+            // stays as it is.
             unsafe {
                 while length < 131_072 && start.add(length).read() != 0 {
                     length += 1;
@@ -98,6 +102,7 @@ impl Machine {
                 let bytes = core::slice::from_raw_parts(start, length);
                 machine.command_line = core::str::from_utf8(bytes).unwrap_or("");
             }
+            machine.command_line_range = info.command_line..info.command_line + length as u64;
         }
         machine
     }
@@ -246,9 +251,9 @@ extern "C" fn boot_main(start_info: u64) -> ! {
     let (header, payload) = find_payload(machine.ram());
     let (kernel_start, _) = arch::boot::kernel_extent();
 
-    // Everything from the kernel to the end of the payload is taken, and so is the first MiB: the monitor's
-    // start information and command line lie there or are copied below.
-    let taken = [0..0x10_0000, kernel_start..payload.end];
+    // Everything from the kernel to the end of the payload is taken, and so are the first MiB, where monitors
+    // leave things, and the command line.
+    let taken = [0..0x10_0000, kernel_start..payload.end, machine.command_line_range.clone()];
     let total: u64 = machine.ram().iter().map(|range| range.end - range.start).sum();
     TOTAL_MEMORY.store(total, Ordering::Relaxed);
     if let Err(problem) = memory::initialise_frames(machine.ram(), &taken) {
@@ -264,7 +269,7 @@ extern "C" fn boot_main(start_info: u64) -> ! {
         ));
     }
     let highest = machine.ram().iter().map(|range| range.end).max().unwrap_or(0);
-    let command_line: &'static str = String::from(machine.command_line).leak();
+    let command_line = machine.command_line;
     memory::remember_ram(machine.ram());
     let sealed = arch::boot::extend_direct_map(highest, &mut memory::table_frame)
         .and_then(|()| {
@@ -373,6 +378,16 @@ fn process_ended(reason: ExitReason) -> ! {
 
 /// Reports how the machine ended, and ends it.
 pub fn finish(outcome: Outcome) -> ! {
+    let peak = memory::counters().peak + UNMANAGED_MEMORY.load(Ordering::Relaxed);
+    report(outcome, peak)
+}
+
+/// Reports a defect of the kernel, whose log has the details. Takes no lock and allocates nothing.
+pub fn finish_in_panic() -> ! {
+    report(Outcome::Panicked(String::new()), 0)
+}
+
+fn report(outcome: Outcome, peak: u64) -> ! {
     let report = ExitReport {
         outcome,
         timeline: Timeline {
@@ -383,7 +398,7 @@ pub fn finish(outcome: Outcome) -> ! {
         },
         memory: MemoryReport {
             total: TOTAL_MEMORY.load(Ordering::Relaxed),
-            peak: memory::counters().peak + UNMANAGED_MEMORY.load(Ordering::Relaxed),
+            peak,
         },
     };
     devices::console::report_exit(&report)

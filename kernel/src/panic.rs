@@ -6,8 +6,6 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use pith_abi::channel::Outcome;
-
 use crate::arch::{self, Registers};
 use crate::{devices, syscalls};
 
@@ -34,7 +32,7 @@ pub fn fatal_trap(registers: &Registers, name: &'static str) -> ! {
     say(format_args!("kernel panic: {name} at {:#018x}, error code {:#x}", registers.rip, registers.error_code));
     print_registers(registers);
     backtrace(registers.rip, registers.rbp);
-    leave(name)
+    crate::boot::finish_in_panic()
 }
 
 #[panic_handler]
@@ -51,7 +49,7 @@ fn panic(information: &PanicInfo<'_>) -> ! {
     }
     let frame = arch::frame_pointer();
     backtrace(0, frame);
-    leave("a panic of the kernel; its log has the details")
+    crate::boot::finish_in_panic()
 }
 
 fn enter() {
@@ -93,8 +91,4 @@ fn backtrace(instruction: u64, mut frame: u64) {
     for call in syscalls::last_calls() {
         say(format_args!("  {call}"));
     }
-}
-
-fn leave(reason: &str) -> ! {
-    crate::boot::finish(Outcome::Panicked(alloc::string::String::from(reason)))
 }

@@ -850,8 +850,11 @@ impl Session<'_> {
                 self.console.message(LogLevel::Error, message);
             }
             Outcome::Panicked(message) => {
-                let message = self.with_names(message);
-                let text = format!("the kernel panicked: {message}");
+                let mut text = "the kernel panicked".to_owned();
+                if !message.is_empty() {
+                    text += ": ";
+                    text += &self.with_names(message);
+                }
                 self.console.message(LogLevel::Error, &text);
                 self.console.line(
                     "  remedy: this is a defect of Pith; please report it with the lines above",

@@ -20,6 +20,8 @@ const DEATHS: &[(&str, &str)] = &[
     ("null", "SIGSEGV"),
     ("jump-to-null", "SIGSEGV"),
     ("kernel-address", "SIGSEGV"),
+    ("write-kernel-text", "SIGSEGV"),
+    ("jump-to-kernel-data", "SIGSEGV"),
     ("non-canonical", "SIGSEGV"),
     ("write-code", "SIGSEGV"),
     ("write-constant", "SIGSEGV"),
@@ -89,6 +91,12 @@ pub fn cases() -> Vec<Case> {
     ] {
         cases.push(program("fatal", Build::Dynamic, &[how]).message(signal));
     }
+    // A defect of the kernel (here: what looks like one) ends the command at once, and says what is known.
+    cases.push(program("fatal", Build::Static, &["non-maskable"]).stated(
+        &[125],
+        "^about to die of non-maskable\n$",
+        r"(?s)kernel panic: .*rax .*backtrace:.*last system calls.*write\(.*the kernel panicked",
+    ));
     // A broken pipe is no surprise: shells don't mention it either.
     cases.push(program("fatal", Build::Static, &["broken-pipe"]));
 

@@ -26,8 +26,13 @@ int main(int argc, char **argv) {
         ((void (*)(void))(uintptr_t)0)();
     else if (!strcmp(how, "kernel-address"))
         *(volatile int *)0xffffffff80000000 = 1;
-    else if (!strcmp(how, "direct-map"))
-        printf("%d\n", *(volatile int *)0xffff888000000000);
+    else if (!strcmp(how, "write-kernel-text"))
+        *(volatile int *)0xffffffff80100000 = 1;
+    else if (!strcmp(how, "jump-to-kernel-data"))
+        ((void (*)(void))0xffff888000000000)();
+    else if (!strcmp(how, "non-maskable"))
+        /* Only where a program runs at ring 0 does this arrive as what it pretends to be. */
+        __asm__ volatile("int $2");
     else if (!strcmp(how, "non-canonical"))
         *(volatile int *)0x0123456789abcdef = 1;
     else if (!strcmp(how, "write-code"))

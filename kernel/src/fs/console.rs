@@ -79,6 +79,8 @@ impl File for Stream {
 
     fn readiness(&self) -> PollEvents {
         match self.0 {
+            // The end of a pipe is told as "hung up", not as something to read.
+            0 if console::input_ready() && console::input_length() == 0 => PollEvents::HANG_UP,
             0 => input_readiness(),
             stream if console::output_closed(stream) => PollEvents::ERROR,
             _ => PollEvents::OUT | PollEvents::WRITE_NORMAL,

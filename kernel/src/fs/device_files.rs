@@ -37,6 +37,10 @@ impl File for Device {
         true
     }
 
+    fn has_positions(&self) -> bool {
+        false
+    }
+
     fn read(&self, _position: u64, to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
         match self {
             Self::Null => Ok(0),

@@ -57,6 +57,12 @@ pub trait File: Send + Sync {
         false
     }
 
+    /// Whether a position means anything. Where it does not, `lseek` succeeds and stays at 0, as on
+    /// `/dev/null`.
+    fn has_positions(&self) -> bool {
+        self.seekable()
+    }
+
     /// Reads, at a position if the file is seekable. 0 is the end of the file.
     fn read(&self, _position: u64, _to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
@@ -304,6 +310,9 @@ impl OpenFile {
         let file = self.file()?;
         if !file.seekable() {
             return Err(Errno::ESPIPE);
+        }
+        if !file.has_positions() {
+            return Ok(0);
         }
         let mut position = self.position.lock();
         let base = match whence {

@@ -79,7 +79,7 @@ impl Walk<'_> {
     }
 
     /// Walks all but the last name of a path, and returns that.
-    fn to_last(&mut self, path: &[u8]) -> Result<(LastName, bool), Errno> {
+    fn walk_to_last(&mut self, path: &[u8]) -> Result<(LastName, bool), Errno> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
@@ -126,7 +126,7 @@ impl Walk<'_> {
         match link.target()? {
             Target::File(inode) => Ok(inode),
             Target::Path(path) => {
-                let (last, directory_only) = self.to_last(&path)?;
+                let (last, directory_only) = self.walk_to_last(&path)?;
                 self.finish(&last, true, directory_only)
             }
         }
@@ -170,7 +170,7 @@ pub fn find(origin: &Origin, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>
         directory: origin.start.clone(),
         links: 0,
     };
-    let (last, directory_only) = walk.to_last(path)?;
+    let (last, directory_only) = walk.walk_to_last(path)?;
     walk.finish(&last, follow, directory_only)
 }
 
@@ -185,7 +185,7 @@ pub fn find_place(origin: &Origin, path: &[u8]) -> Result<NamedPlace, Errno> {
         directory: origin.start.clone(),
         links: 0,
     };
-    let (name, directory_only) = walk.to_last(path)?;
+    let (name, directory_only) = walk.walk_to_last(path)?;
     Ok(NamedPlace {
         directory: walk.directory,
         name,
@@ -215,7 +215,7 @@ pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found
     };
     let mut path = path.to_vec();
     loop {
-        let (last, directory_only) = walk.to_last(&path)?;
+        let (last, directory_only) = walk.walk_to_last(&path)?;
         let LastName::Name(name) = &last else {
             return walk.finish(&last, follow, directory_only).map(Found::File);
         };

@@ -182,6 +182,10 @@ impl Pipe {
             None => (Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?, 0),
         };
         let copied = from.take_to_frame(&frame, start, wanted)?;
+        if copied < wanted {
+            // As on Linux, a piece that can't be read to its end does not go in at all.
+            return Err(Errno::EFAULT);
+        }
         let mut state = self.state.lock();
         match state.segments.back_mut() {
             // The bytes lie right behind the last segment, if nobody has read that meanwhile.

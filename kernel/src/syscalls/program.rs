@@ -211,7 +211,8 @@ pub fn load(
         None => (0, bias.wrapping_add(plan.entry)),
         Some((file, plan)) => {
             let alignment = plan.alignment.max(PAGE);
-            let place = (mapping_top - plan.span().next_multiple_of(PAGE)) / alignment * alignment;
+            let room = mapping_top.checked_sub(plan.span().next_multiple_of(PAGE)).ok_or_else(out_of_memory)?;
+            let place = room / alignment * alignment;
             let bias = match plan.kind {
                 Kind::Fixed => 0,
                 Kind::PositionIndependent => place.wrapping_sub(plan.lowest_address()),

@@ -684,8 +684,11 @@ pub fn force(information: SignalInformation, signal: Signal, what: String) {
 /// The program caused an exception: makes it the signal that Linux makes of it.
 pub fn exception(registers: &mut Registers, exception: Exception) {
     let thread = current();
-    let kind = thread.fault.swap(0, Ordering::Relaxed);
     let address = exception.fault.map_or(0, |fault| fault.address);
+    let kind = match thread.fault.swap(0, Ordering::Relaxed) {
+        kind if address < PROGRAM_END => kind,
+        _ => 0, // nobody was asked about an address of the kernel's half
+    };
     let by_program = if exception.fault.is_some() { FAULT_BY_PROGRAM } else { 0 };
     {
         let mut signals = thread.signals.lock();

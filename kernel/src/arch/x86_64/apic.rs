@@ -83,7 +83,9 @@ pub fn counted() -> u64 {
 }
 
 fn has_deadline_timer() -> bool {
-    cpuid(1, 0).ecx & 1 << 24 != 0
+    // Asking is an exit to the monitor: once is enough.
+    static ANSWER: spin::Once<bool> = spin::Once::new();
+    *ANSWER.call_once(|| cpuid(1, 0).ecx & 1 << 24 != 0)
 }
 
 /// Asks for one [`TIMER_VECTOR`] interrupt when the time stamp counter reaches `deadline`; replaces an
@@ -91,8 +93,12 @@ fn has_deadline_timer() -> bool {
 pub fn set_timer(deadline: u64) {
     if has_deadline_timer() {
         write(0x320, 0x4_0000 | u32::from(TIMER_VECTOR));
-        // SAFETY: the processor has the register (CPUID), and zero or a time only arms the timer.
-        unsafe { write_msr(MSR_DEADLINE, deadline.max(1)) };
+        // SAFETY: the processor has the register (CPUID), and zero or a time only arms the timer. The fence
+        // orders it behind the mode that was just written to memory-mapped registers (SDM 11.5.4.1).
+        unsafe {
+            core::arch::asm!("mfence", options(nostack, preserves_flags));
+            write_msr(MSR_DEADLINE, deadline.max(1));
+        }
         return;
     }
     let frequencies = super::clock::frequencies();

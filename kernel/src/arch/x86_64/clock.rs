@@ -75,6 +75,11 @@ fn announced_frequency() -> Option<u64> {
     None
 }
 
+/// Without a timer to compare with: what the processor announces, or a guess.
+fn unmeasured() -> Frequencies {
+    Frequencies { counter: announced_frequency().unwrap_or(1_000_000_000), timer: 1_000_000_000 }
+}
+
 /// The frequencies of the clocks; measured on first use, which may take 5 ms.
 pub fn frequencies() -> Frequencies {
     *FREQUENCIES.call_once(|| {
@@ -82,17 +87,17 @@ pub fn frequencies() -> Frequencies {
         loop {
             let Some(ticks) = interval_ticks() else {
                 // More than 55 ms have passed since the start: start again. Without such a timer, the
-                // count never moves and the frequency of most virtual machines is assumed.
+                // count never moves.
                 start();
                 attempts += 1;
                 if attempts > 3 {
-                    return Frequencies { counter: 1_000_000_000, timer: 1_000_000_000 };
+                    return unmeasured();
                 }
                 continue;
             };
             if ticks < LEAST_TICKS {
                 if ticks == 0 && read_time_stamp_counter() - START.load(Ordering::Relaxed) > 1_000_000_000 {
-                    return Frequencies { counter: 1_000_000_000, timer: 1_000_000_000 };
+                    return unmeasured();
                 }
                 core::hint::spin_loop();
                 continue;

@@ -35,7 +35,6 @@ static BOOT_CPU: PerCpu = PerCpu {
     current_kind: spin::Once::new(),
 };
 
-static FSGSBASE: AtomicBool = AtomicBool::new(false);
 static XSAVE: AtomicBool = AtomicBool::new(false);
 static VECTOR_STATE_SIZE: AtomicU32 = AtomicU32::new(512);
 static XSAVE_FEATURES: AtomicU64 = AtomicU64::new(0);
@@ -73,7 +72,6 @@ pub unsafe fn initialise(stack: (u64, u64)) {
     control |= 1 << 9 | 1 << 10 | 1 << 7; // FXSAVE, SIMD exceptions, global pages
     if extended & 1 != 0 {
         control |= 1 << 16; // rdfsbase and friends
-        FSGSBASE.store(true, Ordering::Relaxed);
     }
     let has_xsave = features.ecx & 1 << 26 != 0;
     if has_xsave {
@@ -83,7 +81,7 @@ pub unsafe fn initialise(stack: (u64, u64)) {
     unsafe { asm!("mov cr4, {}", in(reg) control, options(nostack)) };
     if has_xsave {
         let supported = cpuid(13, 0);
-        // x87, SSE, AVX, AVX-512 and protection keys' state, as far as the processor has them.
+        // x87, SSE, AVX and AVX-512 state, as far as the processor has them.
         let wanted = (u64::from(supported.edx) << 32 | u64::from(supported.eax)) & 0xe7;
         // SAFETY: CR4.OSXSAVE is set and `wanted` is a subset of the supported features with x87 in it.
         unsafe {
@@ -145,10 +143,10 @@ pub fn set_thread_pointer(address: u64) {
     unsafe { write_msr(MSR_FS_BASE, address) };
 }
 
-/// `AT_HWCAP` and `AT_HWCAP2` of the auxiliary vector.
+/// `AT_HWCAP` and `AT_HWCAP2` of the auxiliary vector. The second does not announce the instructions that set
+/// `fs` and `gs`, although `fs` works: a program that wrote `gs` would take the kernel's ground away.
 pub fn hardware_capabilities() -> (u64, u64) {
-    let second = if FSGSBASE.load(Ordering::Relaxed) { 2 } else { 0 };
-    (u64::from(cpuid(1, 0).edx), second)
+    (u64::from(cpuid(1, 0).edx), 0)
 }
 
 /// Bytes that [`save_vector_state`] needs.
@@ -169,8 +167,18 @@ pub struct VectorState {
 }
 
 impl VectorState {
-    /// Enough for x87, SSE, AVX, AVX-512 and protection keys.
+    /// Enough for x87, SSE, AVX and AVX-512.
     pub const CAPACITY: usize = 2752;
+
+    /// What a new program finds.
+    const fn initial() -> Self {
+        let mut bytes = [0; Self::CAPACITY];
+        bytes[0] = 0x7f; // x87 control word: all exceptions masked, extended precision
+        bytes[1] = 0x03;
+        bytes[24] = 0x80; // MXCSR: all exceptions masked
+        bytes[25] = 0x1f;
+        Self { bytes }
+    }
 
     /// A zeroed buffer, on the heap.
     pub fn new() -> alloc::boxed::Box<Self> {
@@ -246,17 +254,17 @@ fn mxcsr_mask() -> u32 {
 
 /// Gives the vector registers the values that a new program finds: zero, all exceptions masked.
 pub fn reset_vector_state() {
-    let control = 0x1f80u32;
-    // SAFETY: `fninit` and `ldmxcsr` with the architectural default can't fault.
+    static INITIAL: VectorState = VectorState::initial();
+    let pointer = INITIAL.bytes.as_ptr();
+    // SAFETY: the area is aligned and large enough, its header says that every component is in its initial
+    // state, and MXCSR has its architectural default: the instructions can't fault.
     unsafe {
-        asm!("fninit", "ldmxcsr [{}]", in(reg) &control, options(nostack));
-        asm!(
-            "xorps xmm0, xmm0", "xorps xmm1, xmm1", "xorps xmm2, xmm2", "xorps xmm3, xmm3",
-            "xorps xmm4, xmm4", "xorps xmm5, xmm5", "xorps xmm6, xmm6", "xorps xmm7, xmm7",
-            "xorps xmm8, xmm8", "xorps xmm9, xmm9", "xorps xmm10, xmm10", "xorps xmm11, xmm11",
-            "xorps xmm12, xmm12", "xorps xmm13, xmm13", "xorps xmm14, xmm14", "xorps xmm15, xmm15",
-            options(nomem, nostack)
-        );
+        asm!("fninit", options(nostack));
+        if XSAVE.load(Ordering::Relaxed) {
+            asm!("xrstor64 [{}]", in(reg) pointer, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack));
+        } else {
+            asm!("fxrstor64 [{}]", in(reg) pointer, options(nostack));
+        }
     }
 }
 

@@ -14,9 +14,16 @@ const TASK_SELECTOR: u16 = 24;
 
 const INTERRUPT_STACK_SIZE: usize = 8192;
 
+/// A stack with a page below it that is taken out of the map.
+#[repr(C, align(4096))]
+struct GuardedStack {
+    guard: [u8; 4096],
+    stack: [u8; INTERRUPT_STACK_SIZE],
+}
+
 /// Interrupt stacks of one CPU. Ordinary vectors leave theirs at once; the critical ones stay.
 #[repr(C, align(4096))]
-struct InterruptStacks([[u8; INTERRUPT_STACK_SIZE]; 4]);
+struct InterruptStacks([GuardedStack; 4]);
 
 #[repr(C, packed(4))]
 struct TaskState {
@@ -47,7 +54,8 @@ struct TablePointer {
     base: u64,
 }
 
-static mut STACKS: InterruptStacks = InterruptStacks([[0; INTERRUPT_STACK_SIZE]; 4]);
+static mut STACKS: InterruptStacks =
+    InterruptStacks([const { GuardedStack { guard: [0; 4096], stack: [0; INTERRUPT_STACK_SIZE] } }; 4]);
 static mut TASK_STATE: TaskState = TaskState {
     reserved_0: 0,
     privileged_stacks: [0; 3],
@@ -86,7 +94,7 @@ pub unsafe fn load() {
             (&raw mut TASK_STATE.interrupt_stacks)
                 .cast::<u64>()
                 .add(index)
-                .write_unaligned(stacks + stack * INTERRUPT_STACK_SIZE as u64);
+                .write_unaligned(stacks + stack * size_of::<GuardedStack>() as u64);
         }
         let base = addr_of!(TASK_STATE) as u64;
         let limit = size_of::<TaskState>() as u64 - 1;
@@ -140,5 +148,11 @@ pub unsafe fn load() {
 /// Whether an address lies on one of the interrupt stacks.
 pub fn on_interrupt_stack(address: u64) -> bool {
     let start = addr_of!(STACKS) as u64;
-    (start..=start + 4 * INTERRUPT_STACK_SIZE as u64).contains(&address)
+    (start..=start + size_of::<InterruptStacks>() as u64).contains(&address)
+}
+
+/// Addresses of the pages that guard the interrupt stacks.
+pub fn guard_pages() -> [u64; 4] {
+    let start = addr_of!(STACKS) as u64;
+    [0, 1, 2, 3].map(|stack| start + stack * size_of::<GuardedStack>() as u64)
 }

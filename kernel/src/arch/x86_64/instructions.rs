@@ -96,15 +96,15 @@ pub fn flush_translations() {
 /// Lets interrupts come.
 #[inline]
 pub fn enable_interrupts() {
-    // SAFETY: every vector has a handler before the first call.
-    unsafe { asm!("sti", options(nomem, nostack)) };
+    // SAFETY: every vector has a handler before the first call. Not `nomem`: accesses must not move across.
+    unsafe { asm!("sti", options(nostack)) };
 }
 
 /// Holds interrupts off.
 #[inline]
 pub fn disable_interrupts() {
-    // SAFETY: holding interrupts off can't break memory safety.
-    unsafe { asm!("cli", options(nomem, nostack)) };
+    // SAFETY: holding interrupts off can't break memory safety. Not `nomem`: accesses must not move across.
+    unsafe { asm!("cli", options(nostack)) };
 }
 
 /// Whether interrupts may come.

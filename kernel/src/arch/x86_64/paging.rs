@@ -362,7 +362,8 @@ pub fn extend_direct_map(end: u64, frames: &mut dyn FnMut() -> Option<u64>) -> R
 }
 
 /// Gives kernel and direct map their final rights: text executable and read-only, constants and the image
-/// read-only, everything else not executable; no identity map; a hole below the boot stack.
+/// read-only, everything else not executable; no identity map; holes below the boot stack and
+/// the interrupt stacks.
 ///
 /// `image` is the physical range of the payload; `regions` are the ranges that are memory; everything else
 /// below 4 GiB leaves the direct map.
@@ -379,7 +380,8 @@ pub fn seal(
     let (kernel_start, kernel_end) = kernel_extent();
     let text_end = &raw const __text_end as u64 - KERNEL_BASE;
     let rodata_end = &raw const __rodata_end as u64 - KERNEL_BASE;
-    let guard = &raw const boot_stack_guard as u64 - KERNEL_BASE;
+    let [first, second, third, fourth] = super::descriptors::guard_pages();
+    let guards = [&raw const boot_stack_guard as u64, first, second, third, fourth].map(|address| address - KERNEL_BASE);
 
     // The kernel's own mapping: pages of its own tables.
     let kernel_directory = zeroed_table(frames).ok_or(NoFrame)?;
@@ -387,7 +389,7 @@ pub fn seal(
         let table = zeroed_table(frames).ok_or(NoFrame)?;
         for page in 0..512u64 {
             let physical = (large << 21) + (page << 12);
-            let rights = if physical < kernel_start || physical >= kernel_end || physical == guard {
+            let rights = if physical < kernel_start || physical >= kernel_end || guards.contains(&physical) {
                 continue;
             } else if physical < text_end {
                 PRESENT

@@ -53,9 +53,11 @@ impl Registers {
         }
     }
 
-    /// Whether the program was interrupted, and not the kernel.
+    /// Whether the program was interrupted, and not the kernel. A program may have jumped anywhere, but then
+    /// its stack is still its own. (The kernel runs on the program's stack only for the first and the last
+    /// instruction of a system call, with interrupts off.)
     pub fn is_program(&self) -> bool {
-        self.rip < 1 << 63
+        self.rip < 1 << 63 || self.rsp < 1 << 63
     }
 
     /// Makes registers that come from a program's memory (a signal frame) safe to return to: kernel
@@ -139,6 +141,8 @@ fn recovery_address(instruction: u64) -> Option<u64> {
     table.iter().find(|entry| entry[0] == instruction).map(|entry| entry[1])
 }
 
+const TRAP_FLAG: u64 = 1 << 8;
+
 const NAMES: [&str; 32] = [
     "division error", "debug exception", "non-maskable interrupt", "breakpoint", "overflow",
     "bound range exceeded", "invalid instruction", "device not available", "double fault",
@@ -150,6 +154,9 @@ const NAMES: [&str; 32] = [
     "security exception", "reserved exception",
 ];
 
+/// The vector of 32-bit system calls; never given to a device.
+pub const LEGACY_SYSTEM_CALL: u64 = 0x80;
+
 #[unsafe(no_mangle)]
 extern "C" fn trap_entry(registers: &mut Registers) {
     let Some(handlers) = HANDLERS.get() else {
@@ -158,7 +165,10 @@ extern "C" fn trap_entry(registers: &mut Registers) {
     };
     let vector = registers.vector;
     let from_program = registers.is_program();
-    if vector >= 32 {
+    if vector == LEGACY_SYSTEM_CALL && from_program {
+        // `int 0x80`: on a Linux without 32-bit programs a general protection fault.
+        (handlers.exception)(registers, Exception { vector: 13, error_code: 0x80 << 3 | 2, fault: None });
+    } else if vector >= 32 {
         (handlers.interrupt)(vector as u8);
     } else {
         exception(handlers, registers, vector, from_program);
@@ -224,7 +234,9 @@ extern "C" fn system_call_dispatch(registers: &mut Registers) -> bool {
     enable_interrupts();
     let replaced = (handlers.system_call)(registers);
     disable_interrupts();
-    finish(handlers, registers) || replaced
+    // A program that single-steps itself must not be trapped on the way out: `iretq` restores the trap flag
+    // and the instruction pointer at once.
+    finish(handlers, registers) || replaced || registers.rflags & TRAP_FLAG != 0
 }
 
 /// Starts the program with these registers, abandoning the kernel stack in use.

@@ -83,10 +83,13 @@ trap_common:
     mov rax, [rsp + REGISTERS_RIP]
     test rax, rax
     js .Lkernel_interrupted
-    mov rdi, gs:[CPU_KERNEL_STACK_TOP]        # the program was interrupted
+.Lprogram_interrupted:
+    mov rdi, gs:[CPU_KERNEL_STACK_TOP]
     jmp .Lmove_frame
 .Lkernel_interrupted:
-    mov rdi, [rsp + REGISTERS_RSP]            # the kernel was
+    mov rdi, [rsp + REGISTERS_RSP]
+    test rdi, rdi
+    jns .Lprogram_interrupted                 # a program that jumped to where it must not
     cmp rdi, gs:[CPU_KERNEL_STACK_TOP]
     ja .Ldispatch
     cmp rdi, gs:[CPU_KERNEL_STACK_LIMIT]      # no room: the handler will say so, from here

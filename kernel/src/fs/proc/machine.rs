@@ -195,8 +195,11 @@ enum Register {
     Edx,
 }
 
-/// What a processor can do: leaf and register of `cpuid`, then names by bit. Names are those of Linux.
-const FEATURES: [(u32, Register, &[(u8, &str)]); 6] = [
+/// Features in one register of `cpuid`: names by bit. Names are those of Linux.
+type Names = &'static [(u8, &'static str)];
+
+/// What a processor can do, by leaf and register of `cpuid`.
+const FEATURES: [(u32, Register, Names); 6] = [
     (
         1,
         Register::Edx,

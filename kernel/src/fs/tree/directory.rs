@@ -393,10 +393,6 @@ impl Node {
             }
             position = FIRST_LOWER;
         }
-        let shown = |node: &Node| {
-            // Where something is mounted, its root is what a name leads to; Linux shows what lies below.
-            (node.number, node.kind)
-        };
         if position < FIRST_ADDED {
             if let Some(lower) = &content.lower {
                 let volume = self.tree.lower()?;
@@ -410,7 +406,7 @@ impl Node {
                     }
                     let changed = match content.entries.lock().slots.get(entry.name) {
                         Some(Slot::Whiteout) => continue,
-                        Some(Slot::Node { node, .. }) => Some(shown(node)),
+                        Some(Slot::Node { node, .. }) => Some((node.number, node.kind)),
                         None => None,
                     };
                     let (number, kind) = match (changed, entry.kind) {
@@ -434,7 +430,7 @@ impl Node {
         let entries = content.entries.lock();
         for (place, name) in entries.order.range(position..) {
             if let Some(Slot::Node { node, .. }) = entries.slots.get(name) {
-                let (number, kind) = shown(node);
+                let (number, kind) = (node.number, node.kind);
                 if !listing(ListedEntry {
                     name,
                     number,
