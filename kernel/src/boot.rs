@@ -1,5 +1,8 @@
 //! From the first Rust instruction to the program's first: what happens, in order.
-#![allow(unsafe_code, reason = "boot reads what the monitor left in memory, and hands memory out")]
+#![allow(
+    unsafe_code,
+    reason = "boot reads what the monitor left in memory, and hands memory out"
+)]
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -9,8 +12,8 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_abi::channel::{ExitReport, MemoryReport, Outcome, Timeline};
-use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
 use pith_abi::command_line as words;
+use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
 use zerocopy::FromBytes;
 
 use crate::arch::{self, Handlers, PageFault, Registers};
@@ -79,13 +82,23 @@ impl Machine {
     fn read(start_info: u64) -> Self {
         let info: StartInfo = read_physical(start_info);
         if info.magic != START_MAGIC || info.version < 1 || info.memory_map_entries == 0 {
-            give_up(format_args!("the monitor did not start this image by PVH version 1: it gave no memory map"));
+            give_up(format_args!(
+                "the monitor did not start this image by PVH version 1: it gave no memory map"
+            ));
         }
-        let mut machine = Self { ram: [const { 0..0 }; MAXIMUM_REGIONS], count: 0, command_line: "", command_line_range: 0..0 };
+        let mut machine = Self {
+            ram: [const { 0..0 }; MAXIMUM_REGIONS],
+            count: 0,
+            command_line: "",
+            command_line_range: 0..0,
+        };
         for index in 0..u64::from(info.memory_map_entries) {
             let entry: MemoryMapEntry = read_physical(info.memory_map + index * size_of::<MemoryMapEntry>() as u64);
             if entry.kind == KIND_RAM && entry.size != 0 && machine.count < MAXIMUM_REGIONS {
-                let end = entry.address.saturating_add(entry.size).min(arch::layout::DIRECT_MAP_LIMIT);
+                let end = entry
+                    .address
+                    .saturating_add(entry.size)
+                    .min(arch::layout::DIRECT_MAP_LIMIT);
                 machine.ram[machine.count] = entry.address.min(end)..end;
                 machine.count += 1;
             }
@@ -126,12 +139,20 @@ fn find_payload(ram: &[Range<u64>]) -> (ImageHeader, Range<u64>) {
     let header: ImageHeader = read_physical(start);
     if header.magic != IMAGE_MAGIC {
         if region.end - start < 1 << 20 {
-            give_up(format_args!("too little memory: {} KiB; run the image with more (-m)", total >> 10));
+            give_up(format_args!(
+                "too little memory: {} KiB; run the image with more (-m)",
+                total >> 10
+            ));
         }
-        give_up(format_args!("there is no image behind the kernel; build one with `pith build`"));
+        give_up(format_args!(
+            "there is no image behind the kernel; build one with `pith build`"
+        ));
     }
     if header.version != IMAGE_VERSION {
-        give_up(format_args!("the image has version {}, this kernel knows {IMAGE_VERSION}", header.version));
+        give_up(format_args!(
+            "the image has version {}, this kernel knows {IMAGE_VERSION}",
+            header.version
+        ));
     }
     let end = header
         .configuration_offset
@@ -149,7 +170,9 @@ fn find_payload(ram: &[Range<u64>]) -> (ImageHeader, Range<u64>) {
             end.div_ceil(1 << 20),
             total >> 20
         )),
-        None => give_up(format_args!("the image is damaged: its header has impossible sizes; build it again")),
+        None => give_up(format_args!(
+            "the image is damaged: its header has impossible sizes; build it again"
+        )),
     }
 }
 
@@ -173,7 +196,10 @@ fn decode(text: &str) -> Vec<u8> {
     let mut index = 0;
     while index < bytes.len() {
         let escape = (bytes[index] == b'%')
-            .then(|| text.get(index + 1..index + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
+            .then(|| {
+                text.get(index + 1..index + 3)
+                    .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            })
             .flatten();
         match escape {
             Some(byte) => {
@@ -195,7 +221,11 @@ fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
         crate::warning!("{word}= is ignored: the image does not mark it as overridable");
     };
     if let Some(value) = values(command_line, words::TRACE).last() {
-        if allowed.diagnostics { configuration.trace = value != "0" } else { refuse(words::TRACE) }
+        if allowed.diagnostics {
+            configuration.trace = value != "0"
+        } else {
+            refuse(words::TRACE)
+        }
     }
     if let Some(value) = values(command_line, words::LOG).last() {
         let level = match value {
@@ -226,8 +256,14 @@ fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
             refuse(words::ENVIRONMENT);
             break;
         }
-        let name = variable.split(|&byte| byte == b'=').next().unwrap_or_default().to_owned();
-        configuration.environment.retain(|old| old.split(|&byte| byte == b'=').next() != Some(&name[..]));
+        let name = variable
+            .split(|&byte| byte == b'=')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        configuration
+            .environment
+            .retain(|old| old.split(|&byte| byte == b'=').next() != Some(&name[..]));
         configuration.environment.push(variable);
     }
     if let Some(directory) = values(command_line, words::WORKING_DIRECTORY).last() {
@@ -253,11 +289,18 @@ extern "C" fn boot_main(start_info: u64) -> ! {
 
     // Everything from the kernel to the end of the payload is taken, and so are the first MiB, where monitors
     // leave things, and the command line.
-    let taken = [0..0x10_0000, kernel_start..payload.end, machine.command_line_range.clone()];
+    let taken = [
+        0..0x10_0000,
+        kernel_start..payload.end,
+        machine.command_line_range.clone(),
+    ];
     let total: u64 = machine.ram().iter().map(|range| range.end - range.start).sum();
     TOTAL_MEMORY.store(total, Ordering::Relaxed);
     if let Err(problem) = memory::initialise_frames(machine.ram(), &taken) {
-        give_up(format_args!("too little memory ({problem}): {} MiB; run the image with more (-m)", total >> 20));
+        give_up(format_args!(
+            "too little memory ({problem}): {} MiB; run the image with more (-m)",
+            total >> 20
+        ));
     }
     let managed = memory::counters().total;
     UNMANAGED_MEMORY.store(total.saturating_sub(managed), Ordering::Relaxed);
@@ -281,10 +324,16 @@ extern "C" fn boot_main(start_info: u64) -> ! {
         })
         .and_then(|()| arch::boot::initialise_interrupts(&mut memory::table_frame));
     if sealed.is_err() {
-        give_up(format_args!("too little memory for page tables: {} MiB; run the image with more (-m)", total >> 20));
+        give_up(format_args!(
+            "too little memory for page tables: {} MiB; run the image with more (-m)",
+            total >> 20
+        ));
     }
     arch::boot::start_clock();
-    if let Some(told) = values(command_line, words::TIME).last().and_then(|value| value.parse().ok()) {
+    if let Some(told) = values(command_line, words::TIME)
+        .last()
+        .and_then(|value| value.parse().ok())
+    {
         task::set_wall_clock_at_boot(told);
     }
     arch::install_handlers(Handlers {
@@ -303,18 +352,27 @@ extern "C" fn boot_main(start_info: u64) -> ! {
             PROGRAM_TICKS.store(arch::read_time_stamp_counter(), Ordering::Relaxed);
             arch::start_program(&registers)
         }
-        Err(error) => finish(Outcome::NotStarted { errno: error.errno.number(), message: error.message }),
+        Err(error) => finish(Outcome::NotStarted {
+            errno: error.errno.number(),
+            message: error.message,
+        }),
     }
 }
 
 fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::LoadError {
-    program::LoadError { errno, message: message.to_string() }
+    program::LoadError {
+        errno,
+        message: message.to_string(),
+    }
 }
 
 fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Result<Registers, program::LoadError> {
     let bytes = payload_bytes(payload, header.configuration_offset, header.configuration_length);
     let mut configuration: Configuration = postcard::from_bytes(bytes).map_err(|_| {
-        not_started(pith_linux::Errno::EINVAL, "the image's configuration can't be read; build the image again")
+        not_started(
+            pith_linux::Errno::EINVAL,
+            "the image's configuration can't be read; build the image again",
+        )
     })?;
     apply_command_line(&mut configuration, command_line);
     crate::log::set_level(configuration.log_level);
@@ -322,14 +380,26 @@ fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Resu
     task::system_name::set_hostname(&configuration.hostname);
 
     let root = payload_bytes(payload, header.root_offset, header.root_length);
-    fs::mount_root(root)
-        .map_err(|error| not_started(pith_linux::Errno::EIO, alloc::format!("the image's root file system: {error}")))?;
+    fs::mount_root(root).map_err(|error| {
+        not_started(
+            pith_linux::Errno::EIO,
+            alloc::format!("the image's root file system: {error}"),
+        )
+    })?;
     let resources = fs::FileContext::first(&configuration.working_directory).map_err(|errno| {
         let directory = String::from_utf8_lossy(&configuration.working_directory).into_owned();
-        not_started(errno, alloc::format!("working directory {directory}: {}", errno.message()))
+        not_started(
+            errno,
+            alloc::format!("working directory {directory}: {}", errno.message()),
+        )
     })?;
 
-    let no_memory = || not_started(pith_linux::Errno::ENOMEM, "too little memory; run the image with more (-m)");
+    let no_memory = || {
+        not_started(
+            pith_linux::Errno::ENOMEM,
+            "too little memory; run the image with more (-m)",
+        )
+    };
     let empty = AddressSpace::new().ok_or_else(no_memory)?;
     let process = Process::first(empty, resources);
     let thread = Thread::new(process.id, process.clone()).ok_or_else(no_memory)?;
@@ -338,7 +408,12 @@ fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Resu
     // Signals that came until now were kept; from here on there is a process to take them.
     devices::console::on_signal(post_signal);
     let stack_limit = process.limit(task::Limits::STACK);
-    let loaded = program::load(&configuration.program, configuration.arguments, &configuration.environment, stack_limit)?;
+    let loaded = program::load(
+        &configuration.program,
+        configuration.arguments,
+        &configuration.environment,
+        stack_limit,
+    )?;
     Ok(program::commit(&process, &thread, loaded))
 }
 
@@ -349,10 +424,14 @@ fn post_signal(signal: u8) {
 }
 
 fn page_fault(fault: PageFault) -> bool {
-    let Some(thread) = task::try_current() else { return false };
+    let Some(thread) = task::try_current() else {
+        return false;
+    };
     match thread.process.address_space().handle_fault(fault.address, fault.access) {
         Ok(()) => true,
-        Err(FaultError::OutOfMemory) => thread.process.exit(ExitReason::Signaled(9, out_of_memory(fault.address))),
+        Err(FaultError::OutOfMemory) => thread
+            .process
+            .exit(ExitReason::Signaled(9, out_of_memory(fault.address))),
         Err(error) => {
             task::signal::note_fault(thread, error);
             false
@@ -406,4 +485,3 @@ fn report(outcome: Outcome, peak: u64) -> ! {
 
 /// For the compiler: the process's resources are shared.
 const _: fn(Arc<fs::FileContext>) -> Arc<dyn task::Resources> = |context| context;
-

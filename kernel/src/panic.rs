@@ -29,7 +29,10 @@ fn say(text: fmt::Arguments<'_>) {
 /// A trap that nothing can repair.
 pub fn fatal_trap(registers: &Registers, name: &'static str) -> ! {
     enter();
-    say(format_args!("kernel panic: {name} at {:#018x}, error code {:#x}", registers.rip, registers.error_code));
+    say(format_args!(
+        "kernel panic: {name} at {:#018x}, error code {:#x}",
+        registers.rip, registers.error_code
+    ));
     print_registers(registers);
     backtrace(registers.rip, registers.rbp);
     crate::boot::finish_in_panic()
@@ -62,11 +65,28 @@ fn enter() {
 
 fn print_registers(registers: &Registers) {
     let r = registers;
-    say(format_args!("  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}", r.rax, r.rbx, r.rcx, r.rdx));
-    say(format_args!("  rsi {:016x}  rdi {:016x}  rbp {:016x}  rsp {:016x}", r.rsi, r.rdi, r.rbp, r.rsp));
-    say(format_args!("  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}", r.r8, r.r9, r.r10, r.r11));
-    say(format_args!("  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}", r.r12, r.r13, r.r14, r.r15));
-    say(format_args!("  rip {:016x}  flags {:08x}  cr2 {:016x}", r.rip, r.rflags, arch::fault_address()));
+    say(format_args!(
+        "  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}",
+        r.rax, r.rbx, r.rcx, r.rdx
+    ));
+    say(format_args!(
+        "  rsi {:016x}  rdi {:016x}  rbp {:016x}  rsp {:016x}",
+        r.rsi, r.rdi, r.rbp, r.rsp
+    ));
+    say(format_args!(
+        "  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}",
+        r.r8, r.r9, r.r10, r.r11
+    ));
+    say(format_args!(
+        "  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}",
+        r.r12, r.r13, r.r14, r.r15
+    ));
+    say(format_args!(
+        "  rip {:016x}  flags {:08x}  cr2 {:016x}",
+        r.rip,
+        r.rflags,
+        arch::fault_address()
+    ));
 }
 
 /// Prints return addresses along the chain of frame pointers; the monitor adds the names of functions.
@@ -77,7 +97,9 @@ fn backtrace(instruction: u64, mut frame: u64) {
     }
     let (text_start, text_end) = arch::kernel_text();
     for _ in 0..48 {
-        let Some((previous, address)) = arch::read_stack_frame(frame) else { break };
+        let Some((previous, address)) = arch::read_stack_frame(frame) else {
+            break;
+        };
         if !(text_start..text_end).contains(&address) {
             break;
         }

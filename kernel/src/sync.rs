@@ -25,7 +25,10 @@ impl<T> InterruptMutex<T> {
     pub fn lock(&self) -> InterruptGuard<'_, T> {
         let enabled_before = arch::interrupts_enabled();
         arch::disable_interrupts();
-        InterruptGuard { guard: Some(self.0.lock()), enabled_before }
+        InterruptGuard {
+            guard: Some(self.0.lock()),
+            enabled_before,
+        }
     }
 
     /// Takes the lock if it is free (for a panic, which may have interrupted its holder).
@@ -33,7 +36,10 @@ impl<T> InterruptMutex<T> {
         let enabled_before = arch::interrupts_enabled();
         arch::disable_interrupts();
         match self.0.try_lock() {
-            Some(guard) => Some(InterruptGuard { guard: Some(guard), enabled_before }),
+            Some(guard) => Some(InterruptGuard {
+                guard: Some(guard),
+                enabled_before,
+            }),
             None => {
                 if enabled_before {
                     arch::enable_interrupts();

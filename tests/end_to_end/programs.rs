@@ -125,7 +125,8 @@ pub fn cases() -> Vec<Case> {
         program("recursion", Build::Static, &[]),
         program("floating_point", Build::Dynamic, &[]),
         program("big_output", Build::Static, &["6000000"]).on_q35_too(),
-        program("big_output", Build::Dynamic, &["1000000"]).output_limit(300_000),
+        // More than host and guest hold between them, so that the program must notice.
+        program("big_output", Build::Dynamic, &["16000000"]).output_limit(300_000),
         program("big_input", Build::Static, &[])
             .input(pattern(6_000_000))
             .on_q35_too(),

@@ -9,15 +9,15 @@ mod x86_64;
 
 pub use x86_64::{
     apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, cancel_timer, end_of_interrupt, route_line, set_timer},
-    clock::{entry_ticks, frequencies, estimated_frequency, real_time_clock_seconds},
+    clock::{entry_ticks, estimated_frequency, frequencies, real_time_clock_seconds},
     cpu::{
-        VectorState, current, frame_pointer, hardware_capabilities, read_stack_frame, reset_vector_state, set_current, set_kernel_stack,
-        set_thread_pointer, thread_pointer, vector_features, vector_state_size,
+        VectorState, current, frame_pointer, hardware_capabilities, read_stack_frame, reset_vector_state, set_current,
+        set_kernel_stack, set_thread_pointer, thread_pointer, vector_features, vector_state_size,
     },
     entropy::{Quality as EntropyQuality, seed as entropy_seed},
     instructions::{
-        cpuid, disable_interrupts, enable_interrupts, interrupts_enabled, read_cr2 as fault_address, read_port_u8, read_port_u32,
-        read_time_stamp_counter, wait_for_interrupt, write_port_u8, write_port_u32,
+        cpuid, disable_interrupts, enable_interrupts, interrupts_enabled, read_cr2 as fault_address, read_port_u8,
+        read_port_u32, read_time_stamp_counter, wait_for_interrupt, write_port_u8, write_port_u32,
     },
     layout,
     paging::{Mapping, PageTable, Rights, kernel_text},
@@ -35,8 +35,6 @@ pub mod boot {
         clock::start as start_clock,
         cpu::initialise as initialise_cpu,
         descriptors::load as load_descriptors,
-        paging::{
-            boot_stack, direct, extend_direct_map, kernel_extent, map_kernel_page, seal, unmap_kernel_page,
-        },
+        paging::{boot_stack, direct, extend_direct_map, kernel_extent, map_kernel_page, seal, unmap_kernel_page},
     };
 }

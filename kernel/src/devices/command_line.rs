@@ -11,7 +11,10 @@ pub struct Values<'a> {
 
 /// Looks for words `key=value`.
 pub fn values<'a>(command_line: &'a str, key: &'static str) -> Values<'a> {
-    Values { rest: command_line, key }
+    Values {
+        rest: command_line,
+        key,
+    }
 }
 
 /// The value of the last word with this key.

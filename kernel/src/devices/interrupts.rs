@@ -33,7 +33,9 @@ pub struct Vector(u8);
 /// Takes a free vector and calls `handler` when it arrives. `None` if all vectors are in use.
 pub fn register(handler: Handler) -> Option<Vector> {
     let vector = NEXT
-        .try_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next <= LAST).then(|| next + 1))
+        .try_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+            (next <= LAST).then(|| next + 1)
+        })
         .ok()?;
     HANDLERS[usize::from(vector - FIRST)].call_once(|| handler);
     Some(Vector(vector))
@@ -68,7 +70,10 @@ impl Vector {
     pub fn message(self) -> Message {
         // Leaf 1 tells the identifier of the local interrupt controller.
         let processor = arch::cpuid(1, 0).ebx >> 24;
-        Message { address: 0xfee0_0000 | u64::from(processor) << 12, data: u32::from(self.0) }
+        Message {
+            address: 0xfee0_0000 | u64::from(processor) << 12,
+            data: u32::from(self.0),
+        }
     }
 }
 
@@ -80,7 +85,9 @@ pub fn dispatch(vector: u8) {
         // It also wakes the processor: whoever waits looks at the clock again.
         arch::TIMER_VECTOR => crate::task::timer_fired(),
         _ => {
-            let handler = vector.checked_sub(FIRST).and_then(|index| HANDLERS.get(usize::from(index))?.get());
+            let handler = vector
+                .checked_sub(FIRST)
+                .and_then(|index| HANDLERS.get(usize::from(index))?.get());
             // Nobody is told of a vector without a handler: no device was given it, and here is no place to log.
             if let Some(handler) = handler {
                 handler();

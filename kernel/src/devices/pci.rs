@@ -90,7 +90,13 @@ fn scan_device(bus: u8, device: u8, found: &mut Vec<Function>, buses: &mut Vec<u
             }
             continue;
         }
-        found.push(Function { bus, device, function, vendor, identifier: (identifiers >> 16) as u16 });
+        found.push(Function {
+            bus,
+            device,
+            function,
+            vendor,
+            identifier: (identifiers >> 16) as u16,
+        });
         let header = (read(bus, device, function, register::HEADER) >> 16) as u8;
         if header & 0x7f == 1 {
             let secondary = (read(bus, device, function, register::BUS_NUMBERS) >> 8) as u8;
@@ -122,14 +128,21 @@ impl Function {
     pub fn enable(&self) {
         let command = self.read(register::COMMAND) & 0xffff;
         // The status in the upper half is cleared by writing ones, so zeroes leave it alone.
-        self.write(register::COMMAND, command | MEMORY_SPACE | BUS_MASTER | NO_LINE_INTERRUPT);
+        self.write(
+            register::COMMAND,
+            command | MEMORY_SPACE | BUS_MASTER | NO_LINE_INTERRUPT,
+        );
     }
 
     /// Its capabilities, in the order of its list.
     pub fn capabilities(&self) -> impl Iterator<Item = Capability> {
         let function = *self;
         let has_list = self.read(register::COMMAND) & HAS_CAPABILITIES != 0;
-        let mut next = if has_list { self.read(register::CAPABILITIES) as u8 } else { 0 };
+        let mut next = if has_list {
+            self.read(register::CAPABILITIES) as u8
+        } else {
+            0
+        };
         core::iter::from_fn(move || {
             let offset = next & !3;
             if offset < 0x40 {
@@ -137,7 +150,10 @@ impl Function {
             }
             let word = function.read(offset);
             next = (word >> 8) as u8;
-            Some(Capability { kind: word as u8, offset })
+            Some(Capability {
+                kind: word as u8,
+                offset,
+            })
         })
         .take(MOST_CAPABILITIES)
     }

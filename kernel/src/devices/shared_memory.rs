@@ -29,7 +29,10 @@ impl SharedMemory {
     pub fn new(length: usize) -> Option<Self> {
         let pages = length.div_ceil(PAGE_SIZE).next_power_of_two();
         let frame = Frame::contiguous(pages.trailing_zeros() as u8)?;
-        Some(Self { frame, length: pages * PAGE_SIZE })
+        Some(Self {
+            frame,
+            length: pages * PAGE_SIZE,
+        })
     }
 
     /// Physical address of the first byte.
@@ -98,7 +101,10 @@ impl Buffer {
 
     /// Where its first `length` bytes are for the device.
     pub fn region(&self, length: usize) -> Region {
-        Region { address: self.0.physical(), length: length.min(self.0.length) as u32 }
+        Region {
+            address: self.0.physical(),
+            length: length.min(self.0.length) as u32,
+        }
     }
 
     /// Its content.

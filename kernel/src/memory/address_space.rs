@@ -40,9 +40,16 @@ impl PartialEq for Backing {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Anonymous, Self::Anonymous) => true,
-            (Self::Object { source: one, offset: first }, Self::Object { source: two, offset: second }) => {
-                Arc::ptr_eq(one, two) && first == second
-            }
+            (
+                Self::Object {
+                    source: one,
+                    offset: first,
+                },
+                Self::Object {
+                    source: two,
+                    offset: second,
+                },
+            ) => Arc::ptr_eq(one, two) && first == second,
             _ => false,
         }
     }
@@ -52,16 +59,26 @@ impl pith_address_space::Backing for Backing {
     fn advance(&self, bytes: u64) -> Self {
         match self {
             Self::Anonymous => Self::Anonymous,
-            Self::Object { source, offset } => Self::Object { source: source.clone(), offset: offset + bytes },
+            Self::Object { source, offset } => Self::Object {
+                source: source.clone(),
+                offset: offset + bytes,
+            },
         }
     }
 
     fn follows(&self, next: &Self, length: u64) -> bool {
         match (self, next) {
             (Self::Anonymous, Self::Anonymous) => true,
-            (Self::Object { source: one, offset: first }, Self::Object { source: two, offset: second }) => {
-                Arc::ptr_eq(one, two) && first.checked_add(length) == Some(*second)
-            }
+            (
+                Self::Object {
+                    source: one,
+                    offset: first,
+                },
+                Self::Object {
+                    source: two,
+                    offset: second,
+                },
+            ) => Arc::ptr_eq(one, two) && first.checked_add(length) == Some(*second),
             _ => false,
         }
     }
@@ -191,7 +208,10 @@ impl AddressSpace {
             inner: Mutex::new(Inner {
                 map: AddressMap::new(layout::PROGRAM_START..layout::PROGRAM_END),
                 table,
-                layout: Layout { mapping_top: layout::PROGRAM_END, break_start: 0 },
+                layout: Layout {
+                    mapping_top: layout::PROGRAM_END,
+                    break_start: 0,
+                },
                 program_break: 0,
             }),
             stack_limit: AtomicU64::new(8 << 20),
@@ -356,12 +376,14 @@ impl AddressSpace {
             Err(change) => change.changed_until,
         };
         let accessible = !protection.is_empty();
-        inner.table.protect(range.start, changed_until, &mut |_, mapping| Rights {
-            read: accessible,
-            // A page becomes writable by the fault that knows whether it must be copied first.
-            write: mapping.rights.write && protection.contains(Protection::WRITE),
-            execute: protection.contains(Protection::EXECUTE),
-        });
+        inner
+            .table
+            .protect(range.start, changed_until, &mut |_, mapping| Rights {
+                read: accessible,
+                // A page becomes writable by the fault that knows whether it must be copied first.
+                write: mapping.rights.write && protection.contains(Protection::WRITE),
+                execute: protection.contains(Protection::EXECUTE),
+            });
         result.map_err(|change| error_of(change.error))
     }
 
@@ -514,7 +536,9 @@ impl AddressSpace {
         };
         if fixed.is_none()
             && area.end == old_range.end
-            && old.checked_add(new_length).is_some_and(|end| end <= layout::PROGRAM_END)
+            && old
+                .checked_add(new_length)
+                .is_some_and(|end| end <= layout::PROGRAM_END)
             && inner.map.is_free(old_range.end, old + new_length)
         {
             let mut extension = part(old_range.end, old + new_length);
@@ -544,7 +568,11 @@ impl AddressSpace {
         );
         for (address, mapping) in moved {
             let place = target + (address - old);
-            if inner.table.map(place, mapping.physical, mapping.rights, &mut frame::table_frame).is_err() {
+            if inner
+                .table
+                .map(place, mapping.physical, mapping.rights, &mut frame::table_frame)
+                .is_err()
+            {
                 failed = true;
                 // SAFETY: the reference was the old entry's, and no entry holds it now.
                 drop(unsafe { Frame::from_raw(mapping.physical) });
@@ -571,7 +599,10 @@ impl AddressSpace {
     fn fault(&self, inner: &mut Inner, address: u64, access: Access) -> Result<u64, FaultError> {
         if inner.map.find(address).is_none() {
             let limit = self.stack_limit.load(Ordering::Relaxed);
-            inner.map.grow_stack(address, limit).map_err(|_| FaultError::NotMapped)?;
+            inner
+                .map
+                .grow_stack(address, limit)
+                .map_err(|_| FaultError::NotMapped)?;
         }
         let area = inner.map.find(address).ok_or(FaultError::NotMapped)?;
         let protection = area.protection;
@@ -586,17 +617,26 @@ impl AddressSpace {
         let page = address & !(PAGE - 1);
         let shared = area.flags.contains(AreaFlags::SHARED);
         let write = access == Access::Write;
-        let rights = Rights { read: true, write, execute: protection.contains(Protection::EXECUTE) };
+        let rights = Rights {
+            read: true,
+            write,
+            execute: protection.contains(Protection::EXECUTE),
+        };
         let table = &mut inner.table;
 
         if let Some(mapping) = table.query(page) {
-            if mapping.rights.read && (!write || mapping.rights.write) && (access != Access::Execute || mapping.rights.execute)
+            if mapping.rights.read
+                && (!write || mapping.rights.write)
+                && (access != Access::Execute || mapping.rights.execute)
             {
                 return Ok(mapping.physical); // somebody repaired it already
             }
             if !write {
                 // Present in memory, but not accessible until now.
-                let keep = Rights { write: mapping.rights.write, ..rights };
+                let keep = Rights {
+                    write: mapping.rights.write,
+                    ..rights
+                };
                 return Self::install(table, page, mapping.physical, keep).map(|_| mapping.physical);
             }
             return Self::make_writable(table, area, page, mapping, rights, shared);
@@ -626,11 +666,15 @@ impl AddressSpace {
             && !write
         {
             let window = page & !(FAULT_AROUND * PAGE - 1);
-            for neighbour in (window.max(area.start)..(window + FAULT_AROUND * PAGE).min(area.end)).step_by(PAGE as usize) {
+            for neighbour in
+                (window.max(area.start)..(window + FAULT_AROUND * PAGE).min(area.end)).step_by(PAGE as usize)
+            {
                 if neighbour == page || table.query(neighbour).is_some() {
                     continue;
                 }
-                let Ok(frame) = source.page((offset + (neighbour - area.start)) / PAGE, false) else { break };
+                let Ok(frame) = source.page((offset + (neighbour - area.start)) / PAGE, false) else {
+                    break;
+                };
                 let raw = frame.into_raw();
                 if Self::install(table, neighbour, raw, rights).is_err() {
                     // SAFETY: as above.
@@ -705,7 +749,10 @@ impl AddressSpace {
     pub fn populate(&self, start: u64, length: u64) {
         for page in (start..start.saturating_add(length)).step_by(PAGE as usize) {
             let mut inner = self.inner.lock();
-            let writable = inner.map.find(page).is_some_and(|area| area.protection.contains(Protection::WRITE));
+            let writable = inner
+                .map
+                .find(page)
+                .is_some_and(|area| area.protection.contains(Protection::WRITE));
             let access = if writable { Access::Write } else { Access::Read };
             if self.fault(&mut inner, page, access).is_err() {
                 break;
@@ -745,10 +792,12 @@ impl AddressSpace {
             let offset = place % PAGE;
             let length = (PAGE - offset).min(total - done);
             let mut inner = self.inner.lock();
-            let physical = self.fault(&mut inner, place, Access::Write).map_err(|error| match error {
-                FaultError::OutOfMemory => Errno::ENOMEM,
-                _ => Errno::EFAULT,
-            })?;
+            let physical = self
+                .fault(&mut inner, place, Access::Write)
+                .map_err(|error| match error {
+                    FaultError::OutOfMemory => Errno::ENOMEM,
+                    _ => Errno::EFAULT,
+                })?;
             // SAFETY: the entry holds the reference and can't go while the lock is held; it is only borrowed.
             let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(physical) });
             action(&frame, offset as usize, done as usize, length as usize);

@@ -72,12 +72,20 @@ fn each_piece(
 impl<'a> Destination<'a> {
     /// Memory of the program. The pieces' sum must not exceed `isize::MAX` (the caller checked: `EINVAL`).
     pub fn program(slices: &'a [IoSlice]) -> Self {
-        Self { remaining: total(slices), place: Place::Program(slices), used: 0 }
+        Self {
+            remaining: total(slices),
+            place: Place::Program(slices),
+            used: 0,
+        }
     }
 
     /// Memory of the kernel.
     pub fn kernel(bytes: &'a mut [u8]) -> Self {
-        Self { remaining: bytes.len(), place: Place::Kernel(bytes), used: 0 }
+        Self {
+            remaining: bytes.len(),
+            place: Place::Kernel(bytes),
+            used: 0,
+        }
     }
 
     /// Bytes that still fit.
@@ -132,9 +140,9 @@ impl<'a> Destination<'a> {
     pub fn put_zeroes(&mut self, length: usize) -> Result<usize, Errno> {
         let wanted = length.min(self.remaining);
         let done = match &mut self.place {
-            Place::Program(slices) => {
-                each_piece(slices, &mut self.used, wanted, |address, _, length| arch::zero_program(address, length))?
-            }
+            Place::Program(slices) => each_piece(slices, &mut self.used, wanted, |address, _, length| {
+                arch::zero_program(address, length)
+            })?,
             Place::Kernel(target) => {
                 target[self.used..self.used + wanted].fill(0);
                 self.used += wanted;
@@ -149,12 +157,20 @@ impl<'a> Destination<'a> {
 impl<'a> Source<'a> {
     /// Memory of the program. The pieces' sum must not exceed `isize::MAX` (the caller checked: `EINVAL`).
     pub fn program(slices: &'a [IoSlice]) -> Self {
-        Self { remaining: total(slices), place: Place::Program(slices), used: 0 }
+        Self {
+            remaining: total(slices),
+            place: Place::Program(slices),
+            used: 0,
+        }
     }
 
     /// Memory of the kernel.
     pub fn kernel(bytes: &'a [u8]) -> Self {
-        Self { remaining: bytes.len(), place: Place::Kernel(bytes), used: 0 }
+        Self {
+            remaining: bytes.len(),
+            place: Place::Kernel(bytes),
+            used: 0,
+        }
     }
 
     /// Bytes that are left.

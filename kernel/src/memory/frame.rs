@@ -26,7 +26,12 @@ fn allocator() -> &'static Mutex<FrameAllocator<'static>> {
 /// Returns an error text if the machine has too little memory even for the records.
 pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'static str> {
     const PAGE: u64 = PAGE_SIZE as u64;
-    let span_end = ram.iter().map(|range| range.end).max().ok_or("the monitor reports no memory")? / PAGE;
+    let span_end = ram
+        .iter()
+        .map(|range| range.end)
+        .max()
+        .ok_or("the monitor reports no memory")?
+        / PAGE;
     let record_bytes = (span_end * size_of::<FrameRecord>() as u64).next_multiple_of(PAGE);
     // What is free, in frames, after the parts that are taken.
     let mut free: heapless_ranges::Ranges = heapless_ranges::Ranges::new();
@@ -71,7 +76,8 @@ pub fn remember_ram(ram: &[Range<u64>]) {
 
 /// Whether any byte of the physical range is memory.
 pub fn is_ram(start: u64, end: u64) -> bool {
-    RAM.get().is_none_or(|ram| ram.iter().any(|range| range.start < end && start < range.end))
+    RAM.get()
+        .is_none_or(|ram| ram.iter().any(|range| range.start < end && start < range.end))
 }
 
 mod heapless_ranges {
@@ -85,7 +91,10 @@ mod heapless_ranges {
 
     impl Ranges {
         pub fn new() -> Self {
-            Self { items: [const { 0..0 }; 32], count: 0 }
+            Self {
+                items: [const { 0..0 }; 32],
+                count: 0,
+            }
         }
 
         pub fn push(&mut self, range: Range<u64>) {
@@ -139,7 +148,10 @@ pub fn counters() -> MemoryCounters {
 
 /// A frame for a page table, as a physical address. Table frames are given back by [`release_table`].
 pub fn table_frame() -> Option<u64> {
-    allocator().lock().allocate(0, Purpose::Kernel).map(|frame| frame * PAGE_SIZE as u64)
+    allocator()
+        .lock()
+        .allocate(0, Purpose::Kernel)
+        .map(|frame| frame * PAGE_SIZE as u64)
 }
 
 /// Gives a frame from [`table_frame`] back.
@@ -213,9 +225,15 @@ impl Frame {
     /// If the address is not aligned, or the frame is managed by the allocator.
     pub fn of_image(bytes: &'static [u8]) -> Self {
         let address = bytes.as_ptr() as u64;
-        assert!(address.is_multiple_of(PAGE_SIZE as u64) && bytes.len() == PAGE_SIZE, "one whole frame");
+        assert!(
+            address.is_multiple_of(PAGE_SIZE as u64) && bytes.len() == PAGE_SIZE,
+            "one whole frame"
+        );
         let number = (address - arch::layout::DIRECT_MAP) / PAGE_SIZE as u64;
-        debug_assert!(allocator().lock().is_reserved(number), "frames of the image are not managed");
+        debug_assert!(
+            allocator().lock().is_reserved(number),
+            "frames of the image are not managed"
+        );
         Self { number }
     }
 
@@ -241,7 +259,9 @@ impl Frame {
     /// # Safety
     /// The address came from `into_raw`, and its reference has not been taken back yet.
     pub unsafe fn from_raw(physical: u64) -> Self {
-        Self { number: physical / PAGE_SIZE as u64 }
+        Self {
+            number: physical / PAGE_SIZE as u64,
+        }
     }
 
     /// Where the kernel sees the frame.
@@ -251,17 +271,31 @@ impl Frame {
 
     /// Copies bytes out, from `offset` on. A program may be changing them at the same time.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) {
-        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        assert!(
+            offset.checked_add(bytes.len()).is_some_and(|end| end <= PAGE_SIZE),
+            "within the frame"
+        );
         // SAFETY: inside the frame, to which we hold a reference; only raw copies are made of memory that a
         // program may share, never Rust references.
-        unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(self.pointer().add(offset), bytes.len()) };
+        unsafe {
+            bytes
+                .as_mut_ptr()
+                .copy_from_nonoverlapping(self.pointer().add(offset), bytes.len())
+        };
     }
 
     /// Copies bytes in, from `offset` on. Not for frames of the image.
     pub fn write(&self, offset: usize, bytes: &[u8]) {
-        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        assert!(
+            offset.checked_add(bytes.len()).is_some_and(|end| end <= PAGE_SIZE),
+            "within the frame"
+        );
         // SAFETY: as for `read`.
-        unsafe { self.pointer().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        unsafe {
+            self.pointer()
+                .add(offset)
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        };
     }
 
     /// Zeroes a range.
@@ -274,7 +308,10 @@ impl Frame {
     /// Copies from the program's memory straight into the frame. Returns the number of bytes not copied.
     /// No lock may be held (see the module).
     pub fn write_from_user(&self, offset: usize, address: u64, length: usize) -> usize {
-        assert!(offset.checked_add(length).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        assert!(
+            offset.checked_add(length).is_some_and(|end| end <= PAGE_SIZE),
+            "within the frame"
+        );
         // SAFETY: inside the frame, to which we hold a reference; the slice is only the target of a raw copy.
         let target = unsafe { core::slice::from_raw_parts_mut(self.pointer().add(offset), length) };
         arch::copy_from_program(target, address)
@@ -282,7 +319,10 @@ impl Frame {
 
     /// Copies straight into the program's memory. Returns the number of bytes not copied. No lock may be held.
     pub fn read_to_user(&self, offset: usize, address: u64, length: usize) -> usize {
-        assert!(offset.checked_add(length).is_some_and(|end| end <= PAGE_SIZE), "within the frame");
+        assert!(
+            offset.checked_add(length).is_some_and(|end| end <= PAGE_SIZE),
+            "within the frame"
+        );
         // SAFETY: as for `write_from_user`.
         let source = unsafe { core::slice::from_raw_parts(self.pointer().add(offset), length) };
         arch::copy_to_program(address, source)

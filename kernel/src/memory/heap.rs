@@ -23,7 +23,11 @@ struct Frames;
 // into the heap.
 unsafe impl Source for Frames {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let bytes = layout.size().checked_add(layout.align()).and_then(|sum| sum.checked_add(1024)).ok_or(())?;
+        let bytes = layout
+            .size()
+            .checked_add(layout.align())
+            .and_then(|sum| sum.checked_add(1024))
+            .ok_or(())?;
         let order = bytes.div_ceil(PAGE_SIZE).next_power_of_two().trailing_zeros() as u8;
         let order = order.max(LEAST_ORDER);
         let (base, order) = match frame::allocate_for_heap(order) {

@@ -5,7 +5,10 @@
 //! **A rule for all floors above**: the program's memory is touched only with no lock held that a page fault
 //! may need. A fault takes the address space's lock and may ask a file for a page. So: collect frames or bytes
 //! under the lock, release it, then copy.
-#![allow(unsafe_code, reason = "the memory manager is one of the places where unsafe code lives")]
+#![allow(
+    unsafe_code,
+    reason = "the memory manager is one of the places where unsafe code lives"
+)]
 
 mod address_space;
 mod buffer;
@@ -21,9 +24,7 @@ pub use frame::{Frame, Purpose, counters, initialise as initialise_frames, remem
 pub use page_source::{PageError, PageSource, SharedMemory};
 pub use pith_address_space::{AreaFlags, AreaName, Protection};
 pub use stack::KernelStack;
-pub use user::{
-    UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object,
-};
+pub use user::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};
 
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = crate::arch::layout::PAGE_SIZE as usize;
@@ -35,8 +36,7 @@ pub struct DeviceWindow {
     length: u64,
 }
 
-static NEXT_WINDOW: core::sync::atomic::AtomicU64 =
-    core::sync::atomic::AtomicU64::new(crate::arch::FIRST_FREE_WINDOW);
+static NEXT_WINDOW: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(crate::arch::FIRST_FREE_WINDOW);
 
 impl DeviceWindow {
     /// Maps `length` bytes of device registers at physical address `physical`. `None` if there is no memory
@@ -53,16 +53,22 @@ impl DeviceWindow {
             // SAFETY: the physical range is not RAM, so no kernel object lies there; the virtual range is
             // taken from the region of device windows and given out only once.
             unsafe {
-                crate::arch::boot::map_kernel_page(base + offset, first + offset, true, &mut frame::table_frame).ok()?;
+                crate::arch::boot::map_kernel_page(base + offset, first + offset, true, &mut frame::table_frame)
+                    .ok()?;
             }
         }
-        Some(Self { address: base + (physical - first), length })
+        Some(Self {
+            address: base + (physical - first),
+            length,
+        })
     }
 
     fn check<T>(&self, offset: u64) -> *mut T {
         assert!(
             offset.is_multiple_of(size_of::<T>() as u64)
-                && offset.checked_add(size_of::<T>() as u64).is_some_and(|end| end <= self.length),
+                && offset
+                    .checked_add(size_of::<T>() as u64)
+                    .is_some_and(|end| end <= self.length),
             "register outside of its window"
         );
         (self.address + offset) as *mut T

@@ -30,7 +30,11 @@ impl UserPointer {
 /// `EFAULT` if some could not be copied; the others were.
 #[inline]
 pub fn copy_to_user(to: UserPointer, bytes: &[u8]) -> Result<(), Errno> {
-    if arch::copy_to_program(to.0, bytes) == 0 { Ok(()) } else { Err(Errno::EFAULT) }
+    if arch::copy_to_program(to.0, bytes) == 0 {
+        Ok(())
+    } else {
+        Err(Errno::EFAULT)
+    }
 }
 
 /// Copies all bytes from the program.
@@ -39,7 +43,11 @@ pub fn copy_to_user(to: UserPointer, bytes: &[u8]) -> Result<(), Errno> {
 /// `EFAULT` if some could not be copied.
 #[inline]
 pub fn copy_from_user(bytes: &mut [u8], from: UserPointer) -> Result<(), Errno> {
-    if arch::copy_from_program(bytes, from.0) == 0 { Ok(()) } else { Err(Errno::EFAULT) }
+    if arch::copy_from_program(bytes, from.0) == 0 {
+        Ok(())
+    } else {
+        Err(Errno::EFAULT)
+    }
 }
 
 /// Writes one structure to the program.

@@ -69,7 +69,11 @@ fn show_flags(out: &mut dyn Write, value: u64, names: Names) -> fmt::Result {
 }
 
 fn show_hexadecimal(out: &mut dyn Write, value: u64, before: &str) -> fmt::Result {
-    if value == 0 { write!(out, "{before}0") } else { write!(out, "{before}{value:#x}") }
+    if value == 0 {
+        write!(out, "{before}0")
+    } else {
+        write!(out, "{before}{value:#x}")
+    }
 }
 
 /// Prints the name of a value, or the value.
@@ -81,7 +85,11 @@ fn show_choice(out: &mut dyn Write, value: u64, names: Names) -> fmt::Result {
 }
 
 fn show_address(out: &mut dyn Write, address: u64) -> fmt::Result {
-    if address == 0 { out.write_str("NULL") } else { write!(out, "{address:#x}") }
+    if address == 0 {
+        out.write_str("NULL")
+    } else {
+        write!(out, "{address:#x}")
+    }
 }
 
 /// Prints bytes in quotes, escaped as in C; what can't be printed in octal.
@@ -150,14 +158,20 @@ fn show_signals(out: &mut dyn Write, set: u64) -> fmt::Result {
 }
 
 fn show_action(out: &mut dyn Write, address: u64) -> fmt::Result {
-    let Ok(action) = read_object::<SignalAction>(UserPointer(address)) else { return show_address(out, address) };
+    let Ok(action) = read_object::<SignalAction>(UserPointer(address)) else {
+        return show_address(out, address);
+    };
     out.write_str("{sa_handler=")?;
     show_choice(out, action.handler, &[(0, "SIG_DFL"), (1, "SIG_IGN")])?;
     out.write_str(", sa_mask=")?;
     show_signals(out, action.mask)?;
     out.write_str(", sa_flags=")?;
-    show_flags(out, action.flags, names!(general:
-        SA_RESTORER SA_ONSTACK SA_RESTART SA_NODEFER SA_RESETHAND SA_SIGINFO SA_NOCLDSTOP SA_NOCLDWAIT))?;
+    show_flags(
+        out,
+        action.flags,
+        names!(general:
+        SA_RESTORER SA_ONSTACK SA_RESTART SA_NODEFER SA_RESETHAND SA_SIGINFO SA_NOCLDSTOP SA_NOCLDWAIT),
+    )?;
     if action.flags & u64::from(linux_raw_sys::general::SA_RESTORER) != 0 {
         write!(out, ", sa_restorer={:#x}", action.restorer)?;
     }
@@ -473,7 +487,11 @@ fn show_slices(out: &mut dyn Write, address: u64, count: u64, mut length: u64) -
     let mut separator = "[";
     for index in 0..count.min(SHOWN_ELEMENTS) {
         let Ok([base, size]) = read_object::<[u64; 2]>(UserPointer(address).offset(index * 16)) else {
-            return if index == 0 { show_address(out, address) } else { out.write_str(", ...]") };
+            return if index == 0 {
+                show_address(out, address)
+            } else {
+                out.write_str(", ...]")
+            };
         };
         write!(out, "{separator}{{iov_base=")?;
         show_bytes(out, base, size.min(length))?;

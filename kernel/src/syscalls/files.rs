@@ -17,11 +17,17 @@ use crate::memory::{
     Destination, IoSlice, Source, UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object,
 };
 
+/// Refuses a range that reaches beyond the lower half of the address space, before anything is moved.
+fn check_range(address: u64, length: usize) -> Result<(), Errno> {
+    match address.checked_add(length as u64) {
+        Some(end) if i64::try_from(end).is_ok() => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
 /// One piece of memory for a call that takes just one.
 fn one_piece(buffer: UserPointer, count: usize) -> Result<[IoSlice; 1], Errno> {
-    if isize::try_from(count).is_err() {
-        return Err(Errno::EINVAL);
-    }
+    check_range(buffer.0, count)?;
     Ok([IoSlice {
         address: buffer.0,
         length: count.min(MAXIMUM_TRANSFER),
@@ -52,7 +58,9 @@ fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Errno> {
             let length = usize::try_from(vector.length)
                 .ok()
                 .filter(|length| isize::try_from(*length).is_ok());
-            let length = length.ok_or(Errno::EINVAL)?.min(room);
+            let length = length.ok_or(Errno::EINVAL)?;
+            check_range(vector.address, length)?;
+            let length = length.min(room);
             room -= length;
             pieces.push(IoSlice {
                 address: vector.address,

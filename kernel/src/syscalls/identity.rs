@@ -105,7 +105,13 @@ fn set_one(kind: Kind, number: i32) -> Result<usize, Errno> {
     if number == UNCHANGED {
         return Err(Errno::EINVAL);
     }
-    change(kind, &[number], |old, privileged| if privileged { [number; 3] } else { [old[0], number, old[2]] })
+    change(kind, &[number], |old, privileged| {
+        if privileged {
+            [number; 3]
+        } else {
+            [old[0], number, old[2]]
+        }
+    })
 }
 
 fn chosen(new: i32, old: u32) -> u32 {
@@ -176,7 +182,10 @@ pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
     if credentials(|own| own.users[1]) != 0 {
         return Err(Errno::EPERM);
     }
-    let size = usize::try_from(size).ok().filter(|&size| size <= MAXIMUM_GROUPS).ok_or(Errno::EINVAL)?;
+    let size = usize::try_from(size)
+        .ok()
+        .filter(|&size| size <= MAXIMUM_GROUPS)
+        .ok_or(Errno::EINVAL)?;
     let mut groups = Vec::new();
     groups.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
     for index in 0..size {
@@ -190,7 +199,11 @@ pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
 /// The number of the process, if `pid` means it.
 fn own(pid: i32) -> Result<usize, Errno> {
     let own = task::current_process().id;
-    if pid == 0 || pid == own as i32 { Ok(own as usize) } else { Err(Errno::ESRCH) }
+    if pid == 0 || pid == own as i32 {
+        Ok(own as usize)
+    } else {
+        Err(Errno::ESRCH)
+    }
 }
 
 /// `getpgrp(2)`

@@ -11,7 +11,10 @@ use crate::task::{self, Limits, Process};
 const MOST_OPEN_FILES: u64 = 1 << 20;
 
 fn resource_index(resource: i32) -> Result<usize, Errno> {
-    usize::try_from(resource).ok().filter(|&index| index < Limits::default().0.len()).ok_or(Errno::EINVAL)
+    usize::try_from(resource)
+        .ok()
+        .filter(|&index| index < Limits::default().0.len())
+        .ok_or(Errno::EINVAL)
 }
 
 fn get(process: &Process, index: usize) -> ResourceLimit {

@@ -50,7 +50,10 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         return Err(Errno::ENOMEM); // no pages are set aside, as on a Linux with nr_hugepages = 0
     }
     if flags & MAP_32BIT != 0 {
-        crate::log!(pith_abi::image::LogLevel::Warn, "mmap: MAP_32BIT is not supported: it answers ENOMEM");
+        crate::log!(
+            pith_abi::image::LogLevel::Warn,
+            "mmap: MAP_32BIT is not supported: it answers ENOMEM"
+        );
         return Err(Errno::ENOMEM);
     }
     let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
@@ -82,7 +85,10 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     let mut maximum_protection = Protection::all();
     let anonymous = |shared: bool| {
         if shared {
-            Backing::Object { source: Arc::new(SharedMemory::default()), offset: 0 }
+            Backing::Object {
+                source: Arc::new(SharedMemory::default()),
+                offset: 0,
+            }
         } else {
             Backing::Anonymous
         }
@@ -109,7 +115,10 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         }
         match file.object {
             fs::Mappable::Zero => anonymous(shared),
-            fs::Mappable::Object(source) => Backing::Object { source, offset: offset as u64 },
+            fs::Mappable::Object(source) => Backing::Object {
+                source,
+                offset: offset as u64,
+            },
         }
     };
     let process = current_process();
@@ -195,8 +204,14 @@ pub fn msync(address: u64, length: usize, flags: u64) -> Result<usize, Errno> {
     {
         return Err(Errno::EINVAL);
     }
-    let end = address.checked_add((length as u64).next_multiple_of(PAGE_SIZE as u64)).ok_or(Errno::ENOMEM)?;
-    if current_process().address_space().is_covered(address, end) { Ok(0) } else { Err(Errno::ENOMEM) }
+    let end = address
+        .checked_add((length as u64).next_multiple_of(PAGE_SIZE as u64))
+        .ok_or(Errno::ENOMEM)?;
+    if current_process().address_space().is_covered(address, end) {
+        Ok(0)
+    } else {
+        Err(Errno::ENOMEM)
+    }
 }
 
 /// `mincore(2)`

@@ -114,7 +114,14 @@ include!("table.in");
 
 /// The six arguments of a system call.
 fn arguments(registers: &Registers) -> [u64; 6] {
-    [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9]
+    [
+        registers.rdi,
+        registers.rsi,
+        registers.rdx,
+        registers.r10,
+        registers.r8,
+        registers.r9,
+    ]
 }
 
 /// Calls that were asked for and are not implemented; each is named once.
@@ -127,7 +134,10 @@ fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
         Some(call) => {
             let bit = 1 << (number % 64);
             if NAMED[number as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-                crate::warning!("system call {} ({number}) is not implemented: it answers ENOSYS", call.name);
+                crate::warning!(
+                    "system call {} ({number}) is not implemented: it answers ENOSYS",
+                    call.name
+                );
             }
         }
         None => {
@@ -143,7 +153,11 @@ fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
 pub fn dispatch(registers: &mut Registers) -> bool {
     let number = registers.rax;
     let record = trace::remember(number, &arguments(registers));
-    let answer = if trace::tracing() { run_traced(number, registers) } else { run(number, registers) };
+    let answer = if trace::tracing() {
+        run_traced(number, registers)
+    } else {
+        run(number, registers)
+    };
     let value = match answer {
         Ok(Reply::Value(value)) => value as u64,
         Ok(Reply::Replaced) => {
@@ -165,7 +179,9 @@ fn row(number: u64) -> Option<&'static Call> {
 #[inline]
 fn run(number: u64, registers: &mut Registers) -> Answer {
     match row(number) {
-        Some(Call { handler: Some(handler), .. }) => handler(registers),
+        Some(Call {
+            handler: Some(handler), ..
+        }) => handler(registers),
         call => Err(not_implemented(number, call)),
     }
 }

@@ -41,12 +41,18 @@ pub struct LoadError {
 
 impl From<Errno> for LoadError {
     fn from(errno: Errno) -> Self {
-        Self { errno, message: String::from(errno.message()) }
+        Self {
+            errno,
+            message: String::from(errno.message()),
+        }
     }
 }
 
 fn failure(errno: Errno, path: &[u8], what: impl core::fmt::Display) -> LoadError {
-    LoadError { errno, message: format!("{}: {what}", String::from_utf8_lossy(path)) }
+    LoadError {
+        errno,
+        message: format!("{}: {what}", String::from_utf8_lossy(path)),
+    }
 }
 
 fn number_to_errno(number: u16) -> Errno {
@@ -68,7 +74,9 @@ struct File {
 fn open(path: &[u8]) -> Result<File, LoadError> {
     let executable = fs::open_executable(path).map_err(|errno| failure(errno, path, errno.message()))?;
     let mut start = alloc::vec![0; START_LENGTH.min(executable.size() as usize)];
-    let length = executable.read_at(0, &mut start).map_err(|errno| failure(errno, path, errno.message()))?;
+    let length = executable
+        .read_at(0, &mut start)
+        .map_err(|errno| failure(errno, path, errno.message()))?;
     start.truncate(length);
     Ok(File { executable, start })
 }
@@ -110,7 +118,10 @@ fn map_segments(space: &AddressSpace, file: &File, plan: &Plan, bias: u64) -> Re
         };
         let pages = segment.file_pages();
         if !pages.is_empty() {
-            let backing = Backing::Object { source: file.executable.page_source(), offset: segment.file_offset };
+            let backing = Backing::Object {
+                source: file.executable.page_source(),
+                offset: segment.file_offset,
+            };
             space.map(request(pages.start, pages.end, backing), u64::MAX)?;
         }
         let anonymous = segment.anonymous_pages();
@@ -155,7 +166,11 @@ pub fn load(
     {
         scripts += 1;
         if scripts > MAXIMUM_SCRIPTS {
-            return Err(failure(Errno::ELOOP, &path, "interpreters of scripts that are scripts, too many"));
+            return Err(failure(
+                Errno::ELOOP,
+                &path,
+                "interpreters of scripts that are scripts, too many",
+            ));
         }
         // argv: the interpreter, its argument, the script's path, then what came after argv[0].
         let mut new = alloc::vec![script.interpreter.to_vec()];
@@ -175,22 +190,38 @@ pub fn load(
             let name = Plan::interpreter_path(&bytes[..read])
                 .map_err(|error| failure(number_to_errno(error.errno()), &path, error))?;
             let opened = open(name).map_err(|error| {
-                failure(error.errno, &path, format!("its dynamic linker can't be used: {}", error.message))
+                failure(
+                    error.errno,
+                    &path,
+                    format!("its dynamic linker can't be used: {}", error.message),
+                )
             })?;
-            let plan = plan_of(&opened, name).map_err(|error| LoadError { errno: Errno::ELIBBAD, ..error })?;
+            let plan = plan_of(&opened, name).map_err(|error| LoadError {
+                errno: Errno::ELIBBAD,
+                ..error
+            })?;
             Some((opened, plan))
         }
     };
 
     // Where things go, as on Linux: stack at the top, mappings below it, the program at two thirds.
-    let out_of_memory = || failure(Errno::ENOMEM, &path, "not enough memory to start it; give the machine more (-m)");
+    let out_of_memory = || {
+        failure(
+            Errno::ENOMEM,
+            &path,
+            "not enough memory to start it; give the machine more (-m)",
+        )
+    };
     let space = AddressSpace::new().ok_or_else(out_of_memory)?;
     let mut random = task::random::Stream::new();
     space.set_stack_limit(stack_limit);
     let stack_top = layout::PROGRAM_END - random_offset(&mut random, 22);
     let gap = stack_limit.clamp(128 << 20, layout::PROGRAM_END / 6 * 5) + (PAGE << 22);
     let mapping_top = layout::PROGRAM_END - gap - random_offset(&mut random, 28);
-    space.set_layout(Layout { mapping_top, break_start: 0 });
+    space.set_layout(Layout {
+        mapping_top,
+        break_start: 0,
+    });
 
     let memory_error = |errno: Errno| match errno {
         Errno::ENOMEM => out_of_memory(),
@@ -201,7 +232,8 @@ pub fn load(
         // A program with an interpreter goes to the usual place; an interpreter run by itself, among mappings.
         Kind::PositionIndependent if interpreter.is_some() || plan.program_headers_address.is_some() => {
             let alignment = plan.alignment.max(PAGE);
-            ((PROGRAM_BASE + random_offset(&mut random, 28)) / alignment * alignment).wrapping_sub(plan.lowest_address())
+            ((PROGRAM_BASE + random_offset(&mut random, 28)) / alignment * alignment)
+                .wrapping_sub(plan.lowest_address())
         }
         Kind::PositionIndependent => PROGRAM_BASE.wrapping_sub(plan.lowest_address()),
     };
@@ -211,7 +243,9 @@ pub fn load(
         None => (0, bias.wrapping_add(plan.entry)),
         Some((file, plan)) => {
             let alignment = plan.alignment.max(PAGE);
-            let room = mapping_top.checked_sub(plan.span().next_multiple_of(PAGE)).ok_or_else(out_of_memory)?;
+            let room = mapping_top
+                .checked_sub(plan.span().next_multiple_of(PAGE))
+                .ok_or_else(out_of_memory)?;
             let place = room / alignment * alignment;
             let bias = match plan.kind {
                 Kind::Fixed => 0,
@@ -222,7 +256,10 @@ pub fn load(
         }
     };
     let break_start = bias.wrapping_add(plan.break_start).next_multiple_of(PAGE) + random_offset(&mut random, 13);
-    space.set_layout(Layout { mapping_top, break_start });
+    space.set_layout(Layout {
+        mapping_top,
+        break_start,
+    });
 
     let vdso = map_vdso(&space).map_err(memory_error)?;
 
@@ -232,7 +269,11 @@ pub fn load(
         (aux::AT_HWCAP, capabilities),
         (aux::AT_PAGESZ, PAGE),
         (aux::AT_CLKTCK, 100),
-        (aux::AT_PHDR, plan.program_headers_address.map_or(0, |address| bias.wrapping_add(address))),
+        (
+            aux::AT_PHDR,
+            plan.program_headers_address
+                .map_or(0, |address| bias.wrapping_add(address)),
+        ),
         (aux::AT_PHENT, u64::from(plan.program_header_size)),
         (aux::AT_PHNUM, u64::from(plan.program_header_count)),
         (aux::AT_BASE, base),
@@ -260,7 +301,11 @@ pub fn load(
         auxiliary: &auxiliary,
     };
     let stack = contents.build().map_err(|error| {
-        failure(number_to_errno(error.errno()), &path, "its arguments and environment are too long")
+        failure(
+            number_to_errno(error.errno()),
+            &path,
+            "its arguments and environment are too long",
+        )
     })?;
     let stack_start = (stack.stack_pointer & !(PAGE - 1)).saturating_sub(INITIAL_STACK);
     let mut protection = Protection::READ | Protection::WRITE;
@@ -304,7 +349,10 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
     // One gap for both: reserve it, then put the parts in.
     let start = space.map(MapRequest::anonymous(data_length + code_length), u64::MAX)?;
     let place = Placement::Fixed(start);
-    space.map(request(place, data_length, Protection::READ, AreaName::Vvar, data), u64::MAX)?;
+    space.map(
+        request(place, data_length, Protection::READ, AreaName::Vvar, data),
+        u64::MAX,
+    )?;
     let place = Placement::Fixed(start + data_length);
     let rights = Protection::READ | Protection::EXECUTE;
     space.map(request(place, code_length, rights, AreaName::Vdso, code), u64::MAX)?;
@@ -315,7 +363,12 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
 pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Registers {
     process.resources.before_exec();
     task::signal::reset_for_exec(process, thread);
-    let name = loaded.identity.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let name = loaded
+        .identity
+        .path
+        .rsplit(|&byte| byte == b'/')
+        .next()
+        .unwrap_or_default();
     {
         let mut thread_name = thread.name.lock();
         *thread_name = [0; 16];

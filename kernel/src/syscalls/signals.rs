@@ -19,7 +19,11 @@ fn check_size(size: usize) -> Result<(), Errno> {
 /// `rt_sigaction(2)`
 pub fn rt_sigaction(number: i32, new: UserPointer, old: UserPointer, size: usize) -> Result<usize, Errno> {
     check_size(size)?;
-    let action = if new.is_null() { None } else { Some(read_object::<SignalAction>(new)?) };
+    let action = if new.is_null() {
+        None
+    } else {
+        Some(read_object::<SignalAction>(new)?)
+    };
     let signal = signal_number(number)?;
     if action.is_some() && signal.bit() & UNBLOCKABLE != 0 {
         return Err(Errno::EINVAL);
@@ -36,7 +40,10 @@ pub fn rt_sigaction(number: i32, new: UserPointer, old: UserPointer, size: usize
 }
 
 fn signal_number(number: i32) -> Result<Signal, Errno> {
-    u64::try_from(number).ok().and_then(Signal::from_number).ok_or(Errno::EINVAL)
+    u64::try_from(number)
+        .ok()
+        .and_then(Signal::from_number)
+        .ok_or(Errno::EINVAL)
 }
 
 /// `rt_sigprocmask(2)`
@@ -115,7 +122,9 @@ pub fn rt_sigtimedwait(
         Some(task::monotonic().after(duration))
     };
     let process = task::current_process();
-    let waited = task::wait_any(&[], deadline, || (process.pending.load(Ordering::Acquire) & set != 0).then_some(()));
+    let waited = task::wait_any(&[], deadline, || {
+        (process.pending.load(Ordering::Acquire) & set != 0).then_some(())
+    });
     signal::set_restart(Restart::Never);
     match waited {
         Ok(()) => {}
@@ -132,7 +141,11 @@ pub fn rt_sigtimedwait(
 /// `sigaltstack(2)`
 pub fn sigaltstack(registers: &mut Registers, new: UserPointer, old: UserPointer) -> Result<Reply, Errno> {
     let thread = task::current();
-    let new = if new.is_null() { None } else { Some(read_object::<SignalStack>(new)?) };
+    let new = if new.is_null() {
+        None
+    } else {
+        Some(read_object::<SignalStack>(new)?)
+    };
     let before = signal::alternate_stack(thread, registers.rsp);
     if let Some(new) = new {
         signal::set_alternate_stack(thread, new, registers.rsp)?;
@@ -200,17 +213,18 @@ pub fn rt_sigqueueinfo(process: i32, number: i32, information: UserPointer) -> R
     if process != current.id as i32 {
         return Err(Errno::ESRCH);
     }
-    send(current, number, |signal| SignalInformation { signal: i32::from(signal.number()), ..information })
+    send(current, number, |signal| SignalInformation {
+        signal: i32::from(signal.number()),
+        ..information
+    })
 }
 
 /// `rt_tgsigqueueinfo(2)`
-pub fn rt_tgsigqueueinfo(
-    process: i32,
-    thread: i32,
-    number: i32,
-    information: UserPointer,
-) -> Result<usize, Errno> {
+pub fn rt_tgsigqueueinfo(process: i32, thread: i32, number: i32, information: UserPointer) -> Result<usize, Errno> {
     let information: SignalInformation = read_object(information)?;
     let process = &own_thread(Some(process), thread)?.process;
-    send(process, number, |signal| SignalInformation { signal: i32::from(signal.number()), ..information })
+    send(process, number, |signal| SignalInformation {
+        signal: i32::from(signal.number()),
+        ..information
+    })
 }

@@ -4,7 +4,7 @@ use pith_linux::Errno;
 use pith_linux::system::{RandomFlags, SystemInformation, SystemName};
 use pith_linux::time::NANOSECONDS;
 
-use crate::memory::{self, UserPointer, copy_to_user, write_object};
+use crate::memory::{self, Destination, IoSlice, UserPointer, write_object};
 use crate::task::{self, random, system_name};
 
 /// `uname(2)`
@@ -48,16 +48,22 @@ pub fn getrandom(buffer: UserPointer, size: usize, flags: u64) -> Result<usize, 
         return Err(Errno::EINVAL);
     }
     let size = size.min(i32::MAX as usize);
+    let slices = [IoSlice {
+        address: buffer.0,
+        length: size,
+    }];
+    let mut destination = Destination::program(&slices);
     let mut stream = random::Stream::new();
     let mut chunk = [0; 1024];
     let mut done = 0;
     while done < size {
         let part = &mut chunk[..(size - done).min(1024)];
         stream.fill(part);
-        if copy_to_user(buffer.offset(done as u64), part).is_err() {
-            return if done == 0 { Err(Errno::EFAULT) } else { Ok(done) };
+        match destination.put(part) {
+            Ok(copied) => done += copied,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => return Ok(done),
         }
-        done += part.len();
         // A long request may be cut short by a signal, as on Linux.
         if done < size && task::current().has_deliverable_signal() {
             break;

@@ -80,7 +80,10 @@ pub fn time(location: UserPointer) -> Result<usize, Errno> {
 pub fn times(buffer: UserPointer) -> Result<usize, Errno> {
     let tick = NANOSECONDS / TICKS_PER_SECOND;
     if !buffer.is_null() {
-        let times = ProcessTimes { user: (task::processor_time() / tick) as i64, ..ProcessTimes::default() };
+        let times = ProcessTimes {
+            user: (task::processor_time() / tick) as i64,
+            ..ProcessTimes::default()
+        };
         write_object(buffer, &times)?;
     }
     Ok((task::monotonic().0 / tick) as usize)
@@ -106,12 +109,7 @@ pub fn nanosleep(request: UserPointer, remaining: UserPointer) -> Result<usize, 
 }
 
 /// `clock_nanosleep(2)`
-pub fn clock_nanosleep(
-    clock: i32,
-    flags: u64,
-    request: UserPointer,
-    remaining: UserPointer,
-) -> Result<usize, Errno> {
+pub fn clock_nanosleep(clock: i32, flags: u64, request: UserPointer, remaining: UserPointer) -> Result<usize, Errno> {
     let clock = clock_id(clock)?;
     match clock {
         // Linux can't sleep on these clocks either.
@@ -146,7 +144,10 @@ fn check_timer(which: i32) -> Result<(), Errno> {
 fn to_timer(setting: AlarmSetting) -> IntervalTimer {
     // Not quite zero is not zero.
     let rounded = |nanoseconds: u64| Timeval::from_nanoseconds(nanoseconds.next_multiple_of(1000));
-    IntervalTimer { interval: rounded(setting.interval), value: rounded(setting.value) }
+    IntervalTimer {
+        interval: rounded(setting.interval),
+        value: rounded(setting.value),
+    }
 }
 
 /// `getitimer(2)`
@@ -159,9 +160,15 @@ pub fn getitimer(which: i32, value: UserPointer) -> Result<usize, Errno> {
 /// `setitimer(2)`
 pub fn setitimer(which: i32, new: UserPointer, old: UserPointer) -> Result<usize, Errno> {
     // As on Linux, a null pointer disarms the timer.
-    let new = if new.is_null() { IntervalTimer::default() } else { read_object(new)? };
-    let setting =
-        AlarmSetting { value: new.value.to_nanoseconds()?, interval: new.interval.to_nanoseconds()? };
+    let new = if new.is_null() {
+        IntervalTimer::default()
+    } else {
+        read_object(new)?
+    };
+    let setting = AlarmSetting {
+        value: new.value.to_nanoseconds()?,
+        interval: new.interval.to_nanoseconds()?,
+    };
     check_timer(which)?;
     let before = task::current_process().alarm.set(setting);
     if !old.is_null() {
@@ -172,8 +179,15 @@ pub fn setitimer(which: i32, new: UserPointer, old: UserPointer) -> Result<usize
 
 /// `alarm(2)`
 pub fn alarm(seconds: u32) -> Result<usize, Errno> {
-    let setting = AlarmSetting { value: u64::from(seconds) * NANOSECONDS, interval: 0 };
+    let setting = AlarmSetting {
+        value: u64::from(seconds) * NANOSECONDS,
+        interval: 0,
+    };
     let left = task::current_process().alarm.set(setting).value;
     // Rounded to the nearest second, but a running alarm is never reported as none.
-    Ok(if left == 0 { 0 } else { ((left + NANOSECONDS / 2) / NANOSECONDS).max(1) as usize })
+    Ok(if left == 0 {
+        0
+    } else {
+        ((left + NANOSECONDS / 2) / NANOSECONDS).max(1) as usize
+    })
 }

@@ -53,7 +53,11 @@ pub(super) struct Record {
 }
 
 static LAST: [Record; REMEMBERED] = [const {
-    Record { number: AtomicU64::new(0), arguments: [const { AtomicU64::new(0) }; 6], result: AtomicU64::new(0) }
+    Record {
+        number: AtomicU64::new(0),
+        arguments: [const { AtomicU64::new(0) }; 6],
+        result: AtomicU64::new(0),
+    }
 }; REMEMBERED];
 /// Calls made so far.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -175,8 +179,17 @@ impl Started {
 /// Called before a traced call runs: what it gives is shown before it can change.
 pub(super) fn before(number: u64, call: Option<&'static Call>, arguments: &[u64; 6]) -> Started {
     let name = call.map_or("", |call| call.name);
-    let values = Values { name, arguments: *arguments, result: None };
-    let mut started = Started { number, call, values, texts: Vec::new() };
+    let values = Values {
+        name,
+        arguments: *arguments,
+        result: None,
+    };
+    let mut started = Started {
+        number,
+        call,
+        values,
+        texts: Vec::new(),
+    };
     while let Some(text) = started.shown(started.texts.len()) {
         started.texts.push(text);
     }

@@ -38,7 +38,10 @@ impl Alarm {
             // It may be due and not have been noticed yet: then it is about to come.
             deadline => deadline.saturating_sub(monotonic().0).max(1),
         };
-        AlarmSetting { value, interval: self.interval.load(Ordering::Relaxed) }
+        AlarmSetting {
+            value,
+            interval: self.interval.load(Ordering::Relaxed),
+        }
     }
 
     /// Sets it; gives what was left.
@@ -46,7 +49,11 @@ impl Alarm {
         let enabled_before = arch::interrupts_enabled();
         arch::disable_interrupts();
         let old = self.get();
-        let deadline = if new.value == 0 { 0 } else { monotonic().after(new.value).0 };
+        let deadline = if new.value == 0 {
+            0
+        } else {
+            monotonic().after(new.value).0
+        };
         self.deadline.store(deadline, Ordering::Relaxed);
         self.interval.store(new.interval, Ordering::Relaxed);
         arm(None);
@@ -65,7 +72,9 @@ impl Alarm {
 
     /// Posts the signal if it is due, and plans the next.
     fn check(&self, process: &Process) {
-        let Some(Instant(deadline)) = self.deadline() else { return };
+        let Some(Instant(deadline)) = self.deadline() else {
+            return;
+        };
         let now = monotonic().0;
         if now < deadline {
             return;

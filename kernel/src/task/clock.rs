@@ -64,7 +64,11 @@ pub fn clock_parameters() -> ClockParameters {
             }
             told => told,
         };
-        ClockParameters { base, multiplier, wall_base }
+        ClockParameters {
+            base,
+            multiplier,
+            wall_base,
+        }
     });
     vdso::publish(&parameters);
     parameters

@@ -87,7 +87,11 @@ pub struct Credentials {
 impl Default for Credentials {
     /// Root: nobody else is on the machine.
     fn default() -> Self {
-        Self { users: [0; 3], groups: [0; 3], supplementary: Vec::new() }
+        Self {
+            users: [0; 3],
+            groups: [0; 3],
+            supplementary: Vec::new(),
+        }
     }
 }
 

@@ -36,7 +36,11 @@ impl Stream {
                      only and must not be used for secrets; choose a CPU model that has one"
                 );
             }
-            State { key, requests: 0, quality }
+            State {
+                key,
+                requests: 0,
+                quality,
+            }
         });
         state.requests += 1;
         // Jitter is slow to collect and not getting better: it is only collected once.

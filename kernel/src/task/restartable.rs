@@ -104,7 +104,10 @@ pub fn abort(thread: &Thread, registers: &mut Registers) -> Result<(), Errno> {
         return Ok(());
     }
     let sequence: Sequence = read_object(UserPointer(description))?;
-    let end = sequence.start.checked_add(sequence.length).filter(|&end| end <= PROGRAM_END);
+    let end = sequence
+        .start
+        .checked_add(sequence.length)
+        .filter(|&end| end <= PROGRAM_END);
     let is_inside = |address: u64| address.wrapping_sub(sequence.start) < sequence.length;
     if sequence.version != 0 || end.is_none() || sequence.abort >= PROGRAM_END || is_inside(sequence.abort) {
         return Err(Errno::EINVAL);

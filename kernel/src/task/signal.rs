@@ -101,12 +101,20 @@ pub struct ThreadSignals {
     last_exception: (u64, u64, u64),
 }
 
-const NO_STACK: SignalStack =
-    SignalStack { base: 0, flags: StackFlags::DISABLE.bits(), reserved: 0, size: 0 };
+const NO_STACK: SignalStack = SignalStack {
+    base: 0,
+    flags: StackFlags::DISABLE.bits(),
+    reserved: 0,
+    size: 0,
+};
 
 impl Default for ThreadSignals {
     fn default() -> Self {
-        Self { stack: NO_STACK, saved_mask: None, last_exception: (0, 0, 0) }
+        Self {
+            stack: NO_STACK,
+            saved_mask: None,
+            last_exception: (0, 0, 0),
+        }
     }
 }
 
@@ -158,7 +166,11 @@ pub fn minimum_stack_size() -> u64 {
 
 /// Bytes of the vector state in a frame, with the number that ends it.
 fn vector_state_length() -> u64 {
-    let end = if arch::vector_features().is_some() { size_of::<u32>() } else { 0 };
+    let end = if arch::vector_features().is_some() {
+        size_of::<u32>()
+    } else {
+        0
+    };
     (arch::vector_state_size() + end) as u64
 }
 
@@ -167,7 +179,10 @@ pub fn reset_for_exec(process: &Process, thread: &Thread) {
     let mut actions = process.actions.lock();
     for action in &mut actions.0 {
         let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
-        *action = SignalAction { handler, ..SignalAction::default() };
+        *action = SignalAction {
+            handler,
+            ..SignalAction::default()
+        };
     }
     process.silent.store(actions.silent(), Ordering::Relaxed);
     thread.signals.lock().stack = NO_STACK;
@@ -184,7 +199,10 @@ pub fn set_action(process: &Process, signal: Signal, mut action: SignalAction) -
     process.silent.store(actions.silent(), Ordering::Relaxed);
     if actions.ignores(signal) {
         // Also what is pending already is ignored.
-        process.queued.lock().retain(|queued| queued.signal != i32::from(signal.number()));
+        process
+            .queued
+            .lock()
+            .retain(|queued| queued.signal != i32::from(signal.number()));
         process.pending.fetch_and(!signal.bit(), Ordering::AcqRel);
     }
     old
@@ -332,7 +350,13 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
             let action = actions.get(signal);
             let flags = ActionFlags::from_bits_truncate(action.flags);
             if action.handler > SIG_IGN && flags.contains(ActionFlags::RESETHAND) {
-                actions.set(signal, SignalAction { handler: SIG_DFL, ..action });
+                actions.set(
+                    signal,
+                    SignalAction {
+                        handler: SIG_DFL,
+                        ..action
+                    },
+                );
                 process.silent.store(actions.silent(), Ordering::Relaxed);
             }
             action
@@ -400,12 +424,19 @@ fn enter_handler(
         .and_then(|()| push_frame(thread, registers, signal, action, information, mask));
     match pushed {
         Ok(()) => {
-            let own = if flags.contains(ActionFlags::NODEFER) { 0 } else { signal.bit() };
+            let own = if flags.contains(ActionFlags::NODEFER) {
+                0
+            } else {
+                signal.bit()
+            };
             set_blocked(thread, thread.blocked.load(Ordering::Relaxed) | action.mask | own);
         }
         Err(_) => {
             let what = if action.handler >= PROGRAM_END {
-                format!("the handler of {signal} is at {:#x}, which belongs to the kernel", action.handler)
+                format!(
+                    "the handler of {signal} is at {:#x}, which belongs to the kernel",
+                    action.handler
+                )
             } else if !flags.contains(ActionFlags::RESTORER) {
                 format!("the handler of {signal} has no way back (SA_RESTORER)")
             } else {
@@ -414,7 +445,11 @@ fn enter_handler(
             if signal == Signal::SIGSEGV {
                 die(&thread.process, signal, what);
             }
-            force(SignalInformation::new(Signal::SIGSEGV, code::SI_KERNEL), Signal::SIGSEGV, what);
+            force(
+                SignalInformation::new(Signal::SIGSEGV, code::SI_KERNEL),
+                Signal::SIGSEGV,
+                what,
+            );
         }
     }
 }
@@ -448,7 +483,11 @@ fn push_frame(
     };
     let already_there = on_alternate_stack(&stack, registers.rsp);
     let switches = flags.contains(ActionFlags::ONSTACK) && stack.size != 0 && !already_there;
-    let top = if switches { stack.base + stack.size } else { registers.rsp.wrapping_sub(RED_ZONE) };
+    let top = if switches {
+        stack.base + stack.size
+    } else {
+        registers.rsp.wrapping_sub(RED_ZONE)
+    };
 
     let state_address = top.wrapping_sub(vector_state_length()) & !(VECTOR_ALIGNMENT - 1);
     let frame_address =
@@ -548,8 +587,15 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 /// `SIGSEGV`.
 pub fn return_from_handler(registers: &mut Registers) {
     if restore_frame(current(), registers).is_err() {
-        let what = format!("the signal frame at {:#x} can't be restored", registers.rsp.wrapping_sub(8));
-        force(SignalInformation::new(Signal::SIGSEGV, code::SI_KERNEL), Signal::SIGSEGV, what);
+        let what = format!(
+            "the signal frame at {:#x} can't be restored",
+            registers.rsp.wrapping_sub(8)
+        );
+        force(
+            SignalInformation::new(Signal::SIGSEGV, code::SI_KERNEL),
+            Signal::SIGSEGV,
+            what,
+        );
     }
 }
 
@@ -635,7 +681,10 @@ pub fn alternate_stack(thread: &Thread, stack_pointer: u64) -> SignalStack {
         StackFlags::empty()
     };
     let kept = StackFlags::from_bits_truncate(stack.flags) & StackFlags::AUTODISARM;
-    SignalStack { flags: (in_use | kept).bits(), ..stack }
+    SignalStack {
+        flags: (in_use | kept).bits(),
+        ..stack
+    }
 }
 
 /// Sets the alternate stack.
@@ -653,7 +702,10 @@ pub fn set_alternate_stack(thread: &Thread, new: SignalStack, stack_pointer: u64
         return Err(Errno::EINVAL);
     }
     if mode == StackFlags::DISABLE {
-        signals.stack = SignalStack { flags: new.flags, ..NO_STACK };
+        signals.stack = SignalStack {
+            flags: new.flags,
+            ..NO_STACK
+        };
         return Ok(());
     }
     if new.size < MINIMUM_STACK_SIZE {
@@ -692,7 +744,11 @@ pub fn exception(registers: &mut Registers, exception: Exception) {
     let by_program = if exception.fault.is_some() { FAULT_BY_PROGRAM } else { 0 };
     {
         let mut signals = thread.signals.lock();
-        let cr2 = if exception.fault.is_some() { address } else { signals.last_exception.2 };
+        let cr2 = if exception.fault.is_some() {
+            address
+        } else {
+            signals.last_exception.2
+        };
         signals.last_exception = (exception.vector, exception.error_code | by_program, cr2);
     }
     let at = registers.rip;
@@ -700,22 +756,40 @@ pub fn exception(registers: &mut Registers, exception: Exception) {
     let plain = |signal| (signal, SignalInformation::new(signal, code::SI_KERNEL));
     let ((signal, information), what) = match (exception.vector, exception.fault) {
         (_, Some(page_fault)) => page_fault_signal(page_fault, kind, at),
-        (0, _) => (fault(Signal::SIGFPE, code::FPE_INTDIV), format!("division by zero at {at:#x}")),
-        (1, _) => (fault(Signal::SIGTRAP, code::TRAP_TRACE), format!("a debug trap at {at:#x}")),
+        (0, _) => (
+            fault(Signal::SIGFPE, code::FPE_INTDIV),
+            format!("division by zero at {at:#x}"),
+        ),
+        (1, _) => (
+            fault(Signal::SIGTRAP, code::TRAP_TRACE),
+            format!("a debug trap at {at:#x}"),
+        ),
         (3, _) => (plain(Signal::SIGTRAP), format!("a breakpoint at {at:#x}")),
         (4, _) => (plain(Signal::SIGSEGV), format!("an overflow trap at {at:#x}")),
-        (6, _) => (fault(Signal::SIGILL, code::ILL_ILLOPN), format!("an invalid instruction at {at:#x}")),
+        (6, _) => (
+            fault(Signal::SIGILL, code::ILL_ILLOPN),
+            format!("an invalid instruction at {at:#x}"),
+        ),
         (10 | 13, _) => (
             plain(Signal::SIGSEGV),
             format!("a general protection fault at {at:#x}: an address that is not canonical, or a misaligned operand"),
         ),
-        (11 | 12, _) => (plain(Signal::SIGBUS), format!("a stack address that is not canonical at {at:#x}")),
+        (11 | 12, _) => (
+            plain(Signal::SIGBUS),
+            format!("a stack address that is not canonical at {at:#x}"),
+        ),
         (16 | 19, _) => match arithmetic_code(exception.vector) {
-            Some(code) => (fault(Signal::SIGFPE, code), format!("a floating-point exception at {at:#x}")),
+            Some(code) => (
+                fault(Signal::SIGFPE, code),
+                format!("a floating-point exception at {at:#x}"),
+            ),
             // Gone by the time we look: nothing to tell.
             None => return,
         },
-        (17, _) => (fault(Signal::SIGBUS, code::BUS_ADRALN), format!("a misaligned access at {at:#x}")),
+        (17, _) => (
+            fault(Signal::SIGBUS, code::BUS_ADRALN),
+            format!("a misaligned access at {at:#x}"),
+        ),
         (vector, _) => (plain(Signal::SIGSEGV), format!("exception {vector} at {at:#x}")),
     };
     force(information, signal, what);
@@ -738,7 +812,11 @@ fn page_fault_signal(fault: PageFault, kind: u8, at: u64) -> ((Signal, SignalInf
                 Access::Execute => "which is not executable",
             },
         ),
-        FAULT_BEYOND_END => (Signal::SIGBUS, code::BUS_ADRERR, "which lies beyond the end of the mapped file"),
+        FAULT_BEYOND_END => (
+            Signal::SIGBUS,
+            code::BUS_ADRERR,
+            "which lies beyond the end of the mapped file",
+        ),
         FAULT_UNREADABLE => (Signal::SIGBUS, code::BUS_ADRERR, "whose file can't be read"),
         _ if address >= PROGRAM_END => (Signal::SIGSEGV, code::SEGV_MAPERR, "which belongs to the kernel"),
         _ => (Signal::SIGSEGV, code::SEGV_MAPERR, "which is not mapped"),

@@ -75,7 +75,9 @@ struct Code;
 
 impl PageSource for Code {
     fn page(&self, index: u64, _write: bool) -> Result<Frame, PageError> {
-        let page = usize::try_from(index).ok().and_then(|index| arch::vdso_image().chunks(PAGE_SIZE).nth(index));
+        let page = usize::try_from(index)
+            .ok()
+            .and_then(|index| arch::vdso_image().chunks(PAGE_SIZE).nth(index));
         let page = page.ok_or(PageError::BeyondEnd)?;
         let frame = Frame::zeroed(Purpose::Kernel).ok_or(PageError::OutOfMemory)?;
         frame.write(0, page);

@@ -91,7 +91,10 @@ pub fn wait_any<T>(
         }
         let before = arch::read_time_stamp_counter();
         arch::wait_for_interrupt();
-        HALTED.fetch_add(arch::read_time_stamp_counter().saturating_sub(before), Ordering::Relaxed);
+        HALTED.fetch_add(
+            arch::read_time_stamp_counter().saturating_sub(before),
+            Ordering::Relaxed,
+        );
     };
     if deadline.is_some() {
         alarm::arm(None);

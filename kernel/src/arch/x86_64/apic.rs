@@ -132,7 +132,11 @@ pub fn route_line(line: u32, vector: u8, level: bool) {
     // SAFETY: the window was mapped by `initialise`; redirection entries touch no memory. Masked first, so
     // that no half-written entry is used.
     unsafe {
-        for (register, value) in [(0x10 + line * 2, 1 << 16), (0x11 + line * 2, high), (0x10 + line * 2, low)] {
+        for (register, value) in [
+            (0x10 + line * 2, 1 << 16),
+            (0x11 + line * 2, high),
+            (0x10 + line * 2, low),
+        ] {
             select.write_volatile(register);
             window.write_volatile(value);
         }

@@ -77,7 +77,10 @@ fn announced_frequency() -> Option<u64> {
 
 /// Without a timer to compare with: what the processor announces, or a guess.
 fn unmeasured() -> Frequencies {
-    Frequencies { counter: announced_frequency().unwrap_or(1_000_000_000), timer: 1_000_000_000 }
+    Frequencies {
+        counter: announced_frequency().unwrap_or(1_000_000_000),
+        timer: 1_000_000_000,
+    }
 }
 
 /// The frequencies of the clocks; measured on first use, which may take 5 ms.
@@ -153,7 +156,13 @@ pub fn real_time_clock_seconds() -> u64 {
         previous = now;
     }
     let format = read(11);
-    let decode = |value: u8| u64::from(if format & 4 != 0 { value } else { (value >> 4) * 10 + (value & 15) });
+    let decode = |value: u8| {
+        u64::from(if format & 4 != 0 {
+            value
+        } else {
+            (value >> 4) * 10 + (value & 15)
+        })
+    };
     let [second, minute, hour, day, month, year, century] = previous;
     let mut hour_value = decode(hour & 0x7f);
     if format & 2 == 0 {
@@ -168,9 +177,16 @@ pub fn real_time_clock_seconds() -> u64 {
         return 0;
     }
     // Days since 1970 in the Gregorian calendar, counting years from March.
-    let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = shifted_year * 365 + shifted_year / 4 - shifted_year / 100 + shifted_year / 400
-        + (shifted_month * 153 + 2) / 5 + day - 1 - 719_468;
+    let (shifted_year, shifted_month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = shifted_year * 365 + shifted_year / 4 - shifted_year / 100
+        + shifted_year / 400
+        + (shifted_month * 153 + 2) / 5
+        + day
+        - 1
+        - 719_468;
     days * 86400 + hour_value * 3600 + decode(minute) * 60 + decode(second)
 }
-

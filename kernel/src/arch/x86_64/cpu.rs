@@ -51,7 +51,9 @@ unsafe extern "C" {
 /// # Safety
 /// Only the boot processor runs, it calls this once, and `stack` is the stack it runs on (bottom, top).
 pub unsafe fn initialise(stack: (u64, u64)) {
-    BOOT_CPU.own_address.store(&raw const BOOT_CPU as u64, Ordering::Relaxed);
+    BOOT_CPU
+        .own_address
+        .store(&raw const BOOT_CPU as u64, Ordering::Relaxed);
     set_kernel_stack(stack.0, stack.1);
     // SAFETY: these registers exist on every x86-64 processor. `gs` points to a static; STAR selects the
     // descriptors that `descriptors::load` made; LSTAR is the entry for exactly this mechanism.
@@ -104,7 +106,10 @@ pub fn set_kernel_stack(bottom: u64, top: u64) {
 /// The kernel stack in use: its lowest usable address and its top.
 pub fn kernel_stack() -> (u64, u64) {
     (
-        BOOT_CPU.kernel_stack_limit.load(Ordering::Relaxed).saturating_sub(TRAP_ROOM),
+        BOOT_CPU
+            .kernel_stack_limit
+            .load(Ordering::Relaxed)
+            .saturating_sub(TRAP_ROOM),
         BOOT_CPU.kernel_stack_top.load(Ordering::Relaxed),
     )
 }
@@ -112,7 +117,10 @@ pub fn kernel_stack() -> (u64, u64) {
 /// Makes `object` (the thread) current on this processor. All calls must use one type.
 pub fn set_current<T: Any + Send + Sync>(object: Arc<T>) {
     BOOT_CPU.current_kind.call_once(TypeId::of::<T>);
-    assert!(BOOT_CPU.current_kind.get() == Some(&TypeId::of::<T>()), "current() has one type");
+    assert!(
+        BOOT_CPU.current_kind.get() == Some(&TypeId::of::<T>()),
+        "current() has one type"
+    );
     // Threads are few and the reference must outlive every borrow from `current`: it is never given back.
     let pointer = Arc::into_raw(object);
     BOOT_CPU.current.store(pointer as usize, Ordering::Release);
@@ -156,7 +164,9 @@ pub fn vector_state_size() -> usize {
 
 /// The XSAVE features in use, or `None` where only FXSAVE exists.
 pub fn vector_features() -> Option<u64> {
-    XSAVE.load(Ordering::Relaxed).then(|| XSAVE_FEATURES.load(Ordering::Relaxed))
+    XSAVE
+        .load(Ordering::Relaxed)
+        .then(|| XSAVE_FEATURES.load(Ordering::Relaxed))
 }
 
 /// A buffer with the alignment that XSAVE asks for.
@@ -182,7 +192,9 @@ impl VectorState {
 
     /// A zeroed buffer, on the heap.
     pub fn new() -> alloc::boxed::Box<Self> {
-        alloc::boxed::Box::new(Self { bytes: [0; Self::CAPACITY] })
+        alloc::boxed::Box::new(Self {
+            bytes: [0; Self::CAPACITY],
+        })
     }
 
     /// The saved bytes, in the layout of XSAVE (standard form) or FXSAVE.
@@ -197,7 +209,10 @@ impl VectorState {
 
     /// Stores the processor's vector state here.
     pub fn save(&mut self) {
-        assert!(vector_state_size() <= Self::CAPACITY, "vector state larger than foreseen");
+        assert!(
+            vector_state_size() <= Self::CAPACITY,
+            "vector state larger than foreseen"
+        );
         let pointer = self.bytes.as_mut_ptr();
         // SAFETY: the buffer is aligned to 64 bytes and at least as large as CPUID asks for.
         unsafe {

@@ -54,8 +54,14 @@ struct TablePointer {
     base: u64,
 }
 
-static mut STACKS: InterruptStacks =
-    InterruptStacks([const { GuardedStack { guard: [0; 4096], stack: [0; INTERRUPT_STACK_SIZE] } }; 4]);
+static mut STACKS: InterruptStacks = InterruptStacks(
+    [const {
+        GuardedStack {
+            guard: [0; 4096],
+            stack: [0; INTERRUPT_STACK_SIZE],
+        }
+    }; 4],
+);
 static mut TASK_STATE: TaskState = TaskState {
     reserved_0: 0,
     privileged_stacks: [0; 3],
@@ -98,9 +104,10 @@ pub unsafe fn load() {
         }
         let base = addr_of!(TASK_STATE) as u64;
         let limit = size_of::<TaskState>() as u64 - 1;
-        (&raw mut DESCRIPTORS).cast::<u64>().add(3).write(
-            limit & 0xffff | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24 & 0xff) << 56,
-        );
+        (&raw mut DESCRIPTORS)
+            .cast::<u64>()
+            .add(3)
+            .write(limit & 0xffff | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24 & 0xff) << 56);
         (&raw mut DESCRIPTORS).cast::<u64>().add(4).write(base >> 32);
         for vector in 0..256usize {
             let stub = addr_of!(trap_stubs) as u64 + vector as u64 * 16;
@@ -124,7 +131,10 @@ pub unsafe fn load() {
             limit: size_of::<[u64; 5]>() as u16 - 1,
             base: addr_of!(DESCRIPTORS) as u64,
         };
-        let gates = TablePointer { limit: size_of::<[Gate; 256]>() as u16 - 1, base: addr_of!(GATES) as u64 };
+        let gates = TablePointer {
+            limit: size_of::<[Gate; 256]>() as u16 - 1,
+            base: addr_of!(GATES) as u64,
+        };
         asm!(
             "lgdt [{descriptors}]",
             "lidt [{gates}]",

@@ -58,7 +58,10 @@ unsafe extern "C" {
 
 /// First and last physical address of the kernel itself.
 pub fn kernel_extent() -> (u64, u64) {
-    (&raw const __kernel_start as u64 - KERNEL_BASE, &raw const __kernel_end as u64 - KERNEL_BASE)
+    (
+        &raw const __kernel_start as u64 - KERNEL_BASE,
+        &raw const __kernel_end as u64 - KERNEL_BASE,
+    )
 }
 
 /// The kernel's text, as virtual addresses.
@@ -68,7 +71,10 @@ pub fn kernel_text() -> (u64, u64) {
 
 /// The boot stack: lowest usable address and top.
 pub fn boot_stack() -> (u64, u64) {
-    (&raw const boot_stack_guard as u64 + PAGE_SIZE, &raw const boot_stack_top as u64)
+    (
+        &raw const boot_stack_guard as u64 + PAGE_SIZE,
+        &raw const boot_stack_top as u64,
+    )
 }
 
 /// Where the direct map has a physical address.
@@ -127,7 +133,11 @@ fn find(root: u64, address: u64) -> Option<&'static AtomicU64> {
 fn encode(physical: u64, rights: Rights) -> u64 {
     let mut value = physical & ADDRESS;
     // Accessed and dirty are set at once, so that the processor need not come back to do it.
-    value |= if rights.read || rights.write || rights.execute { PRESENT | ACCESSED } else { PARKED };
+    value |= if rights.read || rights.write || rights.execute {
+        PRESENT | ACCESSED
+    } else {
+        PARKED
+    };
     if rights.write {
         value |= WRITABLE | DIRTY;
     }
@@ -289,7 +299,15 @@ fn remove(
                 release(address, mapping);
             }
         } else if value & PRESENT != 0 {
-            remove(value & ADDRESS, level - 1, address, start.max(address), end, release, release_table);
+            remove(
+                value & ADDRESS,
+                level - 1,
+                address,
+                start.max(address),
+                end,
+                release,
+                release_table,
+            );
             if start <= address && address + span <= end {
                 item.store(0, Ordering::Release);
                 // The processor may hold the pointer to the table in its paging-structure caches.
@@ -381,7 +399,8 @@ pub fn seal(
     let text_end = &raw const __text_end as u64 - KERNEL_BASE;
     let rodata_end = &raw const __rodata_end as u64 - KERNEL_BASE;
     let [first, second, third, fourth] = super::descriptors::guard_pages();
-    let guards = [&raw const boot_stack_guard as u64, first, second, third, fourth].map(|address| address - KERNEL_BASE);
+    let guards =
+        [&raw const boot_stack_guard as u64, first, second, third, fourth].map(|address| address - KERNEL_BASE);
 
     // The kernel's own mapping: pages of its own tables.
     let kernel_directory = zeroed_table(frames).ok_or(NoFrame)?;
@@ -418,7 +437,11 @@ pub fn seal(
     }
     for large in 0..2048u64 {
         let memory = usable[large as usize / 64] & 1 << (large % 64) != 0;
-        let value = if memory { large << 21 | flags | LARGE | WRITABLE } else { 0 };
+        let value = if memory {
+            large << 21 | flags | LARGE | WRITABLE
+        } else {
+            0
+        };
         entry(directories, large as usize).store(value, Ordering::Relaxed);
     }
     for range in &read_only {

@@ -144,14 +144,38 @@ fn recovery_address(instruction: u64) -> Option<u64> {
 const TRAP_FLAG: u64 = 1 << 8;
 
 const NAMES: [&str; 32] = [
-    "division error", "debug exception", "non-maskable interrupt", "breakpoint", "overflow",
-    "bound range exceeded", "invalid instruction", "device not available", "double fault",
-    "coprocessor segment overrun", "invalid task state", "segment not present", "stack fault",
-    "general protection", "page fault", "reserved exception", "x87 error", "alignment check",
-    "machine check", "SIMD error", "virtualisation exception", "control protection",
-    "reserved exception", "reserved exception", "reserved exception", "reserved exception",
-    "reserved exception", "reserved exception", "hypervisor injection", "VMM communication",
-    "security exception", "reserved exception",
+    "division error",
+    "debug exception",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid instruction",
+    "device not available",
+    "double fault",
+    "coprocessor segment overrun",
+    "invalid task state",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "reserved exception",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
+    "virtualisation exception",
+    "control protection",
+    "reserved exception",
+    "reserved exception",
+    "reserved exception",
+    "reserved exception",
+    "reserved exception",
+    "reserved exception",
+    "hypervisor injection",
+    "VMM communication",
+    "security exception",
+    "reserved exception",
 ];
 
 /// The vector of 32-bit system calls; never given to a device.
@@ -167,7 +191,14 @@ extern "C" fn trap_entry(registers: &mut Registers) {
     let from_program = registers.is_program();
     if vector == LEGACY_SYSTEM_CALL && from_program {
         // `int 0x80`: on a Linux without 32-bit programs a general protection fault.
-        (handlers.exception)(registers, Exception { vector: 13, error_code: 0x80 << 3 | 2, fault: None });
+        (handlers.exception)(
+            registers,
+            Exception {
+                vector: 13,
+                error_code: 0x80 << 3 | 2,
+                fault: None,
+            },
+        );
     } else if vector >= 32 {
         (handlers.interrupt)(vector as u8);
     } else {
@@ -208,7 +239,14 @@ fn exception(handlers: &Handlers, registers: &mut Registers, vector: u64, from_p
         }
     }
     if from_program {
-        (handlers.exception)(registers, Exception { vector, error_code: registers.error_code, fault });
+        (handlers.exception)(
+            registers,
+            Exception {
+                vector,
+                error_code: registers.error_code,
+                fault,
+            },
+        );
     } else if let (Some(address), 13 | 14) = (recovery_address(registers.rip), vector) {
         // General protection: the program gave an address that is not canonical.
         registers.rip = address;
@@ -230,7 +268,9 @@ fn finish(handlers: &Handlers, registers: &mut Registers) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn system_call_dispatch(registers: &mut Registers) -> bool {
     // Only a program executes `syscall`, and there is none before the handlers are installed.
-    let Some(handlers) = HANDLERS.get() else { super::instructions::halt_forever() };
+    let Some(handlers) = HANDLERS.get() else {
+        super::instructions::halt_forever()
+    };
     enable_interrupts();
     let replaced = (handlers.system_call)(registers);
     disable_interrupts();

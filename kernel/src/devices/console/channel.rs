@@ -227,7 +227,10 @@ impl Channel {
                     write!(text, "console: the host sent {how}; nothing more is taken from it")
                 }
                 Complaint::MoreThanGranted => {
-                    write!(text, "console: the host sent more input than it was granted; nothing more is taken from it")
+                    write!(
+                        text,
+                        "console: the host sent more input than it was granted; nothing more is taken from it"
+                    )
                 }
             };
             if !self.message(FrameKind::Log, LogLevel::Error as u8, text.bytes()) {
@@ -318,7 +321,10 @@ struct Text {
 
 impl Default for Text {
     fn default() -> Self {
-        Self { bytes: [0; 200], length: 0 }
+        Self {
+            bytes: [0; 200],
+            length: 0,
+        }
     }
 }
 

@@ -89,14 +89,16 @@ pub fn initialise(command_line: &str) {
     let device: Result<Box<dyn ConsoleDevice>, Failure> = match settings.channel {
         Some("virtio") => VirtioConsole::find(command_line, interrupt).map(|device| Box::new(device) as _),
         Some("serial") | None => SerialConsole::new(interrupt).map(|device| Box::new(device) as _),
-        Some(other) => {
-            give_up(format_args!("pith.channel={other} names no channel that this kernel knows: virtio or serial"))
-        }
+        Some(other) => give_up(format_args!(
+            "pith.channel={other} names no channel that this kernel knows: virtio or serial"
+        )),
     };
     let mut channel = match device {
         Ok(device) => Channel::new(device, settings.channel.is_some(), settings.has_input),
         Err(failure) => match settings.channel {
-            Some(name) => give_up(format_args!("the {name} console that pith.channel={name} asks for: {failure}")),
+            Some(name) => give_up(format_args!(
+                "the {name} console that pith.channel={name} asks for: {failure}"
+            )),
             // Nobody asked for a channel, and there is no port to complain on: run without output.
             None => return,
         },
@@ -316,7 +318,9 @@ fn until<T>(mut attempt: impl FnMut(&mut Channel) -> Option<T>) -> Result<T, Unr
             None if PANICKING.load(Ordering::Relaxed) => break Err(Unreachable),
             None => {}
             Some(mut guard) => {
-                let Some(channel) = &mut *guard else { break Err(Unreachable) };
+                let Some(channel) = &mut *guard else {
+                    break Err(Unreachable);
+                };
                 let result = attempt(channel).or_else(|| {
                     channel.await_completion();
                     attempt(channel)
@@ -358,7 +362,10 @@ fn say(kind: FrameKind, level: LogLevel, parts: [&str; 3]) {
         let sent = until(|channel| {
             let mut buffer = channel.device.take_buffer(Allocation::Forbidden)?;
             let prefix = channel.prefix();
-            let mut writer = Filler { bytes: &mut buffer.bytes_mut()[prefix..], length: 0 };
+            let mut writer = Filler {
+                bytes: &mut buffer.bytes_mut()[prefix..],
+                length: 0,
+            };
             if !channel.is_framed() && line_start && kind == FrameKind::Log {
                 writer.push(log::name(level));
                 writer.push(": ");
@@ -417,7 +424,10 @@ struct PanicLine {
     length: usize,
 }
 
-static PANIC_LINE: InterruptMutex<PanicLine> = InterruptMutex::new(PanicLine { bytes: [0; 256], length: 0 });
+static PANIC_LINE: InterruptMutex<PanicLine> = InterruptMutex::new(PanicLine {
+    bytes: [0; 256],
+    length: 0,
+});
 
 impl PanicLine {
     fn push(&mut self, text: &str) {
@@ -501,7 +511,9 @@ fn encode(report: &ExitReport, target: &mut [u8]) -> Option<usize> {
     let shorten = |text: &mut String| text.truncate(text.floor_char_boundary(target.len() / 2));
     match &mut report.outcome {
         Outcome::Exited(_) => {}
-        Outcome::Signaled { reason: text, .. } | Outcome::NotStarted { message: text, .. } | Outcome::Panicked(text) => {
+        Outcome::Signaled { reason: text, .. }
+        | Outcome::NotStarted { message: text, .. }
+        | Outcome::Panicked(text) => {
             shorten(text);
         }
     }

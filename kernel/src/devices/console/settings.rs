@@ -33,7 +33,9 @@ impl<'a> Settings<'a> {
 /// `0,1,2` as bits.
 fn streams(list: &str) -> u8 {
     // Nothing but the three digits means anything here.
-    list.bytes().filter(|byte| matches!(byte, b'0'..=b'2')).fold(0, |bits, digit| bits | 1 << (digit - b'0'))
+    list.bytes()
+        .filter(|byte| matches!(byte, b'0'..=b'2'))
+        .fold(0, |bits, digit| bits | 1 << (digit - b'0'))
 }
 
 /// `ROWSxCOLUMNS`.

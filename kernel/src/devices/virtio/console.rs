@@ -309,7 +309,10 @@ impl ConsoleDevice for VirtioConsole {
     }
 
     fn failure(&self) -> Option<Failure> {
-        self.transmit.misbehaviour().or(self.receive.misbehaviour()).map(Failure::Misbehaved)
+        self.transmit
+            .misbehaviour()
+            .or(self.receive.misbehaviour())
+            .map(Failure::Misbehaved)
     }
 
     fn name(&self) -> &'static str {

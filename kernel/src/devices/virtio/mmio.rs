@@ -70,8 +70,11 @@ impl Slot {
         let (size_text, rest) = cut(text, b'@');
         let (address, rest) = cut(rest, b':');
         let (line, _) = cut(rest, b':');
-        let slot =
-            Self { size: size(size_text)?, address: number(address)?, line: u32::try_from(number(line)?).ok()? };
+        let slot = Self {
+            size: size(size_text)?,
+            address: number(address)?,
+            line: u32::try_from(number(line)?).ok()?,
+        };
         let sane = slot.size >= LEAST_SIZE
             && slot.address.is_multiple_of(4)
             && slot.address.checked_add(slot.size).is_some_and(|end| end < 1 << 52)
@@ -109,7 +112,11 @@ pub fn find(command_line: &str, kind: u32) -> Result<Box<dyn Transport>, Failure
             window = Some((start, mapped));
         }
         let Some((start, window)) = &window else { continue };
-        let device = Mmio { window: *window, base: slot.address - start, line: slot.line };
+        let device = Mmio {
+            window: *window,
+            base: slot.address - start,
+            line: slot.line,
+        };
         if device.read(register::MAGIC) != MAGIC_VALUE || device.read(register::KIND) != kind {
             continue;
         }

@@ -93,16 +93,19 @@ struct Place {
 
 fn place(function: &Function, wanted: u8) -> Option<Place> {
     let of_virtio = |capability: &Capability| capability.kind == VENDOR_SPECIFIC;
-    function.capabilities().filter(of_virtio).find_map(|Capability { offset: capability, .. }| {
-        let last = capability.checked_add(12)?;
-        let kind = (function.read(capability) >> 24) as u8;
-        (kind == wanted).then(|| Place {
-            base_address: function.read(capability + 4) as u8,
-            offset: function.read(capability + 8),
-            length: function.read(last),
-            capability,
+    function
+        .capabilities()
+        .filter(of_virtio)
+        .find_map(|Capability { offset: capability, .. }| {
+            let last = capability.checked_add(12)?;
+            let kind = (function.read(capability) >> 24) as u8;
+            (kind == wanted).then(|| Place {
+                base_address: function.read(capability + 4) as u8,
+                offset: function.read(capability + 8),
+                length: function.read(last),
+                capability,
+            })
         })
-    })
 }
 
 #[derive(Debug)]
@@ -122,7 +125,10 @@ impl Pci {
         if u64::from(common.length) < register::LENGTH || notify.length < 2 {
             return Err(Failure::Registers("a group is too short"));
         }
-        let multiplier = notify.capability.checked_add(16).ok_or(Failure::Registers("a capability is cut off"))?;
+        let multiplier = notify
+            .capability
+            .checked_add(16)
+            .ok_or(Failure::Registers("a capability is cut off"))?;
         let map = |place: &Place, length: u64| {
             function
                 .map(place.base_address, place.offset.into(), length)
@@ -168,7 +174,8 @@ impl Transport for Pci {
         self.common.write_u32(register::DRIVER_FEATURES_SELECT, 0);
         self.common.write_u32(register::DRIVER_FEATURES, features as u32);
         self.common.write_u32(register::DRIVER_FEATURES_SELECT, 1);
-        self.common.write_u32(register::DRIVER_FEATURES, (features >> 32) as u32);
+        self.common
+            .write_u32(register::DRIVER_FEATURES, (features >> 32) as u32);
     }
 
     fn queue_limit(&mut self, queue: u16) -> u16 {
@@ -187,8 +194,7 @@ impl Transport for Pci {
         if self.common.read_u16(register::QUEUE_VECTOR) == NO_VECTOR {
             return Err(Failure::Interrupt);
         }
-        let offset =
-            u64::from(self.common.read_u16(register::QUEUE_NOTIFY_OFFSET)) * u64::from(self.notify_multiplier);
+        let offset = u64::from(self.common.read_u16(register::QUEUE_NOTIFY_OFFSET)) * u64::from(self.notify_multiplier);
         let inside = offset.is_multiple_of(2) && offset.saturating_add(2) <= self.notify.length();
         match self.notify_offsets.get_mut(usize::from(queue)) {
             Some(place) if inside => *place = offset,
