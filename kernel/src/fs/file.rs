@@ -237,10 +237,10 @@ impl OpenFile {
         if !flags.reads() {
             return Err(Errno::EBADF);
         }
-        if !file.seekable() {
+        if !file.has_positions() {
             return match place {
-                Place::Current => file.read(0, to, flags),
-                Place::At(_) => Err(Errno::ESPIPE),
+                Place::At(_) if !file.seekable() => Err(Errno::ESPIPE),
+                _ => file.read(0, to, flags),
             };
         }
         match place {

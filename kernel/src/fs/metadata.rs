@@ -15,7 +15,7 @@ pub struct Timestamp {
 impl Timestamp {
     /// The wall clock.
     pub fn now() -> Self {
-        let now = crate::task::wall_clock();
+        let now = crate::task::wall_clock_without_waiting();
         Self {
             seconds: (now / 1_000_000_000) as i64,
             nanoseconds: (now % 1_000_000_000) as u32,

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pith_address_space::{AddressMap, Area, AreaFlags, AreaName, GapRequest, MapError, Protection};
+use pith_address_space::{
+    AddressMap, Area, AreaFlags, AreaName, Backing as _, GapRequest, MAXIMUM_AREAS, MapError, Protection,
+};
 use pith_linux::Errno;
 use spin::Mutex;
 
@@ -21,6 +23,9 @@ const PAGE: u64 = super::PAGE_SIZE as u64;
 
 /// A fault on a page of a file maps up to this many neighbours too, if their frames exist already.
 const FAULT_AROUND: u64 = 16;
+
+/// Where mappings go that must be reached with 31 bits of address (`MAP_32BIT`), as on Linux.
+const LOW_RANGE: Range<u64> = 0x4000_0000..0x8000_0000;
 
 /// Where the content of an area comes from.
 #[derive(Clone)]
@@ -89,6 +94,8 @@ impl pith_address_space::Backing for Backing {
 pub enum Placement {
     /// Anywhere, here if it is free (0: no wish).
     Hint(u64),
+    /// As [`Self::Hint`], but below 2 GiB (`MAP_32BIT`).
+    Low(u64),
     /// Here; what was there goes (`MAP_FIXED`).
     Fixed(u64),
     /// Here, or not at all (`MAP_FIXED_NOREPLACE`).
@@ -188,6 +195,62 @@ fn error_of(error: MapError) -> Errno {
     }
 }
 
+/// Bytes that count against overcommit: those that a process may come to own by writing.
+fn charge(protection: Protection, flags: AreaFlags, bytes: u64) -> u64 {
+    let accountable =
+        protection.contains(Protection::WRITE) && !flags.intersects(AreaFlags::SHARED | AreaFlags::NO_RESERVE);
+    if accountable { bytes } else { 0 }
+}
+
+impl Inner {
+    /// Refuses (`ENOMEM`) to map `added` bytes more than there are: because of `limit` (`RLIMIT_AS`), because
+    /// `charged` bytes could never be backed (as Linux's heuristic overcommit), or because the kernel needs
+    /// what memory is left.
+    fn check_growth(&self, added: u64, charged: u64, limit: u64) -> Result<(), Errno> {
+        let within_limit = added == 0 || self.map.total_bytes().saturating_add(added) <= limit;
+        if within_limit && charged <= frame::total() && !frame::is_low() {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    /// Refuses (`ENOMEM`) to replace what is in a range if that could fail half way: the hole may split an
+    /// area, and what comes into it is one more.
+    fn check_replacement(&self) -> Result<(), Errno> {
+        if self.map.len() + 2 <= MAXIMUM_AREAS {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    /// Bytes of a range that are mapped.
+    fn mapped_bytes(&self, range: &Range<u64>) -> u64 {
+        let areas = self.map.range(range.start, range.end);
+        areas
+            .map(|area| area.end.min(range.end) - area.start.max(range.start))
+            .sum()
+    }
+
+    /// Finds a free place for a mapping.
+    fn find_place(&mut self, length: u64, hint: u64) -> Result<u64, Errno> {
+        let top = self.layout.mapping_top;
+        let mut gap = GapRequest::new(length, layout::PROGRAM_START..top);
+        gap.hint = (hint >= layout::PROGRAM_START).then_some(hint);
+        gap.fallback = top..layout::PROGRAM_END;
+        self.map.find_gap(&gap).ok_or(Errno::ENOMEM)
+    }
+
+    /// Finds a free place below 2 GiB.
+    fn find_low_place(&mut self, length: u64, hint: u64) -> Result<u64, Errno> {
+        let mut gap = GapRequest::new(length, LOW_RANGE);
+        let fits = hint.checked_add(length).is_some_and(|end| end <= LOW_RANGE.end);
+        gap.hint = (hint >= layout::PROGRAM_START && fits).then_some(hint);
+        self.map.find_gap(&gap).ok_or(Errno::ENOMEM)
+    }
+}
+
 fn page_range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
     if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
@@ -203,7 +266,7 @@ fn page_range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
 impl AddressSpace {
     /// An empty address space. `None` if there is no frame for its root table.
     pub fn new() -> Option<Arc<Self>> {
-        let table = PageTable::new(&mut frame::table_frame)?;
+        let table = PageTable::new(&mut frame::user_table_frame)?;
         Some(Arc::new(Self {
             inner: Mutex::new(Inner {
                 map: AddressMap::new(layout::PROGRAM_START..layout::PROGRAM_END),
@@ -263,65 +326,60 @@ impl AddressSpace {
         if length > layout::PROGRAM_END {
             return Err(Errno::ENOMEM);
         }
-        // As Linux's heuristic overcommit: what could never be backed is refused at once.
-        let accountable = request.protection.contains(Protection::WRITE)
-            && !request.flags.intersects(AreaFlags::SHARED | AreaFlags::NO_RESERVE);
-        if accountable && length > frame::counters().total {
-            return Err(Errno::ENOMEM);
+        if request.flags.contains(AreaFlags::GROWS_DOWN) && request.backing != Backing::Anonymous {
+            return Err(Errno::EINVAL);
         }
-        let mut removed = Vec::new();
-        let address = {
-            let inner = &mut *self.inner.lock();
-            let start = match request.placement {
-                Placement::Hint(hint) => {
-                    let mut gap = GapRequest::new(length, layout::PROGRAM_START..inner.layout.mapping_top);
-                    gap.hint = (hint >= layout::PROGRAM_START).then_some(hint);
-                    gap.fallback = inner.layout.mapping_top..layout::PROGRAM_END;
-                    inner.map.find_gap(&gap).ok_or(Errno::ENOMEM)?
-                }
-                Placement::Fixed(start) | Placement::FixedNoReplace(start) => {
-                    let range = page_range(start, length)?;
-                    if range.start < layout::PROGRAM_START {
-                        return Err(Errno::EPERM);
-                    }
-                    if !inner.map.is_free(range.start, range.end) {
-                        if matches!(request.placement, Placement::FixedNoReplace(_)) {
-                            return Err(Errno::EEXIST);
-                        }
-                        removed = inner.map.unmap(range.start, range.end).map_err(error_of)?;
-                        self.release_range(inner, range.clone());
-                    }
-                    start
-                }
-            };
-            if inner.map.total_bytes().saturating_add(length) > limit {
-                return Err(Errno::ENOMEM);
+        let charged = charge(request.protection, request.flags, length);
+        // What is replaced. It is dropped after the lock, for files may be closed by that.
+        let mut _removed = Vec::new();
+        let inner = &mut *self.inner.lock();
+        let start = match request.placement {
+            Placement::Hint(hint) => {
+                inner.check_growth(length, charged, limit)?;
+                inner.find_place(length, hint)?
             }
-            inner
-                .map
-                .insert(Area {
-                    start,
-                    end: start + length,
-                    protection: request.protection,
-                    maximum_protection: request.maximum_protection,
-                    flags: request.flags,
-                    name: request.name,
-                    backing: request.backing,
-                })
-                .map_err(error_of)?;
-            start
+            Placement::Low(hint) => {
+                inner.check_growth(length, charged, limit)?;
+                inner.find_low_place(length, hint)?
+            }
+            Placement::Fixed(start) | Placement::FixedNoReplace(start) => {
+                let range = page_range(start, length)?;
+                if range.start < layout::PROGRAM_START {
+                    return Err(Errno::EPERM);
+                }
+                let replaced = inner.mapped_bytes(&range);
+                if replaced != 0 && matches!(request.placement, Placement::FixedNoReplace(_)) {
+                    return Err(Errno::EEXIST);
+                }
+                inner.check_growth(length - replaced, charged, limit)?;
+                if replaced != 0 {
+                    inner.check_replacement()?;
+                    _removed = inner.map.unmap(range.start, range.end).map_err(error_of)?;
+                    self.release_range(inner, range.clone(), range);
+                }
+                start
+            }
         };
-        // Files may be closed by this, which must not happen under the lock.
-        drop(removed);
-        Ok(address)
+        let area = Area {
+            start,
+            end: start + length,
+            protection: request.protection,
+            maximum_protection: request.maximum_protection,
+            flags: request.flags,
+            name: request.name,
+            backing: request.backing,
+        };
+        inner.map.insert(area).map_err(error_of)?;
+        Ok(start)
     }
 
-    /// Takes the frames of a range out of the page tables.
-    fn release_range(&self, inner: &mut Inner, range: Range<u64>) {
+    /// Takes the frames of a range out of the page tables, and those tables that serve nothing outside of
+    /// `unused`.
+    fn release_range(&self, inner: &mut Inner, range: Range<u64>, unused: Range<u64>) {
         let mut count = 0;
         inner.table.unmap(
-            range.start,
-            range.end,
+            range,
+            unused,
             &mut |_, mapping| {
                 count += 1;
                 // SAFETY: the entry held this reference and is gone; the translation was forgotten.
@@ -330,6 +388,13 @@ impl AddressSpace {
             &mut frame::release_table,
         );
         self.resident.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// As [`Self::release_range`], for a range that is no longer in the map: tables may reach out of it into
+    /// the free addresses around.
+    fn release_hole(&self, inner: &mut Inner, range: Range<u64>) {
+        let unused = inner.map.hole_around(range.start, range.end);
+        self.release_range(inner, range, unused);
     }
 
     /// Removes all mappings in a range, as `munmap(2)`.
@@ -349,10 +414,11 @@ impl AddressSpace {
             let inner = &mut *self.inner.lock();
             let removed = inner.map.unmap(low, range.end).map_err(error_of)?;
             if !removed.is_empty() {
-                self.release_range(inner, low..range.end);
+                self.release_hole(inner, low..range.end);
             }
             removed
         };
+        // Files may be closed by this, which must not happen under the lock.
         drop(removed);
         Ok(())
     }
@@ -388,22 +454,26 @@ impl AddressSpace {
     }
 
     /// Moves the end of the heap, as `brk(2)`: returns the new end, or the old one if that is not possible.
-    /// `limit` is the smaller of what `RLIMIT_DATA` and `RLIMIT_AS` leave, in bytes of heap.
-    pub fn set_break(&self, wanted: u64, limit: u64) -> u64 {
+    /// `data_limit` is `RLIMIT_DATA` and `limit` is `RLIMIT_AS`, in bytes.
+    pub fn set_break(&self, wanted: u64, data_limit: u64, limit: u64) -> u64 {
+        // Dropped after the lock, for a program may have mapped a file there.
+        let mut _removed = Vec::new();
         let inner = &mut *self.inner.lock();
         let start = inner.layout.break_start;
         let old = inner.program_break;
-        if wanted < start || wanted >= layout::PROGRAM_END || wanted - start > limit {
+        if wanted < start || wanted >= layout::PROGRAM_END || wanted - start > data_limit {
             return old;
         }
         let (old_end, new_end) = (old.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));
         if new_end < old_end {
-            if inner.map.unmap(new_end, old_end).is_err() {
-                return old;
+            match inner.map.unmap(new_end, old_end) {
+                Ok(areas) => _removed = areas,
+                Err(_) => return old,
             }
-            self.release_range(inner, new_end..old_end);
+            self.release_hole(inner, new_end..old_end);
         } else if new_end > old_end {
-            if new_end - old_end > frame::counters().total || !inner.map.is_free(old_end, new_end + PAGE) {
+            let added = new_end - old_end;
+            if inner.check_growth(added, added, limit).is_err() || !inner.map.is_free(old_end, new_end + PAGE) {
                 return old;
             }
             let area = Area {
@@ -431,17 +501,19 @@ impl AddressSpace {
     pub fn forget(&self, start: u64, length: u64, anonymous_only: bool) -> Result<(), Errno> {
         let range = page_range(start, length)?;
         let inner = &mut *self.inner.lock();
-        let mut parts = Vec::new();
-        for area in inner.map.range(range.start, range.end) {
+        let covered = inner.map.is_covered(range.start, range.end);
+        let mut cursor = range.start;
+        loop {
+            let Some(area) = inner.map.range(cursor, range.end).next() else {
+                break;
+            };
             let private = area.backing == Backing::Anonymous && !area.flags.contains(AreaFlags::SHARED);
             if area.flags.contains(AreaFlags::LOCKED) || anonymous_only && !private {
                 return Err(Errno::EINVAL);
             }
-            parts.push(area.start.max(range.start)..area.end.min(range.end));
-        }
-        let covered = inner.map.is_covered(range.start, range.end);
-        for part in parts {
-            self.release_range(inner, part);
+            let part = area.start.max(cursor)..area.end.min(range.end);
+            cursor = part.end;
+            self.release_range(inner, part.clone(), part);
         }
         if covered { Ok(()) } else { Err(Errno::ENOMEM) }
     }
@@ -464,28 +536,25 @@ impl AddressSpace {
         self.inner.lock().map.is_covered(start, end)
     }
 
-    /// Tells for each page of a range whether it is in memory (`mincore(2)`).
+    /// Tells for each of some pages whether it is in memory (1, else 0), as `mincore(2)`.
     ///
     /// # Errors
     /// `EINVAL` if not aligned, `ENOMEM` if a page is not mapped.
-    pub fn in_core(&self, start: u64, length: u64) -> Result<Vec<u8>, Errno> {
-        let range = page_range(start, length)?;
+    pub fn in_core(&self, start: u64, pages: &mut [u8]) -> Result<(), Errno> {
+        let range = page_range(start, pages.len() as u64 * PAGE)?;
         let inner = self.inner.lock();
         if !inner.map.is_covered(range.start, range.end) {
             return Err(Errno::ENOMEM);
         }
-        let count = ((range.end - range.start) / PAGE) as usize;
-        let mut vector = Vec::new();
-        vector.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-        vector.resize(count, 0);
+        pages.fill(0);
         inner.table.for_each(range.start, range.end, &mut |address, _| {
-            vector[((address - range.start) / PAGE) as usize] = 1;
+            pages[((address - range.start) / PAGE) as usize] = 1;
         });
-        Ok(vector)
+        Ok(())
     }
 
     /// Changes the size of a mapping, and moves it if that is allowed, as `mremap(2)` without
-    /// `MREMAP_DONTUNMAP`. `fixed` is the new address of `MREMAP_FIXED`.
+    /// `MREMAP_DONTUNMAP`. `fixed` is the new address of `MREMAP_FIXED`, `limit` is `RLIMIT_AS` in bytes.
     ///
     /// # Errors
     /// As `mremap(2)`: `EFAULT`, `EINVAL`, `ENOMEM`.
@@ -496,6 +565,7 @@ impl AddressSpace {
         new_length: u64,
         may_move: bool,
         fixed: Option<u64>,
+        limit: u64,
     ) -> Result<u64, Errno> {
         let old_range = page_range(old, old_length).map_err(|_| Errno::EINVAL)?;
         let new_length = new_length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
@@ -503,35 +573,43 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let old_length = old_range.end - old_range.start;
-        let mut removed = Vec::new();
+        // What goes. It is dropped after the lock, for files may be closed by that.
+        let (mut _replaced, mut _removed) = (Vec::new(), Vec::new());
         let inner = &mut *self.inner.lock();
         let area = inner.map.find(old).ok_or(Errno::EFAULT)?.clone();
         if area.end < old_range.end {
             return Err(Errno::EFAULT);
         }
-        if let Some(target) = fixed {
-            let new_range = page_range(target, new_length)?;
-            if new_range.start < old_range.end && old_range.start < new_range.end {
+        if let Backing::Object { offset, .. } = &area.backing
+            && (offset + (old - area.start)).checked_add(new_length).is_none()
+        {
+            return Err(Errno::EINVAL);
+        }
+        let fixed = fixed.map(|target| page_range(target, new_length)).transpose()?;
+        if let Some(target) = &fixed {
+            if target.start < old_range.end && old_range.start < target.end {
                 return Err(Errno::EINVAL);
             }
-            if new_range.start < layout::PROGRAM_START {
+            if target.start < layout::PROGRAM_START {
                 return Err(Errno::EPERM);
             }
-            removed = inner.map.unmap(new_range.start, new_range.end).map_err(error_of)?;
-            self.release_range(inner, new_range);
         }
-        if new_length <= old_length && fixed.is_none() {
+        if new_length > old_length || fixed.is_some() {
+            let grown = new_length.saturating_sub(old_length);
+            let replaced = fixed.as_ref().map_or(0, |target| inner.mapped_bytes(target));
+            let charged = charge(area.protection, area.flags, grown);
+            inner.check_growth(grown.saturating_sub(replaced), charged, limit)?;
+        } else {
             if new_length < old_length {
-                removed = inner.map.unmap(old + new_length, old_range.end).map_err(error_of)?;
-                self.release_range(inner, old + new_length..old_range.end);
+                _removed = inner.map.unmap(old + new_length, old_range.end).map_err(error_of)?;
+                self.release_hole(inner, old + new_length..old_range.end);
             }
-            drop(removed);
             return Ok(old);
         }
-        let part = |start: u64, end: u64| Area {
+        let part = |start: u64, end: u64, skipped: u64| Area {
             start,
             end,
-            backing: pith_address_space::Backing::advance(&area.backing, old - area.start),
+            backing: area.backing.advance(old - area.start + skipped),
             ..area.clone()
         };
         if fixed.is_none()
@@ -541,8 +619,7 @@ impl AddressSpace {
                 .is_some_and(|end| end <= layout::PROGRAM_END)
             && inner.map.is_free(old_range.end, old + new_length)
         {
-            let mut extension = part(old_range.end, old + new_length);
-            extension.backing = pith_address_space::Backing::advance(&extension.backing, old_length);
+            let extension = part(old_range.end, old + new_length, old_length);
             inner.map.insert(extension).map_err(error_of)?;
             return Ok(old);
         }
@@ -550,40 +627,37 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let target = match fixed {
-            Some(target) => target,
-            None => {
-                let gap = GapRequest::new(new_length, layout::PROGRAM_START..inner.layout.mapping_top);
-                inner.map.find_gap(&gap).ok_or(Errno::ENOMEM)?
+            Some(range) => {
+                inner.check_replacement()?;
+                _replaced = inner.map.unmap(range.start, range.end).map_err(error_of)?;
+                self.release_range(inner, range.clone(), range.clone());
+                range.start
             }
+            None => inner.find_place(new_length, 0)?,
         };
-        inner.map.insert(part(target, target + new_length)).map_err(error_of)?;
-        let kept = old_length.min(new_length);
-        let mut failed = false;
-        let mut moved = Vec::new();
-        inner.table.unmap(
-            old,
-            old + kept,
-            &mut |address, mapping| moved.push((address, mapping)),
-            &mut frame::release_table,
-        );
-        for (address, mapping) in moved {
-            let place = target + (address - old);
-            if inner
-                .table
-                .map(place, mapping.physical, mapping.rights, &mut frame::table_frame)
-                .is_err()
-            {
-                failed = true;
-                // SAFETY: the reference was the old entry's, and no entry holds it now.
-                drop(unsafe { Frame::from_raw(mapping.physical) });
+        let new_range = target..target + new_length;
+        inner
+            .map
+            .insert(part(new_range.start, new_range.end, 0))
+            .map_err(error_of)?;
+        let kept = old..old + old_length.min(new_length);
+        // All that may fail comes before the first page moves.
+        let prepared = inner
+            .table
+            .prepare_relocation(kept.clone(), target, &mut frame::user_table_frame)
+            .map_err(|_| Errno::ENOMEM)
+            .and_then(|()| inner.map.unmap(old_range.start, old_range.end).map_err(error_of));
+        match prepared {
+            Ok(areas) => _removed = areas,
+            Err(errno) => {
+                // If even this fails, an empty mapping stays behind.
+                _removed = inner.map.unmap(new_range.start, new_range.end).unwrap_or_default();
+                self.release_hole(inner, new_range);
+                return Err(errno);
             }
         }
-        let gone = inner.map.unmap(old_range.start, old_range.end).map_err(error_of)?;
-        self.release_range(inner, old_range);
-        drop((removed, gone));
-        if failed {
-            crate::error!("out of memory while a mapping moved: part of it reads as zeroes");
-        }
+        inner.table.relocate(kept, target);
+        self.release_hole(inner, old_range);
         Ok(target)
     }
 
@@ -597,14 +671,15 @@ impl AddressSpace {
     }
 
     fn fault(&self, inner: &mut Inner, address: u64, access: Access) -> Result<u64, FaultError> {
-        if inner.map.find(address).is_none() {
-            let limit = self.stack_limit.load(Ordering::Relaxed);
-            inner
-                .map
-                .grow_stack(address, limit)
-                .map_err(|_| FaultError::NotMapped)?;
-        }
-        let area = inner.map.find(address).ok_or(FaultError::NotMapped)?;
+        let area = match inner.map.find(address) {
+            Some(area) => area,
+            None => {
+                let limit = self.stack_limit.load(Ordering::Relaxed);
+                let grown = inner.map.grow_stack(address, limit);
+                grown.map_err(|_| FaultError::NotMapped)?;
+                inner.map.find(address).ok_or(FaultError::NotMapped)?
+            }
+        };
         let protection = area.protection;
         let allowed = match access {
             Access::Read => !protection.is_empty(),
@@ -616,6 +691,8 @@ impl AddressSpace {
         }
         let page = address & !(PAGE - 1);
         let shared = area.flags.contains(AreaFlags::SHARED);
+        // What `write(2)` or another mapping changes later must be seen here too.
+        let own = shared && area.maximum_protection.contains(Protection::WRITE);
         let write = access == Access::Write;
         let rights = Rights {
             read: true,
@@ -644,10 +721,10 @@ impl AddressSpace {
 
         let frame = match &area.backing {
             Backing::Anonymous if write => Frame::zeroed(Purpose::User).ok_or(FaultError::OutOfMemory)?,
-            Backing::Anonymous => Frame::shared_zero().ok_or(FaultError::OutOfMemory)?,
+            Backing::Anonymous => Frame::shared_zero(),
             Backing::Object { source, offset } => {
                 let index = (offset + (page - area.start)) / PAGE;
-                let frame = source.page(index, write && shared)?;
+                let frame = source.page(index, own)?;
                 if write && !shared {
                     frame.duplicate(Purpose::User).ok_or(FaultError::OutOfMemory)?
                 } else {
@@ -669,11 +746,11 @@ impl AddressSpace {
             for neighbour in
                 (window.max(area.start)..(window + FAULT_AROUND * PAGE).min(area.end)).step_by(PAGE as usize)
             {
-                if neighbour == page || table.query(neighbour).is_some() {
+                if table.query(neighbour).is_some() {
                     continue;
                 }
-                let Ok(frame) = source.page((offset + (neighbour - area.start)) / PAGE, false) else {
-                    break;
+                let Some(frame) = source.existing((offset + (neighbour - area.start)) / PAGE, own) else {
+                    continue;
                 };
                 let raw = frame.into_raw();
                 if Self::install(table, neighbour, raw, rights).is_err() {
@@ -740,24 +817,20 @@ impl AddressSpace {
     /// there before is the caller's.
     fn install(table: &mut PageTable, page: u64, physical: u64, rights: Rights) -> Result<(), FaultError> {
         table
-            .map(page, physical, rights, &mut frame::table_frame)
+            .map(page, physical, rights, &mut frame::user_table_frame)
             .map(|_| ())
             .map_err(|_| FaultError::OutOfMemory)
     }
 
-    /// Touches every page of a range (`MAP_POPULATE`); stops without a word where that is not possible.
-    pub fn populate(&self, start: u64, length: u64) {
+    /// Touches every page of a range (`MAP_POPULATE`, `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`).
+    ///
+    /// # Errors
+    /// What the first access that fails would have met; the pages before are there.
+    pub fn populate(&self, start: u64, length: u64, access: Access) -> Result<(), FaultError> {
         for page in (start..start.saturating_add(length)).step_by(PAGE as usize) {
-            let mut inner = self.inner.lock();
-            let writable = inner
-                .map
-                .find(page)
-                .is_some_and(|area| area.protection.contains(Protection::WRITE));
-            let access = if writable { Access::Write } else { Access::Read };
-            if self.fault(&mut inner, page, access).is_err() {
-                break;
-            }
+            self.handle_fault(page, access)?;
         }
+        Ok(())
     }
 
     /// Writes into a private, writable area of an address space that need not be active (`execve`).
@@ -815,7 +888,9 @@ impl Drop for AddressSpace {
             drop(unsafe { Frame::from_raw(mapping.physical) });
         };
         // The whole half: the tables on all levels below the root go too.
-        inner.table.unmap(0, 1 << 47, &mut release, &mut frame::release_table);
+        inner
+            .table
+            .unmap(0..1 << 47, 0..1 << 47, &mut release, &mut frame::release_table);
         frame::release_table(inner.table.root());
     }
 }

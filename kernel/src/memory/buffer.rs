@@ -40,7 +40,29 @@ fn total(slices: &[IoSlice]) -> usize {
 }
 
 /// Runs `copy(address, done, length) -> bytes not copied` over the pieces for up to `wanted` bytes.
+#[inline(always)]
 fn each_piece(
+    slices: &mut &[IoSlice],
+    used: &mut usize,
+    wanted: usize,
+    mut copy: impl FnMut(u64, usize, usize) -> usize,
+) -> Result<usize, Errno> {
+    // Nearly always there is one piece, and all of it is wanted at once.
+    if let [only] = **slices
+        && only.length - *used >= wanted
+    {
+        let missing = copy(only.address.saturating_add(*used as u64), 0, wanted);
+        *used += wanted - missing;
+        return if missing == wanted && wanted != 0 {
+            Err(Errno::EFAULT)
+        } else {
+            Ok(wanted - missing)
+        };
+    }
+    each_of_many(slices, used, wanted, copy)
+}
+
+fn each_of_many(
     slices: &mut &[IoSlice],
     used: &mut usize,
     wanted: usize,

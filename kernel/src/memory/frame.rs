@@ -4,6 +4,7 @@
 //! the allocator does not manage them, and references to them cost nothing.
 
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_frames::{FrameAllocator, FrameRecord};
 use spin::{Mutex, Once};
@@ -15,7 +16,18 @@ pub use pith_frames::Purpose;
 
 static ALLOCATOR: Once<Mutex<FrameAllocator<'static>>> = Once::new();
 static RAM: Once<alloc::boxed::Box<[Range<u64>]>> = Once::new();
-static ZERO: Once<Frame> = Once::new();
+/// Bytes that the allocator manages. They never change, so no lock is needed to know them.
+static TOTAL: AtomicU64 = AtomicU64::new(0);
+
+/// What all readers of untouched memory see. A page of the kernel itself, so it is pinned.
+#[repr(C, align(4096))]
+struct ZeroPage([u8; PAGE_SIZE]);
+
+static ZERO: ZeroPage = ZeroPage([0; PAGE_SIZE]);
+
+fn zero_frame() -> u64 {
+    (&raw const ZERO as u64 - arch::layout::KERNEL_BASE) / PAGE_SIZE as u64
+}
 
 fn allocator() -> &'static Mutex<FrameAllocator<'static>> {
     ALLOCATOR.get().expect("frames are initialised first at boot")
@@ -26,9 +38,11 @@ fn allocator() -> &'static Mutex<FrameAllocator<'static>> {
 /// Returns an error text if the machine has too little memory even for the records.
 pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'static str> {
     const PAGE: u64 = PAGE_SIZE as u64;
+    // Memory that the direct map can't reach stays unused.
+    let reachable = |end: u64| end.min(arch::layout::DIRECT_MAP_SIZE);
     let span_end = ram
         .iter()
-        .map(|range| range.end)
+        .map(|range| reachable(range.end))
         .max()
         .ok_or("the monitor reports no memory")?
         / PAGE;
@@ -36,7 +50,7 @@ pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'stat
     // What is free, in frames, after the parts that are taken.
     let mut free: heapless_ranges::Ranges = heapless_ranges::Ranges::new();
     for range in ram {
-        free.push(range.start.max(PAGE).div_ceil(PAGE)..range.end / PAGE);
+        free.push(range.start.max(PAGE).div_ceil(PAGE)..reachable(range.end) / PAGE);
     }
     for range in taken {
         free.remove(range.start / PAGE..range.end.div_ceil(PAGE));
@@ -65,6 +79,7 @@ pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'stat
         FrameAllocator::new(0, records, regions).map_err(|_| "the monitor's memory map has too many ranges")?;
     // The kernel's own needs (tables, heap) must not fail because the program took the last frame.
     frames.set_reserve((frames.total() / 64).clamp(64, 4096));
+    TOTAL.store(frames.total() * PAGE, Ordering::Relaxed);
     ALLOCATOR.call_once(|| Mutex::new(frames));
     Ok(())
 }
@@ -146,7 +161,19 @@ pub fn counters() -> MemoryCounters {
     }
 }
 
-/// A frame for a page table, as a physical address. Table frames are given back by [`release_table`].
+/// Bytes that the allocator manages: most that could ever be backed.
+pub fn total() -> u64 {
+    TOTAL.load(Ordering::Relaxed)
+}
+
+/// Whether only the kernel's reserve is left. Who makes a lasting object of the kernel for the program refuses
+/// then (`ENOMEM`, `ENOSPC`): the heap has no way to fail but to end the machine.
+pub fn is_low() -> bool {
+    let frames = allocator().lock();
+    frames.free() <= frames.reserve()
+}
+
+/// A frame for a page table of the kernel's half, as a physical address.
 pub fn table_frame() -> Option<u64> {
     allocator()
         .lock()
@@ -154,9 +181,18 @@ pub fn table_frame() -> Option<u64> {
         .map(|frame| frame * PAGE_SIZE as u64)
 }
 
-/// Gives a frame from [`table_frame`] back.
+/// A frame for a page table of a program, which must not use the reserve up. It is given back by
+/// [`release_table`].
+pub fn user_table_frame() -> Option<u64> {
+    allocator()
+        .lock()
+        .allocate(0, Purpose::User)
+        .map(|frame| frame * PAGE_SIZE as u64)
+}
+
+/// Gives a frame of a page table back.
 pub fn release_table(physical: u64) {
-    // The frame came from `table_frame`, so this can't fail; if it did, keeping the frame is the safe side.
+    // The frame was allocated for a table, so this can't fail; if it did, keeping the frame is the safe side.
     let _ = allocator().lock().release(physical / PAGE_SIZE as u64);
 }
 
@@ -205,18 +241,14 @@ impl Frame {
         Some(block)
     }
 
-    /// The frame of zeroes that all readers of untouched memory share.
-    pub fn shared_zero() -> Option<Self> {
-        if let Some(frame) = ZERO.get() {
-            return Some(frame.clone());
-        }
-        let frame = Self::zeroed(Purpose::Kernel)?;
-        Some(ZERO.call_once(|| frame).clone())
+    /// The pinned frame of zeroes that all readers of untouched memory share.
+    pub fn shared_zero() -> Self {
+        Self { number: zero_frame() }
     }
 
     /// Whether this is the shared frame of zeroes.
     pub fn is_shared_zero(&self) -> bool {
-        ZERO.get() == Some(self)
+        self.number == zero_frame()
     }
 
     /// The pinned frame at an address in the image, which is page aligned and read-only for ever.

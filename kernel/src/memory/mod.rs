@@ -20,7 +20,7 @@ mod user;
 
 pub use address_space::{AddressSpace, Backing, FaultError, Layout, MapRequest, Placement};
 pub use buffer::{Destination, IoSlice, Source};
-pub use frame::{Frame, Purpose, counters, initialise as initialise_frames, remember_ram, table_frame};
+pub use frame::{Frame, Purpose, counters, initialise as initialise_frames, is_low, remember_ram, table_frame};
 pub use page_source::{PageError, PageSource, SharedMemory};
 pub use pith_address_space::{AreaFlags, AreaName, Protection};
 pub use stack::KernelStack;

@@ -31,6 +31,11 @@ pub trait PageSource: Send + Sync {
     /// See [`PageError`].
     fn page(&self, index: u64, write: bool) -> Result<Frame, PageError>;
 
+    /// As [`Self::page`], if the frame exists already: nothing is made or copied for it.
+    fn existing(&self, _index: u64, _write: bool) -> Option<Frame> {
+        None
+    }
+
     /// Path for `/proc/self/maps`.
     fn name(&self) -> String;
 
@@ -53,6 +58,10 @@ impl PageSource for SharedMemory {
         let frame = Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?;
         pages.insert(index, frame.clone());
         Ok(frame)
+    }
+
+    fn existing(&self, index: u64, _write: bool) -> Option<Frame> {
+        self.pages.lock().get(&index).cloned()
     }
 
     fn name(&self) -> String {

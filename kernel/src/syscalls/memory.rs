@@ -4,9 +4,11 @@ use alloc::sync::Arc;
 
 use pith_linux::Errno;
 
+use crate::arch::Access;
 use crate::fs;
 use crate::memory::{
-    AreaFlags, AreaName, Backing, MapRequest, PAGE_SIZE, Placement, Protection, SharedMemory, UserPointer, copy_to_user,
+    AreaFlags, AreaName, Backing, FaultError, MapRequest, PAGE_SIZE, Placement, Protection, SharedMemory, UserPointer,
+    copy_to_user,
 };
 use crate::task::{Limits, current_process};
 
@@ -49,21 +51,16 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     if flags & MAP_HUGETLB != 0 {
         return Err(Errno::ENOMEM); // no pages are set aside, as on a Linux with nr_hugepages = 0
     }
-    if flags & MAP_32BIT != 0 {
-        crate::log!(
-            pith_abi::image::LogLevel::Warn,
-            "mmap: MAP_32BIT is not supported: it answers ENOMEM"
-        );
-        return Err(Errno::ENOMEM);
-    }
     let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
         Placement::FixedNoReplace(address)
     } else if flags & MAP_FIXED != 0 {
         Placement::Fixed(address)
+    } else if flags & MAP_32BIT != 0 {
+        Placement::Low(address & !(page - 1))
     } else {
         Placement::Hint(address & !(page - 1))
     };
-    if !matches!(placement, Placement::Hint(_)) && !address.is_multiple_of(page) {
+    if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 && !address.is_multiple_of(page) {
         return Err(Errno::EINVAL);
     }
     let shared = kind != MAP_PRIVATE;
@@ -94,7 +91,7 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         }
     };
     let backing = if flags & MAP_ANONYMOUS != 0 {
-        if shared && flags & MAP_GROWSDOWN != 0 {
+        if kind == MAP_SHARED_VALIDATE || shared && flags & MAP_GROWSDOWN != 0 {
             return Err(Errno::EINVAL);
         }
         anonymous(shared)
@@ -136,7 +133,13 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         process.limit(Limits::ADDRESS_SPACE),
     )?;
     if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && !protection.is_empty() {
-        space.populate(address, (length as u64).next_multiple_of(page));
+        let access = if protection.contains(Protection::WRITE) {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        // The mapping exists; what can't be had now is told when it is touched.
+        let _ = space.populate(address, length as u64, access);
     }
     Ok(address as usize)
 }
@@ -174,9 +177,8 @@ pub fn mprotect(address: u64, length: usize, bits: u32) -> Result<usize, Errno> 
 pub fn brk(address: u64) -> Result<usize, Errno> {
     let process = current_process();
     let space = process.address_space();
-    let room = process.limit(Limits::ADDRESS_SPACE).saturating_sub(space.total_bytes());
-    let limit = process.limit(Limits::DATA).min(room.saturating_add(1 << 40));
-    Ok(space.set_break(address, limit) as usize)
+    let (data_limit, limit) = (process.limit(Limits::DATA), process.limit(Limits::ADDRESS_SPACE));
+    Ok(space.set_break(address, data_limit, limit) as usize)
 }
 
 /// `mremap(2)`
@@ -188,8 +190,11 @@ pub fn mremap(old: u64, old_length: usize, new_length: usize, flags: u64, new: u
         return Err(Errno::EINVAL);
     }
     let fixed = (flags & FIXED != 0).then_some(new);
-    let space = current_process().address_space();
-    let address = space.remap(old, old_length as u64, new_length as u64, flags & MAYMOVE != 0, fixed)?;
+    let may_move = flags & MAYMOVE != 0;
+    let process = current_process();
+    let space = process.address_space();
+    let limit = process.limit(Limits::ADDRESS_SPACE);
+    let address = space.remap(old, old_length as u64, new_length as u64, may_move, fixed, limit)?;
     Ok(address as usize)
 }
 
@@ -204,8 +209,9 @@ pub fn msync(address: u64, length: usize, flags: u64) -> Result<usize, Errno> {
     {
         return Err(Errno::EINVAL);
     }
-    let end = address
-        .checked_add((length as u64).next_multiple_of(PAGE_SIZE as u64))
+    let end = (length as u64)
+        .checked_next_multiple_of(PAGE_SIZE as u64)
+        .and_then(|length| address.checked_add(length))
         .ok_or(Errno::ENOMEM)?;
     if current_process().address_space().is_covered(address, end) {
         Ok(0)
@@ -216,8 +222,21 @@ pub fn msync(address: u64, length: usize, flags: u64) -> Result<usize, Errno> {
 
 /// `mincore(2)`
 pub fn mincore(address: u64, length: usize, vector: UserPointer) -> Result<usize, Errno> {
-    let pages = current_process().address_space().in_core(address, length as u64)?;
-    copy_to_user(vector, &pages)?;
+    if !address.is_multiple_of(PAGE_SIZE as u64) {
+        return Err(Errno::EINVAL);
+    }
+    let space = current_process().address_space();
+    let mut piece = [0; 1024];
+    let (mut address, mut vector) = (address, vector);
+    let mut left = length.div_ceil(PAGE_SIZE);
+    while left != 0 {
+        let count = left.min(piece.len());
+        space.in_core(address, &mut piece[..count])?;
+        copy_to_user(vector, &piece[..count])?;
+        address += (count * PAGE_SIZE) as u64;
+        vector = vector.offset(count as u64);
+        left -= count;
+    }
     Ok(0)
 }
 
@@ -227,7 +246,10 @@ pub fn madvise(address: u64, length: usize, advice: i32) -> Result<usize, Errno>
     if !address.is_multiple_of(PAGE_SIZE as u64) {
         return Err(Errno::EINVAL);
     }
-    let length = length as u64;
+    let length = (length as u64)
+        .checked_next_multiple_of(PAGE_SIZE as u64)
+        .ok_or(Errno::EINVAL)?;
+    let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
     let none = AreaFlags::empty();
     let (set, clear) = match advice {
         0 => (none, AreaFlags::RANDOM_ACCESS | AreaFlags::SEQUENTIAL_ACCESS), // MADV_NORMAL
@@ -247,12 +269,16 @@ pub fn madvise(address: u64, length: usize, advice: i32) -> Result<usize, Errno>
         19 => (none, AreaFlags::WIPE_ON_FORK),
         22 | 23 => {
             // MADV_POPULATE_READ, MADV_POPULATE_WRITE
-            let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
             if !space.is_covered(address, end) {
                 return Err(Errno::ENOMEM);
             }
-            space.populate(address, length);
-            return Ok(0);
+            let access = if advice == 22 { Access::Read } else { Access::Write };
+            return match space.populate(address, length, access) {
+                Ok(()) => Ok(0),
+                Err(FaultError::Denied) => Err(Errno::EINVAL),
+                Err(FaultError::NotMapped | FaultError::OutOfMemory) => Err(Errno::ENOMEM),
+                Err(FaultError::BeyondEnd | FaultError::Unreadable) => Err(Errno::EFAULT),
+            };
         }
         _ => return Err(Errno::EINVAL),
     };

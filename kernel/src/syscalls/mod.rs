@@ -152,7 +152,7 @@ fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
 /// Runs the system call that the registers ask for. True if they were replaced as a whole.
 pub fn dispatch(registers: &mut Registers) -> bool {
     let number = registers.rax;
-    let record = trace::remember(number, &arguments(registers));
+    let record = trace::remember(number, registers);
     let answer = if trace::tracing() {
         run_traced(number, registers)
     } else {

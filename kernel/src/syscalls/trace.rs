@@ -10,7 +10,8 @@ use pith_linux::Errno;
 use pith_linux::signal::{SYNCHRONOUS, Signal, SignalInformation, code};
 
 use super::argument::LATER;
-use super::{Answer, Call, Reply};
+use super::{Answer, Call, Reply, arguments};
+use crate::arch::Registers;
 use crate::devices::console::trace_line;
 use crate::task::{self, signal, signal::Restart};
 
@@ -72,14 +73,14 @@ impl Record {
 
 /// Remembers that a call is made.
 #[inline]
-pub(super) fn remember(number: u64, arguments: &[u64; 6]) -> &'static Record {
+pub(super) fn remember(number: u64, registers: &Registers) -> &'static Record {
     let count = COUNT.load(Ordering::Relaxed);
     COUNT.store(count.wrapping_add(1), Ordering::Relaxed);
     let record = &LAST[count % REMEMBERED];
     record.number.store(number, Ordering::Relaxed);
     record.result.store(RUNNING, Ordering::Relaxed);
-    for (place, value) in record.arguments.iter().zip(arguments) {
-        place.store(*value, Ordering::Relaxed);
+    for (place, value) in record.arguments.iter().zip(arguments(registers)) {
+        place.store(value, Ordering::Relaxed);
     }
     record
 }

@@ -85,6 +85,22 @@ pub fn monotonic() -> Instant {
     Instant(to_nanoseconds(ticks, parameters.multiplier))
 }
 
+/// The wall clock as well as it is known without waiting for the counter to be measured: for the times of files.
+pub fn wall_clock_without_waiting() -> u64 {
+    if PARAMETERS.get().is_some() {
+        return wall_clock();
+    }
+    let ticks = arch::read_time_stamp_counter().saturating_sub(arch::entry_ticks());
+    let elapsed = match arch::estimated_frequency() {
+        0 => 0, // less than a millisecond since the start
+        frequency => (u128::from(ticks) * 1_000_000_000 / u128::from(frequency)) as u64,
+    };
+    match WALL_AT_BOOT.load(Ordering::Relaxed) {
+        0 => arch::real_time_clock_seconds() * 1_000_000_000,
+        told => told + elapsed,
+    }
+}
+
 /// The wall clock now, in nanoseconds since 1970.
 pub fn wall_clock() -> u64 {
     clock_parameters().wall_base + monotonic().0

@@ -194,6 +194,14 @@ impl<B: Backing> AddressMap<B> {
         self.range(start, end).next().is_none()
     }
 
+    /// The free addresses around a range in which nothing is mapped: from the end of the area below it (or 0) to
+    /// the start of the area above it (or [`u64::MAX`]). Page tables that lie inside serve nobody.
+    pub fn hole_around(&self, start: u64, end: u64) -> Range<u64> {
+        let below = self.areas.range(..start).next_back();
+        let above = self.areas.range(end..).next();
+        below.map_or(0, |(_, area)| area.end)..above.map_or(u64::MAX, |(start, _)| *start)
+    }
+
     /// Whether every page between `start` and `end` is mapped.
     pub fn is_covered(&self, start: u64, end: u64) -> bool {
         let mut cursor = start;

@@ -4,10 +4,11 @@
 //! come from the caller, since this floor stands below the frame allocator.
 
 use core::arch::asm;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::instructions::{flush_translations, invalidate_page};
-use super::layout::{DIRECT_MAP, KERNEL_BASE, PAGE_SIZE};
+use super::layout::{DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL_BASE, PAGE_SIZE};
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
@@ -222,16 +223,54 @@ impl PageTable {
         });
     }
 
-    /// Takes all pages of a range out and gives each to `release`; tables that lie wholly in the range are
-    /// given to `release_table`. Translations are forgotten before `release` sees the frame.
+    /// Takes all pages of a range out and gives each to `release`. Tables of the range that serve nothing
+    /// outside of `unused` (the range, or more around it that is free too) are given to `release_table`.
+    /// Translations are forgotten before `release` sees the frame.
     pub fn unmap(
         &mut self,
-        start: u64,
-        end: u64,
+        range: Range<u64>,
+        unused: Range<u64>,
         release: &mut dyn FnMut(u64, Mapping),
         release_table: &mut dyn FnMut(u64),
     ) {
-        remove(self.root, 3, 0, start, end, release, release_table);
+        remove(self.root, 3, 0, &range, &unused, release, release_table);
+    }
+
+    /// Makes the tables that [`Self::relocate`] needs.
+    ///
+    /// # Errors
+    /// [`NoFrame`]; tables that were made stay, for an [`Self::unmap`] of the target to release.
+    pub fn prepare_relocation(
+        &mut self,
+        range: Range<u64>,
+        target: u64,
+        frames: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), NoFrame> {
+        let mut complete = true;
+        visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
+            complete = complete
+                && (decode(slot.load(Ordering::Relaxed)).is_none()
+                    || walk(self.root, target + (address - range.start), 0, frames).is_some());
+        });
+        if complete { Ok(()) } else { Err(NoFrame) }
+    }
+
+    /// Moves all pages of a range, with their rights, to `target`, where nothing is mapped.
+    ///
+    /// # Panics
+    /// If [`Self::prepare_relocation`] of the same range has not succeeded before.
+    pub fn relocate(&mut self, range: Range<u64>, target: u64) {
+        visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
+            let value = slot.load(Ordering::Relaxed);
+            if decode(value).is_some() {
+                let place = find(self.root, target + (address - range.start)).expect("the tables are prepared");
+                slot.store(0, Ordering::Release);
+                if value & PRESENT != 0 {
+                    invalidate_page(address);
+                }
+                place.store(value, Ordering::Release);
+            }
+        });
     }
 
     /// Calls `inspect` for each mapped page in a range.
@@ -277,15 +316,15 @@ fn remove(
     table: u64,
     level: u32,
     base: u64,
-    start: u64,
-    end: u64,
+    range: &Range<u64>,
+    unused: &Range<u64>,
     release: &mut dyn FnMut(u64, Mapping),
     release_table: &mut dyn FnMut(u64),
 ) {
     let span = PAGE_SIZE << (9 * level);
-    for slot in index(start.max(base), level)..512 {
+    for slot in index(range.start.max(base), level)..512 {
         let address = base + slot as u64 * span;
-        if address >= end {
+        if address >= range.end {
             break;
         }
         let item = entry(table, slot);
@@ -303,12 +342,12 @@ fn remove(
                 value & ADDRESS,
                 level - 1,
                 address,
-                start.max(address),
-                end,
+                range,
+                unused,
                 release,
                 release_table,
             );
-            if start <= address && address + span <= end {
+            if unused.start <= address && address + span <= unused.end {
                 item.store(0, Ordering::Release);
                 // The processor may hold the pointer to the table in its paging-structure caches.
                 invalidate_page(address);
@@ -355,14 +394,14 @@ pub unsafe fn unmap_kernel_page(address: u64) -> Option<u64> {
     decode(old).map(|mapping| mapping.physical)
 }
 
-/// Extends the direct map beyond the 4 GiB that the boot code mapped, up to `end`.
+/// Extends the direct map beyond the 4 GiB that the boot code mapped, up to `end` or its greatest size.
 ///
 /// # Errors
 /// [`NoFrame`] if a table could not be made.
 pub fn extend_direct_map(end: u64, frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame> {
     let gigabyte_pages = super::instructions::cpuid(0x8000_0001, 0).edx & 1 << 26 != 0;
     let pointers = &raw const boot_direct_pointers as u64 - KERNEL_BASE;
-    for gigabyte in 4..end.div_ceil(1 << 30).min(512) {
+    for gigabyte in 4..end.min(DIRECT_MAP_SIZE).div_ceil(1 << 30) {
         let physical = gigabyte << 30;
         let flags = PRESENT | WRITABLE | LARGE | GLOBAL | NO_EXECUTE;
         let slot = entry(pointers, gigabyte as usize);

@@ -141,7 +141,8 @@ fn recovery_address(instruction: u64) -> Option<u64> {
     table.iter().find(|entry| entry[0] == instruction).map(|entry| entry[1])
 }
 
-const TRAP_FLAG: u64 = 1 << 8;
+/// All flags but carry, parity, adjust, zero, sign, interrupt and overflow (and the bit that is always set).
+const UNUSUAL_FLAGS: u64 = !0xad7;
 
 const NAMES: [&str; 32] = [
     "division error",
@@ -274,9 +275,9 @@ extern "C" fn system_call_dispatch(registers: &mut Registers) -> bool {
     enable_interrupts();
     let replaced = (handlers.system_call)(registers);
     disable_interrupts();
-    // A program that single-steps itself must not be trapped on the way out: `iretq` restores the trap flag
-    // and the instruction pointer at once.
-    finish(handlers, registers) || replaced || registers.rflags & TRAP_FLAG != 0
+    // The fast way out restores the arithmetic flags only. Above all, a program that single-steps itself must
+    // not be trapped on the way: `iretq` restores the trap flag and the instruction pointer at once.
+    finish(handlers, registers) || replaced || registers.rflags & UNUSUAL_FLAGS != 0
 }
 
 /// Starts the program with these registers, abandoning the kernel stack in use.

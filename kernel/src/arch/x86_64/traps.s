@@ -149,14 +149,20 @@ system_call_entry:
     test al, al
     jnz trap_return                          # the registers were replaced as a whole
     POP_GENERAL
-    add rsp, 16
-    pop rcx
-    add rsp, 8
-    # Flags without the interrupt flag first; `sti` then holds interrupts off for one more instruction, so
-    # none can come between the last check for work and the program's next instruction.
-    and qword ptr [rsp], -513
-    popfq
-    pop rsp
+    # The arithmetic flags, without the slow `popfq` (other flags than these take the way above): overflow by
+    # an addition that overflows if the bit was set, the rest by `sahf`, which leaves overflow alone.
+    mov r11, rax
+    mov rax, [rsp + 4 * 8]
+    bt eax, 11
+    mov ah, al
+    setc al
+    add al, 0x7f
+    sahf
+    mov rax, r11
+    mov rcx, [rsp + 2 * 8]
+    mov rsp, [rsp + 5 * 8]
+    # `sti` holds interrupts off for one more instruction, so none can come between the last check for work and
+    # the program's next instruction.
     sti
     jmp rcx
 
@@ -210,6 +216,8 @@ copy_with_recovery:
 .balign 16
 .global zero_with_recovery
 zero_with_recovery:
+    cmp rsi, 16
+    jb .Lzero_short
     mov rcx, rsi
     shr rcx, 3
     and esi, 7
@@ -220,6 +228,17 @@ zero_with_recovery:
 .Lzero_bytes:
     rep stosb
     mov rax, rcx
+    ret
+.Lzero_short:
+    test esi, esi
+    jz .Lzero_done
+.Lzero_byte:
+    mov byte ptr [rdi], 0
+    inc rdi
+    dec esi
+    jnz .Lzero_byte
+.Lzero_done:
+    mov eax, esi
     ret
 .Lzero_words_fault:
     lea rcx, [rsi + rcx * 8]
@@ -245,6 +264,7 @@ load_word_with_recovery:
     .quad .Lcopy_bytes, .Lcopy_bytes_fault
     .quad .Lcopy_load, .Lcopy_short_fault
     .quad .Lcopy_store, .Lcopy_short_fault
+    .quad .Lzero_byte, .Lzero_done
     .quad .Lzero_words, .Lzero_words_fault
     .quad .Lzero_bytes, .Lzero_bytes_fault
     .quad .Lload_word, .Lload_word_fault

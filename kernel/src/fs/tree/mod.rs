@@ -181,8 +181,7 @@ impl Tree {
     /// # Errors
     /// `ENOSPC` if there are too many files. They live on the kernel's heap, which must not be what fails.
     fn new_number(&self) -> Result<u64, Errno> {
-        const LEAST_FREE: u64 = 16 * PAGE_SIZE as u64;
-        if self.made.load(Ordering::Relaxed) >= self.most_made || memory::counters().free < LEAST_FREE {
+        if self.made.load(Ordering::Relaxed) >= self.most_made || memory::is_low() {
             return Err(Errno::ENOSPC);
         }
         Ok(self.next_number.fetch_add(1, Ordering::Relaxed))

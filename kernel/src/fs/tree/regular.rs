@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use pith_erofs::{DataBlock, Inode as LowerInode};
+use pith_erofs::{DataBlock, Inode as LowerInode, Volume};
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags};
 use spin::Mutex;
@@ -48,6 +48,12 @@ fn no_page(error: PageError) -> Errno {
         PageError::OutOfMemory => Errno::ENOSPC,
         PageError::BeyondEnd | PageError::Unreadable => Errno::EIO,
     }
+}
+
+/// The frame of a whole block of a volume, which lies in the image.
+fn image_frame(volume: &Volume<'static>, image_offset: u64) -> Option<Frame> {
+    let start = image_offset as usize;
+    volume.image().get(start..start + PAGE_SIZE).map(Frame::of_image)
 }
 
 impl RegularContent {
@@ -144,12 +150,7 @@ impl RegularContent {
                 let volume = tree.lower().map_err(|_| PageError::Unreadable)?;
                 match volume.block(lower, index).map_err(|_| PageError::Unreadable)? {
                     DataBlock::Whole { image_offset } => {
-                        let start = image_offset as usize;
-                        let bytes = volume
-                            .image()
-                            .get(start..start + PAGE_SIZE)
-                            .ok_or(PageError::Unreadable)?;
-                        let frame = Frame::of_image(bytes);
+                        let frame = image_frame(volume, image_offset).ok_or(PageError::Unreadable)?;
                         if !write {
                             return Ok(frame);
                         }
@@ -166,6 +167,22 @@ impl RegularContent {
         };
         state.pages.insert(index, frame.clone());
         Ok(frame)
+    }
+
+    /// As [`Self::page_of`], if no frame must be made for it.
+    fn existing_page(&self, tree: &Tree, state: &State, index: u64, write: bool) -> Option<Frame> {
+        if let Some(frame) = state.pages.get(&index) {
+            return Some(frame.clone());
+        }
+        let lower = self
+            .lower
+            .as_ref()
+            .filter(|_| !write && index.saturating_mul(PAGE) < state.lower_end)?;
+        let volume = tree.lower().ok()?;
+        match volume.block(lower, index).ok()? {
+            DataBlock::Whole { image_offset } => image_frame(volume, image_offset),
+            DataBlock::Bytes(_) => None,
+        }
     }
 
     /// Bytes behind the end of the file, in its last page, may have been written through a mapping. They must
@@ -345,6 +362,15 @@ impl PageSource for Node {
             return Err(PageError::BeyondEnd);
         }
         content.page_of(&self.tree, &mut state, index, write)
+    }
+
+    fn existing(&self, index: u64, write: bool) -> Option<Frame> {
+        let content = self.regular().ok()?;
+        let state = content.state.lock();
+        if index >= state.size.div_ceil(PAGE) {
+            return None;
+        }
+        content.existing_page(&self.tree, &state, index, write)
     }
 
     fn name(&self) -> String {
