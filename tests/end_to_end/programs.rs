@@ -105,6 +105,15 @@ pub fn cases() -> Vec<Case> {
         program("file_mapping", Build::Static, &["{fixture}/large.bin"])
             .fixture()
             .on_q35_too(),
+        // So little memory that frames and page tables which don't come back are missed.
+        program(
+            "remap",
+            Build::Static,
+            &["{fixture}/large.bin", "{fixture}"],
+        )
+        .fixture()
+        .options(&["-m", "48M"])
+        .on_q35_too(),
         program("clocks", Build::Dynamic, &[]).on_q35_too(),
         program("clocks", Build::Static, &[]),
         program("pipes", Build::Dynamic, &[]),

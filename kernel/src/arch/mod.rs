@@ -35,6 +35,8 @@ pub mod boot {
         clock::start as start_clock,
         cpu::initialise as initialise_cpu,
         descriptors::load as load_descriptors,
-        paging::{boot_stack, direct, extend_direct_map, kernel_extent, map_kernel_page, seal, unmap_kernel_page},
+        paging::{
+            boot_stack, clear_frame, direct, extend_direct_map, kernel_extent, map_kernel_page, seal, unmap_kernel_page,
+        },
     };
 }

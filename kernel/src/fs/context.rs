@@ -95,10 +95,6 @@ pub struct FileContext {
 }
 
 impl Resources for FileContext {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn before_exec(&self) {
         let mut closed = Vec::new();
         {
@@ -118,9 +114,10 @@ impl Resources for FileContext {
 ///
 /// # Panics
 /// If the process was made with something else, which boot never does.
+#[inline]
 pub fn current() -> &'static FileContext {
-    let resources: &'static dyn Resources = &*task::current_process().resources;
-    match resources.as_any().downcast_ref() {
+    let resources: &'static dyn Any = &*task::current_process().resources;
+    match resources.downcast_ref() {
         Some(context) => context,
         None => unreachable!("a process's resources are its files"),
     }

@@ -231,6 +231,7 @@ impl OpenFile {
     ///
     /// # Errors
     /// `EBADF` if it isn't open for reading, `EISDIR`, `ESPIPE`, and what the kind of file answers.
+    #[inline]
     pub fn read(&self, place: Place, to: &mut Destination<'_>) -> Result<usize, Errno> {
         let flags = self.flags();
         let file = self.file()?;

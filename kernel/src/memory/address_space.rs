@@ -207,7 +207,7 @@ impl Inner {
     /// `charged` bytes could never be backed (as Linux's heuristic overcommit), or because the kernel needs
     /// what memory is left.
     fn check_growth(&self, added: u64, charged: u64, limit: u64) -> Result<(), Errno> {
-        let within_limit = added == 0 || self.map.total_bytes().saturating_add(added) <= limit;
+        let within_limit = self.map.total_bytes().saturating_add(added) <= limit;
         if within_limit && charged <= frame::total() && !frame::is_low() {
             Ok(())
         } else {
@@ -594,12 +594,12 @@ impl AddressSpace {
                 return Err(Errno::EPERM);
             }
         }
-        if new_length > old_length || fixed.is_some() {
-            let grown = new_length.saturating_sub(old_length);
+        if new_length > old_length {
+            let grown = new_length - old_length;
             let replaced = fixed.as_ref().map_or(0, |target| inner.mapped_bytes(target));
             let charged = charge(area.protection, area.flags, grown);
             inner.check_growth(grown.saturating_sub(replaced), charged, limit)?;
-        } else {
+        } else if fixed.is_none() {
             if new_length < old_length {
                 _removed = inner.map.unmap(old + new_length, old_range.end).map_err(error_of)?;
                 self.release_hole(inner, old + new_length..old_range.end);

@@ -159,6 +159,7 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// `EFAULT` if not even the first could be written.
+    #[inline(always)]
     pub fn put_zeroes(&mut self, length: usize) -> Result<usize, Errno> {
         let wanted = length.min(self.remaining);
         let done = match &mut self.place {

@@ -215,7 +215,7 @@ impl Frame {
     pub fn zeroed(purpose: Purpose) -> Option<Self> {
         let frame = Self::uninitialised(purpose)?;
         // SAFETY: the frame was just handed out: nobody else sees it.
-        unsafe { frame.pointer().write_bytes(0, PAGE_SIZE) };
+        unsafe { arch::boot::clear_frame(frame.physical()) };
         Some(frame)
     }
 

@@ -16,9 +16,6 @@ use crate::memory::AddressSpace;
 
 /// What floors above this one keep per process (open files, working directory).
 pub trait Resources: Any + Send + Sync {
-    /// For the owner to find its own type again.
-    fn as_any(&self) -> &dyn Any;
-
     /// The process is about to run another program (`execve`): close what was marked so.
     fn before_exec(&self);
 }

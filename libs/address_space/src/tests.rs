@@ -94,6 +94,18 @@ fn neighbours_without_difference_are_one() {
 }
 
 #[test]
+fn a_hole_reaches_to_the_neighbours() {
+    let mut map = map();
+    assert_eq!(map.hole_around(page(20), page(30)), 0..u64::MAX);
+    map.insert(area(20..30)).expect("free");
+    map.insert(area(40..50)).expect("free");
+    assert_eq!(map.hole_around(page(30), page(40)), page(30)..page(40));
+    assert_eq!(map.hole_around(page(33), page(35)), page(30)..page(40));
+    assert_eq!(map.hole_around(page(12), page(20)), 0..page(20));
+    assert_eq!(map.hole_around(page(60), page(61)), page(50)..u64::MAX);
+}
+
+#[test]
 fn a_file_goes_on_where_its_offset_does() {
     let mut map = map();
     map.insert(file(20..30, 1, 5)).expect("free");

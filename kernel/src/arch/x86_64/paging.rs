@@ -95,10 +95,25 @@ fn index(address: u64, level: u32) -> usize {
     (address >> (12 + 9 * level)) as usize & 511
 }
 
+/// Fills a frame with zeroes, by plain stores: where QEMU translates the instructions, a string instruction takes
+/// twice as long, and a processor hardly makes a difference.
+///
+/// # Safety
+/// The frame is memory that nobody else uses.
+pub unsafe fn clear_frame(physical: u64) {
+    let words = direct(physical).cast::<u64>();
+    for line in (0..PAGE_SIZE as usize / 8).step_by(8) {
+        for word in line..line + 8 {
+            // SAFETY: inside the frame, which is the caller's. Volatile, or the loop becomes a string instruction.
+            unsafe { words.add(word).write_volatile(0) };
+        }
+    }
+}
+
 fn zeroed_table(frames: &mut dyn FnMut() -> Option<u64>) -> Option<u64> {
     let frame = frames()?;
     // SAFETY: the frame was just handed out, so nobody else uses it.
-    unsafe { direct(frame).write_bytes(0, PAGE_SIZE as usize) };
+    unsafe { clear_frame(frame) };
     Some(frame)
 }
 
