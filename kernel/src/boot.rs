@@ -98,7 +98,7 @@ impl Machine {
                 let end = entry
                     .address
                     .saturating_add(entry.size)
-                    .min(arch::layout::DIRECT_MAP_LIMIT);
+                    .min(arch::layout::DIRECT_MAP_SIZE);
                 machine.ram[machine.count] = entry.address.min(end)..end;
                 machine.count += 1;
             }

@@ -209,11 +209,10 @@ pub fn msync(address: u64, length: usize, flags: u64) -> Result<usize, Errno> {
     {
         return Err(Errno::EINVAL);
     }
-    let end = (length as u64)
-        .checked_next_multiple_of(PAGE_SIZE as u64)
-        .and_then(|length| address.checked_add(length))
-        .ok_or(Errno::ENOMEM)?;
-    if current_process().address_space().is_covered(address, end) {
+    // As Linux: a length that overflows when it is rounded up is none.
+    let length = (length as u64).wrapping_add(PAGE_SIZE as u64 - 1) & !(PAGE_SIZE as u64 - 1);
+    let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
+    if length == 0 || current_process().address_space().is_covered(address, end) {
         Ok(0)
     } else {
         Err(Errno::ENOMEM)

@@ -14,8 +14,6 @@ pub const PROGRAM_START: u64 = 0x1_0000;
 pub const PROGRAM_END: u64 = 0x7fff_ffff_f000;
 /// Virtual address of physical address 0 in the direct map.
 pub const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
-/// Physical addresses below this are in the direct map: one table of 1 GiB entries.
-pub const DIRECT_MAP_LIMIT: u64 = 512 << 30;
 /// Most bytes that the direct map holds: what one table of the third level covers.
 pub const DIRECT_MAP_SIZE: u64 = 512 << 30;
 /// Region of kernel stacks.
