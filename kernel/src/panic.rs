@@ -50,8 +50,11 @@ fn panic(information: &PanicInfo<'_>) -> ! {
         )),
         None => say(format_args!("kernel panic: {}", information.message())),
     }
-    let frame = arch::frame_pointer();
-    backtrace(0, frame);
+    if let Some(registers) = arch::last_program_registers() {
+        say(format_args!("registers with which the program entered the kernel:"));
+        print_registers(&registers);
+    }
+    backtrace(0, arch::frame_pointer());
     crate::boot::finish_in_panic()
 }
 

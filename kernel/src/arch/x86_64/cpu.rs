@@ -302,3 +302,16 @@ pub fn read_stack_frame(frame: u64) -> Option<(u64, u64)> {
     // SAFETY: the frame lies wholly on a mapped kernel stack; only two words are read.
     unsafe { Some(((frame as *const u64).read(), (frame as *const u64).add(1).read())) }
 }
+
+/// The registers with which the program last entered the kernel, for a panic: the first frame on the thread's
+/// kernel stack. `None` if there is none.
+pub fn last_program_registers() -> Option<super::traps::Registers> {
+    let (bottom, top) = kernel_stack();
+    let frame = top.checked_sub(size_of::<super::traps::Registers>() as u64)?;
+    if BOOT_CPU.current.load(Ordering::Acquire) == 0 || frame < bottom {
+        return None;
+    }
+    // SAFETY: the range lies on the mapped kernel stack of the current thread; any bytes are valid registers.
+    let registers = unsafe { (frame as *const super::traps::Registers).read() };
+    registers.is_program().then_some(registers)
+}
