@@ -132,6 +132,7 @@ pub fn cases() -> Vec<Case> {
         .on_q35_too(),
         program("proc", Build::Dynamic, &[]),
         program("recursion", Build::Static, &[]),
+        program("corners", Build::Static, &[]),
         program("floating_point", Build::Dynamic, &[]),
         program("big_output", Build::Static, &["6000000"]).on_q35_too(),
         // More than host and guest hold between them, so that the program must notice.

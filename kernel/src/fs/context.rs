@@ -63,7 +63,8 @@ impl Descriptors {
     }
 
     /// Puts a file under the lowest free descriptor that is not below `from`.
-    fn add(&mut self, file: Arc<OpenFile>, close_on_exec: bool, from: usize, limit: u64) -> Result<i32, Errno> {
+    /// The lowest free descriptor, not below `from`.
+    fn free(&self, from: usize, limit: u64) -> Result<usize, Errno> {
         let start = from.max(self.lowest);
         let index = (start..self.slots.len())
             .find(|&index| self.slots[index].is_none())
@@ -71,6 +72,11 @@ impl Descriptors {
         if index as u64 >= limit.min(MOST_DESCRIPTORS) {
             return Err(Errno::EMFILE);
         }
+        Ok(index)
+    }
+
+    fn add(&mut self, file: Arc<OpenFile>, close_on_exec: bool, from: usize, limit: u64) -> Result<i32, Errno> {
+        let index = self.free(from, limit)?;
         self.extend_to(index)?;
         self.slots[index] = Some(Slot { file, close_on_exec });
         if from <= self.lowest {
@@ -171,6 +177,15 @@ impl FileContext {
     pub fn add(&self, file: Arc<OpenFile>, close_on_exec: bool, from: usize) -> Result<i32, Errno> {
         let limit = descriptor_limit();
         self.descriptors.lock().add(file, close_on_exec, from, limit)
+    }
+
+    /// Whether one more file can get a descriptor.
+    ///
+    /// # Errors
+    /// `EMFILE` at the limit `RLIMIT_NOFILE`.
+    pub fn check_room(&self) -> Result<(), Errno> {
+        let limit = descriptor_limit();
+        self.descriptors.lock().free(0, limit).map(|_| ())
     }
 
     /// Gives a file the descriptor `index` and closes what had it (`dup2`).

@@ -5,12 +5,13 @@
 //! from one another.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 use super::inode::Inode;
 use crate::memory::{Destination, PageSource, Source, UserPointer};
@@ -155,7 +156,7 @@ pub struct OpenFile {
     /// Its input and output; `None` for `O_PATH`.
     file: Option<Arc<dyn File>>,
     flags: AtomicU32,
-    position: Mutex<u64>,
+    position: Position,
 }
 
 /// Where a read or write happens.
@@ -168,6 +169,52 @@ pub enum Place {
 }
 
 /// Positions are signed: a transfer must not go beyond the largest one.
+/// A position that one thread moves at a time, and that everybody can look at: `/proc/self/fdinfo` even while
+/// it is read itself.
+#[derive(Default)]
+struct Position {
+    turn: Mutex<()>,
+    value: AtomicU64,
+}
+
+/// The right to move a position; it is stored when the guard goes.
+struct PositionGuard<'a> {
+    _turn: MutexGuard<'a, ()>,
+    stored: &'a AtomicU64,
+    value: u64,
+}
+
+impl Position {
+    fn lock(&self) -> PositionGuard<'_> {
+        let turn = self.turn.lock();
+        PositionGuard {
+            _turn: turn,
+            stored: &self.value,
+            value: self.value.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Deref for PositionGuard<'_> {
+    type Target = u64;
+
+    fn deref(&self) -> &u64 {
+        &self.value
+    }
+}
+
+impl DerefMut for PositionGuard<'_> {
+    fn deref_mut(&mut self) -> &mut u64 {
+        &mut self.value
+    }
+}
+
+impl Drop for PositionGuard<'_> {
+    fn drop(&mut self) {
+        self.stored.store(self.value, Ordering::Relaxed);
+    }
+}
+
 fn check_range(position: u64, length: usize) -> Result<(), Errno> {
     match position.checked_add(length as u64) {
         Some(end) if i64::try_from(end).is_ok() => Ok(()),
@@ -183,7 +230,7 @@ impl OpenFile {
             inode,
             file: Some(file),
             flags,
-            position: Mutex::new(0),
+            position: Position::default(),
         })
     }
 
@@ -194,7 +241,7 @@ impl OpenFile {
             inode,
             file: None,
             flags: AtomicU32::new(kept.bits()),
-            position: Mutex::new(0),
+            position: Position::default(),
         })
     }
 
@@ -337,7 +384,7 @@ impl OpenFile {
 
     /// The position now.
     pub fn position(&self) -> u64 {
-        *self.position.lock()
+        self.position.value.load(Ordering::Relaxed)
     }
 
     /// Lists a directory from the position on; `listing` tells by its answer which entry was the last.

@@ -10,6 +10,8 @@ use crate::task;
 fn open_path(directory: i32, path: UserPointer, flags: OpenFlags, mode: u32) -> Result<usize, Errno> {
     let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
     let files = context::current();
+    // Before anything is made or truncated, as on Linux.
+    files.check_room()?;
     let file = files.open(directory, &path, flags, (mode & 0o7777) as u16)?;
     files
         .add(file, flags.contains(OpenFlags::CLOSE_ON_EXEC), 0)

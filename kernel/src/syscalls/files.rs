@@ -188,35 +188,30 @@ fn copy_between(
     let mut done = 0;
     while done < count {
         let wanted = (count - done).min(buffer.len());
-        let result = input
-            .read(place(&input_place), &mut Destination::kernel(&mut buffer[..wanted]))
-            .and_then(|length| {
-                Ok((
-                    length,
-                    output.write(place(&output_place), &mut Source::kernel(&buffer[..length]))?,
-                ))
-            });
-        let (length, written) = match result {
-            Ok((0, _)) => break,
-            Ok(moved) => moved,
+        let length = match input.read(place(&input_place), &mut Destination::kernel(&mut buffer[..wanted])) {
+            Ok(0) => break,
+            Ok(length) => length,
             Err(errno) if done == 0 => return Err(errno),
             Err(_) => break,
         };
-        done += written;
+        let result = output.write(place(&output_place), &mut Source::kernel(&buffer[..length]));
+        let written = *result.as_ref().unwrap_or(&0);
         match &mut input_place {
             Some(position) => **position += written as u64,
             // What was read and not written must not be lost.
             None if written < length => {
-                let back = (length - written) as i64;
-                input.seek(-back, 1)?;
+                input.seek(-((length - written) as i64), 1)?;
             }
             None => {}
         }
         if let Some(position) = &mut output_place {
             **position += written as u64;
         }
-        if written < length {
-            break;
+        done += written;
+        match result {
+            Err(errno) if done == 0 => return Err(errno),
+            Ok(_) if written == length => {}
+            _ => break,
         }
     }
     Ok(done)

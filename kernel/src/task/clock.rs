@@ -95,11 +95,15 @@ pub fn wall_clock_without_waiting() -> u64 {
         0 => 0, // less than a millisecond since the start
         frequency => (u128::from(ticks) * 1_000_000_000 / u128::from(frequency)) as u64,
     };
-    match WALL_AT_BOOT.load(Ordering::Relaxed) {
-        0 => arch::real_time_clock_seconds() * 1_000_000_000,
-        told => told + elapsed,
-    }
+    let at_boot = match WALL_AT_BOOT.load(Ordering::Relaxed) {
+        0 => *CLOCK_AT_BOOT.call_once(|| (arch::real_time_clock_seconds() * 1_000_000_000).saturating_sub(elapsed)),
+        told => told,
+    };
+    at_boot + elapsed
 }
+
+/// The real-time clock's time of the start, where the monitor told none: the clock is slow to read.
+static CLOCK_AT_BOOT: Once<u64> = Once::new();
 
 /// The wall clock now, in nanoseconds since 1970.
 pub fn wall_clock() -> u64 {

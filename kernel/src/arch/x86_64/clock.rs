@@ -60,6 +60,12 @@ fn interval_ticks() -> Option<u64> {
 
 /// What CPUID says the counter's frequency is.
 fn announced_frequency() -> Option<u64> {
+    // Asking is an exit to the monitor: once is enough.
+    static ANSWER: Once<Option<u64>> = Once::new();
+    *ANSWER.call_once(ask_frequency)
+}
+
+fn ask_frequency() -> Option<u64> {
     if cpuid(1, 0).ecx & 1 << 31 != 0 && cpuid(0x4000_0000, 0).eax >= 0x4000_0010 {
         let kilohertz = cpuid(0x4000_0010, 0).eax;
         if kilohertz != 0 {

@@ -279,6 +279,14 @@ impl Inode for ProcessNode {
         self
     }
 
+    /// A setting is written whole: opening it with `O_TRUNC` changes nothing.
+    fn truncate(&self, _size: u64) -> Result<(), Errno> {
+        match self.body {
+            Body::Setting(..) => Ok(()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
     fn statistics(&self) -> Statfs {
         statistics()
     }

@@ -13,6 +13,7 @@ use super::regular::RegularContent;
 use super::{AttributesOfNode, Content, Node, Tree, volume_errno};
 use crate::fs::file::{File, ListedEntry, Listing};
 use crate::fs::inode::{Inode, NewFile};
+use crate::memory;
 
 /// Positions in a listing: `.`, `..`, then the volume's entries by their offsets, then added ones by age.
 const DOT: u64 = 0;
@@ -153,6 +154,9 @@ impl Node {
         let Some(number) = content.lower_has(&self.tree, name)? else {
             return Ok(None);
         };
+        if memory::is_low() {
+            return Err(Errno::ENOMEM); // the node would stay, and the kernel's own memory is not for that
+        }
         let inode = self.tree.lower()?.inode(number).map_err(volume_errno)?;
         let node = Node::of_volume(&self.tree, inode, Some((&self.me()?, name)))?;
         entries.slots.insert(
