@@ -1,6 +1,9 @@
 /* Memory that moves, is shared, or comes and goes: mremap, coherence, churn, mincore, madvise, limits. */
 #include "check.h"
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -157,6 +160,106 @@ static void coherence(const char *path) {
     RESULT(mmap(0, PAGE, READ_WRITE, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0));
 }
 
+static sigjmp_buf after_bus_error;
+static void on_bus_error(int signal) {
+    (void)signal;
+    siglongjmp(after_bus_error, 1);
+}
+static int readable(const volatile char *from) {
+    if (sigsetjmp(after_bus_error, 1))
+        return 0;
+    (void)*from;
+    return 1;
+}
+static long blocks(int file) {
+    struct stat status;
+    return fstat(file, &status) == 0 ? (long)status.st_blocks : -1;
+}
+
+/* The same file, fresh: what is mapped follows when it is written, cut, and punched. */
+static void changes(const char *path) {
+    int file = open(path, O_RDWR);
+    int to_read = open(path, O_RDONLY);
+    if (file < 0)
+        return;
+    signal(SIGBUS, on_bus_error);
+    char *fixed = mmap(0, 40 * PAGE, PROT_READ, MAP_SHARED, to_read, 0);
+    char *own = mmap(0, 40 * PAGE, READ_WRITE, MAP_PRIVATE, to_read, 0);
+    volatile unsigned sum = 0;
+    for (unsigned i = 0; i < 40; i++)
+        sum += (unsigned char)fixed[i * PAGE] + (unsigned char)own[i * PAGE];
+
+    puts("-- write under mappings");
+    own[12 * PAGE] = 'P';
+    CHECK(pwrite(file, "fresh", 5, 11 * PAGE - 2) == 5 && pwrite(file, "fresh", 5, 12 * PAGE) == 5);
+    CHECK(!memcmp(fixed + 11 * PAGE - 2, "fresh", 5) && !memcmp(own + 11 * PAGE - 2, "fresh", 5));
+    CHECK(!memcmp(fixed + 12 * PAGE, "fresh", 5) && own[12 * PAGE] == 'P' && own[12 * PAGE + 1] != 'r');
+    char *writer = mmap(0, 40 * PAGE, READ_WRITE, MAP_SHARED, file, 0);
+    memcpy(writer + 14 * PAGE, "mapped", 6);
+    CHECK(!memcmp(fixed + 14 * PAGE, "mapped", 6) && !memcmp(own + 14 * PAGE, "mapped", 6));
+    /* Written from the page that it changes. */
+    char *self = mmap(0, PAGE, PROT_READ, MAP_PRIVATE, to_read, 16 * PAGE);
+    char before[64];
+    memcpy(before, self, sizeof before);
+    CHECK(pwrite(file, self, sizeof before, 16 * PAGE + 100) == sizeof before);
+    CHECK(!memcmp(self, before, sizeof before) && !memcmp(fixed + 16 * PAGE + 100, before, sizeof before));
+
+    puts("-- truncation under mappings");
+    own[30 * PAGE] = 'P';
+    writer[31 * PAGE] = 'W';
+    RESULT(ftruncate(file, 20 * PAGE + 10));
+    CHECK(readable(fixed + 20 * PAGE) && readable(own + 20 * PAGE) && readable(writer + 20 * PAGE));
+    CHECK(zero(fixed + 20 * PAGE + 10, PAGE - 10) && zero(own + 20 * PAGE + 10, PAGE - 10));
+    for (unsigned i = 21; i < 40; i += 3)
+        if (readable(fixed + i * PAGE) || readable(own + i * PAGE) || readable(writer + i * PAGE))
+            printf("page %u is still there\n", i);
+    CHECK(!readable(own + 30 * PAGE) && !readable(writer + 31 * PAGE));
+    writer[20 * PAGE + 50] = 'B'; /* behind the end */
+    RESULT(ftruncate(file, 36 * PAGE));
+    CHECK(zero(fixed + 20 * PAGE + 10, 15 * PAGE) && zero(own + 22 * PAGE, 14 * PAGE) && !readable(own + 36 * PAGE));
+    writer[25 * PAGE] = 'C';
+    char text[8] = "";
+    CHECK(fixed[25 * PAGE] == 'C' && own[25 * PAGE] == 'C' && pread(file, text, 1, 25 * PAGE) == 1 && *text == 'C');
+
+    puts("-- holes and preallocation under mappings");
+    own[26 * PAGE] = 'P';
+    writer[27 * PAGE] = writer[28 * PAGE] = 'D';
+    CHECK(own[27 * PAGE] == 'D' && fixed[28 * PAGE] == 'D');
+    fsync(file);
+    long with = blocks(file);
+    RESULT(fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 24 * PAGE + 5, 4 * PAGE));
+    CHECK(blocks(file) < with);
+    CHECK(zero(fixed + 25 * PAGE, 3 * PAGE) && zero(own + 27 * PAGE, PAGE) && own[26 * PAGE] == 'P');
+    CHECK(fixed[28 * PAGE] == 0 && fixed[24 * PAGE] == 0);
+    CHECK(pwrite(file, "after", 5, 27 * PAGE) == 5);
+    CHECK(!memcmp(fixed + 27 * PAGE, "after", 5) && !memcmp(own + 27 * PAGE, "after", 5));
+    memcpy(writer + 27 * PAGE, "AFTER", 5);
+    CHECK(pread(file, text, 5, 27 * PAGE) == 5 && !memcmp(text, "AFTER", 5) && !memcmp(fixed + 27 * PAGE, "AFTER", 5));
+    /* A hole in what was there from the beginning. */
+    RESULT(fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 17 * PAGE, 2 * PAGE));
+    CHECK(zero(fixed + 17 * PAGE, 2 * PAGE) && zero(own + 17 * PAGE, 2 * PAGE));
+    RESULT(ftruncate(file, 36 * PAGE - 100));
+    memset(writer + 36 * PAGE - 100, 'E', 100);
+    RESULT(fallocate(file, 0, 37 * PAGE, PAGE));
+    CHECK(zero(fixed + 36 * PAGE - 100, 2 * PAGE + 100));
+    munmap(fixed, 40 * PAGE);
+    munmap(own, 40 * PAGE);
+    munmap(writer, 40 * PAGE);
+    munmap(self, PAGE);
+
+    puts("-- preallocation behind the end comes back");
+    int good = 1;
+    for (unsigned long i = 0; i < 40; i++) {
+        good &= fallocate(file, FALLOC_FL_KEEP_SIZE, (100 + i * 600) * PAGE, 512 * PAGE) == 0;
+        good &= i % 2 ? ftruncate(file, 40 * PAGE) == 0
+                      : fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (99 + i * 600) * PAGE, 520 * PAGE) == 0;
+    }
+    CHECK(good && lseek(file, 0, SEEK_END) == 40 * PAGE);
+    close(file);
+    close(to_read);
+    signal(SIGBUS, SIG_DFL);
+}
+
 /* Page tables and frames must come back however mappings are cut up: a small machine notices. */
 static void churn(void) {
     puts("-- churn");
@@ -278,8 +381,10 @@ int main(int argc, char **argv) {
     if (argc > 2 && chdir(argv[2]) != 0)
         perror(argv[2]);
     moves();
-    if (argc > 1)
+    if (argc > 1) {
+        changes(argv[1]);
         coherence(argv[1]);
+    }
     churn();
     advice();
     limits();

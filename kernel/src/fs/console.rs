@@ -12,7 +12,7 @@ use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents, Statfs, Termios, WindowSize};
 use pith_linux::signal::Signal;
 use spin::{Mutex, Once};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::file::{File, OpenFile, WriteAt};
 use super::inode::{Inode, PathName};
@@ -23,14 +23,66 @@ use crate::devices::console;
 use crate::memory::{Destination, Source, UserPointer, read_object, write_object};
 use crate::task::{self, WaitQueue, signal};
 
-/// Most bytes that one read takes from the host at a time.
-const PIECE: usize = 65536;
+static TERMIOS: Mutex<ExtendedTermios> = Mutex::new(ExtendedTermios::STANDARD);
 
-static TERMIOS: Mutex<Termios> = Mutex::new(Termios::STANDARD);
+/// Settings of a terminal together with its speeds in bits per second (`struct termios2` of
+/// `asm-generic/termbits.h`).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct ExtendedTermios {
+    settings: Termios,
+    input_speed: u32,
+    output_speed: u32,
+}
+
+// The calls' numbers contain this length.
+const _: () = assert!(size_of::<ExtendedTermios>() == 0x2c && size_of::<Termios>() == 36);
+
+impl ExtendedTermios {
+    const STANDARD: Self = Self {
+        settings: Termios::STANDARD,
+        input_speed: 38400,
+        output_speed: 38400,
+    };
+
+    /// The speeds, as far as the settings name them (`CBAUD` and `CIBAUD` of termios(3)), follow the settings.
+    fn with_named_speeds(mut self) -> Self {
+        let output = self.settings.control & SPEED_BITS;
+        let input = self.settings.control >> INPUT_SPEED_SHIFT & SPEED_BITS;
+        self.output_speed = named_speed(output).unwrap_or(self.output_speed);
+        self.input_speed = match input {
+            0 => self.output_speed,
+            input => named_speed(input).unwrap_or(self.input_speed),
+        };
+        self
+    }
+}
+
+/// Bits of `c_cflag` that name the speed of output (`CBAUD`).
+const SPEED_BITS: u32 = 0o10017;
+/// Those for input lie this far above them (`IBSHIFT`); 0 there means "as for output".
+const INPUT_SPEED_SHIFT: u32 = 16;
+/// "Not one of the names: see the number" (`BOTHER`). With further bits it is one of the higher speeds.
+const OTHER_SPEED: u32 = 0o10000;
+
+/// The speed that the bits of `CBAUD` name; `None` for [`OTHER_SPEED`].
+fn named_speed(bits: u32) -> Option<u32> {
+    const LOW: [u32; 16] = [
+        0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400,
+    ];
+    const HIGH: [u32; 15] = [
+        57600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000, 2_000_000,
+        2_500_000, 3_000_000, 3_500_000, 4_000_000,
+    ];
+    match bits.checked_sub(OTHER_SPEED) {
+        None => LOW.get(bits as usize).copied(),
+        Some(0) => None,
+        Some(number) => HIGH.get(number as usize - 1).copied(),
+    }
+}
 
 fn read_stream(to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
-    let bytes = console::read_input(to.remaining().min(PIECE), flags.contains(OpenFlags::NONBLOCKING))?;
-    to.put(&bytes)
+    console::read_input_to(to, flags.contains(OpenFlags::NONBLOCKING))
 }
 
 fn write_stream(stream: u8, from: &mut Source<'_>) -> Result<(usize, u64), Errno> {
@@ -54,7 +106,7 @@ fn input_readiness() -> PollEvents {
 }
 
 fn bytes_to_read(argument: UserPointer) -> Result<usize, Errno> {
-    write_object(argument, &(console::input_length() as i32))?;
+    write_object(argument, &(console::input_length()? as i32))?;
     Ok(0)
 }
 
@@ -80,7 +132,7 @@ impl File for Stream {
     fn readiness(&self) -> PollEvents {
         match self.0 {
             // The end of a pipe is told as "hung up", not as something to read.
-            0 if console::input_ready() && console::input_length() == 0 => PollEvents::HANG_UP,
+            0 if console::input_ready() && console::input_length() == Ok(0) => PollEvents::HANG_UP,
             0 => input_readiness(),
             stream if console::output_closed(stream) => PollEvents::ERROR,
             _ => PollEvents::OUT | PollEvents::WRITE_NORMAL,
@@ -155,11 +207,24 @@ const FIONREAD: u32 = 0x541b;
 const TIOCNOTTY: u32 = 0x5422;
 const TCSBRKP: u32 = 0x5425;
 const TIOCGSID: u32 = 0x5429;
+const TCGETS2: u32 = 0x802c_542a;
+const TCSETS2: u32 = 0x402c_542b;
+const TCSETSW2: u32 = 0x402c_542c;
+const TCSETSF2: u32 = 0x402c_542d;
 
 /// The terminal.
 struct Terminal {
     /// The standard stream that output goes to.
     output: u8,
+}
+
+impl Terminal {
+    fn change_settings(&self, new: ExtendedTermios) {
+        *TERMIOS.lock() = new.with_named_speeds();
+        if let Ok(bytes) = new.settings.as_bytes().try_into() {
+            console::set_terminal_attributes(self.output, bytes);
+        }
+    }
 }
 
 impl File for Terminal {
@@ -174,16 +239,19 @@ impl File for Terminal {
     fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
         match request {
             TCGETS => {
+                let settings = TERMIOS.lock().settings;
+                write_object(argument, &settings)?;
+            }
+            TCGETS2 => {
                 let settings = *TERMIOS.lock();
                 write_object(argument, &settings)?;
             }
             TCSETS | TCSETSW | TCSETSF => {
                 let settings: Termios = read_object(argument)?;
-                *TERMIOS.lock() = settings;
-                if let Ok(bytes) = settings.as_bytes().try_into() {
-                    console::set_terminal_attributes(self.output, bytes);
-                }
+                let now = *TERMIOS.lock();
+                self.change_settings(ExtendedTermios { settings, ..now });
             }
+            TCSETS2 | TCSETSW2 | TCSETSF2 => self.change_settings(read_object(argument)?),
             TIOCGWINSZ => {
                 let (rows, columns) = console::window_size();
                 write_object(

@@ -6,7 +6,7 @@
 
 use alloc::sync::Arc;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -14,6 +14,7 @@ use pith_linux::files::{OpenFlags, PollEvents};
 use spin::{Mutex, MutexGuard};
 
 use super::inode::Inode;
+use super::locks;
 use crate::memory::{Destination, PageSource, Source, UserPointer};
 use crate::task::WaitQueue;
 
@@ -157,6 +158,16 @@ pub struct OpenFile {
     file: Option<Arc<dyn File>>,
     flags: AtomicU32,
     position: Position,
+    /// Whether [`locks`] may know it.
+    pub(super) ever_locked: AtomicBool,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if *self.ever_locked.get_mut() {
+            locks::unlock(self);
+        }
+    }
 }
 
 /// Where a read or write happens.
@@ -231,6 +242,7 @@ impl OpenFile {
             file: Some(file),
             flags,
             position: Position::default(),
+            ever_locked: AtomicBool::new(false),
         })
     }
 
@@ -242,6 +254,7 @@ impl OpenFile {
             file: None,
             flags: AtomicU32::new(kept.bits()),
             position: Position::default(),
+            ever_locked: AtomicBool::new(false),
         })
     }
 

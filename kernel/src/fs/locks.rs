@@ -5,8 +5,7 @@
 //! well be at odds within one process.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use spin::Mutex;
@@ -16,51 +15,54 @@ use crate::task::WaitQueue;
 
 /// A lock that a description holds on a whole file.
 struct Held {
-    holder: Weak<OpenFile>,
+    /// Device and number of the file.
+    file: (u64, u64),
     exclusive: bool,
 }
 
-/// Locks by device and number of the file.
-static LOCKS: Mutex<BTreeMap<(u64, u64), Vec<Held>>> = Mutex::new(BTreeMap::new());
+/// Locks by the address of the description that holds them. A description gives its lock up before it goes, so
+/// no two have the same address here.
+static LOCKS: Mutex<BTreeMap<usize, Held>> = Mutex::new(BTreeMap::new());
 static QUEUE: WaitQueue = WaitQueue::new();
 
-fn key(file: &OpenFile) -> (u64, u64) {
-    let metadata = file.inode.metadata();
-    (metadata.device.encode(), metadata.number)
+fn holder(file: &OpenFile) -> usize {
+    core::ptr::from_ref(file).addr()
 }
 
 /// Gives the description's lock on the whole file up, if it has one.
-pub fn unlock(file: &Arc<OpenFile>) {
-    let mut locks = LOCKS.lock();
-    if let Some(held) = locks.get_mut(&key(file)) {
-        held.retain(|lock| lock.holder.strong_count() != 0 && !core::ptr::eq(lock.holder.as_ptr(), Arc::as_ptr(file)));
-        if held.is_empty() {
-            locks.remove(&key(file));
-        }
+pub fn unlock(file: &OpenFile) {
+    let held = LOCKS.lock().remove(&holder(file));
+    if held.is_some() {
+        QUEUE.wake_all();
     }
-    drop(locks);
-    QUEUE.wake_all();
 }
 
-/// Locks the whole file (`flock`). A lock that the description has is replaced.
+/// Locks the whole file (`flock`). A lock of the other kind that the description has is given up first, as on
+/// Linux also if the new one can't be had.
 ///
 /// # Errors
 /// `EWOULDBLOCK` (`EAGAIN`) if another description is in the way and `nonblocking` is set; `EINTR`.
-pub fn lock(file: &Arc<OpenFile>, exclusive: bool, nonblocking: bool) -> Result<(), Errno> {
+pub fn lock(file: &OpenFile, exclusive: bool, nonblocking: bool) -> Result<(), Errno> {
+    let holder = holder(file);
+    if LOCKS
+        .lock()
+        .get(&holder)
+        .is_some_and(|held| held.exclusive == exclusive)
+    {
+        return Ok(());
+    }
     unlock(file);
-    let key = key(file);
+    file.ever_locked.store(true, Ordering::Relaxed);
+    let metadata = file.inode.metadata();
+    let file = (metadata.device.encode(), metadata.number);
     QUEUE
         .wait(|| {
             let mut locks = LOCKS.lock();
-            let held = locks.entry(key).or_default();
-            held.retain(|lock| lock.holder.strong_count() != 0);
-            if held.iter().any(|lock| lock.exclusive || exclusive) {
+            let in_the_way = |held: &Held| held.file == file && (held.exclusive || exclusive);
+            if locks.values().any(in_the_way) {
                 return nonblocking.then_some(Err(Errno::EAGAIN));
             }
-            held.push(Held {
-                holder: Arc::downgrade(file),
-                exclusive,
-            });
+            locks.insert(holder, Held { file, exclusive });
             Some(Ok(()))
         })
         .map_err(|_| Errno::EINTR)?

@@ -518,6 +518,56 @@ impl AddressSpace {
         if covered { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
+    /// Takes pages of an object out of the page tables wherever they are mapped, if `stale` (page of the object,
+    /// physical address of the frame) says so; the next access asks the object again. `object` is the address
+    /// of the [`PageSource`].
+    ///
+    /// The caller holds no lock that the object's [`PageSource::page`] takes.
+    pub fn forget_object(&self, object: *const (), pages: Range<u64>, stale: &dyn Fn(u64, u64) -> bool) {
+        let inner = &mut *self.inner.lock();
+        self.forget_pages(&inner.map, &mut inner.table, object, pages, stale);
+    }
+
+    fn forget_pages(
+        &self,
+        map: &AddressMap<Backing>,
+        table: &mut PageTable,
+        object: *const (),
+        pages: Range<u64>,
+        stale: &dyn Fn(u64, u64) -> bool,
+    ) {
+        for area in map.iter() {
+            let Backing::Object { source, offset } = &area.backing else {
+                continue;
+            };
+            let first = offset / PAGE;
+            let part = pages.start.max(first)..pages.end.min(first + (area.end - area.start) / PAGE);
+            if part.is_empty() || Arc::as_ptr(source).cast::<()>() != object {
+                continue;
+            }
+            let address_of = |index: u64| area.start + (index - first) * PAGE;
+            let mut found = Vec::new();
+            table.for_each(address_of(part.start), address_of(part.end), &mut |address, mapping| {
+                if stale(first + (address - area.start) / PAGE, mapping.physical) {
+                    found.push(address);
+                }
+            });
+            for address in &found {
+                // Tables stay with the area.
+                table.unmap(
+                    *address..address + PAGE,
+                    0..0,
+                    &mut |_, mapping| {
+                        // SAFETY: the entry held this reference and is gone; the translation was forgotten.
+                        drop(unsafe { Frame::from_raw(mapping.physical) });
+                    },
+                    &mut frame::release_table,
+                );
+            }
+            self.resident.fetch_sub(found.len() as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Sets and clears flags of the areas in a range.
     ///
     /// # Errors
@@ -724,7 +774,15 @@ impl AddressSpace {
             Backing::Anonymous => Frame::shared_zero(),
             Backing::Object { source, offset } => {
                 let index = (offset + (page - area.start)) / PAGE;
+                let before = if own { source.existing(index, false) } else { None };
                 let frame = source.page(index, own)?;
+                if let Some(old) = before.filter(|old| *old != frame) {
+                    // The object has a frame of its own from now on: who maps the image's must see it too.
+                    let object = Arc::as_ptr(source).cast();
+                    self.forget_pages(&inner.map, table, object, index..index + 1, &|_, physical| {
+                        physical == old.physical()
+                    });
+                }
                 if write && !shared {
                     frame.duplicate(Purpose::User).ok_or(FaultError::OutOfMemory)?
                 } else {

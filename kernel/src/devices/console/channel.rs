@@ -38,6 +38,8 @@ struct Incoming {
     credit: Credit,
     /// Whether the host was asked for input. Programs that never read leave it to others.
     asked: bool,
+    /// A thread is copying input to the program; others wait, so that every byte is read once and in order.
+    being_read: bool,
     ended: bool,
     /// Signals to deliver: bit n-1 is signal n.
     signals: u64,
@@ -117,6 +119,7 @@ impl Channel {
                 bytes: VecDeque::new(),
                 credit: Credit::new(INPUT_CAPACITY),
                 asked: false,
+                being_read: false,
                 ended: !has_input,
                 signals: 0,
                 complaint: None,
@@ -211,12 +214,29 @@ impl Channel {
         true
     }
 
+    /// Gives a buffer back that turned out not to be needed.
+    pub fn give_back(&mut self, buffer: Buffer) {
+        self.device.keep_buffer(buffer);
+        // Somebody may have missed it meanwhile.
+        self.send_due();
+    }
+
+    /// Sends the credit and the complaint that are due, now or with the next completion.
     fn send_due(&mut self) {
+        if !self.try_to_send_due() {
+            self.device.set_completion_interrupts(true);
+            // What was done before that causes no interrupt.
+            self.try_to_send_due();
+        }
+    }
+
+    /// Whether nothing is due any more.
+    fn try_to_send_due(&mut self) -> bool {
         if self.credit_due != 0 {
             let granted = core::mem::take(&mut self.credit_due);
             if !self.message(FrameKind::InputCredit, 0, &granted.to_le_bytes()) {
                 self.credit_due = granted;
-                self.device.set_completion_interrupts(true);
+                return false;
             }
         }
         if let Some(complaint) = self.incoming.complaint.take() {
@@ -235,9 +255,10 @@ impl Channel {
             };
             if !self.message(FrameKind::Log, LogLevel::Error as u8, text.bytes()) {
                 self.incoming.complaint = Some(complaint);
-                self.device.set_completion_interrupts(true);
+                return false;
             }
         }
+        true
     }
 
     /// Serves the device's interrupt.
@@ -286,11 +307,37 @@ impl Channel {
         !self.incoming.bytes.is_empty() || self.incoming.ended
     }
 
-    /// Moves up to `most` bytes of input to `target`, which has room for them.
-    pub fn take_input(&mut self, most: usize, target: &mut Vec<u8>) {
+    /// A copy of up to `most` bytes of input for the one reader, whose turn lasts until [`Self::end_reading`].
+    /// `None` while another has it.
+    ///
+    /// # Errors
+    /// There is no memory for the copy; the turn is not taken.
+    pub fn begin_reading(&mut self, most: usize) -> Option<Result<Vec<u8>, TryReserveError>> {
+        if self.incoming.being_read {
+            return None;
+        }
         let count = most.min(self.incoming.bytes.len());
-        target.extend(self.incoming.bytes.drain(..count));
-        self.incoming.credit.consume(count);
+        let mut copy = Vec::new();
+        if let Err(error) = copy.try_reserve_exact(count) {
+            return Some(Err(error));
+        }
+        let (front, back) = self.incoming.bytes.as_slices();
+        let (front, back) = match front.get(..count) {
+            Some(front) => (front, &[][..]),
+            None => (front, &back[..count - front.len()]),
+        };
+        copy.extend_from_slice(front);
+        copy.extend_from_slice(back);
+        self.incoming.being_read = true;
+        Some(Ok(copy))
+    }
+
+    /// Ends the reader's turn. Of the bytes that it got, the program took the first `taken`; the others stay.
+    pub fn end_reading(&mut self, taken: usize) {
+        self.incoming.being_read = false;
+        let taken = taken.min(self.incoming.bytes.len());
+        self.incoming.bytes.drain(..taken);
+        self.incoming.credit.consume(taken);
         self.after_reading();
     }
 

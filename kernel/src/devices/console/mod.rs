@@ -28,7 +28,7 @@ use super::virtio::Failure;
 use super::virtio::console::VirtioConsole;
 use crate::arch;
 use crate::log;
-use crate::memory::Source;
+use crate::memory::{Destination, Source};
 use crate::sync::InterruptMutex;
 use crate::task::{WaitQueue, try_current};
 use channel::{CLOSED, Channel, WINDOW};
@@ -66,6 +66,8 @@ pub trait ConsoleDevice: Send {
     fn name(&self) -> &'static str;
 }
 
+/// Most bytes that one read takes.
+const INPUT_PIECE: usize = 64 * 1024;
 /// How often a panic looks for the device to go on before it gives up: about a second.
 const PANIC_PATIENCE: u32 = 20_000_000;
 
@@ -205,7 +207,7 @@ fn write_piece(stream: u8, source: &mut Source<'_>) -> Result<usize, Errno> {
     let channel = guard.as_mut().ok_or(Errno::EIO)?;
     match taken {
         Ok(length) if length > 0 => channel.finish(buffer, FrameKind::Output, stream, length),
-        _ => channel.device.keep_buffer(buffer),
+        _ => channel.give_back(buffer),
     }
     match taken {
         // Part of a piece was readable and the next byte is not.
@@ -214,15 +216,28 @@ fn write_piece(stream: u8, source: &mut Source<'_>) -> Result<usize, Errno> {
     }
 }
 
-/// Reads up to `max` bytes of standard input. Empty means its end.
+/// Reads standard input and returns how many bytes `target` took; what it did not take is left for the next
+/// read. 0 means the end of the input, or that nothing was asked for. No lock may be held.
 ///
 /// # Errors
-/// `EAGAIN` if there is nothing and `nonblocking` is set, `EINTR` by a signal, `ENOMEM`, `EIO` without a
-/// console.
-pub fn read_input(max: usize, nonblocking: bool) -> Result<Vec<u8>, Errno> {
-    if max == 0 {
-        return Ok(Vec::new());
+/// `EAGAIN` if there is nothing and `nonblocking` is set, `EINTR` by a signal, `EFAULT` if the program's memory
+/// can't be written, `ENOMEM`, `EIO` without a console.
+pub fn read_input_to(target: &mut Destination<'_>, nonblocking: bool) -> Result<usize, Errno> {
+    if target.remaining() == 0 {
+        return Ok(0);
     }
+    let bytes = begin_reading(target.remaining().min(INPUT_PIECE), nonblocking)?;
+    // The program's memory may have to be paged in, so the channel is not locked meanwhile.
+    let taken = target.put(&bytes);
+    if let Some(channel) = &mut *CHANNEL.lock() {
+        channel.end_reading(taken.unwrap_or(0));
+    }
+    INPUT_QUEUE.wake_all();
+    taken
+}
+
+/// Waits for input and for the turn to read it.
+fn begin_reading(most: usize, nonblocking: bool) -> Result<Vec<u8>, Errno> {
     let attempt = || {
         let mut guard = CHANNEL.lock();
         let Some(channel) = &mut *guard else {
@@ -237,12 +252,8 @@ pub fn read_input(max: usize, nonblocking: bool) -> Result<Vec<u8>, Errno> {
             }
             return None;
         }
-        let mut bytes = Vec::new();
-        if bytes.try_reserve_exact(max.min(channel.input_length())).is_err() {
-            return Some(Err(Errno::ENOMEM));
-        }
-        channel.take_input(max, &mut bytes);
-        Some(Ok(bytes))
+        let copy = channel.begin_reading(most)?;
+        Some(copy.map_err(|_| Errno::ENOMEM))
     };
     match attempt() {
         Some(result) => result,
@@ -251,7 +262,7 @@ pub fn read_input(max: usize, nonblocking: bool) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// Whether [`read_input`] would return at once: there are bytes, or it is the end. Asks the host for input, so
+/// Whether [`read_input_to`] would return at once: there are bytes, or it is the end. Asks the host for input, so
 /// that what is not there yet will wake [`input_queue`]. May be used as condition of a wait.
 pub fn input_ready() -> bool {
     match &mut *CHANNEL.lock() {
@@ -261,9 +272,19 @@ pub fn input_ready() -> bool {
     }
 }
 
-/// Bytes of standard input that are here (`FIONREAD`).
-pub fn input_length() -> usize {
-    CHANNEL.lock().as_ref().map_or(0, Channel::input_length)
+/// Bytes of standard input that are here (`FIONREAD`). Asks the host for input, so that asking again will tell
+/// of more.
+///
+/// # Errors
+/// `ENOMEM` if there is no memory to keep input in.
+pub fn input_length() -> Result<usize, Errno> {
+    match &mut *CHANNEL.lock() {
+        None => Ok(0),
+        Some(channel) => {
+            channel.ask_for_input().map_err(|_| Errno::ENOMEM)?;
+            Ok(channel.input_length())
+        }
+    }
 }
 
 /// Woken when input, its end or a signal arrives.

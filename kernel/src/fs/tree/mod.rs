@@ -118,8 +118,13 @@ pub(super) fn volume_errno(error: pith_erofs::Error) -> Errno {
 
 /// Frames that file data leaves to the program: a full file system must not be what ends it.
 pub(super) fn has_room_for_data() -> bool {
+    room_for_data() != 0
+}
+
+/// Bytes that file data may still take.
+pub(super) fn room_for_data() -> u64 {
     let counters = memory::counters();
-    counters.free > counters.total / 32
+    counters.free.saturating_sub(counters.total / 32)
 }
 
 impl Tree {
@@ -560,7 +565,7 @@ impl Inode for Node {
     fn truncate(&self, size: u64) -> Result<(), Errno> {
         match &self.content {
             Content::Regular(content) => {
-                content.truncate(&self.tree, size)?;
+                content.truncate(self, size)?;
                 self.touch_content();
                 Ok(())
             }

@@ -3,15 +3,18 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use pith_erofs::{DataBlock, Inode as LowerInode, Volume};
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags};
 use spin::Mutex;
 
-use super::{Node, Tree, has_room_for_data, path_text, volume_errno};
+use super::{Node, Tree, has_room_for_data, path_text, room_for_data, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
 use crate::memory::{Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
+use crate::task;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -34,6 +37,44 @@ struct State {
     lower_end: u64,
     /// Pages that differ from what lies below.
     pages: BTreeMap<u64, Frame>,
+    /// How many of them lie wholly behind `lower_end`, where they cover no block of the volume.
+    above: u64,
+}
+
+impl State {
+    /// The first page that lies wholly behind what counts of the volume's file.
+    fn below(&self) -> u64 {
+        self.lower_end.div_ceil(PAGE)
+    }
+
+    fn insert(&mut self, index: u64, frame: Frame) {
+        let new = self.pages.insert(index, frame).is_none();
+        self.above += u64::from(new && index >= self.below());
+    }
+
+    /// Takes pages out, which must all lie wholly behind `lower_end`.
+    fn remove(&mut self, range: Range<u64>) -> BTreeMap<u64, Frame> {
+        let gone: BTreeMap<u64, Frame> = self.pages.extract_if(range, |_, _| true).collect();
+        self.above -= gone.len() as u64;
+        gone
+    }
+}
+
+/// Takes pages of a file out of the program's page tables, where `stale` (page, physical address) says so: the
+/// next access finds what the file has there then. No lock of the file may be held but `writer`, for a page
+/// fault takes the address space's lock first.
+fn forget_mapped(node: &Node, pages: Range<u64>, stale: &dyn Fn(u64, u64) -> bool) {
+    if let Some(thread) = task::try_current() {
+        let object = core::ptr::from_ref(node).cast();
+        thread.process.address_space().forget_object(object, pages, stale);
+    }
+}
+
+/// As [`forget_mapped`], for one page that had a frame of the image until now.
+fn forget_replaced(node: &Node, index: u64, replaced: Option<Frame>) {
+    if let Some(old) = replaced {
+        forget_mapped(node, index..index + 1, &|_, physical| physical == old.physical());
+    }
 }
 
 /// A piece of a file for reading.
@@ -63,6 +104,7 @@ impl RegularContent {
             size,
             lower_end: size,
             pages: BTreeMap::new(),
+            above: 0,
         };
         Self {
             lower,
@@ -77,9 +119,7 @@ impl RegularContent {
 
     pub(super) fn size_and_blocks(&self) -> (u64, u64, Option<DeviceNumber>) {
         let state = self.state.lock();
-        let below = state.lower_end.div_ceil(PAGE);
-        let above = state.pages.range(below..).count() as u64;
-        (state.size, (below + above) * (PAGE / 512), None)
+        (state.size, (state.below() + state.above) * (PAGE / 512), None)
     }
 
     /// The piece that starts at `position`; `None` at the end.
@@ -141,10 +181,19 @@ impl RegularContent {
         Ok(done)
     }
 
-    fn page_of(&self, tree: &Tree, state: &mut State, index: u64, write: bool) -> Result<Frame, PageError> {
+    /// The frame of a page, and the frame of the image that it has replaced just now: who maps that must
+    /// forget it.
+    fn page_of(
+        &self,
+        tree: &Tree,
+        state: &mut State,
+        index: u64,
+        write: bool,
+    ) -> Result<(Frame, Option<Frame>), PageError> {
         if let Some(frame) = state.pages.get(&index) {
-            return Ok(frame.clone());
+            return Ok((frame.clone(), None));
         }
+        let mut replaced = None;
         let frame = match &self.lower {
             Some(lower) if index.saturating_mul(PAGE) < state.lower_end => {
                 let volume = tree.lower().map_err(|_| PageError::Unreadable)?;
@@ -152,9 +201,11 @@ impl RegularContent {
                     DataBlock::Whole { image_offset } => {
                         let frame = image_frame(volume, image_offset).ok_or(PageError::Unreadable)?;
                         if !write {
-                            return Ok(frame);
+                            return Ok((frame, None));
                         }
-                        frame.duplicate(Purpose::User).ok_or(PageError::OutOfMemory)?
+                        let copy = frame.duplicate(Purpose::User).ok_or(PageError::OutOfMemory)?;
+                        replaced = Some(frame);
+                        copy
                     }
                     DataBlock::Bytes(bytes) => {
                         let frame = Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?;
@@ -165,8 +216,17 @@ impl RegularContent {
             }
             _ => Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?,
         };
-        state.pages.insert(index, frame.clone());
-        Ok(frame)
+        state.insert(index, frame.clone());
+        Ok((frame, replaced))
+    }
+
+    /// As [`Self::page_of`], to be written, and refused if file data has its share of memory already.
+    fn page_with_room(&self, tree: &Tree, state: &mut State, index: u64) -> Result<(Frame, Option<Frame>), Errno> {
+        if state.pages.contains_key(&index) || has_room_for_data() {
+            self.page_of(tree, state, index, true).map_err(no_page)
+        } else {
+            Err(Errno::ENOSPC)
+        }
     }
 
     /// As [`Self::page_of`], if no frame must be made for it.
@@ -196,7 +256,7 @@ impl RegularContent {
         }
     }
 
-    fn write(&self, tree: &Tree, at: WriteAt, from: &mut Source<'_>) -> Result<(usize, u64), Errno> {
+    fn write(&self, node: &Node, at: WriteAt, from: &mut Source<'_>) -> Result<(usize, u64), Errno> {
         let _writer = self.writer.lock();
         let start = match at {
             WriteAt::Position(position) => position,
@@ -206,17 +266,18 @@ impl RegularContent {
         from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         let mut position = start;
         while from.remaining() != 0 {
-            let frame = {
+            let index = position / PAGE;
+            let page = {
                 let mut state = self.state.lock();
                 if position > state.size {
                     Self::clear_behind_end(&state);
                 }
-                if state.pages.contains_key(&(position / PAGE)) || has_room_for_data() {
-                    self.page_of(tree, &mut state, position / PAGE, true).map_err(no_page)
-                } else {
-                    Err(Errno::ENOSPC)
-                }
+                self.page_with_room(&node.tree, &mut state, index)
             };
+            let frame = page.map(|(frame, replaced)| {
+                forget_replaced(node, index, replaced);
+                frame
+            });
             let offset = (position % PAGE) as usize;
             let copied = frame.and_then(|frame| from.take_to_frame(&frame, offset, PAGE_SIZE - offset));
             match copied {
@@ -233,45 +294,57 @@ impl RegularContent {
         Ok(((position - start) as usize, position))
     }
 
-    pub(super) fn truncate(&self, tree: &Tree, size: u64) -> Result<(), Errno> {
+    pub(super) fn truncate(&self, node: &Node, size: u64) -> Result<(), Errno> {
         let _writer = self.writer.lock();
         if size > self.size() {
             super::super::limits::room_for_size(size)?;
         }
         let mut state = self.state.lock();
-        if size >= state.size {
+        if size > state.size {
             Self::clear_behind_end(&state);
             state.size = size;
             return Ok(());
         }
-        if !size.is_multiple_of(PAGE) {
-            let index = size / PAGE;
-            if size < state.lower_end || state.pages.contains_key(&index) {
-                let frame = self.page_of(tree, &mut state, index, true).map_err(no_page)?;
-                frame.clear((size % PAGE) as usize..PAGE_SIZE);
-            }
+        let shrinks = size < state.size;
+        let (index, first_gone) = (size / PAGE, size.div_ceil(PAGE));
+        let mut replaced = None;
+        if index != first_gone && (size < state.lower_end || state.pages.contains_key(&index)) {
+            let page = self.page_of(&node.tree, &mut state, index, true).map_err(no_page)?;
+            page.0.clear((size % PAGE) as usize..PAGE_SIZE);
+            replaced = page.1;
         }
+        let gone = state.pages.split_off(&first_gone);
         if size < state.lower_end {
-            state.lower_end = size / PAGE * PAGE;
+            state.lower_end = index * PAGE;
+            // All that is left behind it is the last page, if only a part of that is gone.
+            state.above = u64::from(index != first_gone);
+        } else {
+            state.above -= gone.len() as u64;
         }
-        let gone = state.pages.split_off(&size.div_ceil(PAGE));
         state.size = size;
         drop(state);
+        forget_replaced(node, index, replaced);
+        if shrinks {
+            // Private copies go too: nothing is mapped behind the end of a file (mmap(2)).
+            forget_mapped(node, first_gone..u64::MAX, &|_, _| true);
+        }
         drop(gone);
         Ok(())
     }
 
     /// Makes a range read as zeroes, within the size.
-    fn clear(&self, tree: &Tree, start: u64, end: u64) -> Result<(), Errno> {
+    fn clear(&self, node: &Node, start: u64, end: u64) -> Result<(), Errno> {
         let mut position = start;
         while position < end {
             let index = position / PAGE;
             let stop = ((index + 1) * PAGE).min(end);
             let mut state = self.state.lock();
             if state.pages.contains_key(&index) || index * PAGE < state.lower_end {
-                let frame = self.page_of(tree, &mut state, index, true).map_err(no_page)?;
+                let (frame, replaced) = self.page_with_room(&node.tree, &mut state, index)?;
                 let offset = (position - index * PAGE) as usize;
                 frame.clear(offset..offset + (stop - position) as usize);
+                drop(state);
+                forget_replaced(node, index, replaced);
                 position = stop;
             } else {
                 // Nothing there; on to the next page above.
@@ -286,48 +359,88 @@ impl RegularContent {
         Ok(())
     }
 
-    fn allocate(&self, tree: &Tree, mode: u32, start: u64, length: u64) -> Result<(), Errno> {
+    /// Gives the memory of a range back, also behind the end of the file; the range reads as zeroes then. What
+    /// lies over the volume's file stays, as pages of zeroes.
+    fn punch(&self, node: &Node, start: u64, end: u64) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let size = state.size;
+        let pages = start.div_ceil(PAGE).max(state.below())..end / PAGE;
+        if !pages.is_empty() {
+            let gone = state.remove(pages.clone());
+            drop(state);
+            // The file no longer has these frames, so the mappings must not show them either. Private copies stay.
+            if !gone.is_empty() {
+                forget_mapped(node, pages, &|index, physical| {
+                    gone.get(&index).is_some_and(|frame| frame.physical() == physical)
+                });
+            }
+        } else {
+            drop(state);
+        }
+        self.clear(node, start, end.min(size))
+    }
+
+    /// Makes pages for a range: all of them, or none and `ENOSPC`. The volume's file needs none.
+    fn preallocate(&self, tree: &Tree, start: u64, end: u64) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let pages = (start / PAGE).max(state.below())..end.div_ceil(PAGE);
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let there = state.pages.range(pages.clone()).count() as u64;
+        if pages.end - pages.start - there > room_for_data() / PAGE {
+            return Err(Errno::ENOSPC);
+        }
+        let mut made: Vec<Range<u64>> = Vec::new();
+        for index in pages {
+            if state.pages.contains_key(&index) {
+                continue;
+            }
+            match self.page_of(tree, &mut state, index, true) {
+                Ok(_) => match made.last_mut() {
+                    Some(run) if run.end == index => run.end += 1,
+                    _ => made.push(index..index + 1),
+                },
+                Err(error) => {
+                    for run in made {
+                        drop(state.remove(run));
+                    }
+                    return Err(no_page(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, node: &Node, mode: u32, start: u64, length: u64) -> Result<(), Errno> {
         let end = start
             .checked_add(length)
             .filter(|end| i64::try_from(*end).is_ok())
             .ok_or(Errno::EFBIG)?;
+        let _writer = self.writer.lock();
+        let grows = mode & KEEP_SIZE == 0 && end > self.size();
         match mode {
             0 | KEEP_SIZE => {
-                let _writer = self.writer.lock();
-                if mode == 0 && end > self.size() {
+                if grows {
                     super::super::limits::room_for_size(end)?;
                 }
-                // All or nothing: what could not be had is not kept.
-                let pages = start / PAGE..end.div_ceil(PAGE);
-                let free = crate::memory::counters().free / PAGE;
-                if pages.end - pages.start > free || !has_room_for_data() {
-                    return Err(Errno::ENOSPC);
-                }
-                for index in pages {
-                    let mut state = self.state.lock();
-                    if index * PAGE >= state.lower_end {
-                        self.page_of(tree, &mut state, index, true).map_err(no_page)?;
-                    }
-                }
-                if mode == 0 {
-                    let mut state = self.state.lock();
-                    state.size = state.size.max(end);
-                }
-                Ok(())
+                self.preallocate(&node.tree, start, end)?;
             }
-            mode if mode == PUNCH_HOLE | KEEP_SIZE || mode & !KEEP_SIZE == ZERO_RANGE => {
-                let _writer = self.writer.lock();
-                let size = self.size();
-                if mode == ZERO_RANGE && end > size {
+            mode if mode == PUNCH_HOLE | KEEP_SIZE => self.punch(node, start, end)?,
+            mode if mode & !KEEP_SIZE == ZERO_RANGE => {
+                if grows {
                     super::super::limits::room_for_size(end)?;
-                    let mut state = self.state.lock();
-                    Self::clear_behind_end(&state);
-                    state.size = end;
                 }
-                self.clear(tree, start, end.min(self.size()))
+                self.clear(node, start, end.min(self.size()))?;
             }
-            _ => Err(Errno::EOPNOTSUPP),
+            _ => return Err(Errno::EOPNOTSUPP),
         }
+        if grows {
+            let mut state = self.state.lock();
+            Self::clear_behind_end(&state);
+            state.size = end;
+        }
+        Ok(())
     }
 
     /// `SEEK_DATA` and `SEEK_HOLE`.
@@ -336,7 +449,7 @@ impl RegularContent {
         if position >= state.size {
             return Err(Errno::ENXIO);
         }
-        let below = state.lower_end.div_ceil(PAGE);
+        let below = state.below();
         let has = |index: u64| index < below || state.pages.contains_key(&index);
         let index = position / PAGE;
         if has(index) == data {
@@ -361,7 +474,8 @@ impl PageSource for Node {
         if index >= state.size.div_ceil(PAGE) {
             return Err(PageError::BeyondEnd);
         }
-        content.page_of(&self.tree, &mut state, index, write)
+        let (frame, _) = content.page_of(&self.tree, &mut state, index, write)?;
+        Ok(frame)
     }
 
     fn existing(&self, index: u64, write: bool) -> Option<Frame> {
@@ -395,7 +509,7 @@ impl File for RegularFile {
     }
 
     fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
-        let result = self.0.regular()?.write(&self.0.tree, at, from)?;
+        let result = self.0.regular()?.write(&self.0, at, from)?;
         if result.0 != 0 {
             self.0.touch_content();
         }
@@ -415,13 +529,13 @@ impl File for RegularFile {
     }
 
     fn truncate(&self, size: u64) -> Result<(), Errno> {
-        self.0.regular()?.truncate(&self.0.tree, size)?;
+        self.0.regular()?.truncate(&self.0, size)?;
         self.0.touch_content();
         Ok(())
     }
 
     fn allocate(&self, mode: u32, start: u64, length: u64) -> Result<(), Errno> {
-        self.0.regular()?.allocate(&self.0.tree, mode, start, length)?;
+        self.0.regular()?.allocate(&self.0, mode, start, length)?;
         self.0.touch_content();
         Ok(())
     }
