@@ -296,12 +296,11 @@ fn instructions(linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, Strin
     if let Some(pith) = pith {
         let run = pith.count("first")?;
         figure.pith.push(counted("pith", &run)?);
-        // The guest converts ticks to milliseconds by the frequency that it measured, here about 1 GHz.
-        let milliseconds = run.error.lines().find_map(|line| {
+        let ticks = run.error.lines().find_map(|line| {
             let value: serde_json::Value = serde_json::from_str(line).ok()?;
-            value["guest"]["entry_to_program"].as_f64()
+            value["guest"]["entry_to_program_ticks"].as_f64()
         });
-        entry.pith.extend(milliseconds);
+        entry.pith.extend(ticks.map(|ticks| ticks / 1e6));
     }
     Ok(vec![figure, entry])
 }

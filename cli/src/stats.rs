@@ -110,6 +110,7 @@ mod tests {
             },
             guest: Some(GuestFigures {
                 entry_to_program: Some(4.0),
+                entry_to_program_ticks: Some(8_000_000),
                 program_to_exit: None,
                 memory_total: 1 << 27,
                 memory_peak: 3 << 19,

@@ -52,6 +52,8 @@ pub struct GuestFigures {
     /// From the kernel's first instruction to just before the program's, in milliseconds; `None` if the
     /// program never ran or the clock was not measured.
     pub entry_to_program: Option<f64>,
+    /// The same in ticks of the machine's time stamp counter, which is known without a measured clock.
+    pub entry_to_program_ticks: Option<u64>,
     /// From there to the exit report, in milliseconds.
     pub program_to_exit: Option<f64>,
     /// Memory that the machine had, in bytes.
@@ -71,6 +73,9 @@ impl GuestFigures {
         };
         Self {
             entry_to_program: milliseconds(timeline.entry, timeline.program),
+            entry_to_program_ticks: (timeline.program != 0)
+                .then(|| timeline.program.checked_sub(timeline.entry))
+                .flatten(),
             program_to_exit: milliseconds(timeline.program, timeline.exit),
             memory_total: report.memory.total,
             memory_peak: report.memory.peak,
@@ -198,6 +203,7 @@ mod tests {
         };
         let figures = GuestFigures::new(&report(timeline));
         assert_eq!(figures.entry_to_program, Some(2.0));
+        assert_eq!(figures.entry_to_program_ticks, Some(2_000));
         assert_eq!(figures.program_to_exit, Some(1.0));
 
         for odd in [

@@ -179,7 +179,6 @@ pub enum Place {
     At(u64),
 }
 
-/// Positions are signed: a transfer must not go beyond the largest one.
 /// A position that one thread moves at a time, and that everybody can look at: `/proc/self/fdinfo` even while
 /// it is read itself.
 #[derive(Default)]
@@ -226,6 +225,7 @@ impl Drop for PositionGuard<'_> {
     }
 }
 
+/// Positions are signed: a transfer must not go beyond the largest one.
 fn check_range(position: u64, length: usize) -> Result<(), Errno> {
     match position.checked_add(length as u64) {
         Some(end) if i64::try_from(end).is_ok() => Ok(()),
