@@ -23,7 +23,7 @@ pvh_start:
     mov dword ptr [boot_entry_ticks - KERNEL_BASE], eax
     mov dword ptr [boot_entry_ticks - KERNEL_BASE + 4], edx
 
-    # 64-bit mode (bit 29) and no-execute pages (bit 20) are the least that is supported.
+    # 64-bit mode (bit 29), no-execute pages (bit 20) and sahf are the least that is supported.
     mov eax, 0x80000000
     cpuid
     cmp eax, 0x80000001
@@ -33,6 +33,8 @@ pvh_start:
     and edx, (1 << 29) | (1 << 20)
     cmp edx, (1 << 29) | (1 << 20)
     jne unsupported
+    test ecx, 1                      # sahf in 64-bit mode: the way back from system calls
+    jz unsupported
 
     # Four page directories of 2 MiB pages map the first 4 GiB.
     mov edi, offset boot_page_directories - KERNEL_BASE
@@ -112,7 +114,7 @@ long_mode_high:
 
 .section .rodata.boot, "a", @progbits
 unsupported_text:
-    .asciz "pith: error: this processor has no 64-bit mode or no no-execute pages; use another CPU model\r\n"
+    .asciz "pith: error: this processor has no 64-bit mode, no no-execute pages or no sahf in 64-bit mode; use another CPU model\r\n"
 .balign 8
 boot_descriptors:
     .quad 0
