@@ -6,7 +6,6 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +17,7 @@ use zerocopy::FromBytes;
 
 use crate::arch::{self, Handlers, PageFault, Registers};
 use crate::devices;
+use crate::devices::command_line::{last_value, values};
 use crate::fs;
 use crate::memory::{self, AddressSpace, FaultError};
 use crate::syscalls::{self, program};
@@ -182,13 +182,6 @@ fn payload_bytes(start: u64, offset: u64, length: u64) -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(arch::boot::direct(start + offset), length as usize) }
 }
 
-/// Values of a word on the command line.
-fn values<'a>(command_line: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    command_line
-        .split_ascii_whitespace()
-        .filter_map(move |word| word.strip_prefix(name)?.strip_prefix('='))
-}
-
 /// Undoes percent-encoding.
 fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
@@ -220,14 +213,14 @@ fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
     let refuse = |word: &str| {
         crate::warning!("{word}= is ignored: the image does not mark it as overridable");
     };
-    if let Some(value) = values(command_line, words::TRACE).last() {
+    if let Some(value) = last_value(command_line, words::TRACE) {
         if allowed.diagnostics {
             configuration.trace = value != "0"
         } else {
             refuse(words::TRACE)
         }
     }
-    if let Some(value) = values(command_line, words::LOG).last() {
+    if let Some(value) = last_value(command_line, words::LOG) {
         let level = match value {
             "error" => Some(LogLevel::Error),
             "warn" => Some(LogLevel::Warn),
@@ -266,7 +259,7 @@ fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
             .retain(|old| old.split(|&byte| byte == b'=').next() != Some(&name[..]));
         configuration.environment.push(variable);
     }
-    if let Some(directory) = values(command_line, words::WORKING_DIRECTORY).last() {
+    if let Some(directory) = last_value(command_line, words::WORKING_DIRECTORY) {
         if allowed.working_directory {
             configuration.working_directory = decode(directory);
         } else {
@@ -330,10 +323,7 @@ extern "C" fn boot_main(start_info: u64) -> ! {
         ));
     }
     arch::boot::start_clock();
-    if let Some(told) = values(command_line, words::TIME)
-        .last()
-        .and_then(|value| value.parse().ok())
-    {
+    if let Some(told) = last_value(command_line, words::TIME).and_then(|value| value.parse().ok()) {
         task::set_wall_clock_at_boot(told);
     }
     arch::install_handlers(Handlers {
@@ -482,6 +472,3 @@ fn report(outcome: Outcome, peak: u64) -> ! {
     };
     devices::console::report_exit(&report)
 }
-
-/// For the compiler: the process's resources are shared.
-const _: fn(Arc<fs::FileContext>) -> Arc<dyn task::Resources> = |context| context;

@@ -24,7 +24,7 @@ pub use x86_64::{
     paging::{Mapping, PageTable, Rights, kernel_text},
     power::off as power_off,
     serial,
-    traps::{Access, Exception, Handlers, PageFault, Registers, install_handlers, start_program},
+    traps::{Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, Registers, install_handlers, start_program},
     user_access::{copy_from_program, copy_to_program, load_word, zero_program},
     vdso::image as vdso_image,
 };

@@ -1,4 +1,4 @@
-//! Words of the kernel command line that concern devices.
+//! Words of the kernel command line.
 //!
 //! Written with plain loops and not inlined: at boot each piece of code runs once or twice, and what it costs
 //! then is not running it but fetching (on an emulated processor: translating) it.

@@ -33,8 +33,10 @@ pub struct Vector(u8);
 /// Takes a free vector and calls `handler` when it arrives. `None` if all vectors are in use.
 pub fn register(handler: Handler) -> Option<Vector> {
     let vector = NEXT
-        .try_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-            (next <= LAST).then(|| next + 1)
+        .try_update(Ordering::Relaxed, Ordering::Relaxed, |next| match next {
+            ..=LAST if next + 1 == arch::LEGACY_SYSTEM_CALL => Some(next + 2),
+            ..=LAST => Some(next + 1),
+            _ => None,
         })
         .ok()?;
     HANDLERS[usize::from(vector - FIRST)].call_once(|| handler);

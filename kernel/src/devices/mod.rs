@@ -7,7 +7,7 @@
 //! No device is trusted: what it writes is checked against what its driver remembers, so a hostile or
 //! broken one can fail its driver and nothing more.
 
-mod command_line;
+pub mod command_line;
 pub mod console;
 pub mod interrupts;
 mod pci;

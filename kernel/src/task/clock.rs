@@ -57,13 +57,7 @@ pub fn clock_parameters() -> ClockParameters {
         let frequency = arch::frequencies().counter;
         let base = arch::entry_ticks();
         let multiplier = ((1_000_000_000u128 << ClockParameters::SHIFT) / u128::from(frequency)) as u64;
-        let wall_base = match WALL_AT_BOOT.load(Ordering::Relaxed) {
-            0 => {
-                let elapsed = to_nanoseconds(arch::read_time_stamp_counter() - base, multiplier);
-                (arch::real_time_clock_seconds() * 1_000_000_000).saturating_sub(elapsed)
-            }
-            told => told,
-        };
+        let wall_base = wall_clock_at_boot(to_nanoseconds(arch::read_time_stamp_counter() - base, multiplier));
         ClockParameters {
             base,
             multiplier,
@@ -95,15 +89,18 @@ pub fn wall_clock_without_waiting() -> u64 {
         0 => 0, // less than a millisecond since the start
         frequency => (u128::from(ticks) * 1_000_000_000 / u128::from(frequency)) as u64,
     };
-    let at_boot = match WALL_AT_BOOT.load(Ordering::Relaxed) {
-        0 => *CLOCK_AT_BOOT.call_once(|| (arch::real_time_clock_seconds() * 1_000_000_000).saturating_sub(elapsed)),
-        told => told,
-    };
-    at_boot + elapsed
+    wall_clock_at_boot(elapsed) + elapsed
 }
 
-/// The real-time clock's time of the start, where the monitor told none: the clock is slow to read.
-static CLOCK_AT_BOOT: Once<u64> = Once::new();
+/// The wall clock at the kernel's start: what the monitor told, or else the real-time clock `elapsed` nanoseconds
+/// later. That clock is slow to read and exact to a second only, so it is read once and all times agree.
+fn wall_clock_at_boot(elapsed: u64) -> u64 {
+    static READ: Once<u64> = Once::new();
+    match WALL_AT_BOOT.load(Ordering::Relaxed) {
+        0 => *READ.call_once(|| (arch::real_time_clock_seconds() * 1_000_000_000).saturating_sub(elapsed)),
+        told => told,
+    }
+}
 
 /// The wall clock now, in nanoseconds since 1970.
 pub fn wall_clock() -> u64 {

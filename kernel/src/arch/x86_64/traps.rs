@@ -103,8 +103,8 @@ pub struct Exception {
 
 /// What the floors above do about traps.
 pub struct Handlers {
-    /// Repairs a page fault in the program's half (demand paging, copy-on-write, stack growth). The error is
-    /// what the program is to be told.
+    /// Repairs a page fault in the program's half (demand paging, copy-on-write, stack growth). False if
+    /// that is not possible: then [`Handlers::exception`] follows, or the kernel's copy ends early.
     pub page_fault: fn(PageFault) -> bool,
     /// The program caused an exception: make it a signal.
     pub exception: fn(&mut Registers, Exception),
@@ -180,7 +180,7 @@ const NAMES: [&str; 32] = [
 ];
 
 /// The vector of 32-bit system calls; never given to a device.
-pub const LEGACY_SYSTEM_CALL: u64 = 0x80;
+pub const LEGACY_SYSTEM_CALL: u8 = 0x80;
 
 #[unsafe(no_mangle)]
 extern "C" fn trap_entry(registers: &mut Registers) {
@@ -190,7 +190,7 @@ extern "C" fn trap_entry(registers: &mut Registers) {
     };
     let vector = registers.vector;
     let from_program = registers.is_program();
-    if vector == LEGACY_SYSTEM_CALL && from_program {
+    if vector == u64::from(LEGACY_SYSTEM_CALL) && from_program {
         // `int 0x80`: on a Linux without 32-bit programs a general protection fault.
         (handlers.exception)(
             registers,
