@@ -11,7 +11,7 @@ pub use x86_64::{
     apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, cancel_timer, end_of_interrupt, route_line, set_timer},
     clock::{entry_ticks, estimated_frequency, frequencies, real_time_clock_seconds},
     cpu::{
-        VectorState, current, frame_pointer, hardware_capabilities, last_program_registers, read_stack_frame,
+        MAXIMUM_CPUS, VectorState, cpu_index, current, frame_pointer, hardware_capabilities, last_program_registers, read_stack_frame,
         reset_vector_state, set_current, set_kernel_stack, set_thread_pointer, thread_pointer, vector_features,
         vector_state_size,
     },

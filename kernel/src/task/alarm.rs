@@ -101,6 +101,7 @@ pub(super) fn arm(deadline: Option<Instant>) {
 
 /// The timer has fired. Called by the interrupt's handler; a thread that waits looks at the clock by itself.
 pub fn timer_fired() {
+    super::timer::fired();
     let Some(thread) = try_current() else { return };
     if thread.process.alarm.deadline().is_some() {
         thread.process.alarm.check(&thread.process);

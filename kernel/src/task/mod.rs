@@ -8,6 +8,7 @@ pub mod restartable;
 pub mod signal;
 pub mod system_name;
 mod thread;
+mod timer;
 pub mod vdso;
 mod wait;
 
@@ -18,4 +19,5 @@ pub use clock::{
 };
 pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
 pub use thread::{Thread, current, current_process, try_current};
-pub use wait::{WaitError, WaitQueue, sleep_until, wait_any};
+pub use timer::{Timer, TimerTarget};
+pub use wait::{WaitError, WaitQueue, Wakeable, sleep_until, wait_any};

@@ -315,3 +315,12 @@ pub fn last_program_registers() -> Option<super::traps::Registers> {
     let registers = unsafe { (frame as *const super::traps::Registers).read() };
     registers.is_program().then_some(registers)
 }
+
+/// Most processors that are used.
+pub const MAXIMUM_CPUS: usize = 64;
+
+/// Number of the processor that asks.
+#[inline]
+pub fn cpu_index() -> usize {
+    0
+}
