@@ -85,6 +85,17 @@ macro_rules! warning {
     ($($text:tt)*) => { $crate::log!(pith_abi::image::LogLevel::Warn, $($text)*) };
 }
 
+/// As [`warning!`], but only the first time that this place is reached.
+#[macro_export]
+macro_rules! warning_once {
+    ($($text:tt)*) => {{
+        static SAID: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+        if !SAID.swap(true, core::sync::atomic::Ordering::Relaxed) {
+            $crate::warning!($($text)*);
+        }
+    }};
+}
+
 /// A milestone.
 #[macro_export]
 macro_rules! info {

@@ -24,6 +24,8 @@ pub struct Entity {
     priority: AtomicU8,
     /// Nice value + 20: 0 to 39.
     nice: AtomicU8,
+    /// Threads that it makes start with the normal policy: 1, else 0.
+    resets_on_fork: AtomicU8,
     /// Processor time weighted by the nice value, or for real-time threads a place in the line.
     pub(crate) order: AtomicU64,
     /// Processor time used until it last got a processor.
@@ -56,6 +58,7 @@ impl Entity {
             policy: AtomicU8::new(Policy::Normal as u8),
             priority: AtomicU8::new(0),
             nice: AtomicU8::new(20),
+            resets_on_fork: AtomicU8::new(0),
             order: AtomicU64::new(0),
             used: AtomicU64::new(0),
             since: AtomicU64::new(0),
@@ -68,12 +71,14 @@ impl Entity {
     /// A new thread's entity: policy, priority, nice value and affinity of the one that makes it.
     pub fn inherit(parent: &Self) -> Self {
         let new = Self::new(parent.affinity());
-        new.policy
-            .store(parent.policy.load(Ordering::Relaxed), Ordering::Relaxed);
-        new.priority
-            .store(parent.priority.load(Ordering::Relaxed), Ordering::Relaxed);
-        new.nice
-            .store(parent.nice.load(Ordering::Relaxed), Ordering::Relaxed);
+        let (policy, priority) = parent.policy();
+        let nice = parent.nice();
+        if parent.resets_on_fork() {
+            new.set_nice(nice.max(0));
+        } else {
+            new.set_policy(policy, priority);
+            new.set_nice(nice);
+        }
         new.cpu
             .store(parent.cpu.load(Ordering::Relaxed), Ordering::Relaxed);
         new
@@ -96,6 +101,12 @@ impl Entity {
     /// Whether it waits for a wake-up.
     pub fn sleeps(&self) -> bool {
         self.state.load(Ordering::Relaxed) == SLEEPING
+    }
+
+    /// Whether it waits for a wake-up, asked by somebody who has just changed what it may wait for.
+    pub fn sleeps_now(&self) -> bool {
+        crate::sync::fence(Ordering::SeqCst);
+        self.state.load(Ordering::SeqCst) == SLEEPING
     }
 
     /// Whether its thread has ended.
@@ -129,6 +140,17 @@ impl Entity {
             Policy::from_stored(self.policy.load(Ordering::Relaxed)),
             self.priority.load(Ordering::Relaxed),
         )
+    }
+
+    /// Whether threads that it makes start with the normal policy (`SCHED_RESET_ON_FORK`).
+    pub fn resets_on_fork(&self) -> bool {
+        self.resets_on_fork.load(Ordering::Relaxed) != 0
+    }
+
+    /// Sets [`Self::resets_on_fork`].
+    pub fn set_reset_on_fork(&self, resets: bool) {
+        self.resets_on_fork
+            .store(u8::from(resets), Ordering::Relaxed);
     }
 
     pub(crate) fn set_policy(&self, policy: Policy, priority: u8) {
