@@ -6,6 +6,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pith_abi::channel::{ExitReport, MemoryReport, Outcome, Timeline};
 use pith_abi::command_line as words;
 use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
+use pith_firmware_tables::Topology;
 use zerocopy::FromBytes;
 
 use crate::arch::{self, Handlers, PageFault, Registers};
@@ -21,7 +23,7 @@ use crate::devices::command_line::{last_value, values};
 use crate::fs;
 use crate::memory::{self, AddressSpace, FaultError};
 use crate::syscalls::{self, program};
-use crate::task::{self, ExitReason, Process, Thread};
+use crate::task::{self, ExitReason, Process};
 
 /// `struct hvm_start_info`, version 1 (Xen, `public/arch-x86/hvm/start_info.h`).
 #[derive(Clone, Copy, FromBytes)]
@@ -69,6 +71,23 @@ fn read_physical<T: FromBytes>(address: u64) -> T {
     unsafe { arch::boot::direct(address).cast::<T>().read_unaligned() }
 }
 
+/// Physical memory below 4 GiB, which the boot code has mapped, for the reader of firmware tables.
+struct Physical;
+
+impl pith_firmware_tables::Memory for Physical {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        let mapped = address
+            .checked_add(bytes.len() as u64)
+            .is_some_and(|end| end <= 1 << 32);
+        if mapped {
+            for (index, byte) in bytes.iter_mut().enumerate() {
+                *byte = read_physical(address + index as u64);
+            }
+        }
+        mapped
+    }
+}
+
 /// What the monitor told.
 struct Machine {
     ram: [Range<u64>; MAXIMUM_REGIONS],
@@ -76,6 +95,8 @@ struct Machine {
     command_line: &'static str,
     /// Where the monitor put it.
     command_line_range: Range<u64>,
+    /// Processors and interrupt controllers, or why they are not known.
+    topology: Result<Topology, pith_firmware_tables::Problem>,
 }
 
 impl Machine {
@@ -91,6 +112,7 @@ impl Machine {
             count: 0,
             command_line: "",
             command_line_range: 0..0,
+            topology: pith_firmware_tables::read(&Physical, info.acpi_tables),
         };
         for index in 0..u64::from(info.memory_map_entries) {
             let entry: MemoryMapEntry = read_physical(info.memory_map + index * size_of::<MemoryMapEntry>() as u64);
@@ -273,7 +295,6 @@ fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
 extern "C" fn boot_main(start_info: u64) -> ! {
     // SAFETY: one processor, once, before interrupts; the boot stack is the one that we run on.
     unsafe {
-        arch::boot::load_descriptors();
         arch::boot::initialise_cpu(arch::boot::boot_stack());
     }
     let machine = Machine::read(start_info);
@@ -315,7 +336,10 @@ extern "C" fn boot_main(start_info: u64) -> ! {
                 &mut memory::table_frame,
             )
         })
-        .and_then(|()| arch::boot::initialise_interrupts(&mut memory::table_frame));
+        .and_then(|()| {
+            let controller = machine.topology.ok().and_then(|topology| topology.interrupt_controller);
+            arch::boot::initialise_interrupts(controller, &mut memory::table_frame)
+        });
     if sealed.is_err() {
         give_up(format_args!(
             "too little memory for page tables: {} MiB; run the image with more (-m)",
@@ -331,12 +355,12 @@ extern "C" fn boot_main(start_info: u64) -> ! {
         exception: task::signal::exception,
         interrupt: devices::interrupts::dispatch,
         system_call: syscalls::dispatch,
-        before_return: task::signal::deliver,
+        before_return: task::before_return,
         fatal: crate::panic::fatal_trap,
     });
 
     devices::console::initialise(command_line);
-    let start = start_program(&header, payload.start, command_line);
+    let start = start_program(&header, payload.start, command_line, machine.topology);
     match start {
         Ok(registers) => {
             PROGRAM_TICKS.store(arch::read_time_stamp_counter(), Ordering::Relaxed);
@@ -356,7 +380,39 @@ fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::Loa
     }
 }
 
-fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Result<Registers, program::LoadError> {
+/// Starts the other processors. They come while the program runs already; without memory for them, it runs on fewer.
+fn start_processors(process: &Arc<Process>, topology: Result<Topology, pith_firmware_tables::Problem>) {
+    let count = match topology {
+        Ok(topology) => topology.processors as usize,
+        Err(problem) => {
+            crate::debug!("one processor is used: {problem}");
+            return;
+        }
+    };
+    if count > arch::MAXIMUM_CPUS {
+        crate::warning!("the machine has {count} processors; {} of them are used", arch::MAXIMUM_CPUS);
+    }
+    let stacks: Vec<_> = (1..count.min(arch::MAXIMUM_CPUS))
+        .map_while(|cpu| task::threads::prepare_idle_thread(process, cpu))
+        .map(|thread| arch::HasContext::kernel_stack(&*thread))
+        .collect();
+    if stacks.is_empty() {
+        return;
+    }
+    // SAFETY: the boot processor, once, with the tables as they stay; the stacks are those of idle threads, which live
+    // for ever and run nowhere else.
+    let started = unsafe { arch::boot::start_processors(&stacks, task::processor_started, &mut memory::table_frame) };
+    if started.is_err() {
+        crate::warning!("too little memory for the page tables of other processors; one is used");
+    }
+}
+
+fn start_program(
+    header: &ImageHeader,
+    payload: u64,
+    command_line: &str,
+    topology: Result<Topology, pith_firmware_tables::Problem>,
+) -> Result<Registers, program::LoadError> {
     let bytes = payload_bytes(payload, header.configuration_offset, header.configuration_length);
     let mut configuration: Configuration = postcard::from_bytes(bytes).map_err(|_| {
         not_started(
@@ -392,9 +448,10 @@ fn start_program(header: &ImageHeader, payload: u64, command_line: &str) -> Resu
     };
     let empty = AddressSpace::new().ok_or_else(no_memory)?;
     let process = Process::first(empty, resources);
-    let thread = Thread::new(process.id, process.clone()).ok_or_else(no_memory)?;
+    let thread = task::threads::first_thread(&process).ok_or_else(no_memory)?;
     task::on_exit(process_ended);
-    thread.clone().make_current();
+    task::adopt(thread.clone());
+    start_processors(&process, topology);
     // Signals that came until now were kept; from here on there is a process to take them.
     devices::console::on_signal(post_signal);
     let stack_limit = process.limit(task::Limits::STACK);
@@ -423,7 +480,7 @@ fn page_fault(fault: PageFault) -> bool {
             .process
             .exit(ExitReason::Signaled(9, out_of_memory(fault.address))),
         Err(error) => {
-            task::signal::note_fault(thread, error);
+            task::signal::note_fault(&thread, error);
             false
         }
     }

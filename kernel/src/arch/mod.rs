@@ -10,10 +10,10 @@ mod x86_64;
 pub use x86_64::{
     apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, cancel_timer, end_of_interrupt, route_line, set_timer},
     clock::{entry_ticks, estimated_frequency, frequencies, real_time_clock_seconds},
+    context::{Context, Current, HasContext, current, exit_to, prepare as prepare_context, set_current, switch_to},
     cpu::{
-        MAXIMUM_CPUS, VectorState, cpu_index, current, frame_pointer, hardware_capabilities, last_program_registers, read_stack_frame,
-        reset_vector_state, set_current, set_kernel_stack, set_thread_pointer, thread_pointer, vector_features,
-        vector_state_size,
+        MAXIMUM_CPUS, cpu_index, frame_pointer, hardware_capabilities, last_program_registers, read_stack_frame,
+        set_thread_pointer, thread_pointer,
     },
     entropy::{Quality as EntropyQuality, seed as entropy_seed},
     instructions::{
@@ -24,9 +24,15 @@ pub use x86_64::{
     paging::{Mapping, PageTable, Rights, kernel_text},
     power::off as power_off,
     serial,
-    traps::{Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, Registers, install_handlers, start_program},
-    user_access::{copy_from_program, copy_to_program, load_word, zero_program},
+    shootdown::{enter_idle, invalidate_elsewhere, leave_idle, synchronise_processors},
+    smp::{send_reschedule, stop_other_processors},
+    traps::{
+        Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, RESCHEDULE_VECTOR, Registers, install_handlers,
+        start_program,
+    },
+    user_access::{compare_exchange_program, copy_from_program, copy_to_program, load_word, zero_program},
     vdso::image as vdso_image,
+    vector_state::{VectorState, reset_vector_state, vector_features, vector_state_size},
 };
 
 /// What only the memory manager and boot use.
@@ -35,9 +41,9 @@ pub mod boot {
         apic::initialise as initialise_interrupts,
         clock::start as start_clock,
         cpu::initialise as initialise_cpu,
-        descriptors::load as load_descriptors,
         paging::{
             boot_stack, clear_frame, direct, extend_direct_map, kernel_extent, map_kernel_page, seal, unmap_kernel_page,
         },
+        smp::start_processors,
     };
 }

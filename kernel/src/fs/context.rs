@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use pith_erofs::FileKind;
@@ -14,7 +15,7 @@ use super::file::OpenFile;
 use super::inode::Inode;
 use super::path::{self, Origin};
 use super::{console, root_directory};
-use crate::task::{self, Limits, Resources};
+use crate::task::{CurrentProcess, self, Limits, Resources};
 
 /// More descriptors than this a process never has (`fs.nr_open` of Linux).
 const MOST_DESCRIPTORS: u64 = 1_048_576;
@@ -117,16 +118,26 @@ impl Resources for FileContext {
 }
 
 /// The file context of the current process.
-///
-/// # Panics
-/// If the process was made with something else, which boot never does.
-#[inline]
-pub fn current() -> &'static FileContext {
-    let resources: &'static dyn Any = &*task::current_process().resources;
-    match resources.downcast_ref() {
-        Some(context) => context,
-        None => unreachable!("a process's resources are its files"),
+pub struct CurrentContext(CurrentProcess);
+
+impl Deref for CurrentContext {
+    type Target = FileContext;
+
+    #[inline]
+    fn deref(&self) -> &FileContext {
+        let resources: &dyn Any = &*self.0.resources;
+        match resources.downcast_ref() {
+            Some(context) => context,
+            // Boot makes every process with one.
+            None => unreachable!("a process's resources are its files"),
+        }
     }
+}
+
+/// The file context of the current process.
+#[inline]
+pub fn current() -> CurrentContext {
+    CurrentContext(task::current_process())
 }
 
 fn descriptor_limit() -> u64 {

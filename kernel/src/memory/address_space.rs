@@ -309,6 +309,22 @@ impl AddressSpace {
         self.resident.load(Ordering::Relaxed) * PAGE
     }
 
+    /// The object that is shared at an address, as a number that tells objects apart, and the offset in it. `None` for
+    /// memory that is private to the process.
+    ///
+    /// # Errors
+    /// `EFAULT` where nothing is mapped.
+    pub fn shared_object(&self, address: u64) -> Result<Option<(u64, u64)>, Errno> {
+        let inner = self.inner.lock();
+        let area = inner.map.find(address).ok_or(Errno::EFAULT)?;
+        Ok(match &area.backing {
+            Backing::Object { source, offset } if area.flags.contains(AreaFlags::SHARED) => {
+                Some((Arc::as_ptr(source).cast::<()>() as u64, offset + (address - area.start)))
+            }
+            _ => None,
+        })
+    }
+
     /// Calls `action` for each area, in ascending order, with the address space locked.
     pub fn for_each_area(&self, action: &mut dyn FnMut(&Area<Backing>)) {
         self.inner.lock().map.iter().for_each(action);

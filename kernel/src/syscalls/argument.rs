@@ -330,6 +330,20 @@ kinds! {
         linux_raw_sys::general::AT_FDCWD => out.write_str("AT_FDCWD"),
         number => write!(out, "{number}"),
     };
+    /// `op` of `epoll_ctl(2)`.
+    EventOperation => i32, |raw| raw as i32, |values, index, out| {
+        show_choice(out, values.arguments[index] & 0xffff_ffff, &[
+            (1, "EPOLL_CTL_ADD"), (2, "EPOLL_CTL_DEL"), (3, "EPOLL_CTL_MOD"),
+        ])
+    };
+    /// Flags of `epoll_create1(2)` and `eventfd2(2)`.
+    EventFlags => u32, |raw| raw as u32, |values, index, out| {
+        let names: Names = match values.name {
+            "epoll_create1" => &[(0o2_000_000, "EPOLL_CLOEXEC")],
+            _ => &[(1, "EFD_SEMAPHORE"), (0o2_000_000, "EFD_CLOEXEC"), (0o4000, "EFD_NONBLOCK")],
+        };
+        show_flags(out, values.arguments[index] & 0xffff_ffff, names)
+    };
     /// `cmd` of `fcntl(2)`.
     FcntlCommand => i32, |raw| raw as i32, |values, index, out| {
         show_choice(out, values.arguments[index] & 0xffff_ffff, names!(general:
@@ -337,12 +351,26 @@ kinds! {
             F_SETLEASE F_GETLEASE F_NOTIFY F_DUPFD_CLOEXEC F_SETPIPE_SZ F_GETPIPE_SZ F_ADD_SEALS F_GET_SEALS
             F_OFD_GETLK F_OFD_SETLK F_OFD_SETLKW))
     };
+    /// `flags` of `clone(2)`, with the signal at the child's end in the lowest byte.
+    CloneFlags => u64, |raw| raw, |values, index, out| {
+        let value = values.arguments[index] & 0xffff_ffff;
+        show_flags(out, value & !0xff, names!(general:
+            CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_PIDFD CLONE_PTRACE CLONE_VFORK CLONE_PARENT
+            CLONE_THREAD CLONE_NEWNS CLONE_SYSVSEM CLONE_SETTLS CLONE_PARENT_SETTID CLONE_CHILD_CLEARTID
+            CLONE_DETACHED CLONE_UNTRACED CLONE_CHILD_SETTID CLONE_NEWCGROUP CLONE_NEWUTS CLONE_NEWIPC
+            CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET CLONE_IO))?;
+        match SignalNumber::from_number(value & 0xff) {
+            Some(signal) => write!(out, "|{signal}"),
+            None => Ok(()),
+        }
+    };
     /// `op` of `futex(2)`.
     FutexOperation => i32, |raw| raw as i32, |values, index, out| {
         let value = values.arguments[index] & 0xffff_ffff;
         show_choice(out, value & 0x7f, names!(general:
             FUTEX_WAIT FUTEX_WAKE FUTEX_FD FUTEX_REQUEUE FUTEX_CMP_REQUEUE FUTEX_WAKE_OP FUTEX_LOCK_PI
-            FUTEX_UNLOCK_PI FUTEX_TRYLOCK_PI FUTEX_WAIT_BITSET FUTEX_WAKE_BITSET))?;
+            FUTEX_UNLOCK_PI FUTEX_TRYLOCK_PI FUTEX_WAIT_BITSET FUTEX_WAKE_BITSET FUTEX_WAIT_REQUEUE_PI
+            FUTEX_CMP_REQUEUE_PI FUTEX_LOCK_PI2))?;
         if value & 128 != 0 {
             // strace writes it as part of the name.
             out.write_str("_PRIVATE")?;

@@ -27,7 +27,7 @@ pub fn getpid() -> Result<usize, Errno> {
 
 /// `gettid(2)`
 pub fn gettid() -> Result<usize, Errno> {
-    Ok(task::current().id as usize)
+    Ok(task::current().id() as usize)
 }
 
 /// `getppid(2)`: nobody.
@@ -82,7 +82,8 @@ enum Kind {
 /// Changes real, effective and saved numbers: `plan` makes the new ones of the old, after `requested` were found
 /// to be allowed.
 fn change(kind: Kind, requested: &[u32], plan: impl FnOnce([u32; 3], bool) -> [u32; 3]) -> Result<usize, Errno> {
-    let mut own = task::current_process().credentials.lock();
+    let process = task::current_process();
+    let mut own = process.credentials.lock();
     let privileged = own.users[1] == 0;
     let numbers = match kind {
         Kind::User => own.users,

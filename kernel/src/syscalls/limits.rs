@@ -45,14 +45,14 @@ fn set(process: &Process, index: usize, new: ResourceLimit) -> Result<(), Errno>
 
 /// `getrlimit(2)`
 pub fn getrlimit(resource: i32, limit: UserPointer) -> Result<usize, Errno> {
-    write_object(limit, &get(task::current_process(), resource_index(resource)?))?;
+    write_object(limit, &get(&task::current_process(), resource_index(resource)?))?;
     Ok(0)
 }
 
 /// `setrlimit(2)`
 pub fn setrlimit(resource: i32, limit: UserPointer) -> Result<usize, Errno> {
     let new = read_object(limit)?;
-    set(task::current_process(), resource_index(resource)?, new)?;
+    set(&task::current_process(), resource_index(resource)?, new)?;
     Ok(0)
 }
 
@@ -64,9 +64,9 @@ pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) ->
         return Err(Errno::ESRCH);
     }
     let index = resource_index(resource)?;
-    let before = get(process, index);
+    let before = get(&process, index);
     if let Some(new) = new {
-        set(process, index, new)?;
+        set(&process, index, new)?;
     }
     if !old.is_null() {
         write_object(old, &before)?;

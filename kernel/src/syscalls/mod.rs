@@ -18,6 +18,7 @@ mod scheduling;
 mod signals;
 mod sockets;
 mod system;
+mod threads;
 mod time;
 mod trace;
 mod waiting;

@@ -428,7 +428,7 @@ pub fn execve(
         crate::info!("execve: {}", error.message);
         error.errno
     })?;
-    *registers = commit(process, thread, loaded);
+    *registers = commit(process, &thread, loaded);
     Ok(Reply::Replaced)
 }
 

@@ -1,38 +1,46 @@
-//! The thread and the processor: `prctl(2)`, `arch_prctl(2)`, `futex(2)`, `sched_yield(2)`, affinity.
+//! Who runs where and when: policies, priorities, affinity; `prctl(2)` and `arch_prctl(2)`.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::signal::Signal;
 use pith_linux::time::Timespec;
+use pith_scheduling::Policy;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::arch;
 use crate::arch::layout::PROGRAM_END;
-use crate::memory::{UserPointer, copy_to_user, read_object, read_string, write_object};
-use crate::task::signal::{self, Restart};
-use crate::task::{self, Instant, WaitError, restartable};
+use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};
+use crate::task::{self, Thread};
 
-/// `sched_yield(2)`: nobody else wants the processor.
+/// `sched_yield(2)`
 pub fn sched_yield() -> Result<usize, Errno> {
+    task::yield_now();
     Ok(0)
 }
 
-fn check_thread(pid: i32) -> Result<(), Errno> {
-    match pid {
-        0 => Ok(()),
-        _ if pid == task::current().id as i32 => Ok(()),
-        _ => Err(Errno::ESRCH),
-    }
+/// The thread that a number names; 0 is the one that asks.
+pub(super) fn thread_of(pid: i32) -> Result<Arc<Thread>, Errno> {
+    let thread = match u32::try_from(pid).map_err(|_| Errno::EINVAL)? {
+        0 => task::current().arc(),
+        number => task::find_thread(number),
+    };
+    thread.ok_or(Errno::ESRCH)
 }
 
-/// `sched_setaffinity(2)`: the only processor must be in the mask.
+/// `sched_setaffinity(2)`
 pub fn sched_setaffinity(pid: i32, size: usize, mask: UserPointer) -> Result<usize, Errno> {
-    let mut first = [0];
-    if size > 0 {
-        crate::memory::copy_from_user(&mut first, mask)?;
+    let mut bytes = [0; 8];
+    let length = size.min(bytes.len());
+    copy_from_user(&mut bytes[..length], mask)?;
+    let thread = thread_of(pid)?;
+    let wanted = u64::from_le_bytes(bytes) & task::online_cpus();
+    if wanted == 0 {
+        return Err(Errno::EINVAL);
     }
-    check_thread(pid)?;
-    if first[0] & 1 == 0 { Err(Errno::EINVAL) } else { Ok(0) }
+    task::set_affinity(&thread, wanted);
+    Ok(0)
 }
 
 /// `sched_getaffinity(2)`: gives the bytes written, one word.
@@ -40,36 +48,232 @@ pub fn sched_getaffinity(pid: i32, size: usize, mask: UserPointer) -> Result<usi
     if size == 0 || !size.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
-    check_thread(pid)?;
-    write_object(mask, &1u64)?;
+    let thread = thread_of(pid)?;
+    write_object(mask, &(thread.entity.affinity() & task::online_cpus()))?;
     Ok(8)
 }
 
 /// `getcpu(2)`
 pub fn getcpu(cpu: UserPointer, node: UserPointer) -> Result<usize, Errno> {
-    for place in [cpu, node] {
-        if !place.is_null() {
-            write_object(place, &0u32)?;
-        }
+    if !cpu.is_null() {
+        write_object(cpu, &(arch::cpu_index() as u32))?;
+    }
+    if !node.is_null() {
+        write_object(node, &0u32)?;
     }
     Ok(0)
 }
 
-/// `set_tid_address(2)`
-pub fn set_tid_address(address: UserPointer) -> Result<usize, Errno> {
-    let thread = task::current();
-    thread.clear_on_exit.store(address.0, Ordering::Relaxed);
-    Ok(thread.id as usize)
+/// Set in a policy: threads that this one makes do not inherit it.
+const RESET_ON_FORK: u32 = 0x4000_0000;
+/// `SCHED_DEADLINE`, which is not offered.
+const DEADLINE: u32 = 6;
+
+fn policy_of(number: u32) -> Result<Policy, Errno> {
+    if number == DEADLINE {
+        crate::warning_once!("SCHED_DEADLINE is not offered: sched_setattr answers EINVAL");
+    }
+    Policy::from_number(number).ok_or(Errno::EINVAL)
 }
 
-/// `set_robust_list(2)`
-pub fn set_robust_list(head: UserPointer, size: usize) -> Result<usize, Errno> {
-    /// Bytes of `struct robust_list_head`.
-    const HEAD_SIZE: usize = 24;
-    if size != HEAD_SIZE {
+/// Changes policy and priority; the numbers are checked as `sched_setscheduler(2)` does.
+fn change_policy(thread: &Arc<Thread>, policy: u32, priority: i32) -> Result<(), Errno> {
+    let resets = policy & RESET_ON_FORK != 0;
+    let policy = policy_of(policy & !RESET_ON_FORK)?;
+    let valid = if policy.is_real_time() { 1..=99 } else { 0..=0 };
+    if !valid.contains(&priority) {
         return Err(Errno::EINVAL);
     }
-    task::current().robust_list.store(head.0, Ordering::Relaxed);
+    thread.entity.set_reset_on_fork(resets);
+    task::set_policy(thread, policy, priority as u8);
+    Ok(())
+}
+
+/// `sched_setscheduler(2)`
+pub fn sched_setscheduler(pid: i32, policy: i32, parameters: UserPointer) -> Result<usize, Errno> {
+    if parameters.is_null() || pid < 0 || policy < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority: i32 = read_object(parameters)?;
+    change_policy(&thread_of(pid)?, policy as u32, priority)?;
+    Ok(0)
+}
+
+/// `sched_getscheduler(2)`
+pub fn sched_getscheduler(pid: i32) -> Result<usize, Errno> {
+    let thread = thread_of(pid)?;
+    let flag = if thread.entity.resets_on_fork() { RESET_ON_FORK } else { 0 };
+    Ok((thread.entity.policy().0 as u32 | flag) as usize)
+}
+
+/// `sched_setparam(2)`
+pub fn sched_setparam(pid: i32, parameters: UserPointer) -> Result<usize, Errno> {
+    if parameters.is_null() || pid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority: i32 = read_object(parameters)?;
+    let thread = thread_of(pid)?;
+    let (policy, _) = thread.entity.policy();
+    let flag = if thread.entity.resets_on_fork() { RESET_ON_FORK } else { 0 };
+    change_policy(&thread, policy as u32 | flag, priority)?;
+    Ok(0)
+}
+
+/// `sched_getparam(2)`
+pub fn sched_getparam(pid: i32, parameters: UserPointer) -> Result<usize, Errno> {
+    if parameters.is_null() || pid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let thread = thread_of(pid)?;
+    write_object(parameters, &i32::from(thread.entity.policy().1))?;
+    Ok(0)
+}
+
+/// `sched_get_priority_max(2)`
+pub fn sched_get_priority_max(policy: i32) -> Result<usize, Errno> {
+    match policy {
+        1 | 2 => Ok(99),
+        0 | 3 | 5 | 6 => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `sched_get_priority_min(2)`
+pub fn sched_get_priority_min(policy: i32) -> Result<usize, Errno> {
+    match policy {
+        1 | 2 => Ok(1),
+        0 | 3 | 5 | 6 => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `sched_rr_get_interval(2)`
+pub fn sched_rr_get_interval(pid: i32, interval: UserPointer) -> Result<usize, Errno> {
+    let thread = thread_of(pid)?;
+    let nanoseconds = match thread.entity.policy().0 {
+        Policy::FirstInFirstOut => 0,
+        _ => task::SLICE,
+    };
+    write_object(interval, &Timespec::from_nanoseconds(nanoseconds))?;
+    Ok(0)
+}
+
+/// `struct sched_attr`
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+    least_utilisation: u32,
+    greatest_utilisation: u32,
+}
+
+/// Size of the first version of `struct sched_attr`.
+const FIRST_SIZE: u32 = 48;
+const FLAG_RESET_ON_FORK: u64 = 1;
+const FLAG_KEEP_POLICY: u64 = 8;
+const FLAG_KEEP_PARAMETERS: u64 = 16;
+
+/// `sched_setattr(2)`
+pub fn sched_setattr(pid: i32, attributes: UserPointer, flags: u32) -> Result<usize, Errno> {
+    const NEWEST: u32 = size_of::<Attributes>() as u32;
+    if attributes.is_null() || pid < 0 || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let size = match read_object::<u32>(attributes)? {
+        0 => FIRST_SIZE,
+        size => size,
+    };
+    if !(FIRST_SIZE..=4096).contains(&size) {
+        write_object(attributes, &NEWEST)?;
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = [0; NEWEST as usize];
+    copy_from_user(&mut bytes[..size.min(NEWEST) as usize], attributes)?;
+    for offset in NEWEST..size {
+        if read_object::<u8>(attributes.offset(u64::from(offset)))? != 0 {
+            write_object(attributes, &NEWEST)?;
+            return Err(Errno::E2BIG);
+        }
+    }
+    let wanted: Attributes = zerocopy::transmute!(bytes);
+    if wanted.flags & !(FLAG_RESET_ON_FORK | FLAG_KEEP_POLICY | FLAG_KEEP_PARAMETERS) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let thread = thread_of(pid)?;
+    let (policy, priority) = thread.entity.policy();
+    let new_policy = match wanted.flags & FLAG_KEEP_POLICY {
+        0 => wanted.policy,
+        _ => policy as u32,
+    };
+    let (new_priority, nice) = match wanted.flags & FLAG_KEEP_PARAMETERS {
+        0 => (wanted.priority as i32, wanted.nice),
+        _ => (i32::from(priority), i32::from(thread.entity.nice())),
+    };
+    let reset = if wanted.flags & FLAG_RESET_ON_FORK != 0 { RESET_ON_FORK } else { 0 };
+    change_policy(&thread, new_policy | reset, new_priority)?;
+    if !policy_of(new_policy)?.is_real_time() {
+        task::set_nice(&thread, nice.clamp(-20, 19) as i8);
+    }
+    Ok(0)
+}
+
+/// `sched_getattr(2)`
+pub fn sched_getattr(pid: i32, attributes: UserPointer, size: u32, flags: u32) -> Result<usize, Errno> {
+    if attributes.is_null() || pid < 0 || flags != 0 || !(FIRST_SIZE..=4096).contains(&size) {
+        return Err(Errno::EINVAL);
+    }
+    let thread = thread_of(pid)?;
+    let (policy, priority) = thread.entity.policy();
+    let fair = !policy.is_real_time();
+    let size = size.min(size_of::<Attributes>() as u32);
+    let answer = Attributes {
+        size,
+        policy: policy as u32,
+        flags: if thread.entity.resets_on_fork() { FLAG_RESET_ON_FORK } else { 0 },
+        nice: if fair { i32::from(thread.entity.nice()) } else { 0 },
+        priority: u32::from(priority),
+        greatest_utilisation: 1024,
+        ..Attributes::default()
+    };
+    copy_to_user(attributes, &answer.as_bytes()[..size as usize])?;
+    Ok(0)
+}
+
+const WHICH_PROCESS: i32 = 0;
+const WHICH_GROUP: i32 = 1;
+const WHICH_USER: i32 = 2;
+
+/// The threads that `getpriority(2)` means. There is one process, in one group, of one user.
+fn threads_of(which: i32, who: i32) -> Result<alloc::vec::Vec<Arc<Thread>>, Errno> {
+    let process = task::current_process();
+    match which {
+        WHICH_PROCESS => Ok(alloc::vec![thread_of(who).map_err(|_| Errno::ESRCH)?]),
+        WHICH_GROUP if who == 0 || who == process.id as i32 => Ok(process.threads()),
+        WHICH_USER if who == 0 || who as u32 == process.credentials.lock().users[0] => Ok(process.threads()),
+        WHICH_GROUP | WHICH_USER => Err(Errno::ESRCH),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `getpriority(2)`: gives 20 less the nice value, as the system call does.
+pub fn getpriority(which: i32, who: i32) -> Result<usize, Errno> {
+    let threads = threads_of(which, who)?;
+    let best = threads.iter().map(|thread| 20 - i32::from(thread.entity.nice())).max();
+    best.map(|value| value as usize).ok_or(Errno::ESRCH)
+}
+
+/// `setpriority(2)`
+pub fn setpriority(which: i32, who: i32, nice: i32) -> Result<usize, Errno> {
+    for thread in threads_of(which, who)? {
+        task::set_nice(&thread, nice.clamp(-20, 19) as i8);
+    }
     Ok(0)
 }
 
@@ -177,73 +381,4 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
         }
         _ => Err(Errno::EINVAL),
     }
-}
-
-/// `futex(2)`: waiting and waking. With one thread a wait ends by its timeout or by a signal, and nobody waits to
-/// be woken.
-pub fn futex(
-    address: u64,
-    operation: i32,
-    value: u32,
-    timeout: UserPointer,
-    _address2: u64,
-    mask: u32,
-) -> Result<usize, Errno> {
-    const WAIT: i32 = 0;
-    const WAKE: i32 = 1;
-    const WAIT_BITSET: i32 = 9;
-    const WAKE_BITSET: i32 = 10;
-    const PRIVATE: i32 = 128;
-    const REALTIME: i32 = 256;
-    let real_time = operation & REALTIME != 0;
-    let command = operation & !(PRIVATE | REALTIME);
-    if real_time && !matches!(command, WAIT_BITSET) {
-        return Err(Errno::ENOSYS);
-    }
-    if !matches!(command, WAIT | WAKE | WAIT_BITSET | WAKE_BITSET) {
-        return Err(Errno::ENOSYS);
-    }
-    if !address.is_multiple_of(4) || (matches!(command, WAIT_BITSET | WAKE_BITSET) && mask == 0) {
-        return Err(Errno::EINVAL);
-    }
-    if matches!(command, WAKE | WAKE_BITSET) {
-        // Linux, too, faults only where it must look at the memory: for futexes that are shared.
-        return Ok(0);
-    }
-    let deadline = if timeout.is_null() {
-        None
-    } else {
-        let time = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
-        Some(match (command, real_time) {
-            (WAIT, _) => task::monotonic().after(time),
-            (_, true) => Instant(time.saturating_sub(task::clock_parameters().wall_base)),
-            (_, false) => Instant(time),
-        })
-    };
-    let found = arch::load_word(address).ok_or(Errno::EFAULT)?;
-    if found != value {
-        return Err(Errno::EAGAIN);
-    }
-    match task::wait_any(&[], deadline, || None::<()>) {
-        Ok(()) => Ok(0),
-        Err(WaitError::TimedOut) => Err(Errno::ETIMEDOUT),
-        Err(WaitError::Interrupted) => {
-            if deadline.is_some() {
-                signal::set_restart(Restart::IfNoHandlerRuns);
-            }
-            Err(Errno::EINTR)
-        }
-    }
-}
-
-/// `rseq(2)`
-pub fn rseq(area: u64, size: u32, flags: i32, signature: u64) -> Result<usize, Errno> {
-    const UNREGISTER: i32 = 1;
-    let (thread, signature) = (task::current(), signature as u32);
-    match flags {
-        0 => restartable::register(thread, area, size, signature)?,
-        UNREGISTER => restartable::unregister(thread, area, size, signature)?,
-        _ => return Err(Errno::EINVAL),
-    }
-    Ok(0)
 }

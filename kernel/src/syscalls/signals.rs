@@ -2,6 +2,8 @@
 
 use core::sync::atomic::Ordering;
 
+use alloc::sync::Arc;
+
 use pith_linux::Errno;
 use pith_linux::signal::{SET_SIZE, Signal, SignalAction, SignalInformation, SignalStack, UNBLOCKABLE, code};
 use pith_linux::time::Timespec;
@@ -30,7 +32,7 @@ pub fn rt_sigaction(number: i32, new: UserPointer, old: UserPointer, size: usize
     }
     let process = task::current_process();
     let previous = match action {
-        Some(action) => signal::set_action(process, signal, action),
+        Some(action) => signal::set_action(&process, signal, action),
         None => process.actions.lock().get(signal),
     };
     if !old.is_null() {
@@ -59,7 +61,7 @@ pub fn rt_sigprocmask(how: i32, set: UserPointer, old: UserPointer, size: usize)
             2 => set,
             _ => return Err(Errno::EINVAL),
         };
-        signal::set_blocked(thread, mask);
+        signal::set_blocked(&thread, mask);
     }
     if !old.is_null() {
         write_object(old, &before)?;
@@ -131,7 +133,7 @@ pub fn rt_sigtimedwait(
         Err(WaitError::TimedOut) => return Err(Errno::EAGAIN),
         Err(WaitError::Interrupted) => return Err(Errno::EINTR),
     }
-    let found = signal::take_pending(process, set).ok_or(Errno::EAGAIN)?;
+    let found = signal::take_pending(&process, set).ok_or(Errno::EAGAIN)?;
     if !information.is_null() {
         write_object(information, &found)?;
     }
@@ -146,9 +148,9 @@ pub fn sigaltstack(registers: &mut Registers, new: UserPointer, old: UserPointer
     } else {
         Some(read_object::<SignalStack>(new)?)
     };
-    let before = signal::alternate_stack(thread, registers.rsp);
+    let before = signal::alternate_stack(&thread, registers.rsp);
     if let Some(new) = new {
-        signal::set_alternate_stack(thread, new, registers.rsp)?;
+        signal::set_alternate_stack(&thread, new, registers.rsp)?;
     }
     if !old.is_null() {
         write_object(old, &before)?;
@@ -179,31 +181,31 @@ pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
     if pid != own && pid != 0 && (pid == -1 || pid != -own) {
         return Err(Errno::ESRCH);
     }
-    send(process, number, from_self(process, code::SI_USER))
+    send(&process, number, from_self(&process, code::SI_USER))
 }
 
 /// The current thread, if these are its numbers.
-fn own_thread(process: Option<i32>, thread: i32) -> Result<&'static Thread, Errno> {
+fn own_thread(process: Option<i32>, thread: i32) -> Result<Arc<Thread>, Errno> {
     if thread <= 0 || process.is_some_and(|process| process <= 0) {
         return Err(Errno::EINVAL);
     }
-    let current = task::current();
-    if current.id as i32 != thread || process.is_some_and(|process| process != current.process.id as i32) {
+    let found = task::find_thread(thread as u32).ok_or(Errno::ESRCH)?;
+    if process.is_some_and(|process| process != found.process.id as i32) {
         return Err(Errno::ESRCH);
     }
-    Ok(current)
+    Ok(found)
 }
 
 /// `tkill(2)`
 pub fn tkill(thread: i32, number: i32) -> Result<usize, Errno> {
     let process = &own_thread(None, thread)?.process;
-    send(process, number, from_self(process, code::SI_TKILL))
+    send(&process, number, from_self(&process, code::SI_TKILL))
 }
 
 /// `tgkill(2)`
 pub fn tgkill(process: i32, thread: i32, number: i32) -> Result<usize, Errno> {
     let process = &own_thread(Some(process), thread)?.process;
-    send(process, number, from_self(process, code::SI_TKILL))
+    send(&process, number, from_self(&process, code::SI_TKILL))
 }
 
 /// `rt_sigqueueinfo(2)`
@@ -213,7 +215,7 @@ pub fn rt_sigqueueinfo(process: i32, number: i32, information: UserPointer) -> R
     if process != current.id as i32 {
         return Err(Errno::ESRCH);
     }
-    send(current, number, |signal| SignalInformation {
+    send(&current, number, |signal| SignalInformation {
         signal: i32::from(signal.number()),
         ..information
     })

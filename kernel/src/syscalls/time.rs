@@ -7,7 +7,7 @@ use pith_linux::time::{
 
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::signal::{self, Restart};
-use crate::task::{self, AlarmSetting, Instant};
+use crate::task::{self, Alarm, AlarmSetting, Instant};
 
 /// The clock with this number. Negative numbers name the processor time of a process or thread
 /// (`clock_getcpuclockid(3)`): `!pid << 3` with the kind in the low bits.
@@ -170,7 +170,7 @@ pub fn setitimer(which: i32, new: UserPointer, old: UserPointer) -> Result<usize
         interval: new.interval.to_nanoseconds()?,
     };
     check_timer(which)?;
-    let before = task::current_process().alarm.set(setting);
+    let before = Alarm::set(&task::current_process(), setting);
     if !old.is_null() {
         write_object(old, &to_timer(before))?;
     }
@@ -183,7 +183,7 @@ pub fn alarm(seconds: u32) -> Result<usize, Errno> {
         value: u64::from(seconds) * NANOSECONDS,
         interval: 0,
     };
-    let left = task::current_process().alarm.set(setting).value;
+    let left = Alarm::set(&task::current_process(), setting).value;
     // Rounded to the nearest second, but a running alarm is never reported as none.
     Ok(if left == 0 {
         0

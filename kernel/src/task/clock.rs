@@ -72,6 +72,17 @@ fn to_nanoseconds(ticks: u64, multiplier: u64) -> u64 {
     ((u128::from(ticks) * u128::from(multiplier)) >> ClockParameters::SHIFT) as u64
 }
 
+/// A span of the time stamp counter in nanoseconds.
+pub fn ticks_to_nanoseconds(ticks: u64) -> u64 {
+    to_nanoseconds(ticks, clock_parameters().multiplier)
+}
+
+/// A span in nanoseconds in ticks of the time stamp counter.
+pub fn to_ticks(nanoseconds: u64) -> u64 {
+    let ticks = (u128::from(nanoseconds) << ClockParameters::SHIFT) / u128::from(clock_parameters().multiplier);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
 /// The monotonic clock now.
 pub fn monotonic() -> Instant {
     let parameters = clock_parameters();
@@ -110,7 +121,7 @@ pub fn wall_clock() -> u64 {
 /// Processor time that the program and the kernel on its behalf have used, in nanoseconds: all time that the
 /// processor was not halted.
 pub fn processor_time() -> u64 {
-    let halted = to_nanoseconds(super::wait::halted_ticks(), clock_parameters().multiplier);
+    let halted = to_nanoseconds(super::scheduler::halted_ticks(), clock_parameters().multiplier);
     monotonic().0.saturating_sub(halted)
 }
 

@@ -2,22 +2,29 @@
 
 mod alarm;
 mod clock;
+pub mod futex;
 mod process;
 pub mod random;
 pub mod restartable;
+mod scheduler;
 pub mod signal;
 pub mod system_name;
 mod thread;
+pub mod threads;
 mod timer;
 pub mod vdso;
 mod wait;
 
-pub use alarm::{AlarmSetting, timer_fired};
+pub use alarm::{Alarm, AlarmSetting};
 pub use clock::{
     Instant, clock_parameters, monotonic, processor_time, set_wall_clock_at_boot, wall_clock,
     wall_clock_without_waiting,
 };
 pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
-pub use thread::{Thread, current, current_process, try_current};
-pub use timer::{Timer, TimerTarget};
+pub use scheduler::{
+    SLICE, adopt, before_return, cpu_count, halted_ticks, online_cpus, processor_started, runnable, set_affinity, set_nice, set_policy, yield_now,
+};
+pub use thread::{Current, CurrentProcess, Thread, current, current_process, try_current};
+pub use threads::{find_thread, last_number, spawn_worker, thread_count};
+pub use timer::{Timer, TimerTarget, fired as timer_fired};
 pub use wait::{WaitError, WaitQueue, Wakeable, sleep_until, wait_any};

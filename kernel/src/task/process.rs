@@ -1,18 +1,22 @@
 //! A process: what its threads share.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
 
 use pith_linux::signal::SignalInformation;
 
 use super::alarm::Alarm;
+use super::scheduler;
 use super::signal::SignalActions;
+use super::thread::Thread;
 use crate::memory::AddressSpace;
+use crate::sync::InterruptMutex;
 
 /// What floors above this one keep per process (open files, working directory).
 pub trait Resources: Any + Send + Sync {
@@ -46,6 +50,8 @@ impl Limits {
     pub const STACK: usize = 3;
     /// `RLIMIT_NOFILE`.
     pub const OPEN_FILES: usize = 7;
+    /// `RLIMIT_NPROC`.
+    pub const PROCESSES: usize = 6;
     /// `RLIMIT_DATA`.
     pub const DATA: usize = 2;
     /// `RLIMIT_AS`.
@@ -134,6 +140,16 @@ pub struct Process {
     pub limits: Mutex<Limits>,
     /// The program it runs.
     pub program: Mutex<ProgramIdentity>,
+    /// Its threads, by number.
+    threads: InterruptMutex<BTreeMap<u32, Arc<Thread>>>,
+    /// Ticks of processor time of the threads that have ended.
+    ended_ticks: AtomicU64,
+    /// What the first thread gave to `exit(2)`.
+    status: AtomicU8,
+    /// A thread ends all others to run another program.
+    being_replaced: AtomicBool,
+    /// How many programs it has run before.
+    program_number: AtomicU64,
 }
 
 impl Process {
@@ -151,6 +167,11 @@ impl Process {
             credentials: Mutex::new(Credentials::default()),
             limits: Mutex::new(Limits::default()),
             program: Mutex::new(ProgramIdentity::default()),
+            threads: InterruptMutex::new(BTreeMap::new()),
+            ended_ticks: AtomicU64::new(0),
+            status: AtomicU8::new(0),
+            being_replaced: AtomicBool::new(false),
+            program_number: AtomicU64::new(0),
         })
     }
 
@@ -162,14 +183,93 @@ impl Process {
     /// Replaces the address space (`execve`) and makes it the processor's. The old one goes when its last
     /// user lets go of it.
     pub fn replace_address_space(&self, new: Arc<AddressSpace>) {
-        new.activate();
         let old = core::mem::replace(&mut *self.address_space.lock(), new);
+        self.program_number.fetch_add(1, Ordering::SeqCst);
+        scheduler::address_space_replaced();
         drop(old);
+    }
+
+    /// How many programs it has run before: tells address spaces of the process apart.
+    pub fn program_number(&self) -> u64 {
+        self.program_number.load(Ordering::Relaxed)
+    }
+
+    /// Its threads.
+    pub fn threads(&self) -> Vec<Arc<Thread>> {
+        self.threads.lock().values().cloned().collect()
+    }
+
+    /// How many threads it has.
+    pub fn thread_count(&self) -> usize {
+        self.threads.lock().len()
+    }
+
+    /// A thread of it by its number.
+    pub fn thread(&self, number: u32) -> Option<Arc<Thread>> {
+        self.threads.lock().get(&number).cloned()
+    }
+
+    pub(super) fn add_thread(&self, thread: Arc<Thread>) {
+        self.threads.lock().insert(thread.id(), thread);
+    }
+
+    /// A thread has ended that used so much processor time. Returns how many are left.
+    pub(super) fn remove_thread(&self, thread: &Thread, ticks: u64) -> usize {
+        self.ended_ticks.fetch_add(ticks, Ordering::Relaxed);
+        let mut threads = self.threads.lock();
+        let removed = threads.remove(&thread.id());
+        let left = threads.len();
+        drop(threads);
+        drop(removed);
+        left
+    }
+
+    /// The thread that calls `execve` takes over the process's number.
+    pub(super) fn renumber_thread(&self, old: u32, new: u32) {
+        let mut threads = self.threads.lock();
+        if let Some(thread) = threads.remove(&old) {
+            threads.insert(new, thread);
+        }
+    }
+
+    /// Ticks of processor time of the threads that have ended.
+    pub fn ended_ticks(&self) -> u64 {
+        self.ended_ticks.load(Ordering::Relaxed)
+    }
+
+    /// Processor time that all its threads have used, in nanoseconds.
+    pub fn cpu_time(&self) -> u64 {
+        super::clock::ticks_to_nanoseconds(scheduler::used_ticks_of_process(self))
+    }
+
+    pub(super) fn note_status(&self, status: u8) {
+        self.status.store(status, Ordering::Relaxed);
+    }
+
+    pub(super) fn status(&self) -> u8 {
+        self.status.load(Ordering::Relaxed)
+    }
+
+    /// A thread begins to end all others. False if another does already.
+    pub(super) fn begin_replacement(&self) -> bool {
+        !self.being_replaced.swap(true, Ordering::SeqCst)
+    }
+
+    pub(super) fn end_replacement(&self) {
+        self.being_replaced.store(false, Ordering::SeqCst);
     }
 
     /// Makes a signal pending for the process. May be called by interrupt handlers.
     pub fn post_signal(&self, signal: u8) {
-        self.pending.fetch_or(1 << (signal - 1), Ordering::AcqRel);
+        let bit = 1 << (signal - 1);
+        self.pending.fetch_or(bit, Ordering::SeqCst);
+        let threads = self.threads.lock();
+        if let Some(thread) = threads
+            .values()
+            .find(|thread| thread.blocked.load(Ordering::Relaxed) & bit == 0)
+        {
+            thread.interrupt();
+        }
     }
 
     /// A soft limit.
@@ -179,6 +279,11 @@ impl Process {
 
     /// Ends the process, and with the first one the machine.
     pub fn exit(&self, reason: ExitReason) -> ! {
+        static ENDING: AtomicBool = AtomicBool::new(false);
+        if ENDING.swap(true, Ordering::SeqCst) {
+            // Another thread ends the process already, and the machine with it.
+            scheduler::stay_halted();
+        }
         match EXIT_HOOK.get() {
             Some(hook) => hook(reason),
             None => panic!("the process ended before the machine was ready: {reason:?}"),

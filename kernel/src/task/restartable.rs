@@ -2,8 +2,8 @@
 //!
 //! A thread registers an area of its memory. The kernel keeps the number of the processor there, and the program
 //! writes there which sequence it is in. If a signal handler is about to run in the middle of one, the sequence is
-//! aborted: the program goes on at its abort address. With one processor and one thread nothing else can get in
-//! between.
+//! aborted: the program goes on at its abort address. The same happens when another thread had the processor meanwhile,
+//! or the thread went to another processor.
 //!
 //! Source: Linux's `uapi/linux/rseq.h`.
 
@@ -13,7 +13,7 @@ use pith_linux::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::thread::Thread;
-use crate::arch::Registers;
+use crate::arch::{self, Registers};
 use crate::arch::layout::PROGRAM_END;
 use crate::memory::{UserPointer, read_object, write_object};
 
@@ -21,8 +21,12 @@ use crate::memory::{UserPointer, read_object, write_object};
 const AREA_SIZE: u32 = 32;
 /// Offset in the area of the address of the current sequence's description.
 const SEQUENCE_OFFSET: u64 = 8;
-/// The number of the only processor, twice: a guess for before the sequence, and the number to compare with in it.
-const ON_FIRST_PROCESSOR: [u32; 2] = [0, 0];
+
+/// The number of the processor, twice: a guess for before the sequence, and the number to compare with in it.
+fn processor_twice() -> [u32; 2] {
+    [arch::cpu_index() as u32; 2]
+}
+
 /// What stands there when nothing is registered.
 const NOT_REGISTERED: [u32; 2] = [0, u32::MAX];
 
@@ -54,7 +58,7 @@ pub fn register(thread: &Thread, area: u64, size: u32, signature: u32) -> Result
     if area == 0 {
         return Err(Errno::EFAULT);
     }
-    write_object(UserPointer(area), &ON_FIRST_PROCESSOR)?;
+    write_object(UserPointer(area), &processor_twice())?;
     thread.restartable_signature.store(signature, Ordering::Relaxed);
     thread.restartable_area.store(area, Ordering::Relaxed);
     Ok(())
@@ -89,7 +93,21 @@ pub fn forget(thread: &Thread) {
     thread.restartable_area.store(0, Ordering::Relaxed);
 }
 
-/// A handler is about to run: aborts the sequence that the program is in, if it is in one.
+/// Whether a thread has registered an area.
+pub fn is_registered(thread: &Thread) -> bool {
+    thread.restartable_area.load(Ordering::Relaxed) != 0
+}
+
+/// Another thread ran meanwhile, or the thread is on another processor: aborts the sequence that the program is in, and
+/// tells it where it is. False if what the program left in its area makes no sense; it is to get a `SIGSEGV`.
+pub fn after_switch(thread: &Thread, registers: &mut Registers) -> bool {
+    let area = thread.restartable_area.load(Ordering::Relaxed);
+    abort(thread, registers)
+        .and_then(|()| write_object(UserPointer(area), &processor_twice()))
+        .is_ok()
+}
+
+/// A handler is about to run, or somebody else ran: aborts the sequence that the program is in, if it is in one.
 ///
 /// # Errors
 /// `EFAULT` or `EINVAL` if what the program left in its area makes no sense; it is to get a `SIGSEGV`.

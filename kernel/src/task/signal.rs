@@ -20,6 +20,7 @@ use pith_linux::signal::{
 use spin::Once;
 use zerocopy::IntoBytes;
 
+use super::clock::Instant;
 use super::process::{ExitReason, Process};
 use super::restartable;
 use super::thread::{Thread, current};
@@ -128,6 +129,8 @@ pub enum Restart {
     IfHandlerAllows = 1,
     /// It starts again only if no handler runs: `poll`, `select`, `pause`, sleeping.
     IfNoHandlerRuns = 2,
+    /// It starts again in any case: nobody may see that it was interrupted.
+    Always = 3,
 }
 
 /// Says what becomes of the current call if it answers `EINTR`.
@@ -135,10 +138,24 @@ pub fn set_restart(restart: Restart) {
     current().restart.store(restart as u8, Ordering::Relaxed);
 }
 
+/// The current call, which waits for a span of time, ends then also if it starts again.
+pub fn keep_deadline(deadline: Instant) {
+    current().kept_deadline.store(deadline.0.max(1), Ordering::Relaxed);
+}
+
+/// When the current call has to end, if it has started again.
+pub fn kept_deadline() -> Option<Instant> {
+    match current().kept_deadline.swap(0, Ordering::Relaxed) {
+        0 => None,
+        deadline => Some(Instant(deadline)),
+    }
+}
+
 fn take_restart(thread: &Thread) -> Restart {
     match thread.restart.swap(0, Ordering::Relaxed) {
         1 => Restart::IfHandlerAllows,
         2 => Restart::IfNoHandlerRuns,
+        3 => Restart::Always,
         _ => Restart::Never,
     }
 }
@@ -278,13 +295,13 @@ pub fn with_mask<T>(mask: Option<u64>, wait: impl FnOnce() -> Result<T, Errno>) 
     let Some(mask) = mask else { return wait() };
     let thread = current();
     let old = thread.blocked.load(Ordering::Relaxed);
-    set_blocked(thread, mask);
+    set_blocked(&thread, mask);
     let result = wait();
     if matches!(result, Err(Errno::EINTR)) {
         thread.signals.lock().saved_mask = Some(old);
         thread.mask_is_temporary.store(true, Ordering::Relaxed);
     } else {
-        set_blocked(thread, old);
+        set_blocked(&thread, old);
     }
     result
 }
@@ -332,7 +349,7 @@ pub fn deliver(registers: &mut Registers) -> bool {
         return false;
     }
     arch::enable_interrupts();
-    deliver_next(thread, registers);
+    deliver_next(&thread, registers);
     true
 }
 
@@ -372,7 +389,13 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
             }
             _ => {
                 let flags = ActionFlags::from_bits_truncate(action.flags);
-                if restart == Restart::IfHandlerAllows && flags.contains(ActionFlags::RESTART) {
+                thread.kept_deadline.store(0, Ordering::Relaxed);
+                let starts_again = match restart {
+                    Restart::Always => true,
+                    Restart::IfHandlerAllows => flags.contains(ActionFlags::RESTART),
+                    Restart::IfNoHandlerRuns | Restart::Never => false,
+                };
+                if starts_again {
                     start_again(registers);
                 }
                 enter_handler(thread, registers, signal, &action, &information);
@@ -388,6 +411,8 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
     }
     if restart != Restart::Never {
         start_again(registers);
+    } else {
+        thread.kept_deadline.store(0, Ordering::Relaxed);
     }
 }
 
@@ -586,7 +611,7 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 /// `rt_sigreturn(2)`: restores what the frame at the stack pointer holds. A frame that is no good forces
 /// `SIGSEGV`.
 pub fn return_from_handler(registers: &mut Registers) {
-    if restore_frame(current(), registers).is_err() {
+    if restore_frame(&current(), registers).is_err() {
         let what = format!(
             "the signal frame at {:#x} can't be restored",
             registers.rsp.wrapping_sub(8)
@@ -731,6 +756,20 @@ pub fn force(information: SignalInformation, signal: Signal, what: String) {
     queued.insert(0, information);
     drop(queued);
     process.post_signal(signal.number());
+}
+
+/// The program has broken a rule that Linux punishes by `SIGSEGV`.
+pub fn force_fault(what: &str) {
+    force(
+        SignalInformation::new(Signal::SIGSEGV, code::SI_KERNEL),
+        Signal::SIGSEGV,
+        String::from(what),
+    );
+}
+
+/// A thread ends: nothing of its signals is left behind.
+pub fn forget_thread(thread: &Thread) {
+    thread.blocked.store(u64::MAX, Ordering::Relaxed);
 }
 
 /// The program caused an exception: makes it the signal that Linux makes of it.

@@ -1,29 +1,55 @@
 //! A thread.
 
-use alloc::sync::Arc;
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use pith_linux::files::PollEvents;
+use pith_scheduling::{Entity, Policy, Schedulable};
 use spin::Mutex;
 
+use super::clock::Instant;
 use super::process::Process;
 use super::signal::ThreadSignals;
-use crate::arch;
+use super::timer::{Timer, TimerTarget};
+use super::wait::Wakeable;
+use super::{clock, scheduler};
+use crate::arch::{self, Context, HasContext};
 use crate::memory::KernelStack;
+
+/// What a kernel thread does.
+pub type Body = Box<dyn FnOnce() + Send>;
 
 /// A thread of a process.
 pub struct Thread {
-    /// Its number; that of the first thread is its process's.
-    pub id: u32,
+    number: AtomicU32,
     /// The process.
     pub process: Arc<Process>,
-    /// Its kernel stack.
-    pub stack: KernelStack,
+    /// Itself.
+    pub(super) this: Weak<Self>,
+    stack: KernelStack,
+    /// The scheduler's part.
+    pub entity: Entity,
+    context: Context,
+    /// What it does if it is a kernel thread: taken when it starts.
+    pub(super) body: Mutex<Option<Body>>,
+    /// Policy and priority of its own while it has inherited those of a thread that waits for it.
+    pub(super) base_policy: Mutex<Option<(Policy, u8)>>,
+    /// Ends its waits that have a deadline.
+    pub(super) sleep_timer: Timer,
+    /// Another processor may run it now, or it was interrupted anywhere: its restartable sequence has to be looked at.
+    pub(super) was_moved: AtomicBool,
+    /// It has to end, since its process does or becomes another program.
+    pub must_end: AtomicBool,
     /// Alternate stack, last fault, mask to be restored.
     pub signals: Mutex<ThreadSignals>,
     /// Blocked signals: bit n-1 is signal n.
     pub blocked: AtomicU64,
     /// A temporary mask is in force (`rt_sigsuspend`); the one to be restored is in `signals`.
     pub mask_is_temporary: AtomicBool,
+    /// When a call that starts again has to end, in nanoseconds of the monotonic clock; 0 if it says so itself.
+    pub kept_deadline: AtomicU64,
     /// What becomes of a call that a signal interrupted: a `signal::Restart`.
     pub restart: AtomicU8,
     /// What the last page fault was: a `signal::FaultKind`, as the page fault handler noted it.
@@ -41,15 +67,26 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// A thread. `None` if there is no memory for its stack.
-    pub fn new(id: u32, process: Arc<Process>) -> Option<Arc<Self>> {
-        Some(Arc::new(Self {
-            id,
+    /// A thread, not yet running. `None` if there is no memory.
+    pub fn new(number: u32, process: Arc<Process>, entity: Entity) -> Option<Arc<Self>> {
+        let stack = KernelStack::new()?;
+        let context = Context::new()?;
+        Some(Arc::new_cyclic(|this| Self {
+            number: AtomicU32::new(number),
             process,
-            stack: KernelStack::new()?,
+            this: this.clone(),
+            stack,
+            entity,
+            context,
+            body: Mutex::new(None),
+            base_policy: Mutex::new(None),
+            sleep_timer: Timer::new(),
+            was_moved: AtomicBool::new(false),
+            must_end: AtomicBool::new(false),
             signals: Mutex::new(ThreadSignals::default()),
             blocked: AtomicU64::new(0),
             mask_is_temporary: AtomicBool::new(false),
+            kept_deadline: AtomicU64::new(0),
             restart: AtomicU8::new(0),
             fault: AtomicU8::new(0),
             clear_on_exit: AtomicU64::new(0),
@@ -60,10 +97,19 @@ impl Thread {
         }))
     }
 
-    /// Makes this the processor's current thread.
-    pub fn make_current(self: Arc<Self>) {
-        arch::set_kernel_stack(self.stack.bottom(), self.stack.top());
-        arch::set_current(self);
+    /// Its number; that of the first thread is its process's.
+    pub fn id(&self) -> u32 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Gives it another number: the thread that calls `execve` takes its process's over.
+    pub(super) fn set_id(&self, number: u32) {
+        self.number.store(number, Ordering::Relaxed);
+    }
+
+    /// A reference to it; `None` only while it is being dropped.
+    pub fn arc(&self) -> Option<Arc<Self>> {
+        self.this.upgrade()
     }
 
     /// Pending signals that this thread does not block.
@@ -77,6 +123,75 @@ impl Thread {
     pub fn has_deliverable_signal(&self) -> bool {
         self.deliverable_signals() & !self.process.silent.load(Ordering::Relaxed) != 0
     }
+
+    /// Whether its waits should end: for a signal, or because it has to end itself.
+    #[inline]
+    pub fn is_interrupted(&self) -> bool {
+        self.has_deliverable_signal() || self.must_end.load(Ordering::Relaxed)
+    }
+
+    /// Makes it look at its signals: ends a wait that signals end, interrupts it if it runs on another processor. May
+    /// be called by interrupt handlers.
+    pub fn interrupt(&self) {
+        scheduler::interrupt(self);
+    }
+
+    /// Its restartable sequence starts again if it is in one (`membarrier(2)`).
+    pub fn look_at_sequence(&self) {
+        self.was_moved.store(true, Ordering::SeqCst);
+    }
+
+    /// Processor time that it has used, in nanoseconds.
+    pub fn cpu_time(&self) -> u64 {
+        clock::ticks_to_nanoseconds(scheduler::used_ticks(self))
+    }
+}
+
+impl HasContext for Thread {
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn kernel_stack(&self) -> (u64, u64) {
+        (self.stack.bottom(), self.stack.top())
+    }
+}
+
+impl Schedulable for Thread {
+    fn entity(&self) -> &Entity {
+        &self.entity
+    }
+
+    fn may_move(&self) -> bool {
+        !self.context.is_loaded()
+    }
+}
+
+impl Wakeable for Thread {
+    fn wake(&self, _events: PollEvents) -> bool {
+        scheduler::wake(self)
+    }
+}
+
+impl TimerTarget for Thread {
+    fn expired(&self, _now: Instant) -> Option<Instant> {
+        scheduler::wake(self);
+        None
+    }
+}
+
+/// The current thread, for as long as its own code runs.
+pub type Current = arch::Current<Thread>;
+
+/// The process of the current thread.
+pub struct CurrentProcess(Current);
+
+impl Deref for CurrentProcess {
+    type Target = Arc<Process>;
+
+    fn deref(&self) -> &Arc<Process> {
+        &self.0.process
+    }
 }
 
 /// The current thread.
@@ -84,17 +199,17 @@ impl Thread {
 /// # Panics
 /// If there is none yet (during boot).
 #[inline]
-pub fn current() -> &'static Thread {
+pub fn current() -> Current {
     arch::current::<Thread>().expect("a thread runs")
 }
 
 /// The current thread, if there is one.
-pub fn try_current() -> Option<&'static Thread> {
+pub fn try_current() -> Option<Current> {
     arch::current::<Thread>()
 }
 
 /// The process of the current thread.
 #[inline]
-pub fn current_process() -> &'static Arc<Process> {
-    &current().process
+pub fn current_process() -> CurrentProcess {
+    CurrentProcess(current())
 }

@@ -40,6 +40,8 @@ struct Armed {
 
 struct Queue {
     armed: BTreeMap<Key, Armed>,
+    /// When the slice of the thread that runs is over, if others wait for that.
+    slice: Option<Instant>,
     /// What the hardware timer is set to.
     hardware: Option<Instant>,
 }
@@ -47,6 +49,7 @@ struct Queue {
 static QUEUES: [InterruptMutex<Queue>; arch::MAXIMUM_CPUS] = [const {
     InterruptMutex::new(Queue {
         armed: BTreeMap::new(),
+        slice: None,
         hardware: None,
     })
 }; arch::MAXIMUM_CPUS];
@@ -56,12 +59,13 @@ static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 impl Queue {
     /// Sets this processor's hardware timer for the earliest deadline, unless it fires early enough already.
     fn program(&mut self) {
-        let Some((&(earliest, _), _)) = self.armed.first_key_value() else {
+        let first = self.armed.first_key_value().map(|(&(deadline, _), _)| Instant(deadline));
+        let Some(earliest) = first.into_iter().chain(self.slice).min() else {
             return;
         };
-        if self.hardware.is_none_or(|set| set.0 > earliest) {
-            self.hardware = Some(Instant(earliest));
-            arm_timer(Instant(earliest));
+        if self.hardware.is_none_or(|set| set > earliest) {
+            self.hardware = Some(earliest);
+            arm_timer(earliest);
         }
     }
 
@@ -133,10 +137,25 @@ impl Drop for Timer {
     }
 }
 
+/// The slice of the thread that runs on this processor ends then. Called with interrupts off.
+pub(super) fn limit_slice(deadline: Instant) {
+    let mut queue = QUEUES[arch::cpu_index()].lock();
+    queue.slice = Some(deadline);
+    queue.program();
+}
+
 /// The hardware timer of this processor has fired. Called by the interrupt's handler.
 pub fn fired() {
     let queue = &QUEUES[arch::cpu_index()];
-    queue.lock().hardware = None;
+    {
+        let mut locked = queue.lock();
+        locked.hardware = None;
+        if locked.slice.is_some_and(|end| end <= monotonic()) {
+            locked.slice = None;
+            drop(locked);
+            super::scheduler::slice_over();
+        }
+    }
     loop {
         let now = monotonic();
         let mut locked = queue.lock();

@@ -1,31 +1,21 @@
 //! Waiting: for a condition that somebody else makes true, for a time, for a signal.
 //!
-//! Until there are several threads, whoever waits is the only thread, and only an interrupt can change
-//! anything: waiting halts the processor, and each interrupt makes the condition be looked at again. A wake-up
-//! therefore needs no list. The interface is the one that several threads need.
+//! A thread that waits registers at the queues where it is to be woken, announces that it is about to sleep, and
+//! looks at its condition again; only then does it give the processor up. Whoever makes a condition true wakes the
+//! queue afterwards, so that one of both sees the other (see `libs/scheduling`).
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
 
-use crate::arch;
 use crate::sync::InterruptMutex;
 
-use super::alarm;
 use super::clock::{Instant, monotonic};
-use super::signal;
-use super::thread::current;
-
-/// Ticks of the time stamp counter that the processor has spent halted.
-static HALTED: AtomicU64 = AtomicU64::new(0);
-
-/// Ticks of the time stamp counter that the processor has spent halted.
-pub fn halted_ticks() -> u64 {
-    HALTED.load(Ordering::Relaxed)
-}
+use super::thread::{Thread, current};
+use super::timer::TimerTarget;
+use super::{scheduler, signal};
 
 /// Somebody who wants to be told that a condition may have changed.
 pub trait Wakeable: Send + Sync {
@@ -133,8 +123,8 @@ impl WaitQueue {
         wait_any(&[self], deadline, condition)
     }
 
-    /// Waits until `condition` gives a value. It is called with interrupts off and must not sleep or touch the
-    /// program's memory.
+    /// Waits until `condition` gives a value. It is called by the thread that waits, with interrupts on, and must not
+    /// sleep or touch the program's memory. Who makes it true changes what it looks at first and wakes then.
     ///
     /// # Errors
     /// [`Interrupted`] by a signal.
@@ -148,41 +138,86 @@ impl WaitQueue {
 /// # Errors
 /// [`WaitError`].
 pub fn wait_any<T>(
-    _queues: &[&WaitQueue],
+    queues: &[&WaitQueue],
     deadline: Option<Instant>,
+    condition: impl FnMut() -> Option<T>,
+) -> Result<T, WaitError> {
+    wait_on(queues, deadline, false, condition)
+}
+
+/// What ends a wait.
+enum Event<T> {
+    Happened(T),
+    Failed(WaitError),
+}
+
+fn wait_on<T>(
+    queues: &[&WaitQueue],
+    deadline: Option<Instant>,
+    exclusive: bool,
     mut condition: impl FnMut() -> Option<T>,
 ) -> Result<T, WaitError> {
-    let enabled_before = arch::interrupts_enabled();
-    let result = loop {
-        arch::disable_interrupts();
-        if let Some(value) = condition() {
-            break Ok(value);
+    if let Some(value) = condition() {
+        return Ok(value);
+    }
+    let thread = current();
+    let own = thread.arc().expect("a thread that runs lives");
+    let who: Arc<dyn Wakeable> = own.clone();
+    let mut registered = 0;
+    for queue in queues {
+        if queue.register(&who, exclusive).is_err() {
+            break;
         }
-        if current().has_deliverable_signal() {
-            // What most calls want; others say so after the wait.
-            signal::set_restart(signal::Restart::IfHandlerAllows);
-            break Err(WaitError::Interrupted);
+        registered += 1;
+    }
+    if let Some(deadline) = deadline {
+        let target: Weak<dyn TimerTarget> = Arc::<Thread>::downgrade(&own);
+        thread.sleep_timer.arm(deadline, target);
+    }
+    let event = loop {
+        thread.entity.prepare_to_sleep();
+        let event = look(&thread, deadline, &mut condition);
+        if let Some(event) = event {
+            thread.entity.stay_awake();
+            break event;
         }
-        if let Some(deadline) = deadline {
-            if monotonic() >= deadline {
-                break Err(WaitError::TimedOut);
-            }
-            alarm::arm(Some(deadline));
+        if registered < queues.len() {
+            // Without memory for the lists: look again and again, in turns with the others.
+            thread.entity.stay_awake();
+            scheduler::yield_now();
+        } else {
+            scheduler::block();
         }
-        let before = arch::read_time_stamp_counter();
-        arch::wait_for_interrupt();
-        HALTED.fetch_add(
-            arch::read_time_stamp_counter().saturating_sub(before),
-            Ordering::Relaxed,
-        );
     };
     if deadline.is_some() {
-        alarm::arm(None);
+        thread.sleep_timer.disarm();
     }
-    if enabled_before {
-        arch::enable_interrupts();
+    for queue in &queues[..registered] {
+        queue.unregister(&who);
+        if exclusive && matches!(event, Event::Failed(_)) {
+            // The wake-up may have been meant for one that has a use for it.
+            queue.wake(PollEvents::all());
+        }
     }
-    result
+    match event {
+        Event::Happened(value) => Ok(value),
+        Event::Failed(error) => Err(error),
+    }
+}
+
+fn look<T>(thread: &Thread, deadline: Option<Instant>, condition: &mut impl FnMut() -> Option<T>) -> Option<Event<T>> {
+    if let Some(value) = condition() {
+        return Some(Event::Happened(value));
+    }
+    if thread.is_interrupted() {
+        // What most calls want; others say so after the wait.
+        signal::set_restart(signal::Restart::IfHandlerAllows);
+        return Some(Event::Failed(WaitError::Interrupted));
+    }
+    match deadline {
+        Some(deadline) if monotonic() >= deadline => Some(Event::Failed(WaitError::TimedOut)),
+        _ => None,
+    }
 }
 
 /// Sleeps until a time.

@@ -26,11 +26,21 @@ pub use run_queue::{Clock, RunQueue};
 pub use scheduler::{Next, Scheduler, Woken};
 pub use sync::Lock;
 
-/// A reference to a thread.
-pub trait Schedulable: Clone {
+/// A thread, or a reference to one.
+pub trait Schedulable {
     /// The scheduler's part of the thread.
     fn entity(&self) -> &Entity;
 
     /// Whether another processor may run it now: none is on its stack.
     fn may_move(&self) -> bool;
+}
+
+impl<T: Schedulable> Schedulable for alloc::sync::Arc<T> {
+    fn entity(&self) -> &Entity {
+        (**self).entity()
+    }
+
+    fn may_move(&self) -> bool {
+        (**self).may_move()
+    }
 }

@@ -35,7 +35,7 @@ pub enum Next<T> {
 /// The run queues of all processors.
 ///
 /// `Q` gives the locked queues, one for each processor.
-pub struct Scheduler<T: Schedulable, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> {
+pub struct Scheduler<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> {
     queues: Q,
     /// Processors that exist: bit n for processor n.
     online: AtomicU64,
@@ -44,7 +44,7 @@ pub struct Scheduler<T: Schedulable, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> {
     marker: PhantomData<fn(T) -> L>,
 }
 
-impl<T: Schedulable, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L, Q> {
+impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L, Q> {
     /// A scheduler without processors.
     #[cfg(not(loom))]
     pub const fn new(queues: Q) -> Self {

@@ -4,7 +4,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::instructions::{cpuid, read_msr, read_time_stamp_counter, write_msr, write_port_u8};
+use super::instructions::{
+    cpuid, disable_interrupts, enable_interrupts, interrupts_enabled, read_msr, read_time_stamp_counter, write_msr,
+    write_port_u8,
+};
 use super::layout::DEVICE_REGISTERS;
 use super::paging::{NoFrame, map_kernel_page};
 
@@ -15,7 +18,7 @@ pub const SPURIOUS_VECTOR: u8 = 0xff;
 
 const MSR_APIC_BASE: u32 = 0x1b;
 const MSR_DEADLINE: u32 = 0x6e0;
-/// Where the I/O interrupt controller is on PC-like machines (QEMU, Firecracker, Cloud Hypervisor).
+/// Where the I/O interrupt controller is on PC-like machines, if nobody says it.
 const IO_CONTROLLER: u64 = 0xfec0_0000;
 const LOCAL_WINDOW: u64 = DEVICE_REGISTERS;
 const IO_WINDOW: u64 = DEVICE_REGISTERS + 4096;
@@ -38,11 +41,11 @@ fn write(register: u64, value: u32) {
     unsafe { local(register).write_volatile(value) };
 }
 
-/// Maps the controllers, masks the old ones and lets the local one work.
+/// Maps the controllers (`io_controller` is the physical address of the one for device lines, if known), masks the old ones and lets the local one work.
 ///
 /// # Errors
 /// [`NoFrame`] if there is no frame for page tables.
-pub fn initialise(frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame> {
+pub fn initialise(io_controller: Option<u64>, frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame> {
     // The two 8259: all lines masked.
     write_port_u8(0x21, 0xff);
     write_port_u8(0xa1, 0xff);
@@ -51,13 +54,73 @@ pub fn initialise(frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame
     unsafe {
         let base = read_msr(MSR_APIC_BASE) & 0x000f_ffff_ffff_f000;
         map_kernel_page(LOCAL_WINDOW, base, true, frames)?;
-        map_kernel_page(IO_WINDOW, IO_CONTROLLER, true, frames)?;
+        let io_controller = io_controller.unwrap_or(IO_CONTROLLER) & !0xfff;
+        map_kernel_page(IO_WINDOW, io_controller, true, frames)?;
     }
     LOCAL.store(LOCAL_WINDOW, Ordering::Relaxed);
+    enable();
+    Ok(())
+}
+
+/// Lets the local controller of this processor work. All of them are at the same address.
+pub fn enable() {
     write(0x80, 0); // task priority: let everything in
     write(0x350, 0x1_0000); // LINT0 masked: no 8259
     write(0xf0, 0x100 | u32::from(SPURIOUS_VECTOR));
-    Ok(())
+}
+
+/// Interrupt command: a non-maskable interrupt.
+const NON_MASKABLE: u32 = 0x4400;
+/// Interrupt command: wait for the start-up interrupt.
+const INITIALISE: u32 = 0x4500;
+/// Interrupt command: start at the page in the lowest byte.
+const START_UP: u32 = 0x4600;
+/// To all processors but this one.
+const ALL_OTHERS: u32 = 0xc_0000;
+
+/// Gives an interrupt command. Both halves of the register belong together, so no interrupt handler may come between.
+fn command(destination: u32, low: u32) {
+    let enabled_before = interrupts_enabled();
+    disable_interrupts();
+    while read(0x300) & 0x1000 != 0 {
+        core::hint::spin_loop(); // the last one is still being sent
+    }
+    write(0x310, destination << 24);
+    write(0x300, low);
+    if enabled_before {
+        enable_interrupts();
+    }
+}
+
+/// Interrupts the processor whose local controller has this identifier.
+pub fn send(identifier: u32, vector: u8) {
+    command(identifier, 0x4000 | u32::from(vector));
+}
+
+/// Starts all other processors in real mode, at this page. Hypervisors need no pauses in between; on bare machines those
+/// that the specification names are made.
+pub fn start_others(page: u8) {
+    let hypervisor = cpuid(1, 0).ecx & 1 << 31 != 0;
+    let pause = |microseconds: u64| {
+        if !hypervisor {
+            let ticks = super::clock::frequencies().counter / 1_000_000 * microseconds;
+            let start = read_time_stamp_counter();
+            while read_time_stamp_counter() - start < ticks {
+                core::hint::spin_loop();
+            }
+        }
+    };
+    command(0, ALL_OTHERS | INITIALISE);
+    pause(10_000);
+    for _ in 0..2 {
+        command(0, ALL_OTHERS | START_UP | u32::from(page));
+        pause(200);
+    }
+}
+
+/// Interrupts all other processors whatever they do.
+pub fn stop_others() {
+    command(0, ALL_OTHERS | NON_MASKABLE);
 }
 
 /// Acknowledges the interrupt in service.

@@ -372,6 +372,9 @@ fn remove(
     }
 }
 
+/// Held by whoever makes tables of the kernel's half.
+static KERNEL_TABLES: crate::sync::InterruptMutex<()> = crate::sync::InterruptMutex::new(());
+
 /// Maps a page of the kernel's half (stacks, device registers).
 ///
 /// # Errors
@@ -387,6 +390,8 @@ pub unsafe fn map_kernel_page(
     frames: &mut dyn FnMut() -> Option<u64>,
 ) -> Result<(), NoFrame> {
     let root = &raw const boot_page_map as u64 - KERNEL_BASE;
+    // Two that map at once must not both make a table.
+    let _turn = KERNEL_TABLES.lock();
     let slot = walk(root, address, 0, frames).ok_or(NoFrame)?;
     let mut value = physical & ADDRESS | PRESENT | WRITABLE | ACCESSED | DIRTY | GLOBAL | NO_EXECUTE;
     if uncached {
@@ -394,6 +399,17 @@ pub unsafe fn map_kernel_page(
     }
     slot.store(value, Ordering::Release);
     invalidate_page(address);
+    Ok(())
+}
+
+/// Maps the page of the trampoline at its own address, in the table with which processors start and no program runs.
+///
+/// # Errors
+/// [`NoFrame`] if there is no frame for a table.
+pub(super) fn map_trampoline(address: u64, frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame> {
+    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
+    let slot = walk(root, address, 0, frames).ok_or(NoFrame)?;
+    slot.store(address | PRESENT | ACCESSED, Ordering::Release);
     Ok(())
 }
 

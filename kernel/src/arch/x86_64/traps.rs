@@ -179,6 +179,13 @@ const NAMES: [&str; 32] = [
     "reserved exception",
 ];
 
+/// The vector by which another processor asks this one to look for work.
+pub const RESCHEDULE_VECTOR: u8 = 0xfd;
+/// The vector by which another processor asks this one to forget translations.
+pub const SHOOTDOWN_VECTOR: u8 = 0xfc;
+const NON_MASKABLE: u64 = 2;
+const DEVICE_NOT_AVAILABLE: u64 = 7;
+
 /// The vector of 32-bit system calls; never given to a device.
 pub const LEGACY_SYSTEM_CALL: u8 = 0x80;
 
@@ -189,8 +196,19 @@ extern "C" fn trap_entry(registers: &mut Registers) {
         super::instructions::halt_forever();
     };
     let vector = registers.vector;
+    if vector == DEVICE_NOT_AVAILABLE {
+        // Interrupts are off, and nothing else is due.
+        super::vector_state::first_use();
+        return;
+    }
+    if vector == NON_MASKABLE && super::smp::is_stopping() {
+        super::instructions::halt_forever();
+    }
     let from_program = registers.is_program();
-    if vector == u64::from(LEGACY_SYSTEM_CALL) && from_program {
+    if vector == u64::from(SHOOTDOWN_VECTOR) {
+        super::apic::end_of_interrupt();
+        super::shootdown::serve();
+    } else if vector == u64::from(LEGACY_SYSTEM_CALL) && from_program {
         // `int 0x80`: on a Linux without 32-bit programs a general protection fault.
         (handlers.exception)(
             registers,
@@ -264,6 +282,14 @@ fn finish(handlers: &Handlers, registers: &mut Registers) -> bool {
         disable_interrupts();
     }
     replaced
+}
+
+/// Everything that is due before a new thread's program starts. Returns with interrupts off.
+pub(super) fn before_program(registers: &mut Registers) {
+    disable_interrupts();
+    if let Some(handlers) = HANDLERS.get() {
+        finish(handlers, registers);
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -259,6 +259,19 @@ load_word_with_recovery:
     mov eax, 1
     ret
 
+# compare_exchange(address: rdi, expected: *mut u32 rsi, new: edx) -> rax: 0, or 1 if the word could not be written.
+.global compare_exchange_with_recovery
+compare_exchange_with_recovery:
+    mov eax, [rsi]
+.Lcompare_exchange:
+    lock cmpxchg [rdi], edx
+    mov [rsi], eax
+    xor eax, eax
+    ret
+.Lcompare_exchange_fault:
+    mov eax, 1
+    ret
+
 .section .exception_table, "a", @progbits
     .quad .Lcopy_words, .Lcopy_words_fault
     .quad .Lcopy_bytes, .Lcopy_bytes_fault
@@ -268,3 +281,4 @@ load_word_with_recovery:
     .quad .Lzero_words, .Lzero_words_fault
     .quad .Lzero_bytes, .Lzero_bytes_fault
     .quad .Lload_word, .Lload_word_fault
+    .quad .Lcompare_exchange, .Lcompare_exchange_fault

@@ -8,6 +8,7 @@ use super::layout::PROGRAM_END;
 unsafe extern "C" {
     fn copy_with_recovery(destination: *mut u8, source: *const u8, length: usize) -> usize;
     fn zero_with_recovery(destination: *mut u8, length: usize) -> usize;
+    fn compare_exchange_with_recovery(address: *mut u32, expected: &mut u32, new: u32) -> u64;
     fn load_word_with_recovery(address: *const u32, value: *mut u32) -> u64;
 }
 
@@ -53,4 +54,16 @@ pub fn load_word(address: u64) -> Option<u32> {
     // SAFETY: the source lies in the program's half and faults are recovered.
     let failed = unsafe { load_word_with_recovery(address as *const u32, &mut value) };
     (failed == 0).then_some(value)
+}
+
+/// Replaces a word of the program's memory in one step if it has the expected value. `None` if it can't be written;
+/// otherwise the value it had, as success or failure.
+pub fn compare_exchange_program(address: u64, expected: u32, new: u32) -> Option<Result<u32, u32>> {
+    if !in_program(address, 4) || !address.is_multiple_of(4) {
+        return None;
+    }
+    let mut found = expected;
+    // SAFETY: the word lies in the program's half and faults are recovered.
+    let failed = unsafe { compare_exchange_with_recovery(address as *mut u32, &mut found, new) };
+    (failed == 0).then_some(if found == expected { Ok(found) } else { Err(found) })
 }

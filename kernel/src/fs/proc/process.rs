@@ -265,7 +265,8 @@ fn memory_statistics(text: &mut Text) -> Result<(), Errno> {
 
 /// The signals whose handler makes `choose` true, as a mask.
 fn signals(choose: impl Fn(u64) -> bool) -> u64 {
-    let actions = task::current_process().actions.lock();
+    let process = task::current_process();
+    let actions = process.actions.lock();
     (1..=u64::from(Signal::MAXIMUM))
         .filter_map(Signal::from_number)
         .filter(|signal| choose(actions.get(*signal).handler))
@@ -317,7 +318,7 @@ fn status(text: &mut Text) -> Result<(), Errno> {
     writeln!(
         text,
         "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t0\nTracerPid:\t0",
-        process.id, thread.id
+        process.id, thread.id()
     )?;
     for (name, [real, effective, saved]) in [("Uid", credentials.users), ("Gid", credentials.groups)] {
         writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{effective}")?;

@@ -1,0 +1,128 @@
+//! Forgetting translations on other processors.
+//!
+//! Whoever changes page tables that other processors use has to wait until those have forgotten the old translations,
+//! before it gives frames back. It posts a request, interrupts the processors, and waits for all of them. While it
+//! waits it serves the requests of others, so that two that wait for each other go on. A processor that is idle is not
+//! woken: it forgets everything before it uses the program's memory again.
+//!
+//! **A rule**: nobody asks while it holds a lock for which others wait with interrupts off.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+
+use super::cpu::{MAXIMUM_CPUS, cpu_index};
+use super::instructions::{flush_translations, invalidate_page};
+use super::layout::{PAGE_SIZE, PROGRAM_END};
+use super::smp;
+use super::traps::SHOOTDOWN_VECTOR;
+
+/// Beyond so many pages everything is forgotten at once.
+const MOST_PAGES: u64 = 32;
+
+/// What a processor asks of others.
+struct Request {
+    start: AtomicU64,
+    end: AtomicU64,
+    /// Processors that have not served it.
+    remaining: AtomicUsize,
+}
+
+static REQUESTS: [Request; MAXIMUM_CPUS] = [const {
+    Request {
+        start: AtomicU64::new(0),
+        end: AtomicU64::new(0),
+        remaining: AtomicUsize::new(0),
+    }
+}; MAXIMUM_CPUS];
+
+/// By processor: who asks it, bit n for processor n.
+static PENDING: [AtomicU64; MAXIMUM_CPUS] = [const { AtomicU64::new(0) }; MAXIMUM_CPUS];
+
+/// Processors that do not use the program's memory now.
+static IDLE: AtomicU64 = AtomicU64::new(0);
+/// Those that have to forget everything before they use it again.
+static STALE: AtomicU64 = AtomicU64::new(0);
+
+/// Forgets the translations of a range of pages on this processor.
+pub fn invalidate_here(range: &Range<u64>) {
+    if (range.end - range.start) / PAGE_SIZE > MOST_PAGES {
+        flush_translations();
+        return;
+    }
+    for page in range.clone().step_by(PAGE_SIZE as usize) {
+        invalidate_page(page);
+    }
+}
+
+/// Lets the other processors of the mask forget the translations of a range of pages, and waits until they have. An
+/// empty range only makes them pass a memory barrier.
+pub fn invalidate_elsewhere(processors: u64, range: Range<u64>) {
+    let own = cpu_index();
+    let mut targets = processors & !(1 << own);
+    if targets == 0 {
+        return;
+    }
+    // The tables were changed before this; who becomes idle or busy from here on sees that.
+    fence(Ordering::SeqCst);
+    if range.end <= PROGRAM_END {
+        let idle = IDLE.load(Ordering::SeqCst) & targets;
+        if idle != 0 {
+            STALE.fetch_or(idle, Ordering::SeqCst);
+            // Who woke up meanwhile may not have seen that.
+            targets &= !(idle & IDLE.load(Ordering::SeqCst));
+        }
+    }
+    if targets == 0 {
+        return;
+    }
+    let request = &REQUESTS[own];
+    request.start.store(range.start, Ordering::Relaxed);
+    request.end.store(range.end, Ordering::Relaxed);
+    request.remaining.store(targets.count_ones() as usize, Ordering::Release);
+    for target in bits(targets) {
+        PENDING[target].fetch_or(1 << own, Ordering::AcqRel);
+        smp::send(target, SHOOTDOWN_VECTOR);
+    }
+    while request.remaining.load(Ordering::Acquire) != 0 {
+        serve();
+        core::hint::spin_loop();
+    }
+}
+
+/// Does what others have asked of this processor.
+pub fn serve() {
+    let pending = &PENDING[cpu_index()];
+    if pending.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    for from in bits(pending.swap(0, Ordering::AcqRel)) {
+        let request = &REQUESTS[from];
+        invalidate_here(&(request.start.load(Ordering::Relaxed)..request.end.load(Ordering::Relaxed)));
+        fence(Ordering::SeqCst);
+        request.remaining.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// This processor is about to halt, and will not touch the program's memory before [`leave_idle`].
+pub fn enter_idle() {
+    IDLE.fetch_or(1 << cpu_index(), Ordering::SeqCst);
+}
+
+/// This processor goes on.
+pub fn leave_idle() {
+    let own = 1 << cpu_index();
+    IDLE.fetch_and(!own, Ordering::SeqCst);
+    if STALE.load(Ordering::SeqCst) & own != 0 {
+        STALE.fetch_and(!own, Ordering::SeqCst);
+        flush_translations();
+    }
+}
+
+/// Makes all other processors of the mask pass a memory barrier that is also one for instructions.
+pub fn synchronise_processors(processors: u64) {
+    invalidate_elsewhere(processors, 0..0);
+}
+
+fn bits(mask: u64) -> impl Iterator<Item = usize> {
+    (0..MAXIMUM_CPUS).filter(move |cpu| mask >> cpu & 1 != 0)
+}

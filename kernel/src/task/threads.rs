@@ -1,0 +1,244 @@
+//! The life of threads: how they come to be, how they end, and how those of a process are found.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use pith_linux::Errno;
+use pith_scheduling::Entity;
+
+use super::process::{ExitReason, Process};
+use super::thread::{Body, Thread, current};
+use super::wait::WaitQueue;
+use super::{futex, scheduler, signal};
+use crate::arch::{self, MAXIMUM_CPUS, Registers};
+use crate::memory::{self, UserPointer, write_object};
+use crate::sync::InterruptMutex;
+
+/// Numbers wrap around here (`/proc/sys/kernel/pid_max`).
+const MAXIMUM_NUMBER: u32 = 4_194_304;
+
+/// All threads that programs see, by number.
+static THREADS: InterruptMutex<BTreeMap<u32, Weak<Thread>>> = InterruptMutex::new(BTreeMap::new());
+static LAST_NUMBER: AtomicU32 = AtomicU32::new(1);
+/// Told whenever a thread has ended.
+static ENDED: WaitQueue = WaitQueue::new();
+
+/// A thread by its number.
+pub fn find_thread(number: u32) -> Option<Arc<Thread>> {
+    THREADS.lock().get(&number).and_then(Weak::upgrade)
+}
+
+/// Number of threads that programs see.
+pub fn thread_count() -> usize {
+    THREADS.lock().len()
+}
+
+/// The number that was given last.
+pub fn last_number() -> u32 {
+    LAST_NUMBER.load(Ordering::Relaxed)
+}
+
+fn enlist(thread: &Arc<Thread>) {
+    THREADS.lock().insert(thread.id(), Arc::downgrade(thread));
+    thread.process.add_thread(thread.clone());
+}
+
+/// Makes the first thread of a process, whose number is the process's.
+pub fn first_thread(process: &Arc<Process>) -> Option<Arc<Thread>> {
+    scheduler::reserve(16);
+    let thread = Thread::new(process.id, process.clone(), Entity::new(u64::MAX))?;
+    enlist(&thread);
+    Some(thread)
+}
+
+fn next_number() -> u32 {
+    let threads = THREADS.lock();
+    loop {
+        let number = LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
+        if number >= MAXIMUM_NUMBER {
+            LAST_NUMBER.store(300, Ordering::Relaxed); // as Linux, which keeps the first for its own
+        } else if !threads.contains_key(&number) {
+            return number;
+        }
+    }
+}
+
+/// What `clone` wants of a new thread.
+#[derive(Clone, Copy, Debug)]
+pub struct NewThread {
+    /// Registers to start with.
+    pub registers: Registers,
+    /// Its thread pointer.
+    pub thread_pointer: u64,
+    /// Where its number is to be written for its maker, if anywhere.
+    pub number_for_parent: UserPointer,
+    /// Where its number is to be written for itself.
+    pub number_for_child: UserPointer,
+    /// Where 0 is to be written when it ends.
+    pub clear_on_exit: u64,
+}
+
+/// Makes a thread of the current process and starts it. Returns its number.
+///
+/// # Errors
+/// `EAGAIN` without memory or beyond the limit of threads; `EFAULT`.
+pub fn create(new: &NewThread) -> Result<u32, Errno> {
+    let parent = current();
+    let process = &parent.process;
+    let living = process.thread_count();
+    let limit = process.limit(super::Limits::PROCESSES);
+    if living as u64 >= limit || memory::is_low() || !scheduler::reserve(living + 8) {
+        return Err(Errno::EAGAIN);
+    }
+    ensure_idle_threads(process)?;
+    let entity = Entity::inherit(&parent.entity);
+    let number = next_number();
+    let thread = Thread::new(number, process.clone(), entity).ok_or(Errno::EAGAIN)?;
+    // It starts with the registers, and nothing else to do before.
+    arch::prepare_context(&*thread, &new.registers, new.thread_pointer, true, || {});
+    thread.blocked.store(parent.blocked.load(Ordering::Relaxed), Ordering::Relaxed);
+    thread.clear_on_exit.store(new.clear_on_exit, Ordering::Relaxed);
+    *thread.name.lock() = *parent.name.lock();
+    for place in [new.number_for_parent, new.number_for_child] {
+        if !place.is_null() {
+            write_object(place, &number)?;
+        }
+    }
+    enlist(&thread);
+    scheduler::start(&thread);
+    Ok(number)
+}
+
+/// Starts a kernel thread that works for a process in its address space. Programs do not see it and it gets no signals.
+///
+/// # Errors
+/// `EAGAIN` without memory.
+pub fn spawn_worker(process: &Arc<Process>, name: &str, body: Body) -> Result<(), Errno> {
+    if !scheduler::reserve(process.thread_count() + 8) {
+        return Err(Errno::EAGAIN);
+    }
+    ensure_idle_threads(process)?;
+    let thread = Thread::new(0, process.clone(), Entity::new(u64::MAX)).ok_or(Errno::EAGAIN)?;
+    thread.blocked.store(u64::MAX, Ordering::Relaxed);
+    set_name(&thread, name);
+    *thread.body.lock() = Some(body);
+    arch::prepare_context(&*thread, &Registers::default(), 0, false, run_body);
+    scheduler::start(&thread);
+    Ok(())
+}
+
+/// Names a thread; what is longer than 15 bytes is cut.
+fn set_name(thread: &Thread, name: &str) {
+    let length = name.len().min(15);
+    let mut stored = [0; 16];
+    stored[..length].copy_from_slice(&name.as_bytes()[..length]);
+    *thread.name.lock() = stored;
+}
+
+/// The first function of a kernel thread.
+fn run_body() {
+    arch::enable_interrupts();
+    let body = current().body.lock().take();
+    if let Some(body) = body {
+        body();
+    }
+    scheduler::end()
+}
+
+/// The first function of the boot processor's idle thread.
+fn run_idle() {
+    scheduler::idle_loop()
+}
+
+/// An idle thread for a processor, on whose stack the processor starts. `None` if there is no memory.
+pub fn prepare_idle_thread(process: &Arc<Process>, cpu: usize) -> Option<Arc<Thread>> {
+    let entity = Entity::new(1 << cpu);
+    let thread = Thread::new(0, process.clone(), entity)?;
+    thread.blocked.store(u64::MAX, Ordering::Relaxed);
+    set_name(&thread, "idle");
+    scheduler::set_idle_thread(cpu, thread.clone());
+    Some(thread)
+}
+
+/// The boot processor needs an idle thread only when there are several threads.
+fn ensure_idle_threads(process: &Arc<Process>) -> Result<(), Errno> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let cpu = 0;
+    if !scheduler::has_idle_thread(cpu) {
+        let thread = prepare_idle_thread(process, cpu).ok_or(Errno::EAGAIN)?;
+        arch::prepare_context(&*thread, &Registers::default(), 0, false, run_idle);
+    }
+    DONE.store(true, Ordering::Relaxed);
+    debug_assert!(cpu < MAXIMUM_CPUS);
+    Ok(())
+}
+
+/// What a thread owes its process and the program's memory when it ends.
+fn settle(thread: &Thread) {
+    futex::release_robust_list(thread);
+    let place = thread.clear_on_exit.swap(0, Ordering::Relaxed);
+    if place != 0 && write_object(UserPointer(place), &0u32).is_ok() {
+        futex::wake_address(place, 1);
+    }
+    signal::forget_thread(thread);
+}
+
+/// Ends the current thread, and with the last one the process (`exit(2)`).
+pub fn exit_current(status: u8) -> ! {
+    {
+        let thread = current();
+        let process = &thread.process;
+        settle(&thread);
+        // The status of a process whose threads end one by one is that of its first.
+        if thread.id() == process.id {
+            process.note_status(status);
+        }
+        if process.remove_thread(&thread, scheduler::used_ticks(&thread)) == 0 {
+            process.exit(ExitReason::Exited(process.status()));
+        }
+        THREADS.lock().remove(&thread.id());
+        ENDED.wake_all();
+    }
+    scheduler::end()
+}
+
+/// Ends all other threads of the current process, which is about to run another program, and gives the current one the
+/// process's number.
+///
+/// # Errors
+/// `EINTR` if another thread does the same, or ends the process.
+pub fn end_others() -> Result<(), Errno> {
+    let thread = current();
+    let process = &thread.process;
+    if process.thread_count() == 1 {
+        return Ok(());
+    }
+    if !process.begin_replacement() {
+        return Err(Errno::EINTR);
+    }
+    let own = thread.id();
+    for other in process.threads() {
+        if other.id() != own {
+            other.must_end.store(true, Ordering::SeqCst);
+            other.interrupt();
+        }
+    }
+    let waited = ENDED.wait_until(None, || (process.thread_count() == 1).then_some(()));
+    process.end_replacement();
+    waited.map_err(|_| Errno::EINTR)?;
+    if own != process.id {
+        let mut threads = THREADS.lock();
+        threads.remove(&own);
+        thread.set_id(process.id);
+        if let Some(arc) = thread.arc() {
+            threads.insert(process.id, Arc::downgrade(&arc));
+        }
+        drop(threads);
+        process.renumber_thread(own, process.id);
+    }
+    Ok(())
+}
