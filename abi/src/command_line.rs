@@ -35,3 +35,6 @@ pub const WORKING_DIRECTORY: &str = "pith.working_directory";
 /// `pith.time=NANOSECONDS`: the wall clock at the machine's start, since 1970 (UTC). Without it the
 /// real-time clock is read, which is exact to a second.
 pub const TIME: &str = "pith.time";
+
+/// `pith.processors=NUMBER`: how many processors the machine has, where neither ACPI nor an MP table tells.
+pub const PROCESSORS: &str = "pith.processors";

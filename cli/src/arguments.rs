@@ -154,7 +154,7 @@ pub struct ContentArguments {
     #[arg(short, long, value_name = "SIZE", value_parser = parse_memory)]
     pub memory: Option<u32>,
 
-    /// Processors of the machine; the kernel uses one so far [default: 1]
+    /// Processors of the machine, at most 64 [default: 1]
     #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub cpus: Option<u32>,
 

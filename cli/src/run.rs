@@ -56,12 +56,6 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         command_line,
         image,
     };
-    if specification.cpus > 1 && !arguments.quiet {
-        eprintln!(
-            "pith: note: the kernel uses one processor so far; the other {} will stand idle",
-            specification.cpus - 1
-        );
-    }
     let options = RunOptions {
         timeout: arguments.timeout,
         quiet: arguments.quiet,

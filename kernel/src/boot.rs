@@ -381,14 +381,20 @@ fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::Loa
 }
 
 /// Starts the other processors. They come while the program runs already; without memory for them, it runs on fewer.
-fn start_processors(process: &Arc<Process>, topology: Result<Topology, pith_firmware_tables::Problem>) {
-    let count = match topology {
-        Ok(topology) => topology.processors as usize,
-        Err(problem) => {
-            crate::debug!("one processor is used: {problem}");
-            return;
-        }
+fn start_processors(
+    process: &Arc<Process>,
+    topology: Result<Topology, pith_firmware_tables::Problem>,
+    command_line: &str,
+) {
+    let told = last_value(command_line, words::PROCESSORS).and_then(|value| value.parse().ok());
+    let count = match (topology, told) {
+        (Ok(Topology { processors: 1.., .. }), _) | (_, None) => topology.map_or(1, |found| found.processors as usize),
+        (_, Some(told)) => told,
     };
+    if let (Err(problem), None) = (topology, told) {
+        crate::debug!("one processor is used: {problem}");
+    }
+    crate::debug!("the machine has {count} processors");
     if count > arch::MAXIMUM_CPUS {
         crate::warning!("the machine has {count} processors; {} of them are used", arch::MAXIMUM_CPUS);
     }
@@ -451,7 +457,7 @@ fn start_program(
     let thread = task::threads::first_thread(&process).ok_or_else(no_memory)?;
     task::on_exit(process_ended);
     task::adopt(thread.clone());
-    start_processors(&process, topology);
+    start_processors(&process, topology, command_line);
     // Signals that came until now were kept; from here on there is a process to take them.
     devices::console::on_signal(post_signal);
     let stack_limit = process.limit(task::Limits::STACK);
