@@ -25,7 +25,7 @@ pub use x86_64::{
     power::off as power_off,
     serial,
     shootdown::{enter_idle, invalidate_elsewhere, leave_idle, synchronise_processors},
-    smp::{send_reschedule, stop_other_processors},
+    smp::{all_processors, send_reschedule, stop_other_processors},
     traps::{
         Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, RESCHEDULE_VECTOR, Registers, install_handlers,
         start_program,

@@ -5,16 +5,18 @@
 //! from one another.
 
 use alloc::sync::Arc;
+use core::any::Any;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents};
-use spin::{Mutex, MutexGuard};
 
+use super::event_poll::Watchers;
 use super::inode::Inode;
 use super::locks;
+use super::turn::{Turn, TurnGuard};
 use crate::memory::{Destination, PageSource, Source, UserPointer};
 use crate::task::WaitQueue;
 
@@ -53,7 +55,7 @@ pub enum WriteAt {
 
 /// Input and output of one kind of file. Nothing of the program's memory may be touched with a lock held that
 /// a page fault needs.
-pub trait File: Send + Sync {
+pub trait File: Any + Send + Sync {
     /// Whether positions mean something; otherwise `lseek`, `pread` and `pwrite` answer `ESPIPE`.
     fn seekable(&self) -> bool {
         false
@@ -63,6 +65,11 @@ pub trait File: Send + Sync {
     /// `/dev/null`.
     fn has_positions(&self) -> bool {
         self.seekable()
+    }
+
+    /// Whether `lseek` succeeds and stays at 0 although the file is not seekable, as with event counters.
+    fn ignores_seeking(&self) -> bool {
+        false
     }
 
     /// Reads, at a position if the file is seekable. 0 is the end of the file.
@@ -119,7 +126,7 @@ pub trait File: Send + Sync {
         Err(Errno::EINVAL)
     }
 
-    /// What can be done without waiting. Called with interrupts off.
+    /// What can be done without waiting.
     fn readiness(&self) -> PollEvents {
         PollEvents::IN | PollEvents::READ_NORMAL | PollEvents::OUT | PollEvents::WRITE_NORMAL
     }
@@ -160,12 +167,17 @@ pub struct OpenFile {
     position: Position,
     /// Whether [`locks`] may know it.
     pub(super) ever_locked: AtomicBool,
+    /// The event polls that watch it.
+    pub(super) watchers: Watchers,
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
         if *self.ever_locked.get_mut() {
             locks::unlock(self);
+        }
+        if let Some(file) = &self.file {
+            self.watchers.end(&**file);
         }
     }
 }
@@ -183,20 +195,20 @@ pub enum Place {
 /// it is read itself.
 #[derive(Default)]
 struct Position {
-    turn: Mutex<()>,
+    turn: Turn,
     value: AtomicU64,
 }
 
 /// The right to move a position; it is stored when the guard goes.
 struct PositionGuard<'a> {
-    _turn: MutexGuard<'a, ()>,
+    _turn: TurnGuard<'a>,
     stored: &'a AtomicU64,
     value: u64,
 }
 
 impl Position {
     fn lock(&self) -> PositionGuard<'_> {
-        let turn = self.turn.lock();
+        let turn = self.turn.take();
         PositionGuard {
             _turn: turn,
             stored: &self.value,
@@ -243,6 +255,7 @@ impl OpenFile {
             flags,
             position: Position::default(),
             ever_locked: AtomicBool::new(false),
+            watchers: Watchers::default(),
         })
     }
 
@@ -255,6 +268,7 @@ impl OpenFile {
             flags: AtomicU32::new(kept.bits()),
             position: Position::default(),
             ever_locked: AtomicBool::new(false),
+            watchers: Watchers::default(),
         })
     }
 
@@ -285,6 +299,11 @@ impl OpenFile {
     /// Whether it may be written.
     pub fn writable(&self) -> bool {
         self.file.is_some() && self.flags().writes()
+    }
+
+    /// What can be done without waiting; nothing with a description that only names a file.
+    pub fn readiness(&self) -> PollEvents {
+        self.file.as_ref().map_or(PollEvents::empty(), |file| file.readiness())
     }
 
     /// Reads (`read`, `pread`, …).
@@ -369,7 +388,7 @@ impl OpenFile {
     /// `ESPIPE`, `EINVAL`, `EOVERFLOW`, `ENXIO`.
     pub fn seek(&self, offset: i64, whence: i32) -> Result<u64, Errno> {
         let file = self.file()?;
-        if !file.seekable() {
+        if !file.seekable() && !file.ignores_seeking() {
             return Err(Errno::ESPIPE);
         }
         if !file.has_positions() {

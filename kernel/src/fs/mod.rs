@@ -3,13 +3,18 @@
 //! * [`inode`] and [`file`] hold the traits: what a file system offers, and what an open file does;
 //! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
-//! * [`proc`] makes `/proc`; [`device_files`], [`console`] and [`pipe`] are the other kinds of files.
+//! * [`proc`] makes `/proc`; [`device_files`], [`console`], [`pipe`], [`event_counter`] and [`event_poll`] are the
+//!   other kinds of files, and [`anonymous`] gives those without a name their inode.
 
+pub mod anonymous;
 pub mod console;
 pub mod context;
 mod device_files;
+pub mod event_counter;
+pub mod event_poll;
 pub mod file;
 pub mod inode;
+pub mod ipc;
 mod limits;
 pub mod locks;
 pub mod metadata;
@@ -18,6 +23,7 @@ pub mod path;
 pub mod pipe;
 mod proc;
 mod tree;
+pub mod turn;
 
 use alloc::string::String;
 use alloc::sync::Arc;

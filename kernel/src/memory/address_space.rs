@@ -299,6 +299,11 @@ impl AddressSpace {
         self.inner.lock().table.activate();
     }
 
+    /// This processor uses another address space now.
+    pub fn deactivate(&self) {
+        self.inner.lock().table.deactivate();
+    }
+
     /// Bytes in all areas (`VmSize`).
     pub fn total_bytes(&self) -> u64 {
         self.inner.lock().map.total_bytes()

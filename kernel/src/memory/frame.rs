@@ -7,14 +7,16 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_frames::{FrameAllocator, FrameRecord};
-use spin::{Mutex, Once};
+use spin::Once;
 
 use super::PAGE_SIZE;
 use crate::arch;
+use crate::sync::InterruptMutex;
 
 pub use pith_frames::Purpose;
 
-static ALLOCATOR: Once<Mutex<FrameAllocator<'static>>> = Once::new();
+/// The lock holds interrupts off: the heap asks for frames wherever it is used.
+static ALLOCATOR: Once<InterruptMutex<FrameAllocator<'static>>> = Once::new();
 static RAM: Once<alloc::boxed::Box<[Range<u64>]>> = Once::new();
 /// Bytes that the allocator manages. They never change, so no lock is needed to know them.
 static TOTAL: AtomicU64 = AtomicU64::new(0);
@@ -29,7 +31,7 @@ fn zero_frame() -> u64 {
     (&raw const ZERO as u64 - arch::layout::KERNEL_BASE) / PAGE_SIZE as u64
 }
 
-fn allocator() -> &'static Mutex<FrameAllocator<'static>> {
+fn allocator() -> &'static InterruptMutex<FrameAllocator<'static>> {
     ALLOCATOR.get().expect("frames are initialised first at boot")
 }
 
@@ -80,7 +82,7 @@ pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'stat
     // The kernel's own needs (tables, heap) must not fail because the program took the last frame.
     frames.set_reserve((frames.total() / 64).clamp(64, 4096));
     TOTAL.store(frames.total() * PAGE, Ordering::Relaxed);
-    ALLOCATOR.call_once(|| Mutex::new(frames));
+    ALLOCATOR.call_once(|| InterruptMutex::new(frames));
     Ok(())
 }
 

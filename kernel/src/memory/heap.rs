@@ -1,16 +1,16 @@
 //! The kernel's heap: the `talc` allocator on memory taken from the frame allocator as it is needed.
 //!
-//! Interrupt handlers don't allocate, so an ordinary lock will do.
+//! Its lock holds interrupts off, so that interrupt handlers and the scheduler may allocate, too.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
-use spin::Mutex;
 use talc::base::Talc;
 use talc::base::binning::Binning;
 use talc::source::Source;
 
 use super::{PAGE_SIZE, frame};
+use crate::sync::InterruptMutex;
 
 /// Least that is taken from the frame allocator at a time: 2^4 frames, 64 KiB.
 const LEAST_ORDER: u8 = 4;
@@ -43,10 +43,10 @@ unsafe impl Source for Frames {
     }
 }
 
-struct Heap(Mutex<Talc<Frames, talc::DefaultBinning>>);
+struct Heap(InterruptMutex<Talc<Frames, talc::DefaultBinning>>);
 
 #[global_allocator]
-static HEAP: Heap = Heap(Mutex::new(Talc::new(Frames)));
+static HEAP: Heap = Heap(InterruptMutex::new(Talc::new(Frames)));
 
 // SAFETY: `talc` gives out disjoint blocks of the layout asked for; the lock serialises it.
 unsafe impl GlobalAlloc for Heap {

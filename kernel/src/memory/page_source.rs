@@ -49,6 +49,13 @@ pub struct SharedMemory {
     pages: Mutex<BTreeMap<u64, Frame>>,
 }
 
+impl SharedMemory {
+    /// How many pages are in memory.
+    pub fn pages(&self) -> u64 {
+        self.pages.lock().len() as u64
+    }
+}
+
 impl PageSource for SharedMemory {
     fn page(&self, index: u64, _write: bool) -> Result<Frame, PageError> {
         let mut pages = self.pages.lock();

@@ -1,11 +1,23 @@
 //! Kernel stacks, each with unmapped pages below it.
+//!
+//! Threads come and go quickly, and unmapping a stack concerns all processors: so some stacks that are no longer used
+//! are kept for the next threads, and what is too much is unmapped many at a time.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Frame, PAGE_SIZE, Purpose, frame};
 use crate::arch::{self, layout};
+use crate::sync::InterruptMutex;
+
+/// Unused stacks that are kept.
+const KEPT: usize = 64;
+/// Unused stacks beyond which the rest is unmapped.
+const MOST: usize = 128;
 
 static NEXT: AtomicU64 = AtomicU64::new(layout::KERNEL_STACKS + layout::KERNEL_STACK_SPACING);
+/// Lowest usable addresses of unused stacks: mapped ones, and the places of those that were unmapped.
+static UNUSED: InterruptMutex<(Vec<u64>, Vec<u64>)> = InterruptMutex::new((Vec::new(), Vec::new()));
 
 /// The stack that a thread's kernel side runs on.
 #[derive(Debug)]
@@ -14,21 +26,35 @@ pub struct KernelStack {
 }
 
 impl KernelStack {
-    /// A new stack, or `None` if there is no memory.
+    /// A stack, or `None` if there is no memory.
     pub fn new() -> Option<Self> {
-        let slot = NEXT.fetch_add(layout::KERNEL_STACK_SPACING, Ordering::Relaxed);
-        // The stack fills the upper end of its slot; what is below stays unmapped.
-        let bottom = slot + layout::KERNEL_STACK_SPACING - layout::KERNEL_STACK_SIZE;
-        let stack = Self { bottom };
+        let place = {
+            let (mapped, places) = &mut *UNUSED.lock();
+            // Room for them when they come back, so that dropping one never needs memory.
+            if let Some(bottom) = mapped.pop() {
+                return Some(Self { bottom });
+            }
+            mapped.try_reserve(MOST * 2).ok()?;
+            places.pop()
+        };
+        let bottom = place.unwrap_or_else(|| {
+            let slot = NEXT.fetch_add(layout::KERNEL_STACK_SPACING, Ordering::Relaxed);
+            // The stack fills the upper end of its slot; what is below stays unmapped.
+            slot + layout::KERNEL_STACK_SPACING - layout::KERNEL_STACK_SIZE
+        });
         for page in (0..layout::KERNEL_STACK_SIZE).step_by(PAGE_SIZE) {
-            // On failure, dropping `stack` gives back what was mapped.
-            let frame = Frame::zeroed(Purpose::Kernel)?;
-            // SAFETY: the slot belongs to this stack alone, and the frame to the mapping.
-            unsafe {
-                arch::boot::map_kernel_page(bottom + page, frame.into_raw(), false, &mut frame::table_frame).ok()?;
+            let mapped = Frame::zeroed(Purpose::Kernel).and_then(|frame| {
+                // SAFETY: the slot belongs to this stack alone, and the frame to the mapping.
+                unsafe {
+                    arch::boot::map_kernel_page(bottom + page, frame.into_raw(), false, &mut frame::table_frame).ok()
+                }
+            });
+            if mapped.is_none() {
+                unmap(&[bottom]);
+                return None;
             }
         }
-        Some(stack)
+        Some(Self { bottom })
     }
 
     /// Lowest usable address.
@@ -44,14 +70,52 @@ impl KernelStack {
 
 impl Drop for KernelStack {
     fn drop(&mut self) {
-        for page in (0..layout::KERNEL_STACK_SIZE).step_by(PAGE_SIZE) {
-            // SAFETY: a stack is dropped when its thread is gone, so nothing uses the page; the reference in
-            // the mapping is taken back once.
-            unsafe {
-                if let Some(physical) = arch::boot::unmap_kernel_page(self.bottom + page) {
-                    drop(Frame::from_raw(physical));
-                }
+        let (mapped, _) = &mut *UNUSED.lock();
+        // Without memory for the list the stack is lost, which costs its frames and nothing else.
+        if mapped.try_reserve(1).is_ok() {
+            mapped.push(self.bottom);
+        }
+    }
+}
+
+/// Gives stacks back if many are unused. To be called now and then, where other processors may be waited for.
+pub fn trim_stacks() {
+    let excess = {
+        let (mapped, _) = &mut *UNUSED.lock();
+        if mapped.len() <= MOST {
+            return;
+        }
+        mapped.split_off(KEPT)
+    };
+    unmap(&excess);
+}
+
+/// Unmaps stacks, wholly or as far as they are mapped, and gives their frames back.
+fn unmap(bottoms: &[u64]) {
+    let mut frames = Vec::new();
+    let (mut start, mut end) = (u64::MAX, 0);
+    for &bottom in bottoms {
+        for page in (bottom..bottom + layout::KERNEL_STACK_SIZE).step_by(PAGE_SIZE) {
+            if frames.try_reserve(1).is_err() {
+                return; // what is left stays mapped, and lost
+            }
+            // SAFETY: the stack is unused: its thread is gone, or never came to be.
+            if let Some(physical) = unsafe { arch::boot::unmap_kernel_page(page) } {
+                frames.push(physical);
+                start = start.min(page);
+                end = end.max(page + PAGE_SIZE as u64);
             }
         }
+    }
+    if start < end {
+        arch::invalidate_elsewhere(arch::all_processors(), start..end);
+    }
+    for physical in frames {
+        // SAFETY: the mapping held this reference and is gone, and no processor remembers it.
+        drop(unsafe { Frame::from_raw(physical) });
+    }
+    let (_, places) = &mut *UNUSED.lock();
+    if places.try_reserve(bottoms.len()).is_ok() {
+        places.extend_from_slice(bottoms);
     }
 }

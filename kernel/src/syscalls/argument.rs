@@ -212,6 +212,10 @@ kinds! {
     Offset => i64, |raw| raw as i64, |values, index, out| write!(out, "{}", values.arguments[index] as i64);
     /// A number that is read best in hexadecimal.
     Hexadecimal => u64, |raw| raw, |values, index, out| show_hexadecimal(out, values.arguments[index], "");
+    /// A signed number of 32 bits that is read best in hexadecimal.
+    Hexadecimal32 => i32, |raw| raw as i32, |values, index, out| {
+        show_hexadecimal(out, values.arguments[index] & 0xffff_ffff, "")
+    };
     /// An address that is not followed.
     Address => u64, |raw| raw, |values, index, out| show_address(out, values.arguments[index]);
     /// The address of a structure that is not shown.
@@ -399,6 +403,21 @@ kinds! {
                 MAP_POPULATE MAP_NONBLOCK MAP_STACK MAP_HUGETLB MAP_SYNC MAP_FIXED_NOREPLACE))?;
         }
         Ok(())
+    };
+    /// Flags and permissions of `shmget(2)` and its relatives.
+    IpcFlags => i32, |raw| raw as i32, |values, index, out| {
+        let value = values.arguments[index] & 0xffff_ffff;
+        if value & 0o3000 != 0 {
+            show_flags(out, value & 0o3000, &[(0o1000, "IPC_CREAT"), (0o2000, "IPC_EXCL")])?;
+            out.write_char('|')?;
+        }
+        write!(out, "0{:o}", value & !0o3000)
+    };
+    /// Flags of `shmat(2)`.
+    ShmFlags => i32, |raw| raw as i32, |values, index, out| {
+        show_flags(out, values.arguments[index] & 0xffff_ffff, &[
+            (0o10000, "SHM_RDONLY"), (0o20000, "SHM_RND"), (0o40000, "SHM_REMAP"), (0o100_000, "SHM_EXEC"),
+        ])
     };
     /// A timer of `setitimer(2)`.
     IntervalTimer => i32, |raw| raw as i32, |values, index, out| {

@@ -9,6 +9,7 @@ mod attributes;
 mod descriptors;
 mod files;
 mod identity;
+mod ipc;
 mod limits;
 mod memory;
 mod metadata;

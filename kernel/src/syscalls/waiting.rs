@@ -1,15 +1,16 @@
-//! Waiting for files: `poll(2)`, `select(2)` and their relatives.
+//! Waiting for files: `poll(2)`, `select(2)`, `epoll(7)` and their relatives, and `eventfd(2)`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use pith_linux::Errno;
-use pith_linux::files::{PollDescriptor, PollEvents};
+use pith_linux::events::{EventControl, EventCounterFlags, EventRecord};
+use pith_linux::files::{OpenFlags, PollDescriptor, PollEvents};
 use pith_linux::time::{NANOSECONDS, Timespec, Timeval};
 use zerocopy::IntoBytes;
 
-use crate::fs::context;
 use crate::fs::file::File;
+use crate::fs::{context, event_counter, event_poll};
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_object, write_object};
 use crate::task::signal::{self, Restart};
 use crate::task::{self, Instant, Limits, WaitQueue, wait_any};
@@ -135,11 +136,7 @@ fn poll_descriptors(
 
 /// `poll(2)`
 pub fn poll(descriptors: UserPointer, count: usize, timeout: i32) -> Result<usize, Errno> {
-    let patience = match u64::try_from(timeout) {
-        Ok(milliseconds) => Patience::of(milliseconds * 1_000_000),
-        Err(_) => Patience::Endless,
-    };
-    poll_descriptors(descriptors, count, patience, None)
+    poll_descriptors(descriptors, count, patience_of_milliseconds(timeout), None)
 }
 
 fn patience_of(timeout: UserPointer) -> Result<Patience, Errno> {
@@ -302,4 +299,134 @@ pub fn pselect6(
     let result = select_descriptors(count, [read, write, except], patience, mask);
     store_left(timeout, patience);
     result
+}
+
+/// `eventfd(2)`
+pub fn eventfd(initial: u32) -> Result<usize, Errno> {
+    eventfd2(initial, 0)
+}
+
+/// `eventfd2(2)`
+pub fn eventfd2(initial: u32, flags: u32) -> Result<usize, Errno> {
+    let (close_on_exec, nonblocking) = (OpenFlags::CLOSE_ON_EXEC.bits(), OpenFlags::NONBLOCKING.bits());
+    let semaphore = EventCounterFlags::SEMAPHORE.bits();
+    if flags & !(close_on_exec | nonblocking | semaphore) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = event_counter::create(
+        initial.into(),
+        flags & semaphore != 0,
+        OpenFlags::from_bits_truncate(flags & nonblocking),
+    );
+    let descriptor = context::current().add(file, flags & close_on_exec != 0, 0)?;
+    Ok(descriptor as usize)
+}
+
+/// `epoll_create(2)`; the size only has to be above 0.
+pub fn epoll_create(size: i32) -> Result<usize, Errno> {
+    if size <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    epoll_create1(0)
+}
+
+/// `epoll_create1(2)`
+pub fn epoll_create1(flags: u32) -> Result<usize, Errno> {
+    let close_on_exec = OpenFlags::CLOSE_ON_EXEC.bits();
+    if flags & !close_on_exec != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let descriptor = context::current().add(event_poll::create(), flags & close_on_exec != 0, 0)?;
+    Ok(descriptor as usize)
+}
+
+/// `epoll_ctl(2)`
+pub fn epoll_ctl(poll: i32, operation: i32, fd: i32, event: UserPointer) -> Result<usize, Errno> {
+    let control = EventControl::from_number(operation);
+    // Read for everything but a removal, whose pointer may be anything.
+    let record = match control {
+        Some(EventControl::Delete) => EventRecord::default(),
+        _ => read_object(event)?,
+    };
+    let files = context::current();
+    let poll = files.file(poll)?;
+    poll.file()?;
+    let target = files.file(fd)?;
+    event_poll::control(&poll, control, fd, &target, record)?;
+    Ok(0)
+}
+
+/// Most events of one call (`EP_MAX_EVENTS`).
+const MOST_EVENTS: usize = i32::MAX as usize / size_of::<EventRecord>();
+
+fn wait_for_events(
+    poll: i32,
+    events: UserPointer,
+    count: i32,
+    patience: Patience,
+    mask: Option<u64>,
+) -> Result<usize, Errno> {
+    let open = context::current().file(poll)?;
+    open.file()?;
+    let most = usize::try_from(count)
+        .ok()
+        .filter(|count| (1..=MOST_EVENTS).contains(count))
+        .ok_or(Errno::EINVAL)?;
+    let end = events.0.checked_add((most * size_of::<EventRecord>()) as u64);
+    if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        return Err(Errno::EFAULT);
+    }
+    let poll = event_poll::event_poll(&open)?;
+    let (deadline, only_look) = match patience {
+        Patience::None => (None, true),
+        Patience::Until(deadline) => (Some(deadline), false),
+        Patience::Endless => (None, false),
+    };
+    signal::with_mask(mask, || {
+        let result = poll.wait(events, most, deadline, only_look);
+        // Never started again, whatever the handler says.
+        if matches!(result, Err(Errno::EINTR)) {
+            signal::set_restart(Restart::Never);
+        }
+        result
+    })
+}
+
+fn patience_of_milliseconds(timeout: i32) -> Patience {
+    match u64::try_from(timeout) {
+        Ok(milliseconds) => Patience::of(milliseconds * 1_000_000),
+        Err(_) => Patience::Endless,
+    }
+}
+
+/// `epoll_wait(2)`
+pub fn epoll_wait(poll: i32, events: UserPointer, count: i32, timeout: i32) -> Result<usize, Errno> {
+    wait_for_events(poll, events, count, patience_of_milliseconds(timeout), None)
+}
+
+/// `epoll_pwait(2)`
+pub fn epoll_pwait(
+    poll: i32,
+    events: UserPointer,
+    count: i32,
+    timeout: i32,
+    mask: UserPointer,
+    size: usize,
+) -> Result<usize, Errno> {
+    let mask = read_mask(mask, size)?;
+    wait_for_events(poll, events, count, patience_of_milliseconds(timeout), mask)
+}
+
+/// `epoll_pwait2(2)`
+pub fn epoll_pwait2(
+    poll: i32,
+    events: UserPointer,
+    count: i32,
+    timeout: UserPointer,
+    mask: UserPointer,
+    size: usize,
+) -> Result<usize, Errno> {
+    let patience = patience_of(timeout)?;
+    let mask = read_mask(mask, size)?;
+    wait_for_events(poll, events, count, patience, mask)
 }

@@ -18,7 +18,7 @@ use pith_scheduling::{Clock, Lock, Next, Policy, RunQueue, Scheduler, Woken};
 use spin::Mutex;
 
 use super::process::Process;
-use super::thread::{Thread, current, try_current};
+use super::thread::{Thread, current};
 use super::{clock, restartable, signal, timer};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
 use crate::memory::AddressSpace;
@@ -239,13 +239,7 @@ fn wait_in_place() {
     loop {
         let cpu = arch::cpu_index();
         match SCHEDULER.pick(cpu, now()) {
-            Next::Switch(next) => {
-                let is_current = try_current().is_some_and(|current| core::ptr::eq(&*current, &*next));
-                if !is_current {
-                    switch(next, false);
-                }
-                return;
-            }
+            Next::Switch(next) => return switch(next, false),
             Next::Same | Next::Idle => halt(&CPUS[cpu]),
         }
     }
@@ -262,9 +256,12 @@ fn halt(state: &Cpu) {
     state.halted.fetch_add(halted, Ordering::Relaxed);
 }
 
-/// Changes to another thread; comes back when this one has its turn again, on whatever processor that is. Called with
-/// interrupts off.
+/// Changes to another thread; comes back when this one has its turn again, on whatever processor that is. If it has its
+/// turn already, it just goes on. Called with interrupts off.
 fn switch(next: Arc<Thread>, preempted: bool) {
+    if core::ptr::eq(&*current(), &*next) {
+        return;
+    }
     let before = arch::cpu_index();
     use_address_space_of(&next);
     arch::switch_to(next);
@@ -288,6 +285,9 @@ fn use_address_space_of(thread: &Thread) {
     let space = process.address_space();
     space.activate();
     let old = state.active.lock().replace(space);
+    if let Some(old) = &old {
+        old.deactivate();
+    }
     drop(old);
 }
 

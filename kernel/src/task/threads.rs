@@ -84,6 +84,7 @@ pub struct NewThread {
 /// # Errors
 /// `EAGAIN` without memory or beyond the limit of threads; `EFAULT`.
 pub fn create(new: &NewThread) -> Result<u32, Errno> {
+    memory::trim_stacks();
     let parent = current();
     let process = &parent.process;
     let living = process.thread_count();
@@ -189,6 +190,7 @@ fn settle(thread: &Thread) {
 
 /// Ends the current thread, and with the last one the process (`exit(2)`).
 pub fn exit_current(status: u8) -> ! {
+    memory::trim_stacks();
     {
         let thread = current();
         let process = &thread.process;

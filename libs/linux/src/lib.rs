@@ -8,8 +8,11 @@
 extern crate alloc;
 
 mod errno;
+pub mod events;
 pub mod files;
+pub mod ipc;
 pub mod signal;
+pub mod sockets;
 pub mod system;
 pub mod time;
 

@@ -93,6 +93,17 @@ pub fn flush_translations() {
     }
 }
 
+/// Forgets all translations, global ones too.
+pub fn flush_all_translations() {
+    // SAFETY: global translations survive a write of CR3; clearing and setting CR4.PGE forgets everything, and what is
+    // mapped stays as the tables say.
+    unsafe {
+        asm!("mov {0}, cr4", "mov {1}, {0}", "xor {1}, 0x80", "mov cr4, {1}", "mov cr4, {0}",
+             out(reg) _, out(reg) _, options(nostack));
+    }
+    flush_translations();
+}
+
 /// Lets interrupts come.
 #[inline]
 pub fn enable_interrupts() {

@@ -7,8 +7,9 @@ use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::instructions::{flush_translations, invalidate_page};
+use super::instructions::{flush_all_translations, invalidate_page};
 use super::layout::{DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL_BASE, PAGE_SIZE};
+use super::shootdown;
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
@@ -179,10 +180,101 @@ fn decode(value: u64) -> Option<Mapping> {
     })
 }
 
-/// The tables of one address space. Not synchronised: the owner holds a lock.
+/// The tables of one address space. Not synchronised: the owner holds a lock, with interrupts on, since other
+/// processors may have to be waited for.
 #[derive(Debug)]
 pub struct PageTable {
     root: u64,
+    /// Processors that use it: bit n for processor n.
+    users: AtomicU64,
+}
+
+const BATCH_PAGES: usize = 64;
+const BATCH_TABLES: usize = 16;
+
+/// What was taken out of a table that other processors use: given back when those have forgotten it.
+struct Batch<'a> {
+    users: u64,
+    release: &'a mut dyn FnMut(u64, Mapping),
+    release_table: &'a mut dyn FnMut(u64),
+    pages: [(u64, Mapping); BATCH_PAGES],
+    page_count: usize,
+    tables: [u64; BATCH_TABLES],
+    table_count: usize,
+    /// Smallest range with all of it.
+    range: Range<u64>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(users: u64, release: &'a mut dyn FnMut(u64, Mapping), release_table: &'a mut dyn FnMut(u64)) -> Self {
+        let nothing = Mapping {
+            physical: 0,
+            rights: Rights {
+                read: false,
+                write: false,
+                execute: false,
+            },
+            dirty: false,
+        };
+        Self {
+            users,
+            release,
+            release_table,
+            pages: [(0, nothing); BATCH_PAGES],
+            page_count: 0,
+            tables: [0; BATCH_TABLES],
+            table_count: 0,
+            range: u64::MAX..0,
+        }
+    }
+
+    fn include(&mut self, address: u64) {
+        self.range = self.range.start.min(address)..self.range.end.max(address + PAGE_SIZE);
+    }
+
+    /// A page was taken out, that was `present` or not.
+    fn page(&mut self, address: u64, mapping: Mapping, present: bool) {
+        if self.page_count == BATCH_PAGES {
+            self.flush();
+        }
+        if present {
+            self.include(address);
+        }
+        self.pages[self.page_count] = (address, mapping);
+        self.page_count += 1;
+    }
+
+    /// A table was taken out, that served this address.
+    fn table(&mut self, address: u64, table: u64) {
+        if self.table_count == BATCH_TABLES {
+            self.flush();
+        }
+        // Processors may hold the pointer to the table in their paging-structure caches.
+        self.include(address);
+        self.tables[self.table_count] = table;
+        self.table_count += 1;
+    }
+
+    fn flush(&mut self) {
+        if self.range.start < self.range.end {
+            let range = core::mem::replace(&mut self.range, u64::MAX..0);
+            forget(self.users, range);
+        }
+        for &(address, mapping) in &self.pages[..self.page_count] {
+            (self.release)(address, mapping);
+        }
+        for &table in &self.tables[..self.table_count] {
+            (self.release_table)(table);
+        }
+        self.page_count = 0;
+        self.table_count = 0;
+    }
+}
+
+/// Lets all processors that use a table forget a range.
+fn forget(users: u64, range: Range<u64>) {
+    shootdown::invalidate_here(&range);
+    shootdown::invalidate_elsewhere(users, range);
 }
 
 impl PageTable {
@@ -193,11 +285,25 @@ impl PageTable {
         for slot in 256..512 {
             entry(root, slot).store(entry(kernel, slot).load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        Some(Self { root })
+        Some(Self {
+            root,
+            users: AtomicU64::new(0),
+        })
+    }
+
+    fn users(&self) -> u64 {
+        self.users.load(Ordering::SeqCst)
+    }
+
+    /// This processor uses other tables now.
+    pub fn deactivate(&self) {
+        self.users.fetch_and(!(1 << super::cpu::cpu_index()), Ordering::SeqCst);
     }
 
     /// Makes these tables the processor's.
     pub fn activate(&self) {
+        // First, so that nobody who changes them from now on leaves this processor out.
+        self.users.fetch_or(1 << super::cpu::cpu_index(), Ordering::SeqCst);
         // SAFETY: the upper half is the kernel's, so the kernel stays mapped.
         unsafe { asm!("mov cr3, {}", in(reg) self.root, options(nostack, preserves_flags)) };
     }
@@ -212,9 +318,15 @@ impl PageTable {
     ) -> Result<Option<Mapping>, NoFrame> {
         debug_assert!(address < super::layout::PROGRAM_END);
         let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
-        let old = slot.swap(encode(physical, rights), Ordering::AcqRel);
+        let new = encode(physical, rights);
+        let old = slot.swap(new, Ordering::AcqRel);
         if old & PRESENT != 0 {
-            invalidate_page(address);
+            if loses(old, new) {
+                forget(self.users(), address..address + PAGE_SIZE);
+            } else {
+                // Processors that know the old rights only fault once more.
+                invalidate_page(address);
+            }
         }
         Ok(decode(old))
     }
@@ -226,16 +338,22 @@ impl PageTable {
 
     /// Calls `change` for each mapped page in a range; what it returns becomes the page's rights.
     pub fn protect(&mut self, start: u64, end: u64, change: &mut dyn FnMut(u64, Mapping) -> Rights) {
+        let mut stale = u64::MAX..0;
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             if let Some(mapping) = decode(value) {
                 let new = encode(mapping.physical, change(address, mapping));
                 slot.store(new, Ordering::Release);
-                if value & PRESENT != 0 && new != value {
+                if value & PRESENT != 0 && loses(value, new) {
+                    stale = stale.start.min(address)..address + PAGE_SIZE;
+                } else if value & PRESENT != 0 && new != value {
                     invalidate_page(address);
                 }
             }
         });
+        if stale.start < stale.end {
+            forget(self.users(), stale);
+        }
     }
 
     /// Takes all pages of a range out and gives each to `release`. Tables of the range that serve nothing
@@ -248,7 +366,9 @@ impl PageTable {
         release: &mut dyn FnMut(u64, Mapping),
         release_table: &mut dyn FnMut(u64),
     ) {
-        remove(self.root, 3, 0, &range, &unused, release, release_table);
+        let mut batch = Batch::new(self.users(), release, release_table);
+        remove(self.root, 3, 0, &range, &unused, &mut batch);
+        batch.flush();
     }
 
     /// Makes the tables that [`Self::relocate`] needs.
@@ -275,17 +395,21 @@ impl PageTable {
     /// # Panics
     /// If [`Self::prepare_relocation`] of the same range has not succeeded before.
     pub fn relocate(&mut self, range: Range<u64>, target: u64) {
+        let mut stale = u64::MAX..0;
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             if decode(value).is_some() {
                 let place = find(self.root, target + (address - range.start)).expect("the tables are prepared");
                 slot.store(0, Ordering::Release);
                 if value & PRESENT != 0 {
-                    invalidate_page(address);
+                    stale = stale.start.min(address)..address + PAGE_SIZE;
                 }
                 place.store(value, Ordering::Release);
             }
         });
+        if stale.start < stale.end {
+            forget(self.users(), stale);
+        }
     }
 
     /// Calls `inspect` for each mapped page in a range.
@@ -301,6 +425,12 @@ impl PageTable {
     pub fn root(&self) -> u64 {
         self.root
     }
+}
+
+/// Whether an entry allows less than before, or something else.
+fn loses(old: u64, new: u64) -> bool {
+    let lost = |flag: u64| old & flag != 0 && new & flag == 0;
+    (old ^ new) & ADDRESS != 0 || lost(PRESENT) || lost(WRITABLE) || (old & NO_EXECUTE == 0 && new & NO_EXECUTE != 0)
 }
 
 /// There was no frame for a page table.
@@ -333,8 +463,7 @@ fn remove(
     base: u64,
     range: &Range<u64>,
     unused: &Range<u64>,
-    release: &mut dyn FnMut(u64, Mapping),
-    release_table: &mut dyn FnMut(u64),
+    batch: &mut Batch<'_>,
 ) {
     let span = PAGE_SIZE << (9 * level);
     for slot in index(range.start.max(base), level)..512 {
@@ -347,26 +476,13 @@ fn remove(
         if level == 0 {
             if let Some(mapping) = decode(value) {
                 item.store(0, Ordering::Release);
-                if value & PRESENT != 0 {
-                    invalidate_page(address);
-                }
-                release(address, mapping);
+                batch.page(address, mapping, value & PRESENT != 0);
             }
         } else if value & PRESENT != 0 {
-            remove(
-                value & ADDRESS,
-                level - 1,
-                address,
-                range,
-                unused,
-                release,
-                release_table,
-            );
+            remove(value & ADDRESS, level - 1, address, range, unused, batch);
             if unused.start <= address && address + span <= unused.end {
                 item.store(0, Ordering::Release);
-                // The processor may hold the pointer to the table in its paging-structure caches.
-                invalidate_page(address);
-                release_table(value & ADDRESS);
+                batch.table(address, value & ADDRESS);
             }
         }
     }
@@ -544,12 +660,6 @@ pub fn seal(
     }
 
     entry(root, 0).store(0, Ordering::Release);
-    // Global translations survive a write of CR3; clearing and setting CR4.PGE forgets them all.
-    // SAFETY: the code that runs, its stack and its data are mapped by the new tables as they were.
-    unsafe {
-        asm!("mov {0}, cr4", "mov {1}, {0}", "and {1}, {2}", "mov cr4, {1}", "mov cr4, {0}",
-             out(reg) _, out(reg) _, in(reg) !(1u64 << 7), options(nostack));
-    }
-    flush_translations();
+    flush_all_translations();
     Ok(())
 }

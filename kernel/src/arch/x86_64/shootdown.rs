@@ -11,7 +11,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 use super::cpu::{MAXIMUM_CPUS, cpu_index};
-use super::instructions::{flush_translations, invalidate_page};
+use super::instructions::{flush_all_translations, flush_translations, invalidate_page};
 use super::layout::{PAGE_SIZE, PROGRAM_END};
 use super::smp;
 use super::traps::SHOOTDOWN_VECTOR;
@@ -46,7 +46,11 @@ static STALE: AtomicU64 = AtomicU64::new(0);
 /// Forgets the translations of a range of pages on this processor.
 pub fn invalidate_here(range: &Range<u64>) {
     if (range.end - range.start) / PAGE_SIZE > MOST_PAGES {
-        flush_translations();
+        if range.end <= PROGRAM_END {
+            flush_translations();
+        } else {
+            flush_all_translations();
+        }
         return;
     }
     for page in range.clone().step_by(PAGE_SIZE as usize) {

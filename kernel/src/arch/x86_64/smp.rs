@@ -85,7 +85,16 @@ extern "C" fn processor_entry(slot: u32) -> ! {
     unsafe { cpu::enter_processor(prepared.data, prepared.stack) };
     apic::enable();
     IDENTIFIERS[index].store(apic::identifier(), Ordering::SeqCst);
+    PRESENT.fetch_or(1 << index, Ordering::SeqCst);
     main(index)
+}
+
+/// Processors that have come up so far: bit n for processor n.
+static PRESENT: AtomicU64 = AtomicU64::new(1);
+
+/// Processors that have come up so far: bit n for processor n.
+pub fn all_processors() -> u64 {
+    PRESENT.load(Ordering::SeqCst)
 }
 
 /// Interrupts another processor, which is online, so that it looks for work.

@@ -10,7 +10,7 @@ use super::process::PROCESS;
 use super::{Entry, Text, constant, directory, link, text};
 use crate::arch;
 use crate::fs::inode::Target;
-use crate::fs::{device_files, mounts};
+use crate::fs::{device_files, ipc, mounts};
 use crate::memory;
 use crate::task::{self, random, system_name};
 
@@ -30,6 +30,14 @@ pub const ROOT: &[Entry] = &[
     text("stat", statistics),
     constant("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     directory("sys", SYSTEM),
+    directory(
+        "sysvipc",
+        &[
+            text("msg", ipc::messages::list),
+            text("sem", ipc::semaphores::list),
+            text("shm", ipc::shared_memory::list),
+        ],
+    ),
     link("thread-self", || Ok(Target::Path(b"1/task/1".into()))),
     text("uptime", uptime),
     text("version", version),
@@ -40,6 +48,16 @@ const SYSTEM: &[Entry] = &[
         "fs",
         &[
             constant("file-max", "9223372036854775807\n"),
+            directory(
+                "mqueue",
+                &[
+                    constant("msg_default", "10\n"),
+                    constant("msg_max", "10\n"),
+                    constant("msgsize_default", "8192\n"),
+                    constant("msgsize_max", "8192\n"),
+                    constant("queues_max", "256\n"),
+                ],
+            ),
             constant("nr_open", "1048576\n"),
             constant("pipe-max-size", "1048576\n"),
         ],
@@ -51,6 +69,9 @@ const SYSTEM: &[Entry] = &[
             constant("core_pattern", "core\n"),
             constant("domainname", "(none)\n"),
             text("hostname", |text| writeln!(text, "{}", system_name::hostname())),
+            constant("msgmax", "8192\n"),
+            constant("msgmnb", "16384\n"),
+            constant("msgmni", "32000\n"),
             constant("ngroups_max", "65536\n"),
             text("osrelease", |text| writeln!(text, "{}", system_name::RELEASE)),
             constant("ostype", "Linux\n"),
@@ -67,6 +88,10 @@ const SYSTEM: &[Entry] = &[
                 ],
             ),
             constant("randomize_va_space", "2\n"),
+            constant("sem", "32000\t1024000000\t500\t32000\n"),
+            constant("shmall", "18446744073692774399\n"),
+            constant("shmmax", "18446744073692774399\n"),
+            constant("shmmni", "4096\n"),
             constant("tainted", "0\n"),
             text("version", |text| writeln!(text, "{}", system_name::VERSION)),
         ],

@@ -38,6 +38,11 @@ impl Text {
         Ok(())
     }
 
+    /// The text so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Adds formatted text, for `write!`.
     ///
     /// # Errors

@@ -1,0 +1,233 @@
+//! Sockets as files: the trait that a family fulfils, and what all sockets have in common as open files.
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::{DeviceNumber, OpenFlags, PollEvents, Statfs};
+use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind};
+use spin::Mutex;
+
+use super::address::Address;
+use super::message::{Ancillary, Incoming, Outgoing};
+use super::options::{Common, OptionValue};
+use crate::fs::file::{File, OpenFile, WriteAt};
+use crate::fs::inode::{Inode, PathName};
+use crate::fs::metadata::{AttributeChange, Metadata, Timestamp};
+use crate::fs::{self, pipe};
+use crate::memory::{Destination, Source, UserPointer};
+use crate::task::WaitQueue;
+
+/// `st_dev` of sockets.
+const DEVICE: DeviceNumber = DeviceNumber::new(0, 8);
+/// What `statfs(2)` tells as the type (`SOCKFS_MAGIC`).
+const MAGIC: i64 = 0x534f_434b;
+
+/// A socket of some family. The default methods answer what Linux answers for "not with this kind".
+pub trait Socket: Any + Send + Sync {
+    /// The family's number.
+    fn family(&self) -> u16;
+
+    /// The kind.
+    fn kind(&self) -> SocketKind;
+
+    /// The protocol's number.
+    fn protocol(&self) -> i32 {
+        0
+    }
+
+    /// The number of its inode.
+    fn number(&self) -> u64;
+
+    /// What all sockets have.
+    fn common(&self) -> &Common;
+
+    /// The last descriptor was closed.
+    fn close(&self);
+
+    /// The open file of the socket was made: it lives as long as the socket is in use.
+    fn opened(&self, _open: &Arc<OpenFile>) {}
+
+    /// `bind(2)`
+    fn bind(&self, _address: &Address) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// `connect(2)`
+    fn connect(&self, _address: &Address, _nonblocking: bool) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// `listen(2)`
+    fn listen(&self, _backlog: i32) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Takes the next connection (`accept(2)`).
+    fn accept(&self, _nonblocking: bool) -> Result<Arc<dyn Socket>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// `getsockname(2)`
+    fn local_address(&self) -> Result<Address, Errno>;
+
+    /// `getpeername(2)`
+    fn peer_address(&self) -> Result<Address, Errno>;
+
+    /// Sends a message and returns how many bytes of it.
+    fn send(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno>;
+
+    /// Receives a message and returns how many bytes.
+    fn receive(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno>;
+
+    /// `shutdown(2)`
+    fn shutdown(&self, how: Shutdown) -> Result<(), Errno>;
+
+    /// What can be done without waiting.
+    fn readiness(&self) -> PollEvents;
+
+    /// Who waits for that to change.
+    fn wait_queue(&self) -> &WaitQueue;
+
+    /// `ioctl(2)`
+    fn control(&self, _request: u32, _argument: UserPointer) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// Whether it is waiting for connections (`SO_ACCEPTCONN`).
+    fn listens(&self) -> bool {
+        false
+    }
+
+    /// An option that the family answers, of any level; `None` leaves it to [`Common`].
+    fn option(&self, _level: i32, _name: i32) -> Option<Result<OptionValue, Errno>> {
+        None
+    }
+
+    /// Sets an option of a level other than `SOL_SOCKET`.
+    fn set_option(&self, _level: i32, _name: i32, _value: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+}
+
+/// A socket as an open file.
+pub struct SocketFile {
+    socket: Arc<dyn Socket>,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.socket.close();
+    }
+}
+
+/// Flags of a message that an ordinary read or write is.
+fn flags_of(flags: OpenFlags) -> MessageFlags {
+    if flags.contains(OpenFlags::NONBLOCKING) {
+        MessageFlags::DO_NOT_WAIT
+    } else {
+        MessageFlags::empty()
+    }
+}
+
+impl File for SocketFile {
+    fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
+        if to.remaining() == 0 {
+            return Ok(0);
+        }
+        self.socket.receive(&mut Incoming::new(to, flags_of(flags)))
+    }
+
+    fn write(&self, _at: WriteAt, from: &mut Source<'_>, flags: OpenFlags) -> Result<(usize, u64), Errno> {
+        let message = Outgoing {
+            data: from,
+            address: None,
+            ancillary: Ancillary::default(),
+            flags: flags_of(flags),
+        };
+        self.socket.send(message).map(|sent| (sent, 0))
+    }
+
+    fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
+        self.socket.control(request, argument)
+    }
+
+    fn readiness(&self) -> PollEvents {
+        self.socket.readiness()
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(self.socket.wait_queue())
+    }
+}
+
+/// The inode of a socket.
+struct SocketInode {
+    metadata: Mutex<Metadata>,
+}
+
+impl Inode for SocketInode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn statistics(&self) -> Statfs {
+        Statfs {
+            kind: MAGIC,
+            ..pipe::statistics()
+        }
+    }
+
+    fn metadata(&self) -> Metadata {
+        *self.metadata.lock()
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Socket
+    }
+
+    fn path(&self) -> PathName {
+        PathName {
+            bytes: fs::description("socket", self.metadata.lock().number),
+            removed: false,
+        }
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        Err(Errno::ENXIO)
+    }
+
+    fn change(&self, change: AttributeChange) -> Result<(), Errno> {
+        let mut metadata = self.metadata.lock();
+        metadata.permissions = change.permissions.unwrap_or(metadata.permissions);
+        metadata.user = change.user.unwrap_or(metadata.user);
+        metadata.group = change.group.unwrap_or(metadata.group);
+        Ok(())
+    }
+}
+
+/// Makes an open file of a socket. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
+pub fn open(socket: Arc<dyn Socket>, flags: OpenFlags) -> Arc<OpenFile> {
+    let metadata = Metadata::new(DEVICE, socket.number(), FileKind::Socket, 0o777, Timestamp::now());
+    let inode = Arc::new(SocketInode {
+        metadata: Mutex::new(metadata),
+    });
+    let flags = (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE;
+    let file = Arc::new(SocketFile { socket: socket.clone() });
+    let open = OpenFile::new(inode, file, flags);
+    socket.opened(&open);
+    open
+}
+
+/// The socket behind an open file.
+///
+/// # Errors
+/// `EBADF` for a description that only names a file, `ENOTSOCK` for what is no socket.
+pub fn of(open: &OpenFile) -> Result<&Arc<dyn Socket>, Errno> {
+    let file: &dyn Any = &**open.file()?;
+    match file.downcast_ref::<SocketFile>() {
+        Some(file) => Ok(&file.socket),
+        None => Err(Errno::ENOTSOCK),
+    }
+}
