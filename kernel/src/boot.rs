@@ -15,6 +15,7 @@ use pith_abi::channel::{ExitReport, MemoryReport, Outcome, Timeline};
 use pith_abi::command_line as words;
 use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
 use pith_firmware_tables::Topology;
+use pith_linux::signal::Signal;
 use zerocopy::FromBytes;
 
 use crate::arch::{self, Handlers, PageFault, Registers};
@@ -472,7 +473,9 @@ fn start_program(
 
 fn post_signal(signal: u8) {
     if let Some(thread) = task::try_current() {
-        thread.process.post_signal(signal);
+        if let Some(signal) = Signal::from_number(u64::from(signal)) {
+            task::signal::post(&thread.process, signal);
+        }
     }
 }
 

@@ -1,21 +1,20 @@
 //! How large a file may become.
 
 use pith_linux::Errno;
+use pith_linux::signal::Signal;
 
-use crate::task::{self, Limits};
+use crate::task::{self, Limits, signal};
 
 /// Largest size of a file: positions are signed.
 const MAXIMUM_SIZE: u64 = i64::MAX as u64;
-/// `SIGXFSZ`
-const FILE_SIZE_EXCEEDED: u8 = 25;
 
 fn limit() -> u64 {
     task::try_current().map_or(Limits::INFINITY, |thread| thread.process.limit(Limits::FILE_SIZE))
 }
 
 fn exceeded() -> Errno {
-    if let Some(thread) = task::try_current() {
-        thread.process.post_signal(FILE_SIZE_EXCEEDED);
+    if task::try_current().is_some() {
+        signal::raise(Signal::SIGXFSZ);
     }
     Errno::EFBIG
 }

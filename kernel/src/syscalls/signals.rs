@@ -81,7 +81,7 @@ pub fn rt_sigpending(set: UserPointer, size: usize) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let thread = task::current();
-    let pending = thread.process.pending.load(Ordering::Acquire) & thread.blocked.load(Ordering::Relaxed);
+    let pending = (thread.process.pending.set() | thread.pending.set()) & thread.blocked.load(Ordering::Relaxed);
     crate::memory::copy_to_user(set, &pending.to_le_bytes()[..size])?;
     Ok(0)
 }
@@ -123,17 +123,15 @@ pub fn rt_sigtimedwait(
         let duration = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
         Some(task::monotonic().after(duration))
     };
-    let process = task::current_process();
-    let waited = task::wait_any(&[], deadline, || {
-        (process.pending.load(Ordering::Acquire) & set != 0).then_some(())
-    });
+    let thread = task::current();
+    let queue = &thread.process.signal_queue;
+    let waited = queue.wait_until(deadline, || signal::take_pending(&thread, set));
     signal::set_restart(Restart::Never);
-    match waited {
-        Ok(()) => {}
+    let (_, found) = match waited {
+        Ok(taken) => taken,
         Err(WaitError::TimedOut) => return Err(Errno::EAGAIN),
         Err(WaitError::Interrupted) => return Err(Errno::EINTR),
-    }
-    let found = signal::take_pending(&process, set).ok_or(Errno::EAGAIN)?;
+    };
     if !information.is_null() {
         write_object(information, &found)?;
     }
@@ -184,8 +182,8 @@ pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
     send(&process, number, from_self(&process, code::SI_USER))
 }
 
-/// The current thread, if these are its numbers.
-fn own_thread(process: Option<i32>, thread: i32) -> Result<Arc<Thread>, Errno> {
+/// The thread that these numbers name.
+fn find_thread(process: Option<i32>, thread: i32) -> Result<Arc<Thread>, Errno> {
     if thread <= 0 || process.is_some_and(|process| process <= 0) {
         return Err(Errno::EINVAL);
     }
@@ -196,16 +194,29 @@ fn own_thread(process: Option<i32>, thread: i32) -> Result<Arc<Thread>, Errno> {
     Ok(found)
 }
 
+/// Sends signal `number` to a thread, or only checks it if it is 0.
+fn send_to_thread(
+    thread: &Thread,
+    number: i32,
+    information: impl Fn(Signal) -> SignalInformation,
+) -> Result<usize, Errno> {
+    if number != 0 {
+        let signal = signal_number(number)?;
+        signal::send_to_thread(thread, signal, information(signal))?;
+    }
+    Ok(0)
+}
+
 /// `tkill(2)`
 pub fn tkill(thread: i32, number: i32) -> Result<usize, Errno> {
-    let process = &own_thread(None, thread)?.process;
-    send(&process, number, from_self(&process, code::SI_TKILL))
+    let found = find_thread(None, thread)?;
+    send_to_thread(&found, number, from_self(&found.process, code::SI_TKILL))
 }
 
 /// `tgkill(2)`
 pub fn tgkill(process: i32, thread: i32, number: i32) -> Result<usize, Errno> {
-    let process = &own_thread(Some(process), thread)?.process;
-    send(&process, number, from_self(&process, code::SI_TKILL))
+    let found = find_thread(Some(process), thread)?;
+    send_to_thread(&found, number, from_self(&found.process, code::SI_TKILL))
 }
 
 /// `rt_sigqueueinfo(2)`
@@ -224,8 +235,8 @@ pub fn rt_sigqueueinfo(process: i32, number: i32, information: UserPointer) -> R
 /// `rt_tgsigqueueinfo(2)`
 pub fn rt_tgsigqueueinfo(process: i32, thread: i32, number: i32, information: UserPointer) -> Result<usize, Errno> {
     let information: SignalInformation = read_object(information)?;
-    let process = &own_thread(Some(process), thread)?.process;
-    send(process, number, |signal| SignalInformation {
+    let found = find_thread(Some(process), thread)?;
+    send_to_thread(&found, number, |signal| SignalInformation {
         signal: i32::from(signal.number()),
         ..information
     })

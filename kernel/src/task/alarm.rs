@@ -7,6 +7,7 @@ use pith_linux::signal::Signal;
 
 use super::clock::{Instant, monotonic};
 use super::process::Process;
+use super::signal;
 use super::timer::{Timer, TimerTarget};
 
 /// When `SIGALRM` comes.
@@ -73,7 +74,7 @@ impl TimerTarget for Process {
             }
         };
         alarm.deadline.store(next.map_or(0, |next| next.0), Ordering::Relaxed);
-        self.post_signal(Signal::SIGALRM.number());
+        signal::post(self, Signal::SIGALRM);
         next
     }
 }

@@ -3,6 +3,7 @@
 mod alarm;
 mod clock;
 pub mod futex;
+mod pending;
 mod process;
 pub mod random;
 pub mod restartable;

@@ -9,12 +9,14 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
 
-use pith_linux::signal::SignalInformation;
+use pith_linux::signal::Signal;
 
 use super::alarm::Alarm;
+use super::pending::PendingSignals;
 use super::scheduler;
 use super::signal::SignalActions;
 use super::thread::Thread;
+use super::wait::WaitQueue;
 use crate::memory::AddressSpace;
 use crate::sync::InterruptMutex;
 
@@ -125,13 +127,13 @@ pub struct Process {
     /// What the floors above keep.
     pub resources: Arc<dyn Resources>,
     /// Signal handlers.
-    pub actions: Mutex<SignalActions>,
-    /// Signals that are pending for the process: bit n-1 is signal n. Set by interrupt handlers too.
-    pub pending: AtomicU64,
+    pub actions: InterruptMutex<SignalActions>,
+    /// Signals that are pending for the process: any of its threads may take them.
+    pub pending: PendingSignals,
     /// Signals that interrupt no wait, since nothing happens on their delivery; kept by the owner of `actions`.
     pub silent: AtomicU64,
-    /// What is known about pending signals beyond their numbers, in the order in which they came.
-    pub queued: Mutex<Vec<SignalInformation>>,
+    /// Told whenever a signal has come, for the process or one of its threads: for those that wait for signals.
+    pub signal_queue: WaitQueue,
     /// When `SIGALRM` comes.
     pub alarm: Alarm,
     /// Who it is.
@@ -159,10 +161,10 @@ impl Process {
             id: 1,
             address_space: Mutex::new(address_space),
             resources,
-            actions: Mutex::new(SignalActions::default()),
-            pending: AtomicU64::new(0),
+            actions: InterruptMutex::new(SignalActions::default()),
+            pending: PendingSignals::default(),
             silent: AtomicU64::new(SignalActions::default().silent()),
-            queued: Mutex::new(Vec::new()),
+            signal_queue: WaitQueue::new(),
             alarm: Alarm::default(),
             credentials: Mutex::new(Credentials::default()),
             limits: Mutex::new(Limits::default()),
@@ -259,16 +261,25 @@ impl Process {
         self.being_replaced.store(false, Ordering::SeqCst);
     }
 
-    /// Makes a signal pending for the process. May be called by interrupt handlers.
-    pub fn post_signal(&self, signal: u8) {
-        let bit = 1 << (signal - 1);
-        self.pending.fetch_or(bit, Ordering::SeqCst);
+    /// A signal has become pending for the process: lets one of the threads that do not block it look, and those that
+    /// wait for signals.
+    pub(super) fn signal_came(&self, signal: Signal) {
+        let free = |thread: &&Arc<Thread>| thread.blocked.load(Ordering::SeqCst) & signal.bit() == 0;
         let threads = self.threads.lock();
-        if let Some(thread) = threads
-            .values()
-            .find(|thread| thread.blocked.load(Ordering::Relaxed) & bit == 0)
-        {
+        // The first thread, as on Linux; the program may have made it the one that handles signals.
+        if let Some(thread) = threads.get(&self.id).filter(free).or_else(|| threads.values().find(free)) {
             thread.interrupt();
+        }
+        drop(threads);
+        self.signal_queue.wake_all();
+    }
+
+    /// Signals that are pending for the process became blocked in a thread, or it ends: lets others look.
+    pub(super) fn reconsider_signals(&self, signals: u64) {
+        for number in (1..=64).filter_map(Signal::from_number) {
+            if signals & number.bit() != 0 {
+                self.signal_came(number);
+            }
         }
     }
 

@@ -14,7 +14,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use pith_scheduling::{Clock, Lock, Next, Policy, RunQueue, Scheduler, Woken};
+use pith_scheduling::{Clock, Lock, Next, OthersWait, Policy, RunQueue, Scheduler, Woken};
 use spin::Mutex;
 
 use super::process::Process;
@@ -228,7 +228,7 @@ pub(super) fn block() {
         let cpu = arch::cpu_index();
         match SCHEDULER.block(cpu, now()) {
             Next::Same => {}
-            Next::Switch(next) => switch(next, false),
+            Next::Switch(next, others_wait) => switch(next, others_wait, false),
             Next::Idle => wait_in_place(),
         }
     });
@@ -239,7 +239,7 @@ fn wait_in_place() {
     loop {
         let cpu = arch::cpu_index();
         match SCHEDULER.pick(cpu, now()) {
-            Next::Switch(next) => return switch(next, false),
+            Next::Switch(next, others_wait) => return switch(next, others_wait, false),
             Next::Same | Next::Idle => halt(&CPUS[cpu]),
         }
     }
@@ -258,7 +258,10 @@ fn halt(state: &Cpu) {
 
 /// Changes to another thread; comes back when this one has its turn again, on whatever processor that is. If it has its
 /// turn already, it just goes on. Called with interrupts off.
-fn switch(next: Arc<Thread>, preempted: bool) {
+fn switch(next: Arc<Thread>, others_wait: OthersWait, preempted: bool) {
+    if others_wait.0 {
+        limit_slice(this_cpu());
+    }
     if core::ptr::eq(&*current(), &*next) {
         return;
     }
@@ -307,7 +310,12 @@ pub(super) fn end() -> ! {
     arch::disable_interrupts();
     let cpu = arch::cpu_index();
     let next = match SCHEDULER.end(cpu, now()) {
-        Next::Switch(next) => next,
+        Next::Switch(next, others_wait) => {
+            if others_wait.0 {
+                limit_slice(&CPUS[cpu]);
+            }
+            next
+        }
         Next::Same | Next::Idle => idle_thread(cpu),
     };
     use_address_space_of(&next);
@@ -350,10 +358,7 @@ pub(super) fn idle_loop() -> ! {
     loop {
         let cpu = arch::cpu_index();
         match SCHEDULER.pick(cpu, now()) {
-            Next::Switch(next) => {
-                use_address_space_of(&next);
-                arch::switch_to(next);
-            }
+            Next::Switch(next, others_wait) => switch(next, others_wait, false),
             Next::Same | Next::Idle => {
                 use_address_space_of(&current());
                 halt(&CPUS[cpu]);
@@ -373,13 +378,10 @@ fn look(yields: bool) {
     let state = &CPUS[cpu];
     state.must_look.store(false, Ordering::Relaxed);
     match SCHEDULER.reschedule(cpu, yields, time()) {
+        Next::Same if SCHEDULER.takes_turns(cpu) => limit_slice(state),
         Next::Same => {}
-        Next::Switch(next) => switch(next, true),
-        Next::Idle => switch(idle_thread(cpu), true),
-    }
-    // Perhaps on another processor by now.
-    if SCHEDULER.takes_turns(arch::cpu_index()) {
-        limit_slice(this_cpu());
+        Next::Switch(next, others_wait) => switch(next, others_wait, true),
+        Next::Idle => switch(idle_thread(cpu), OthersWait(false), true),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Signals: what is pending, what a program wants to happen, and entering its handlers.
 //!
-//! A signal is *posted* by setting its bit in [`Process::pending`], which interrupt handlers may do as well;
-//! what else is known about it lies in [`Process::queued`]. It is *delivered* by [`deliver`], just before
+//! A signal is *sent* to a process, where any thread may take it that does not block it, or to one thread
+//! ([`PendingSignals`](super::pending::PendingSignals)); interrupt handlers may do so as well. It is *delivered* by [`deliver`], just before
 //! the program goes on: there the program's registers are complete, so that they can be stored on its stack,
 //! in the frame that `sigreturn` restores. An exception of the program *forces* a signal ([`force`]): one
 //! that can't wait and can't be ignored, since the instruction would only fault again.
@@ -214,76 +214,91 @@ pub fn set_action(process: &Process, signal: Signal, mut action: SignalAction) -
     let old = actions.get(signal);
     actions.set(signal, action);
     process.silent.store(actions.silent(), Ordering::Relaxed);
-    if actions.ignores(signal) {
+    let ignored = actions.ignores(signal);
+    drop(actions);
+    if ignored {
         // Also what is pending already is ignored.
-        process
-            .queued
-            .lock()
-            .retain(|queued| queued.signal != i32::from(signal.number()));
-        process.pending.fetch_and(!signal.bit(), Ordering::AcqRel);
+        process.pending.discard(signal.bit());
+        for thread in process.threads() {
+            thread.pending.discard(signal.bit());
+        }
     }
     old
 }
 
-/// Sends a signal to a process, with what is known about it. Not for interrupt handlers: they have
-/// [`Process::post_signal`].
+fn limit_of(process: &Process) -> u64 {
+    // Interrupt handlers come here too, and they can't wait for the owner of the limits.
+    match process.limits.try_lock() {
+        Some(limits) => limits.0[super::Limits::PENDING_SIGNALS].0,
+        None => super::Limits::INFINITY,
+    }
+}
+
+/// Sends a signal to a process, with what is known about it. May be called by interrupt handlers.
 ///
 /// # Errors
 /// `EAGAIN` if too many real-time signals are queued.
 pub fn send(process: &Process, signal: Signal, information: SignalInformation) -> Result<(), Errno> {
-    let blocked = current().blocked.load(Ordering::Relaxed);
-    if blocked & signal.bit() == 0 && process.actions.lock().ignores(signal) {
+    let blocks = |thread: &Thread| thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
+    // Blocked signals are kept even if they are ignored now: that may change until they are delivered.
+    let kept = process.threads().iter().any(|thread| blocks(thread));
+    if !kept && process.actions.lock().ignores(signal) {
         return Ok(());
     }
-    let mut queued = process.queued.lock();
-    // A standard signal is pending once; real-time signals queue.
-    if signal.is_real_time() || process.pending.load(Ordering::Acquire) & signal.bit() == 0 {
-        if queued.len() as u64 >= process.limit(super::Limits::PENDING_SIGNALS).min(4096) && signal.is_real_time() {
-            return Err(Errno::EAGAIN);
-        }
-        queued.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
-        queued.push(information);
-    }
-    process.post_signal(signal.number());
+    process.pending.add(signal, information, limit_of(process))?;
+    process.signal_came(signal);
     Ok(())
 }
 
-/// Sends a signal that the kernel itself raises because of what the current process did: `SIGPIPE`, `SIGXFSZ`.
+/// Sends a signal to a process that the kernel raises, without more to say. May be called by interrupt handlers.
+pub fn post(process: &Process, signal: Signal) {
+    // What the kernel sends is never refused.
+    let _ = send(process, signal, SignalInformation::new(signal, code::SI_KERNEL));
+}
+
+/// Sends a signal to one thread, with what is known about it. May be called by interrupt handlers.
+///
+/// # Errors
+/// `EAGAIN` if too many real-time signals are queued.
+pub fn send_to_thread(thread: &Thread, signal: Signal, information: SignalInformation) -> Result<(), Errno> {
+    let process = &thread.process;
+    let blocked = thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
+    if !blocked && process.actions.lock().ignores(signal) {
+        return Ok(());
+    }
+    thread.pending.add(signal, information, limit_of(process))?;
+    thread.interrupt();
+    process.signal_queue.wake_all();
+    Ok(())
+}
+
+/// Sends a signal that the kernel itself raises because of what the current thread did: `SIGPIPE`, `SIGXFSZ`.
 pub fn raise(signal: Signal) {
-    let process = &current().process;
+    let thread = current();
+    let process = &thread.process;
     let user = process.credentials.lock().users[0];
     let information = SignalInformation::sent(signal, code::SI_USER, process.id, user);
     // A standard signal is never refused.
-    let _ = send(process, signal, information);
+    let _ = send_to_thread(&thread, signal, information);
 }
 
-/// Takes the next signal of a set off what is pending: synchronous ones first, then by number.
-fn take(process: &Process, set: u64) -> Option<(Signal, SignalInformation)> {
-    let urgent = set & SYNCHRONOUS;
-    let candidates = if urgent != 0 { urgent } else { set };
-    let signal = Signal::from_number(u64::from(candidates.trailing_zeros()) + 1)?;
-    let number = i32::from(signal.number());
-    let mut queued = process.queued.lock();
-    let index = queued.iter().position(|information| information.signal == number);
-    let information = match index {
-        Some(index) => queued.remove(index),
-        None => SignalInformation::new(signal, code::SI_KERNEL),
-    };
-    if !queued.iter().any(|information| information.signal == number) {
-        process.pending.fetch_and(!signal.bit(), Ordering::AcqRel);
-    }
-    Some((signal, information))
-}
-
-/// Takes the next pending signal of a set, for `rt_sigtimedwait(2)`.
-pub fn take_pending(process: &Process, set: u64) -> Option<SignalInformation> {
-    let set = process.pending.load(Ordering::Acquire) & set;
-    take(process, set).map(|(_, information)| information)
+/// Takes the next pending signal of a set, its own or the process's, for `rt_sigtimedwait(2)` and `signalfd(2)`.
+pub fn take_pending(thread: &Thread, set: u64) -> Option<(Signal, SignalInformation)> {
+    thread
+        .pending
+        .take(set)
+        .or_else(|| thread.process.pending.take(set))
 }
 
 /// Replaces the blocked signals.
 pub fn set_blocked(thread: &Thread, mask: u64) {
-    thread.blocked.store(mask & !UNBLOCKABLE, Ordering::Relaxed);
+    let mask = mask & !UNBLOCKABLE;
+    let before = thread.blocked.swap(mask, Ordering::SeqCst);
+    let left = thread.process.pending.set() & mask & !before;
+    if left != 0 {
+        // It may have been this thread that was told.
+        thread.process.reconsider_signals(left);
+    }
 }
 
 /// Runs a wait with other signals blocked, as `rt_sigsuspend(2)` and `ppoll(2)` do. If a signal ends it, the
@@ -361,7 +376,7 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
         restart if registers.rax == interrupted => restart,
         _ => Restart::Never,
     };
-    while let Some((signal, information)) = take(process, thread.deliverable_signals()) {
+    while let Some((signal, information)) = take_pending(thread, !thread.blocked.load(Ordering::Relaxed)) {
         let action = {
             let mut actions = process.actions.lock();
             let action = actions.get(signal);
@@ -751,11 +766,7 @@ pub fn force(information: SignalInformation, signal: Signal, what: String) {
         tell(signal, &information);
         die(process, signal, what);
     }
-    let mut queued = process.queued.lock();
-    queued.retain(|other| other.signal != information.signal);
-    queued.insert(0, information);
-    drop(queued);
-    process.post_signal(signal.number());
+    thread.pending.add_first(signal, information);
 }
 
 /// The program has broken a rule that Linux punishes by `SIGSEGV`.
@@ -769,7 +780,7 @@ pub fn force_fault(what: &str) {
 
 /// A thread ends: nothing of its signals is left behind.
 pub fn forget_thread(thread: &Thread) {
-    thread.blocked.store(u64::MAX, Ordering::Relaxed);
+    set_blocked(thread, u64::MAX);
 }
 
 /// The program caused an exception: makes it the signal that Linux makes of it.

@@ -10,6 +10,7 @@ use pith_scheduling::{Entity, Policy, Schedulable};
 use spin::Mutex;
 
 use super::clock::Instant;
+use super::pending::PendingSignals;
 use super::process::Process;
 use super::signal::ThreadSignals;
 use super::timer::{Timer, TimerTarget};
@@ -44,6 +45,8 @@ pub struct Thread {
     pub must_end: AtomicBool,
     /// Alternate stack, last fault, mask to be restored.
     pub signals: Mutex<ThreadSignals>,
+    /// Signals that are pending for this thread alone.
+    pub pending: PendingSignals,
     /// Blocked signals: bit n-1 is signal n.
     pub blocked: AtomicU64,
     /// A temporary mask is in force (`rt_sigsuspend`); the one to be restored is in `signals`.
@@ -84,6 +87,7 @@ impl Thread {
             was_moved: AtomicBool::new(false),
             must_end: AtomicBool::new(false),
             signals: Mutex::new(ThreadSignals::default()),
+            pending: PendingSignals::default(),
             blocked: AtomicU64::new(0),
             mask_is_temporary: AtomicBool::new(false),
             kept_deadline: AtomicU64::new(0),
@@ -115,7 +119,7 @@ impl Thread {
     /// Pending signals that this thread does not block.
     #[inline]
     pub fn deliverable_signals(&self) -> u64 {
-        self.process.pending.load(Ordering::Acquire) & !self.blocked.load(Ordering::Relaxed)
+        (self.process.pending.set() | self.pending.set()) & !self.blocked.load(Ordering::Relaxed)
     }
 
     /// Whether a signal is pending that this thread does not block and that is worth interrupting a wait.

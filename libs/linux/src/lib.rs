@@ -10,6 +10,7 @@ extern crate alloc;
 mod errno;
 pub mod events;
 pub mod files;
+pub mod io_uring;
 pub mod ipc;
 pub mod signal;
 pub mod sockets;

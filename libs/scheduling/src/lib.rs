@@ -23,7 +23,7 @@ mod sync;
 pub use entity::Entity;
 pub use policy::Policy;
 pub use run_queue::{Clock, RunQueue};
-pub use scheduler::{Next, Scheduler, Woken};
+pub use scheduler::{Next, OthersWait, Scheduler, Woken};
 pub use sync::Lock;
 
 /// A thread, or a reference to one.

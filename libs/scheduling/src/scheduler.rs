@@ -21,13 +21,17 @@ pub enum Woken {
     Preempts(usize),
 }
 
+/// Whether other threads wait for the one that runs to give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OthersWait(pub bool);
+
 /// What a processor does next.
 #[derive(Debug)]
 pub enum Next<T> {
     /// It goes on with the thread that it has.
     Same,
-    /// It switches to this thread.
-    Switch(T),
+    /// It switches to this thread. If others wait for it to give way, it has to look again after a slice.
+    Switch(T, OthersWait),
     /// Nobody wants it.
     Idle,
 }
@@ -233,7 +237,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
         match queue.pop() {
             Some(next) => {
                 queue.enter(next.clone(), now);
-                Next::Switch(next)
+                Next::Switch(next, OthersWait(queue.takes_turns()))
             }
             None => Next::Idle,
         }
@@ -313,7 +317,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
             let slice_over = yields || thread.entity().policy().0 == Policy::RoundRobin;
             queue.enter(next.clone(), now);
             queue.put_back(thread, slice_over);
-            Step::Done(Next::Switch(next))
+            Step::Done(Next::Switch(next, OthersWait(queue.takes_turns())))
         });
         match step {
             Step::Done(next) => next,

@@ -3,7 +3,7 @@
 //! Nothing is measured at boot. The interval timer is started, and only when somebody first asks for time in
 //! seconds is the counter compared with it.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use spin::Once;
 
 use super::apic;
@@ -23,7 +23,14 @@ pub struct Frequencies {
     pub timer: u64,
 }
 
+/// The counter when the interval timer was started, and for how many of its ticks that is uncertain: a monitor may have
+/// stopped the processor between the two.
 static START: AtomicU64 = AtomicU64::new(0);
+static START_UNCERTAINTY: AtomicU64 = AtomicU64::new(0);
+/// The local controller's timer runs on the processor that started it only.
+static START_CPU: AtomicUsize = AtomicUsize::new(0);
+/// A measurement is good if what is uncertain is at most this part of it.
+const PRECISION: u64 = 2000;
 static FREQUENCIES: Once<Frequencies> = Once::new();
 
 unsafe extern "C" {
@@ -41,9 +48,13 @@ pub fn entry_ticks() -> u64 {
 pub fn start() {
     write_port_u8(0x43, 0x30); // channel 0, both bytes, mode 0: count down once
     write_port_u8(0x40, 0xff);
+    let before = read_time_stamp_counter();
     write_port_u8(0x40, 0xff);
-    START.store(read_time_stamp_counter(), Ordering::Relaxed);
     apic::start_counting();
+    let after = read_time_stamp_counter();
+    START.store(before + (after - before) / 2, Ordering::Relaxed);
+    START_UNCERTAINTY.store(after - before, Ordering::Relaxed);
+    START_CPU.store(super::cpu::cpu_index(), Ordering::Relaxed);
 }
 
 /// Ticks since [`start`], or `None` if the count has run out.
@@ -89,37 +100,65 @@ fn unmeasured() -> Frequencies {
     }
 }
 
-/// The frequencies of the clocks; measured on first use, which may take 5 ms.
+/// The frequencies of the clocks; measured on first use, which may take 5 ms, or longer where the monitor stops the
+/// processor again and again.
 pub fn frequencies() -> Frequencies {
     *FREQUENCIES.call_once(|| {
-        let mut attempts = 0;
-        loop {
-            let Some(ticks) = interval_ticks() else {
-                // More than 55 ms have passed since the start: start again. Without such a timer, the
-                // count never moves.
-                start();
-                attempts += 1;
-                if attempts > 3 {
-                    return unmeasured();
-                }
-                continue;
-            };
-            if ticks < LEAST_TICKS {
-                if ticks == 0 && read_time_stamp_counter() - START.load(Ordering::Relaxed) > 1_000_000_000 {
-                    return unmeasured();
-                }
-                core::hint::spin_loop();
-                continue;
-            }
-            let timer = apic::counted();
-            let counter = read_time_stamp_counter() - START.load(Ordering::Relaxed);
-            return Frequencies {
-                counter: announced_frequency()
-                    .unwrap_or((u128::from(counter) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64),
-                timer: (u128::from(timer) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64,
-            };
+        // The timer of the local controller has to be this processor's.
+        let enabled_before = super::instructions::interrupts_enabled();
+        super::instructions::disable_interrupts();
+        let measured = measure();
+        if enabled_before {
+            super::instructions::enable_interrupts();
         }
+        measured
     })
+}
+
+fn measure() -> Frequencies {
+    if START_CPU.load(Ordering::Relaxed) != super::cpu::cpu_index() {
+        start();
+    }
+    let mut attempts = 0;
+    // The best that was seen, in case that none is good: uncertainty, and what follows.
+    let mut best: Option<(u64, Frequencies)> = None;
+    loop {
+        let before = read_time_stamp_counter();
+        let Some(ticks) = interval_ticks() else {
+            // More than 55 ms have passed since the start: start again. Without such a timer, the count never moves.
+            attempts += 1;
+            if attempts > 20 {
+                return best.map_or_else(unmeasured, |(_, frequencies)| frequencies);
+            }
+            start();
+            continue;
+        };
+        let timer = apic::counted();
+        let after = read_time_stamp_counter();
+        let start = START.load(Ordering::Relaxed);
+        if ticks < LEAST_TICKS {
+            if ticks == 0 && before - start > 1_000_000_000 {
+                return unmeasured();
+            }
+            core::hint::spin_loop();
+            continue;
+        }
+        let counter = before + (after - before) / 2 - start;
+        let uncertain = (after - before) + START_UNCERTAINTY.load(Ordering::Relaxed);
+        // In parts of a million of the span.
+        let error = (u128::from(uncertain) * 1_000_000 / u128::from(counter.max(1))) as u64;
+        let frequencies = Frequencies {
+            counter: announced_frequency()
+                .unwrap_or((u128::from(counter) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64),
+            timer: (u128::from(timer) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64,
+        };
+        if error <= 1_000_000 / PRECISION {
+            return frequencies;
+        }
+        if best.is_none_or(|(least, _)| error < least) {
+            best = Some((error, frequencies));
+        }
+    }
 }
 
 /// The counter's frequency as well as it is known without waiting, for reports: measured since boot, however

@@ -275,7 +275,7 @@ fn signals(choose: impl Fn(u64) -> bool) -> u64 {
 
 fn statistics(text: &mut Text) -> Result<(), Errno> {
     let (process, program, sizes) = (task::current_process(), program(), sizes());
-    let pending = process.pending.load(Ordering::Relaxed);
+    let pending = process.pending.set();
     let blocked = task::current().blocked.load(Ordering::Relaxed);
     let (ignored, caught) = (signals(|handler| handler == 1), signals(|handler| handler > 1));
     // Number, name, state, parent, group, session, terminal, its group, flags, four counts of faults.
@@ -350,11 +350,11 @@ fn status(text: &mut Text) -> Result<(), Errno> {
         writeln!(text, "{name}:\t{:>8} kB", bytes >> 10)?;
     }
     writeln!(text, "Threads:\t1")?;
-    let queued = process.queued.lock().len();
+    let queued = process.pending.queued() + task::current().pending.queued();
     writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS))?;
     let masks = [
         ("SigPnd", 0),
-        ("ShdPnd", process.pending.load(Ordering::Relaxed)),
+        ("ShdPnd", process.pending.set()),
         ("SigBlk", thread.blocked.load(Ordering::Relaxed)),
         ("SigIgn", signals(|handler| handler == 1)),
         ("SigCgt", signals(|handler| handler > 1)),

@@ -1,0 +1,243 @@
+//! Open files that travel in messages (`SCM_RIGHTS`).
+//!
+//! A socket in a message may itself have messages with sockets in its inbox, and so on in a circle: then nobody can
+//! ever receive them, and they keep each other alive. [`collect`] finds such circles. A socket whose only references
+//! are messages is a candidate; if it can't be reached from any message that lies elsewhere than in the inbox of a
+//! candidate, it is garbage, and what lies in its inbox is thrown away.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use pith_linux::Errno;
+use spin::Mutex;
+
+use super::UnixSocket;
+use super::queue::Packet;
+use crate::fs::file::OpenFile;
+use crate::net::socket;
+use crate::task::{self, Limits};
+
+/// Local sockets that are in messages, by their address: how often.
+struct InFlight {
+    socket: Weak<UnixSocket>,
+    count: usize,
+}
+
+static IN_FLIGHT: Mutex<BTreeMap<usize, InFlight>> = Mutex::new(BTreeMap::new());
+/// Files of any kind in messages.
+static FILES: AtomicUsize = AtomicUsize::new(0);
+
+/// So many sockets in messages make sending more look for garbage first (`UNIX_INFLIGHT_TRIGGER_GC`).
+const MANY: usize = 16_000;
+
+fn unix_socket(file: &OpenFile) -> Option<&UnixSocket> {
+    let socket: &dyn Any = &**socket::of(file).ok()?;
+    socket.downcast_ref()
+}
+
+fn key(socket: &UnixSocket) -> usize {
+    core::ptr::from_ref(socket).addr()
+}
+
+/// Open files in a message.
+pub struct Rights(Vec<Arc<OpenFile>>);
+
+impl Rights {
+    /// Puts files into a message. `None` if there are none.
+    ///
+    /// # Errors
+    /// `ETOOMANYREFS` if more are under way than the process may have open, unless it is root's.
+    pub fn new(files: Vec<Arc<OpenFile>>) -> Result<Option<Self>, Errno> {
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let process = task::current_process();
+        let privileged = process.credentials.lock().users[1] == 0;
+        if !privileged && FILES.load(Ordering::Relaxed) as u64 > process.limit(Limits::OPEN_FILES) {
+            return Err(Errno::ETOOMANYREFS);
+        }
+        FILES.fetch_add(files.len(), Ordering::Relaxed);
+        let mut many = false;
+        for socket in files.iter().filter_map(|file| unix_socket(file)) {
+            let mut in_flight = IN_FLIGHT.lock();
+            let entry = in_flight.entry(key(socket)).or_insert_with(|| InFlight {
+                socket: socket.itself.clone(),
+                count: 0,
+            });
+            entry.count += 1;
+            many |= in_flight.len() > MANY;
+        }
+        if many {
+            collect();
+        }
+        Ok(Some(Self(files)))
+    }
+
+    /// The files, which stay in the message too.
+    pub fn files(&self) -> &[Arc<OpenFile>] {
+        &self.0
+    }
+
+    /// Takes the files out of the message.
+    pub fn take(mut self) -> Vec<Arc<OpenFile>> {
+        self.land();
+        core::mem::take(&mut self.0)
+    }
+
+    /// They are no longer under way.
+    fn land(&self) {
+        FILES.fetch_sub(self.0.len(), Ordering::Relaxed);
+        for socket in self.0.iter().filter_map(|file| unix_socket(file)) {
+            let mut in_flight = IN_FLIGHT.lock();
+            let key = key(socket);
+            if let Some(entry) = in_flight.get_mut(&key) {
+                entry.count -= 1;
+                if entry.count == 0 {
+                    in_flight.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Rights {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            self.land();
+            discard(core::mem::take(&mut self.0));
+        }
+    }
+}
+
+/// Files that are to be closed, and whether somebody is at it.
+struct Discarded {
+    files: Vec<Arc<OpenFile>>,
+    busy: bool,
+}
+
+static DISCARDED: Mutex<Discarded> = Mutex::new(Discarded {
+    files: Vec::new(),
+    busy: false,
+});
+
+/// Closes files one after the other. A socket that is closed so may discard more: they wait for their turn, so that
+/// a long chain does not need a deep stack.
+fn discard(mut files: Vec<Arc<OpenFile>>) {
+    let mut discarded = DISCARDED.lock();
+    discarded.files.append(&mut files);
+    if discarded.busy {
+        return;
+    }
+    discarded.busy = true;
+    while let Some(file) = discarded.files.pop() {
+        drop(discarded);
+        drop(file);
+        discarded = DISCARDED.lock();
+    }
+    discarded.busy = false;
+}
+
+/// Calls `visit` with the key of each socket in the messages of an inbox, those of connections that wait there
+/// included.
+fn each_in_inbox(socket: &UnixSocket, visit: &mut dyn FnMut(usize)) {
+    let pending: Vec<Arc<UnixSocket>> = {
+        let content = socket.inbox.content.lock();
+        for packet in &content.packets {
+            let files = packet.rights.iter().flat_map(|rights| rights.files());
+            files.filter_map(|file| unix_socket(file)).for_each(|socket| visit(key(socket)));
+        }
+        content.pending.iter().cloned().collect()
+    };
+    // Connections that were not accepted have no descriptor: nothing waits at them in turn.
+    for connection in pending {
+        each_in_inbox(&connection, visit);
+    }
+}
+
+static COLLECTING: AtomicBool = AtomicBool::new(false);
+
+/// A socket that may be garbage.
+struct Candidate {
+    socket: Arc<UnixSocket>,
+    /// Messages with it that lie elsewhere than in the inbox of a candidate.
+    elsewhere: usize,
+    reachable: bool,
+}
+
+/// Throws away what lies in the inboxes of sockets that can't be reached any more.
+pub fn collect() {
+    if IN_FLIGHT.lock().is_empty() || COLLECTING.swap(true, Ordering::Acquire) {
+        return;
+    }
+    let garbage = find_garbage();
+    COLLECTING.store(false, Ordering::Release);
+    drop(garbage);
+}
+
+fn find_garbage() -> Vec<Packet> {
+    // Held all the time: what is taken out of a message counts as being elsewhere until it has landed.
+    let in_flight = IN_FLIGHT.lock();
+    let mut candidates: BTreeMap<usize, Candidate> = BTreeMap::new();
+    for (&key, entry) in in_flight.iter() {
+        let Some(socket) = entry.socket.upgrade() else { continue };
+        let references = socket.open.get().map_or(0, Weak::strong_count);
+        if references == entry.count {
+            let candidate = Candidate {
+                socket,
+                elsewhere: entry.count,
+                reachable: false,
+            };
+            candidates.insert(key, candidate);
+        }
+    }
+    let sockets: Vec<Arc<UnixSocket>> = candidates.values().map(|candidate| candidate.socket.clone()).collect();
+    for socket in &sockets {
+        each_in_inbox(socket, &mut |key| {
+            if let Some(candidate) = candidates.get_mut(&key) {
+                candidate.elsewhere = candidate.elsewhere.saturating_sub(1);
+            }
+        });
+    }
+    let mut reached: Vec<usize> = Vec::new();
+    for (&key, candidate) in &mut candidates {
+        if candidate.elsewhere != 0 {
+            candidate.reachable = true;
+            reached.push(key);
+        }
+    }
+    while let Some(key) = reached.pop() {
+        let Some(socket) = candidates.get(&key).map(|candidate| candidate.socket.clone()) else {
+            continue;
+        };
+        each_in_inbox(&socket, &mut |key| {
+            if let Some(candidate) = candidates.get_mut(&key)
+                && !candidate.reachable
+            {
+                candidate.reachable = true;
+                reached.push(key);
+            }
+        });
+    }
+    let mut garbage = Vec::new();
+    for candidate in candidates.values().filter(|candidate| !candidate.reachable) {
+        throw_away(&candidate.socket, &mut garbage);
+    }
+    garbage
+}
+
+/// Takes the messages with files out of an inbox.
+fn throw_away(socket: &UnixSocket, garbage: &mut Vec<Packet>) {
+    let pending: Vec<Arc<UnixSocket>> = {
+        let mut content = socket.inbox.content.lock();
+        let packets = core::mem::take(&mut content.packets);
+        content.bytes = 0;
+        garbage.extend(packets);
+        content.pending.iter().cloned().collect()
+    };
+    for connection in pending {
+        throw_away(&connection, garbage);
+    }
+}
