@@ -22,6 +22,8 @@ pub mod open;
 pub mod path;
 pub mod pipe;
 mod proc;
+pub mod signal_file;
+pub mod timer_file;
 mod tree;
 pub mod turn;
 

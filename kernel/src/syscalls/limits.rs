@@ -79,13 +79,30 @@ pub fn getrusage(who: i32, usage: UserPointer) -> Result<usize, Errno> {
     const SELF: i32 = 0;
     const CHILDREN: i32 = -1;
     const THREAD: i32 = 1;
+    let thread = task::current();
+    let process = &thread.process;
+    let answer = |time: u64, switches: (u64, u64)| ResourceUsage {
+        user_time: Timeval::from_nanoseconds(time),
+        maximum_resident: (memory::counters().peak >> 10) as i64,
+        voluntary_switches: switches.0 as i64,
+        involuntary_switches: switches.1 as i64,
+        ..ResourceUsage::default()
+    };
+    let of_thread = |thread: &task::Thread| {
+        let (voluntary, involuntary) = thread.entity.switches();
+        (u64::from(voluntary), u64::from(involuntary))
+    };
     let answer = match who {
         CHILDREN => ResourceUsage::default(),
-        SELF | THREAD => ResourceUsage {
-            user_time: Timeval::from_nanoseconds(task::processor_time()),
-            maximum_resident: (memory::counters().peak >> 10) as i64,
-            ..ResourceUsage::default()
-        },
+        THREAD => answer(thread.cpu_time(), of_thread(&thread)),
+        SELF => {
+            let switches = process
+                .threads()
+                .iter()
+                .map(|thread| of_thread(thread))
+                .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            answer(process.cpu_time(), switches)
+        }
         _ => return Err(Errno::EINVAL),
     };
     write_object(usage, &answer)?;

@@ -5,11 +5,13 @@ use core::sync::atomic::Ordering;
 use alloc::sync::Arc;
 
 use pith_linux::Errno;
+use pith_linux::files::OpenFlags;
 use pith_linux::signal::{SET_SIZE, Signal, SignalAction, SignalInformation, SignalStack, UNBLOCKABLE, code};
 use pith_linux::time::Timespec;
 
 use super::Reply;
 use crate::arch::Registers;
+use crate::fs::{context, signal_file};
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::signal::{self, Restart};
 use crate::task::{self, Process, Thread, WaitError};
@@ -240,4 +242,27 @@ pub fn rt_tgsigqueueinfo(process: i32, thread: i32, number: i32, information: Us
         signal: i32::from(signal.number()),
         ..information
     })
+}
+
+/// `signalfd(2)`
+pub fn signalfd(fd: i32, mask: UserPointer, size: usize) -> Result<usize, Errno> {
+    signalfd4(fd, mask, size, 0)
+}
+
+/// `signalfd4(2)`
+pub fn signalfd4(fd: i32, mask: UserPointer, size: usize, flags: u32) -> Result<usize, Errno> {
+    let (close_on_exec, nonblocking) = (OpenFlags::CLOSE_ON_EXEC.bits(), OpenFlags::NONBLOCKING.bits());
+    if flags & !(close_on_exec | nonblocking) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    check_size(size)?;
+    let mask: u64 = read_object(mask)?;
+    if fd == -1 {
+        let file = signal_file::create(mask, OpenFlags::from_bits_truncate(flags & nonblocking));
+        let descriptor = context::current().add(file, flags & close_on_exec != 0, 0)?;
+        return Ok(descriptor as usize);
+    }
+    let open = context::current().file(fd)?;
+    signal_file::of(&open)?.set_mask(mask);
+    Ok(fd as usize)
 }

@@ -325,8 +325,8 @@ pub fn futex(
         Ok(Some(match command {
             WAIT => Deadline::new(task::monotonic().after(time), true),
             // The only one of the old operations whose time is always the wall clock's.
-            LOCK_PI => Deadline::new(wall_deadline(time), false),
-            _ if real_time => Deadline::new(wall_deadline(time), false),
+            LOCK_PI => Deadline::new(task::monotonic_at(time), false),
+            _ if real_time => Deadline::new(task::monotonic_at(time), false),
             _ => Deadline::new(Instant(time), false),
         }))
     };
@@ -347,10 +347,6 @@ pub fn futex(
         }
         _ => Err(Errno::ENOSYS),
     }
-}
-
-fn wall_deadline(time: u64) -> Instant {
-    Instant(time.saturating_sub(task::wall_clock().saturating_sub(task::monotonic().0)))
 }
 
 /// `struct futex_waitv`
@@ -381,7 +377,7 @@ pub fn futex_waitv(waiters: UserPointer, count: u32, flags: u32, timeout: UserPo
         }
         let time = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
         Some(match clock {
-            CLOCK_REALTIME => wall_deadline(time),
+            CLOCK_REALTIME => task::monotonic_at(time),
             _ => Instant(time),
         })
     };

@@ -1,6 +1,6 @@
 //! Clocks: the monotonic one from the time stamp counter, the wall clock from its value at boot.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use spin::Once;
 
@@ -113,16 +113,41 @@ fn wall_clock_at_boot(elapsed: u64) -> u64 {
     }
 }
 
-/// The wall clock now, in nanoseconds since 1970.
-pub fn wall_clock() -> u64 {
-    clock_parameters().wall_base + monotonic().0
+/// By how much the wall clock was set forward (or back) since it started, in nanoseconds.
+static WALL_CHANGE: AtomicI64 = AtomicI64::new(0);
+
+/// What the wall clock shows at the monotonic clock's zero.
+fn wall_base() -> u64 {
+    clock_parameters()
+        .wall_base
+        .saturating_add_signed(WALL_CHANGE.load(Ordering::Relaxed))
 }
 
-/// Processor time that the program and the kernel on its behalf have used, in nanoseconds: all time that the
-/// processor was not halted.
-pub fn processor_time() -> u64 {
-    let halted = to_nanoseconds(super::scheduler::halted_ticks(), clock_parameters().multiplier);
-    monotonic().0.saturating_sub(halted)
+/// The wall clock now, in nanoseconds since 1970.
+pub fn wall_clock() -> u64 {
+    wall_base() + monotonic().0
+}
+
+/// When the monotonic clock shows what the wall clock shows at this time.
+pub fn monotonic_at(wall: u64) -> Instant {
+    Instant(wall.saturating_sub(wall_base()))
+}
+
+/// Sets the wall clock.
+pub(super) fn set_wall_clock(nanoseconds: u64) {
+    let started = clock_parameters().wall_base as i128;
+    let change = i128::from(nanoseconds) - i128::from(monotonic().0) - started;
+    WALL_CHANGE.store(change as i64, Ordering::Relaxed);
+    vdso::publish(&ClockParameters {
+        wall_base: wall_base(),
+        ..clock_parameters()
+    });
+}
+
+/// Time that all processors together were not halted, in nanoseconds.
+pub fn busy_time() -> u64 {
+    let halted = ticks_to_nanoseconds(super::scheduler::halted_ticks());
+    (monotonic().0 * super::cpu_count() as u64).saturating_sub(halted)
 }
 
 /// Asks for an interrupt at a time.
@@ -130,9 +155,4 @@ pub(super) fn arm_timer(deadline: Instant) {
     let parameters = clock_parameters();
     let ticks = (u128::from(deadline.0) << ClockParameters::SHIFT) / u128::from(parameters.multiplier);
     arch::set_timer(parameters.base.saturating_add(ticks.min(u128::from(u64::MAX)) as u64));
-}
-
-/// Takes that back.
-pub(super) fn disarm_timer() {
-    arch::cancel_timer();
 }

@@ -1,9 +1,11 @@
 //! Floor 3: threads and processes, waiting, time, signals.
 
-mod alarm;
 mod clock;
+pub mod countdown;
 pub mod futex;
+pub mod interval_timers;
 mod pending;
+pub mod posix_timers;
 mod process;
 pub mod random;
 pub mod restartable;
@@ -16,9 +18,8 @@ mod timer;
 pub mod vdso;
 mod wait;
 
-pub use alarm::{Alarm, AlarmSetting};
 pub use clock::{
-    Instant, clock_parameters, monotonic, processor_time, set_wall_clock_at_boot, wall_clock,
+    Instant, busy_time, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock,
     wall_clock_without_waiting,
 };
 pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};

@@ -11,7 +11,8 @@ use spin::{Mutex, Once};
 
 use pith_linux::signal::Signal;
 
-use super::alarm::Alarm;
+use super::interval_timers::IntervalTimers;
+use super::posix_timers::PosixTimers;
 use super::pending::PendingSignals;
 use super::scheduler;
 use super::signal::SignalActions;
@@ -134,8 +135,10 @@ pub struct Process {
     pub silent: AtomicU64,
     /// Told whenever a signal has come, for the process or one of its threads: for those that wait for signals.
     pub signal_queue: WaitQueue,
-    /// When `SIGALRM` comes.
-    pub alarm: Alarm,
+    /// Its interval timers (`setitimer(2)`).
+    pub interval_timers: IntervalTimers,
+    /// Its POSIX timers (`timer_create(2)`).
+    pub posix_timers: PosixTimers,
     /// Who it is.
     pub credentials: Mutex<Credentials>,
     /// Its limits.
@@ -165,7 +168,8 @@ impl Process {
             pending: PendingSignals::default(),
             silent: AtomicU64::new(SignalActions::default().silent()),
             signal_queue: WaitQueue::new(),
-            alarm: Alarm::default(),
+            interval_timers: IntervalTimers::default(),
+            posix_timers: PosixTimers::default(),
             credentials: Mutex::new(Credentials::default()),
             limits: Mutex::new(Limits::default()),
             program: Mutex::new(ProgramIdentity::default()),

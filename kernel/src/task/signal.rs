@@ -202,6 +202,8 @@ pub fn reset_for_exec(process: &Process, thread: &Thread) {
         };
     }
     process.silent.store(actions.silent(), Ordering::Relaxed);
+    drop(actions);
+    process.posix_timers.clear();
     thread.signals.lock().stack = NO_STACK;
     restartable::forget(thread);
 }
@@ -284,10 +286,12 @@ pub fn raise(signal: Signal) {
 
 /// Takes the next pending signal of a set, its own or the process's, for `rt_sigtimedwait(2)` and `signalfd(2)`.
 pub fn take_pending(thread: &Thread, set: u64) -> Option<(Signal, SignalInformation)> {
-    thread
-        .pending
-        .take(set)
-        .or_else(|| thread.process.pending.take(set))
+    let process = &thread.process;
+    let (signal, mut information) = thread.pending.take(set).or_else(|| process.pending.take(set))?;
+    if information.code == code::SI_TIMER {
+        process.posix_timers.delivered(&mut information);
+    }
+    Some((signal, information))
 }
 
 /// Replaces the blocked signals.

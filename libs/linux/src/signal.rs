@@ -217,6 +217,10 @@ pub mod code {
     pub const SI_KERNEL: i32 = 0x80;
     /// `sigqueue(3)`.
     pub const SI_QUEUE: i32 = -1;
+    /// A timer of `timer_create(2)`.
+    pub const SI_TIMER: i32 = -2;
+    /// A message queue that is no longer empty, `mq_notify(3)`.
+    pub const SI_MESGQ: i32 = -3;
     /// `tkill(2)` or `tgkill(2)`.
     pub const SI_TKILL: i32 = -6;
     /// `SIGILL`: illegal operand, which is what every invalid instruction is reported as.
@@ -303,9 +307,94 @@ impl SignalInformation {
         u64::from(self.word(4)) << 32 | u64::from(self.word(0))
     }
 
+    /// Sent by a timer (`si_timerid`, `si_value`).
+    pub fn of_timer(signal: Signal, code: i32, timer: i32, value: u64) -> Self {
+        let mut information = Self::new(signal, code);
+        information.fields[..4].copy_from_slice(&timer.to_le_bytes());
+        information.fields[8..16].copy_from_slice(&value.to_le_bytes());
+        information
+    }
+
+    /// `si_timerid`, of a timer's signal.
+    pub fn timer(&self) -> i32 {
+        self.word(0) as i32
+    }
+
+    /// Sets `si_overrun`, of a timer's signal.
+    pub fn set_overrun(&mut self, overrun: i32) {
+        self.fields[4..8].copy_from_slice(&overrun.to_le_bytes());
+    }
+
+    /// `si_value`, of a signal that was queued or sent by a timer.
+    pub fn value(&self) -> u64 {
+        u64::from(self.word(12)) << 32 | u64::from(self.word(8))
+    }
+
     /// `si_pid` and `si_uid`, of a signal that was sent.
     pub fn sender(&self) -> (u32, u32) {
         (self.word(0), self.word(4))
+    }
+}
+
+/// `struct signalfd_siginfo`: what `signalfd(2)` gives for a signal.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the fields are those of siginfo_t")]
+pub struct SignalFileRecord {
+    pub signal: u32,
+    pub errno: i32,
+    pub code: i32,
+    pub process: u32,
+    pub user: u32,
+    pub descriptor: i32,
+    pub timer: u32,
+    pub band: u32,
+    pub overrun: u32,
+    pub trap: u32,
+    pub status: i32,
+    pub integer: i32,
+    pub pointer: u64,
+    pub user_time: u64,
+    pub system_time: u64,
+    pub address: u64,
+    pub address_bits: u16,
+    pub padding: u16,
+    pub system_call: i32,
+    pub call_address: u64,
+    pub architecture: u32,
+    pub reserved: [u8; 28],
+}
+
+impl From<&SignalInformation> for SignalFileRecord {
+    fn from(information: &SignalInformation) -> Self {
+        let mut record = Self {
+            signal: information.signal as u32,
+            errno: information.errno,
+            code: information.code,
+            ..Self::default()
+        };
+        let is_fault = Signal::from_number(information.signal as u64)
+            .is_some_and(|signal| signal.bit() & SYNCHRONOUS != 0 && information.code > 0);
+        match information.code {
+            code::SI_TIMER => {
+                record.timer = information.word(0);
+                record.overrun = information.word(4);
+                record.pointer = information.value();
+                record.integer = information.value() as i32;
+            }
+            _ if is_fault => record.address = information.address(),
+            code::SI_KERNEL => {}
+            _ => {
+                (record.process, record.user) = information.sender();
+                if information.code < 0 && information.code != code::SI_TKILL {
+                    record.pointer = information.value();
+                    record.integer = information.value() as i32;
+                }
+            }
+        }
+        record
     }
 }
 

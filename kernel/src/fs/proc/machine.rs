@@ -143,7 +143,7 @@ fn version(text: &mut Text) -> Result<(), Errno> {
 
 fn uptime(text: &mut Text) -> Result<(), Errno> {
     let up = task::monotonic().0;
-    let idle = up.saturating_sub(task::processor_time());
+    let idle = up.saturating_sub(task::busy_time());
     let hundredths = |time: u64| (time / SECOND, time % SECOND / 10_000_000);
     let (up, idle) = (hundredths(up), hundredths(idle));
     writeln!(text, "{}.{:02} {}.{:02}", up.0, up.1, idle.0, idle.1)
@@ -155,7 +155,7 @@ fn load(text: &mut Text) -> Result<(), Errno> {
 }
 
 fn statistics(text: &mut Text) -> Result<(), Errno> {
-    let busy = task::processor_time();
+    let busy = task::busy_time();
     let (user, idle) = (busy / TICK, task::monotonic().0.saturating_sub(busy) / TICK);
     for name in ["cpu ", "cpu0"] {
         writeln!(text, "{name} {user} 0 0 {idle} 0 0 0 0 0 0")?;

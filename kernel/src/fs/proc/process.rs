@@ -281,7 +281,7 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
     // Number, name, state, parent, group, session, terminal, its group, flags, four counts of faults.
     write!(text, "{} ({}) R 0 {0} {0} 0 -1 0 0 0 0 0 ", process.id, name())?;
     // Times, priority, nice value, threads, timer, start.
-    write!(text, "{} 0 0 0 20 0 1 0 0 ", task::processor_time() / TICK)?;
+    write!(text, "{} 0 0 0 20 0 1 0 0 ", process.cpu_time() / TICK)?;
     write!(
         text,
         "{} {} {} ",

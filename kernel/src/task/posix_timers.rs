@@ -1,0 +1,185 @@
+//! POSIX timers (`timer_create(2)`): countdowns that send signals.
+//!
+//! A timer has at most one signal pending; expiries until that is delivered are *overruns*, which the signal tells.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+use pith_linux::Errno;
+use pith_linux::signal::{Signal, SignalInformation, code};
+use spin::Mutex;
+
+use super::clock::Instant;
+use super::countdown::{ClockWatcher, Countdown, Setting, TimerClock, watch_clock};
+use super::process::Process;
+use super::signal;
+use super::thread::Thread;
+use super::timer::TimerTarget;
+
+/// Most timers of a process.
+const MOST: usize = 4096;
+
+/// Whom an expiry is told.
+pub enum Notification {
+    /// Nobody.
+    None,
+    /// The process, by a signal with this value.
+    Process(Signal, u64),
+    /// A thread, by a signal with this value.
+    Thread(Weak<Thread>, Signal, u64),
+}
+
+/// A timer.
+pub struct PosixTimer {
+    number: i32,
+    process: Weak<Process>,
+    notification: Notification,
+    countdown: Countdown,
+    /// Its signal is pending.
+    is_pending: AtomicBool,
+    /// Expiries since its signal was sent.
+    overrun: AtomicU64,
+    /// Those that the last delivered signal told.
+    told: AtomicI32,
+}
+
+/// The timers of a process.
+#[derive(Default)]
+pub struct PosixTimers {
+    timers: Mutex<BTreeMap<i32, Arc<PosixTimer>>>,
+    next: AtomicI32,
+}
+
+impl PosixTimers {
+    /// Makes a timer. `notification` is given its number, which is the signal's value if the program names none.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there are too many.
+    pub fn create(
+        process: &Arc<Process>,
+        clock: TimerClock,
+        notification: impl FnOnce(i32) -> Notification,
+    ) -> Result<i32, Errno> {
+        let own = &process.posix_timers;
+        let mut timers = own.timers.lock();
+        if timers.len() >= MOST {
+            return Err(Errno::EAGAIN);
+        }
+        let number = loop {
+            let number = own.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
+            if !timers.contains_key(&number) {
+                break number;
+            }
+        };
+        let timer = Arc::new(PosixTimer {
+            number,
+            process: Arc::downgrade(process),
+            notification: notification(number),
+            countdown: Countdown::new(clock),
+            is_pending: AtomicBool::new(false),
+            overrun: AtomicU64::new(0),
+            told: AtomicI32::new(0),
+        });
+        if matches!(timer.countdown.clock(), TimerClock::Wall) {
+            let watcher: Weak<dyn ClockWatcher> = Arc::<PosixTimer>::downgrade(&timer);
+            watch_clock(watcher);
+        }
+        timers.insert(number, timer);
+        Ok(number)
+    }
+
+    /// The timer with this number.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none.
+    pub fn find(&self, number: i32) -> Result<Arc<PosixTimer>, Errno> {
+        self.timers.lock().get(&number).cloned().ok_or(Errno::EINVAL)
+    }
+
+    /// Deletes a timer. A signal of it that is pending stays.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none.
+    pub fn delete(&self, number: i32) -> Result<(), Errno> {
+        let timer = self.timers.lock().remove(&number).ok_or(Errno::EINVAL)?;
+        timer.countdown.stop();
+        Ok(())
+    }
+
+    /// Deletes all timers (`execve(2)`).
+    pub fn clear(&self) {
+        let timers = core::mem::take(&mut *self.timers.lock());
+        for timer in timers.values() {
+            timer.countdown.stop();
+        }
+    }
+
+    /// A signal of a timer is about to be delivered: completes what it tells.
+    pub fn delivered(&self, information: &mut SignalInformation) {
+        let Ok(timer) = self.find(information.timer()) else {
+            return;
+        };
+        timer.is_pending.store(false, Ordering::SeqCst);
+        let overrun = timer.overrun.swap(0, Ordering::SeqCst).min(i32::MAX as u64) as i32;
+        timer.told.store(overrun, Ordering::Relaxed);
+        information.set_overrun(overrun);
+    }
+}
+
+impl PosixTimer {
+    /// What is left.
+    pub fn get(&self) -> Setting {
+        self.countdown.get()
+    }
+
+    /// Sets it; gives what was left.
+    pub fn set(self: &Arc<Self>, new: Setting, absolute: bool) -> Setting {
+        self.overrun.store(0, Ordering::SeqCst);
+        let target: Weak<dyn TimerTarget> = Arc::<Self>::downgrade(self);
+        self.countdown.set(new, absolute, target)
+    }
+
+    /// Overruns that the last signal told.
+    pub fn overrun(&self) -> i32 {
+        self.told.load(Ordering::Relaxed)
+    }
+}
+
+impl TimerTarget for PosixTimer {
+    fn expired(&self, _now: Instant) -> Option<Instant> {
+        let (count, next) = self.countdown.advance();
+        if count == 0 {
+            return next;
+        }
+        if self.is_pending.swap(true, Ordering::SeqCst) {
+            self.overrun.fetch_add(count, Ordering::SeqCst);
+            return next;
+        }
+        self.overrun.fetch_add(count - 1, Ordering::SeqCst);
+        let information =
+            |signal: Signal, value: u64| SignalInformation::of_timer(signal, code::SI_TIMER, self.number, value);
+        let sent = match &self.notification {
+            Notification::None => Ok(()),
+            Notification::Process(signal, value) => match self.process.upgrade() {
+                Some(process) => signal::send(&process, *signal, information(*signal, *value)),
+                None => Ok(()),
+            },
+            Notification::Thread(thread, signal, value) => match thread.upgrade() {
+                Some(thread) => signal::send_to_thread(&thread, *signal, information(*signal, *value)),
+                None => Ok(()),
+            },
+        };
+        if sent.is_err() || matches!(self.notification, Notification::None) {
+            self.is_pending.store(false, Ordering::SeqCst);
+        }
+        next
+    }
+}
+
+impl ClockWatcher for PosixTimer {
+    fn clock_was_set(self: Arc<Self>) {
+        let target: Weak<dyn TimerTarget> = Arc::<Self>::downgrade(&self);
+        self.countdown.clock_was_set(target);
+    }
+}
