@@ -50,6 +50,8 @@ pub(crate) struct Executable {
     pub has_entry: bool,
     /// `DF_1_NODEFLIB`: default directories are not searched.
     pub no_default_directories: bool,
+    /// It calls functions for which glibc loads [`UNWINDER`] when they are called.
+    pub unwinds: bool,
 }
 
 impl Format {
@@ -252,9 +254,17 @@ impl Executable {
         if executable.runpath.is_some() {
             executable.rpath = None;
         }
+        let mentions = |name: &[u8]| strings.split(|&byte| byte == 0).any(|word| word == name);
+        executable.unwinds = UNWINDING.iter().any(|name| mentions(name));
         Ok(executable)
     }
 }
+
+/// The library that glibc loads by itself to unwind the stack of a thread that ends.
+pub(crate) const UNWINDER: &str = "libgcc_s.so.1";
+
+/// Functions of glibc that need [`UNWINDER`].
+const UNWINDING: [&[u8]; 3] = [b"pthread_exit", b"pthread_cancel", b"thrd_exit"];
 
 /// `DF_1_NODEFLIB` of `DT_FLAGS_1` (`<elf.h>`).
 const DF_1_NODEFLIB: u64 = 0x800;

@@ -25,9 +25,9 @@ pub fn cases() -> Vec<Case> {
         hello("memory-5G", &["-m", "5G"]).on_q35_too(),
         only_on_q35(hello("memory-64G", &["-m", "64G"])),
         hello("memory-too-little", &["-m", "2M"]).stated(&[125, 126], "^$", "(?i)memory"),
-        hello("processors-2", &["-c", "2"])
-            .message("the kernel uses one processor so far")
-            .on_q35_too(),
+        hello("processors-2", &["-c", "2"]).on_q35_too(),
+        hello("processors-8", &["-c", "8"]).on_q35_too(),
+        hello("processors-64", &["-c", "64", "-m", "512M"]).on_q35_too(),
         hello("processor-oldest", &["--cpu", OLDEST_PROCESSOR])
             .message(NO_GENERATOR)
             .on_q35_too(),

@@ -33,10 +33,17 @@ const PACKAGES: &[Package] = &[
     package("busybox-static", "/bin/busybox", Purpose::Test),
     package("coreutils", "/usr/bin/sha256sum", Purpose::Test),
     package("erofs-utils", "fsck.erofs", Purpose::Test),
+    package("g++", "g++", Purpose::Test),
     package("gcc", "gcc", Purpose::Test),
+    package("golang-go", "go", Purpose::Test),
     package(
         "libc6-dev",
         "/usr/lib/x86_64-linux-gnu/libc.a",
+        Purpose::Test,
+    ),
+    package(
+        "libpython3.11-testsuite",
+        "/usr/lib/python3.11/test/test_threading.py",
         Purpose::Test,
     ),
     package("lua5.4", "/usr/bin/lua5.4", Purpose::Test),

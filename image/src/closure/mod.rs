@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::error::{Error, SearchedPlaces};
-use crate::program::{Executable, Format};
+use crate::program::{Executable, Format, UNWINDER};
 use crate::tree::{Content, Found, Tree, kind_of};
 use cache::{LibraryCache, directories};
 
@@ -356,11 +356,18 @@ impl<'tree> Closure<'tree> {
         let mut index = first;
         while index < loaded.objects.len() {
             let executable = Rc::clone(&loaded.objects[index].executable);
-            for name in &executable.needed {
+            let unwinder = OsString::from(UNWINDER);
+            // glibc itself defines those functions; what calls them needs the library, if there is one.
+            let calls = executable.unwinds && !is_glibc(&executable);
+            let unwinder = (calls && loaded.linker == Linker::Glibc).then_some(&unwinder);
+            for name in executable.needed.iter().chain(unwinder) {
                 if loaded.knows(name) || loaded.linker == Linker::Musl && is_part_of_musl(name) {
                     continue;
                 }
-                let (path, canonical) = self.find_library(loaded, index, name)?;
+                let (path, canonical) = match self.find_library(loaded, index, name) {
+                    Err(_) if unwinder == Some(name) => continue,
+                    other => other?,
+                };
                 if let Some(&known) = loaded.names.get(canonical.as_os_str()) {
                     loaded.names.insert(name.clone(), known);
                     continue;
@@ -668,6 +675,12 @@ enum Place {
 
 fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("/")).into()
+}
+
+/// Whether a library is glibc's own part that has threads.
+fn is_glibc(executable: &Executable) -> bool {
+    let name = executable.name.as_deref().unwrap_or_default();
+    name == "libc.so.6" || name == "libpthread.so.0"
 }
 
 /// Names that musl provides itself, whatever comes after the dot (`ldso/dynlink.c`).

@@ -50,11 +50,14 @@ static HEAP: Heap = Heap(InterruptMutex::new(Talc::new(Frames)));
 
 // SAFETY: `talc` gives out disjoint blocks of the layout asked for; the lock serialises it.
 unsafe impl GlobalAlloc for Heap {
+    // In one place: it is called from everywhere.
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: `GlobalAlloc` guarantees a layout of non-zero size.
         unsafe { self.0.lock().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the pointer came from `alloc` with this layout (the contract of `GlobalAlloc`), so it is not
         // null.

@@ -428,6 +428,8 @@ pub fn execve(
         crate::info!("execve: {}", error.message);
         error.errno
     })?;
+    // From here on there is no way back: the program that called is gone with its threads.
+    task::threads::end_others()?;
     *registers = commit(process, &thread, loaded);
     Ok(Reply::Replaced)
 }
