@@ -1,6 +1,6 @@
 //! The end-to-end tests: `cargo xtask end-to-end [FILTER]`.
 //!
-//! A test is named `table::case@board`. See `pith_end_to_end` for what a case is.
+//! A test is named `table::case@board`, or `table::case@board-PROCESSORS` where there are several. See `pith_end_to_end` for what a case is.
 #![forbid(unsafe_code)]
 
 mod busybox;
@@ -9,6 +9,9 @@ mod coreutils;
 mod languages;
 mod limits;
 mod programs;
+mod runtimes;
+mod suites;
+mod threads;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use pith_end_to_end::{Case, Workshop, compare};
@@ -40,6 +43,8 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
         programs::cases(),
         languages::cases(),
         limits::cases(),
+        threads::cases(),
+        runtimes::cases(),
     ]
     .concat();
     let mut trials = Vec::new();
@@ -49,6 +54,12 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
             return Err(format!("two cases are named {}", case.name));
         }
         trials.extend(of_case(case, workshop.as_ref()));
+    }
+    for suite in suites::suites() {
+        let workshop = workshop.clone();
+        trials.push(Trial::test(format!("suites::{}", suite.name), move || {
+            suites::check(&*present(workshop)?, &suite).map_err(Failed::from)
+        }));
     }
     for (name, check) in command::CHECKS {
         let workshop = workshop.clone();
@@ -60,16 +71,22 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
 }
 
 fn of_case(case: Case, workshop: Option<&Arc<Workshop>>) -> Vec<Trial> {
-    case.machines
-        .iter()
-        .map(|&machine| {
+    let mut trials = Vec::new();
+    for &machine in &case.machines {
+        for &processors in &case.processors {
             let workshop = workshop.cloned();
             let case = case.clone();
-            Trial::test(format!("{}@{}", case.name, machine.name()), move || {
-                compare::check(&*present(workshop)?, &case, machine).map_err(Failed::from)
-            })
-        })
-        .collect()
+            let name = match processors {
+                1 => format!("{}@{}", case.name, machine.name()),
+                count => format!("{}@{}-{count}", case.name, machine.name()),
+            };
+            trials.push(Trial::test(name, move || {
+                compare::check(&*present(workshop)?, &case, machine, processors)
+                    .map_err(Failed::from)
+            }));
+        }
+    }
+    trials
 }
 
 fn present(workshop: Option<Arc<Workshop>>) -> Result<Arc<Workshop>, Failed> {

@@ -73,6 +73,8 @@ pub struct Case {
     pub output_limit: Option<usize>,
     /// Where to boot.
     pub machines: Vec<Machine>,
+    /// With how many processors: each is a test of its own.
+    pub processors: Vec<u32>,
     /// Further options of `pith run`.
     pub options: Vec<String>,
     /// What is expected.
@@ -107,6 +109,7 @@ impl Case {
             input: None,
             output_limit: None,
             machines: vec![Machine::Microvm],
+            processors: vec![1],
             options: Vec::new(),
             expectation: Expectation::Host,
             tolerances: Vec::new(),
@@ -154,6 +157,12 @@ impl Case {
     /// Boots on `q35` as well.
     pub fn on_q35_too(mut self) -> Self {
         self.machines.push(Machine::Q35);
+        self
+    }
+
+    /// Boots with one, two and four processors.
+    pub fn on_several_processors(mut self) -> Self {
+        self.processors = vec![1, 2, 4];
         self
     }
 

@@ -13,8 +13,14 @@ use std::process::Command;
 const CONTEXT: usize = 160;
 
 /// Runs a case on this board; the error tells the difference.
-pub fn check(workshop: &Workshop, case: &Case, machine: Machine) -> Result<(), String> {
-    let directory = workshop.directory_for(&format!("{}-{}", case.name, machine.name()))?;
+pub fn check(
+    workshop: &Workshop,
+    case: &Case,
+    machine: Machine,
+    processors: u32,
+) -> Result<(), String> {
+    let name = format!("{}-{}-{processors}", case.name, machine.name());
+    let directory = workshop.directory_for(&name)?;
     let tree = directory.join("tree");
     let has_fixture = case.files.iter().any(|file| file.contains("{fixture}"));
     if has_fixture {
@@ -45,6 +51,7 @@ pub fn check(workshop: &Workshop, case: &Case, machine: Machine) -> Result<(), S
     }
     guest
         .args(["-w", &working_directory])
+        .args(["-c", &processors.to_string()])
         .args(&case.options)
         .arg("--")
         .arg(&program)

@@ -23,17 +23,29 @@ pub enum Build {
     RustStatic,
     /// Rust with its standard library, linked dynamically to glibc.
     RustDynamic,
+    /// Go, which links statically.
+    Go,
+    /// C with OpenMP.
+    OpenMp,
+    /// C++, with a library of its own from `thrower.cpp`.
+    Cpp,
+    /// A cargo project in `tests/runtimes`, whose package has the program's name.
+    Cargo,
 }
 
 impl Build {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Static,
         Self::StaticPie,
         Self::Dynamic,
         Self::MuslDynamic,
         Self::RustStatic,
         Self::RustDynamic,
+        Self::Go,
+        Self::OpenMp,
+        Self::Cpp,
+        Self::Cargo,
     ];
 
     /// What stands behind the colon in a case: `{hello:static}`.
@@ -45,7 +57,38 @@ impl Build {
             Self::MuslDynamic => "musl",
             Self::RustStatic => "rust-static",
             Self::RustDynamic => "rust-dynamic",
+            Self::Go => "go",
+            Self::OpenMp => "openmp",
+            Self::Cpp => "c++",
+            Self::Cargo => "cargo",
         }
+    }
+
+    /// The builds that take more than a compiler and its options.
+    fn script(self, source: &Path, program: &Path) -> Command {
+        let script = match self {
+            Self::Go => r#"CGO_ENABLED=0 GOFLAGS=-mod=mod exec go build -o "$2" "$1""#,
+            Self::Cpp => {
+                r#"set -e
+                directory=$(dirname "$2")
+                g++ -O2 -fPIC -shared -o "$directory/libthrower.so" "$(dirname "$1")/thrower.cpp"
+                exec g++ -O2 -std=c++20 -pthread -o "$2" "$1" "$directory/libthrower.so""#
+            }
+            _ => {
+                r#"set -e
+                cd "$(dirname "$1")/../runtimes/rust"
+                cargo build --quiet --release --locked --target-dir "$2.target"
+                exec cp "$2.target/release/$(basename "$2")" "$2""#
+            }
+        };
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script, "sh"])
+            .arg(source)
+            .arg(program)
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_TARGET_DIR");
+        command
     }
 
     fn command(self, source: &Path, program: &Path) -> Command {
@@ -56,6 +99,8 @@ impl Build {
             Self::MuslDynamic => ("musl-gcc", &["-pie", "-fPIE"]),
             Self::RustStatic => ("rustc", &["--target", "x86_64-unknown-linux-musl"]),
             Self::RustDynamic => ("rustc", &[]),
+            Self::OpenMp => ("gcc", &["-fopenmp"]),
+            Self::Go | Self::Cpp | Self::Cargo => return self.script(source, program),
         };
         let mut command = Command::new(compiler);
         command.args(options);
@@ -138,6 +183,8 @@ impl Workshop {
     pub fn program(&self, name: &str, build: Build) -> Result<PathBuf, String> {
         let extension = match build {
             Build::RustStatic | Build::RustDynamic => "rs",
+            Build::Go => "go",
+            Build::Cpp => "cpp",
             _ => "c",
         };
         let source = self.sources.join(format!("{name}.{extension}"));
