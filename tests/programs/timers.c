@@ -1,29 +1,154 @@
-#define _GNU_SOURCE
-#include <stdio.h>
-#include <signal.h>
-#include <time.h>
-#include <unistd.h>
-#include <string.h>
-#include <errno.h>
+/* Timers of every kind, and the signals of threads: who gets what, and when, but never earlier. */
+#include "check.h"
+#include <poll.h>
 #include <pthread.h>
-#include <sys/timerfd.h>
+#include <signal.h>
+#include <stdint.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
-#include <poll.h>
-#include <stdint.h>
-static volatile int hits, vals; static void h(int s, siginfo_t*i, void*c){ hits++; vals=i->si_value.sival_int; if(i->si_code!=SI_TIMER) hits=-100; }
-static void h2(int s){ hits++; }
-static void *thr(void*p){ sigset_t s; sigemptyset(&s); sigaddset(&s,SIGUSR1); int sig; sigwait(&s,&sig); return (void*)(long)sig; }
-static volatile pthread_t where; static void hw(int s){ where=pthread_self(); }
-static void *sl(void*p){ struct timespec t={5,0}; int r=nanosleep(&t,0); return (void*)(long)(r==-1&&errno==EINTR); }
-int main(){ struct sigaction sa={.sa_sigaction=h,.sa_flags=SA_SIGINFO}; sigaction(SIGRTMIN+1,&sa,0); timer_t t; struct sigevent e={.sigev_notify=SIGEV_SIGNAL,.sigev_signo=SIGRTMIN+1}; e.sigev_value.sival_int=42; printf("create %d\n",timer_create(CLOCK_MONOTONIC,&e,&t)); struct itimerspec it={{0,10000000},{0,10000000}}; timer_settime(t,0,&it,0); while(hits<5) pause(); printf("vals %d\n",vals); it.it_value.tv_nsec=0; timer_settime(t,0,&it,0); timer_delete(t);
- int fd=timerfd_create(CLOCK_MONOTONIC,0); struct itimerspec f={{0,5000000},{0,20000000}}; timerfd_settime(fd,0,&f,0); uint64_t n; read(fd,&n,8); printf("tfd %d\n",n>=1); struct pollfd p={fd,POLLIN}; printf("poll %d\n",poll(&p,1,1000)); close(fd);
- sigset_t s; sigemptyset(&s); sigaddset(&s,SIGUSR1); sigaddset(&s,SIGUSR2); pthread_sigmask(SIG_BLOCK,&s,0); pthread_t th; pthread_create(&th,0,thr,0); usleep(20000); kill(getpid(),SIGUSR1); void*v; pthread_join(th,&v); printf("sigwait %ld\n",(long)v);
- int sfd=signalfd(-1,&s,0); raise(SIGUSR2); struct signalfd_siginfo si; read(sfd,&si,sizeof si); printf("sfd %d %d\n",si.ssi_signo,si.ssi_code);
- signal(SIGUSR1,hw); 
- struct sigaction sb={.sa_handler=h2}; sigaction(SIGALRM,&sb,0); hits=0; struct itimerval iv={{0,5000},{0,5000}}; setitimer(ITIMER_REAL,&iv,0); while(hits<3) pause(); memset(&iv,0,sizeof iv); setitimer(ITIMER_REAL,&iv,0); printf("alarm\n");
- sigaction(SIGPROF,&sb,0); hits=0; iv.it_value.tv_usec=iv.it_interval.tv_usec=10000; setitimer(ITIMER_PROF,&iv,0); volatile long x=0; while(hits<3) x++; memset(&iv,0,sizeof iv); setitimer(ITIMER_PROF,&iv,0); printf("prof\n");
- pthread_sigmask(SIG_UNBLOCK,&s,0); sigaction(SIGUSR2,&sb,0); pthread_create(&th,0,sl,0); usleep(20000); pthread_kill(th,SIGUSR2); pthread_join(th,&v); printf("eintr %ld\n",(long)v);
- struct timespec c; clockid_t cid; pthread_getcpuclockid(pthread_self(),&cid); printf("cpuclock %d\n",clock_gettime(cid,&c)); clock_getcpuclockid(0,&cid); printf("cpuclock %d\n",clock_gettime(cid,&c));
- struct timespec w; clock_gettime(CLOCK_REALTIME,&w); printf("wall %d\n", w.tv_sec>1700000000);
- return 0;}
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t hits, value, wrong_code;
+
+static void timer_handler(int signal, siginfo_t *information, void *context)
+{
+    (void)signal, (void)context;
+    hits++;
+    value = information->si_value.sival_int;
+    wrong_code |= information->si_code != SI_TIMER;
+}
+
+static void count(int signal)
+{
+    (void)signal;
+    hits++;
+}
+
+static void *wait_for_signal(void *argument)
+{
+    int number;
+    sigwait(argument, &number);
+    return (void *)(long)number;
+}
+
+static void *sleep_long(void *argument)
+{
+    struct timespec span = { 5, 0 };
+    (void)argument;
+    return (void *)(long)(nanosleep(&span, NULL) == -1 && errno == EINTR);
+}
+
+static long long now(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+int main(void)
+{
+    struct sigaction action = { .sa_sigaction = timer_handler, .sa_flags = SA_SIGINFO };
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1 };
+    struct itimerspec often = { { 0, 10000000 }, { 0, 10000000 } }, never = { { 0, 0 }, { 0, 0 } }, left;
+    timer_t timer;
+
+    sigaction(SIGRTMIN + 1, &action, NULL);
+    event.sigev_value.sival_int = 42;
+    RESULT(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    RESULT(timer_settime(timer, 0, &often, NULL));
+    while (hits < 5)
+        pause();
+    printf("value %d, wrong codes %d\n", value, wrong_code);
+    RESULT(timer_gettime(timer, &left));
+    CHECK(left.it_interval.tv_nsec == 10000000 && left.it_value.tv_nsec <= 10000000);
+    RESULT(timer_settime(timer, 0, &never, NULL));
+    RESULT(timer_delete(timer));
+    RESULT(timer_delete(timer));
+    RESULT(timer_create(77, NULL, &timer));
+
+    uint64_t expiries = 0;
+    struct itimerspec soon = { { 0, 5000000 }, { 0, 20000000 } };
+    int descriptor = timerfd_create(CLOCK_MONOTONIC, 0);
+    long long start = now(CLOCK_MONOTONIC);
+    RESULT(timerfd_settime(descriptor, 0, &soon, NULL));
+    RESULT(read(descriptor, &expiries, 8));
+    CHECK(expiries >= 1 && now(CLOCK_MONOTONIC) - start >= 20000000);
+    struct pollfd poll_descriptor = { descriptor, POLLIN, 0 };
+    RESULT(poll(&poll_descriptor, 1, 1000));
+    RESULT(read(descriptor, &expiries, 4));
+    close(descriptor);
+    RESULT(timerfd_create(CLOCK_MONOTONIC_RAW, 0));
+    RESULT(timerfd_create(CLOCK_MONOTONIC, 1));
+
+    sigset_t set;
+    pthread_t thread;
+    void *result;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    pthread_create(&thread, NULL, wait_for_signal, &set);
+    usleep(20000);
+    kill(getpid(), SIGUSR1);
+    pthread_join(thread, &result);
+    printf("waited for %ld\n", (long)result);
+
+    struct signalfd_siginfo information;
+    int signals = signalfd(-1, &set, SFD_NONBLOCK);
+    RESULT(read(signals, &information, sizeof information));
+    raise(SIGUSR2);
+    RESULT(read(signals, &information, sizeof information));
+    printf("signal %u, code %d\n", information.ssi_signo, information.ssi_code);
+    struct timespec moment = { 0, 1000000 };
+    RESULT(sigtimedwait(&set, NULL, &moment));
+
+    struct sigaction counting = { .sa_handler = count };
+    struct itimerval tick = { { 0, 5000 }, { 0, 5000 } }, stop = { { 0, 0 }, { 0, 0 } };
+    sigaction(SIGALRM, &counting, NULL);
+    sigaction(SIGPROF, &counting, NULL);
+    sigaction(SIGVTALRM, &counting, NULL);
+    sigaction(SIGUSR2, &counting, NULL);
+    hits = 0;
+    setitimer(ITIMER_REAL, &tick, NULL);
+    while (hits < 3)
+        pause();
+    setitimer(ITIMER_REAL, &stop, NULL);
+    printf("alarms\n");
+    for (int which = ITIMER_VIRTUAL; which <= ITIMER_PROF; which++) {
+        hits = 0;
+        setitimer(which, &tick, NULL);
+        for (volatile long i = 0; hits < 3; i++)
+            ;
+        setitimer(which, &stop, NULL);
+    }
+    printf("processor time\n");
+    RESULT(setitimer(3, &stop, NULL));
+
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    pthread_create(&thread, NULL, sleep_long, NULL);
+    usleep(20000);
+    pthread_kill(thread, SIGUSR2);
+    pthread_join(thread, &result);
+    printf("sleep interrupted %ld\n", (long)result);
+
+    clockid_t clock;
+    pthread_getcpuclockid(pthread_self(), &clock);
+    CHECK(now(clock) > 0);
+    clock_getcpuclockid(0, &clock);
+    CHECK(now(clock) > 0 && now(clock) <= now(CLOCK_PROCESS_CPUTIME_ID));
+
+    /* Never early, and on a machine that is not overloaded not much too late. */
+    int early = 0, late = 0;
+    for (int i = 0; i < 50; i++) {
+        struct timespec span = { 0, 200000 + i * 20000 };
+        start = now(CLOCK_MONOTONIC);
+        nanosleep(&span, NULL);
+        long long slept = now(CLOCK_MONOTONIC) - start;
+        early += slept < span.tv_nsec;
+        late += slept > span.tv_nsec + 500000000;
+    }
+    printf("early %d, half a second late %d\n", early, late);
+    return 0;
+}

@@ -23,7 +23,8 @@ pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFil
     if flags.contains(OpenFlags::TRUNCATE) && inode.kind() == FileKind::Regular {
         inode.truncate(0)?;
     }
-    Ok(OpenFile::new(inode, file, flags))
+    // As in every 64-bit program.
+    Ok(OpenFile::new(inode, file, flags | OpenFlags::LARGE_FILE))
 }
 
 /// Opens the file at a path.

@@ -152,7 +152,7 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         }
         // Programs of 64 bits always open large files, and are told so.
         F_GETFL if file.flags().contains(OpenFlags::PATH) => Ok(file.flags().bits() as usize),
-        F_GETFL => Ok((file.flags() | OpenFlags::LARGE_FILE).bits() as usize),
+        F_GETFL => Ok(file.flags().bits() as usize),
         // A description that only names a file does nothing else.
         _ if file.file().is_err() => Err(Errno::EBADF),
         F_SETFL => {

@@ -231,6 +231,10 @@ pub(super) fn block() {
             Next::Switch(next, others_wait) => switch(next, others_wait, false),
             Next::Idle => wait_in_place(),
         }
+        if !current().entity.may_run_on(arch::cpu_index()) {
+            // Its affinity was changed while it slept, and it could not be moved.
+            this_cpu().must_look.store(true, Ordering::Relaxed);
+        }
     });
 }
 
@@ -377,7 +381,11 @@ fn look(yields: bool) {
     let cpu = arch::cpu_index();
     let state = &CPUS[cpu];
     state.must_look.store(false, Ordering::Relaxed);
-    match SCHEDULER.reschedule(cpu, yields, time()) {
+    let (next, moved_to) = SCHEDULER.reschedule(cpu, yields, time());
+    if let Some(target) = moved_to {
+        tell(Woken::Preempts(target));
+    }
+    match next {
         Next::Same if SCHEDULER.takes_turns(cpu) => limit_slice(state),
         Next::Same => {}
         Next::Switch(next, others_wait) => switch(next, others_wait, true),

@@ -279,8 +279,9 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
 
     /// Looks whether another thread should have this processor now: one that goes first has come, the slice is over, the
     /// thread that has it gives way (`yields`) or may no longer run here. To be called on that processor, with
-    /// interrupts off. `Idle` if the thread has to leave and nobody else wants the processor.
-    pub fn reschedule(&self, cpu: usize, yields: bool, clock: Clock) -> Next<T> {
+    /// interrupts off. `Idle` if the thread has to leave and nobody else wants the processor; then, or if it leaves for
+    /// another thread, the other answer names the processor that it went to, which has to be told.
+    pub fn reschedule(&self, cpu: usize, yields: bool, clock: Clock) -> (Next<T>, Option<usize>) {
         enum Step<T> {
             Done(Next<T>),
             Move(T, Next<T>),
@@ -320,7 +321,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
             Step::Done(Next::Switch(next, OthersWait(queue.takes_turns())))
         });
         match step {
-            Step::Done(next) => next,
+            Step::Done(next) => (next, None),
             Step::Move(thread, next) => {
                 let target = self.place(thread.entity(), cpu);
                 self.with(target, |queue| {
@@ -329,7 +330,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
                     queue.put_back(thread, false);
                 });
                 self.idle.fetch_and(!(1 << target), Ordering::Relaxed);
-                next
+                (next, Some(target))
             }
         }
     }

@@ -491,7 +491,7 @@ pub fn descriptor_text(descriptor: i32, text: &mut Text) -> Result<(), Errno> {
         text,
         "pos:\t{}\nflags:\t0{:o}",
         file.position(),
-        (flags | OpenFlags::LARGE_FILE).bits()
+        flags.bits()
     )?;
     writeln!(
         text,
