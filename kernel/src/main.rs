@@ -14,6 +14,7 @@ mod devices;
 mod fs;
 mod log;
 mod memory;
+mod net;
 mod panic;
 mod sync;
 mod syscalls;

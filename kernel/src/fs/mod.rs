@@ -172,7 +172,7 @@ pub fn mount_root(image: &'static [u8]) -> Result<(), MountError> {
 }
 
 /// A name for what has none: `pipe:[7]`.
-fn description(kind: &str, number: u64) -> Vec<u8> {
+pub fn description(kind: &str, number: u64) -> Vec<u8> {
     let mut text = String::from(kind);
     let _ = fmt::write(&mut text, format_args!(":[{number}]"));
     text.into_bytes()

@@ -26,7 +26,7 @@ fn check_range(address: u64, length: usize) -> Result<(), Errno> {
 }
 
 /// One piece of memory for a call that takes just one.
-fn one_piece(buffer: UserPointer, count: usize) -> Result<[IoSlice; 1], Errno> {
+pub(super) fn one_piece(buffer: UserPointer, count: usize) -> Result<[IoSlice; 1], Errno> {
     check_range(buffer.0, count)?;
     Ok([IoSlice {
         address: buffer.0,
@@ -39,7 +39,7 @@ fn position(offset: i64) -> Result<Place, Errno> {
 }
 
 /// The pieces of memory of `readv(2)`: at most 1024, and no more bytes than one call moves.
-fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Errno> {
+pub(super) fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Errno> {
     let count = usize::try_from(count)
         .ok()
         .filter(|count| *count <= MAXIMUM_PIECES)

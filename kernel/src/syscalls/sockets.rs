@@ -1,23 +1,522 @@
-//! Sockets: there is no network yet, and a kernel without an address family says so.
+//! Sockets: `socket(2)`, `bind(2)`, `sendmsg(2)`, `recvmsg(2)` and their kin.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use pith_linux::Errno;
+use pith_linux::files::OpenFlags;
+use pith_linux::sockets::{
+    CONTROL_ALIGNMENT, ControlHeader, CountedMessageHeader, DESCRIPTORS_MAX, KIND_MASK, MESSAGES_MAX, MessageFlags,
+    MessageHeader, PeerCredentials, Shutdown, control, level, option,
+};
+use pith_linux::time::Timespec;
+use zerocopy::{FromBytes, IntoBytes};
 
-/// `AF_UNIX`: C libraries look for a name service daemon there and carry on without one.
-const UNIX: i32 = 1;
+use super::files;
+use crate::fs::context;
+use crate::fs::file::OpenFile;
+use crate::memory::{
+    Destination, IoSlice, Source, UserPointer, copy_from_user, copy_to_user, read_object, write_object,
+};
+use crate::net;
+use crate::net::address::Address;
+use crate::net::message::{Ancillary, ControlMessage, Incoming, Outgoing};
+use crate::net::options::OptionValue;
+use crate::net::socket::{self, Socket};
+use crate::task;
 
-static NAMED: AtomicBool = AtomicBool::new(false);
+/// Most bytes of ancillary data that a message may have (`net.core.optmem_max`, in effect).
+const CONTROL_MAX: u64 = 20_480;
 
-/// `socket(2)`: no address family exists.
-///
-/// # Errors
-/// Always `EAFNOSUPPORT`, as of a Linux without the family.
-pub fn socket(family: i32, _kind: i32, _protocol: i32) -> Result<usize, Errno> {
-    if family == UNIX {
-        crate::info!("socket: no local sockets yet: it answers EAFNOSUPPORT");
-    } else if !NAMED.swap(true, Ordering::Relaxed) {
-        crate::warning!("socket: no network yet (address family {family}): it answers EAFNOSUPPORT");
+/// The kind and the flags in the second argument of `socket(2)`.
+fn split_kind(kind: u32) -> Result<(u32, OpenFlags, bool), Errno> {
+    let flags = kind & !KIND_MASK;
+    let (close_on_exec, nonblocking) = (OpenFlags::CLOSE_ON_EXEC.bits(), OpenFlags::NONBLOCKING.bits());
+    if flags & !(close_on_exec | nonblocking) != 0 {
+        return Err(Errno::EINVAL);
     }
-    Err(Errno::EAFNOSUPPORT)
+    let kept = OpenFlags::from_bits_truncate(flags & nonblocking);
+    Ok((kind & KIND_MASK, kept, flags & close_on_exec != 0))
+}
+
+/// `socket(2)`
+pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<usize, Errno> {
+    let (kind, flags, close_on_exec) = split_kind(kind as u32)?;
+    let socket = net::create(family, kind, protocol)?;
+    let descriptor = context::current().add(socket::open(socket, flags), close_on_exec, 0)?;
+    Ok(descriptor as usize)
+}
+
+/// `socketpair(2)`
+pub fn socketpair(family: i32, kind: i32, protocol: i32, descriptors: UserPointer) -> Result<usize, Errno> {
+    let (kind, flags, close_on_exec) = split_kind(kind as u32)?;
+    let [one, other] = net::create_pair(family, kind, protocol)?;
+    let files = context::current();
+    let first = files.add(socket::open(one, flags), close_on_exec, 0)?;
+    let second = match files.add(socket::open(other, flags), close_on_exec, 0) {
+        Ok(second) => second,
+        Err(errno) => {
+            let _ = files.close(first);
+            return Err(errno);
+        }
+    };
+    if let Err(errno) = write_object(descriptors, &[first, second]) {
+        let _ = files.close(first);
+        let _ = files.close(second);
+        return Err(errno);
+    }
+    Ok(0)
+}
+
+fn find(fd: i32) -> Result<(Arc<OpenFile>, Arc<dyn Socket>), Errno> {
+    let open = context::current().file(fd)?;
+    let socket = socket::of(&open)?.clone();
+    Ok((open, socket))
+}
+
+fn is_nonblocking(open: &OpenFile) -> bool {
+    open.flags().contains(OpenFlags::NONBLOCKING)
+}
+
+/// `bind(2)`
+pub fn bind(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errno> {
+    let (_, socket) = find(fd)?;
+    socket.bind(&Address::read(address, length)?)?;
+    Ok(0)
+}
+
+/// `connect(2)`
+pub fn connect(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errno> {
+    let (open, socket) = find(fd)?;
+    socket.connect(&Address::read(address, length)?, is_nonblocking(&open))?;
+    Ok(0)
+}
+
+/// `listen(2)`
+pub fn listen(fd: i32, backlog: i32) -> Result<usize, Errno> {
+    find(fd)?.1.listen(backlog)?;
+    Ok(0)
+}
+
+/// `accept(2)`
+pub fn accept(fd: i32, address: UserPointer, length: UserPointer) -> Result<usize, Errno> {
+    accept4(fd, address, length, 0)
+}
+
+/// `accept4(2)`
+pub fn accept4(fd: i32, address: UserPointer, length: UserPointer, flags: u32) -> Result<usize, Errno> {
+    let (kind, flags, close_on_exec) = split_kind(flags)?;
+    if kind != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (open, socket) = find(fd)?;
+    let connection = socket.accept(is_nonblocking(&open))?;
+    let peer = connection.peer_address();
+    let file = socket::open(connection, flags);
+    if !address.is_null() {
+        // As on Linux, one that has gone already has no name.
+        peer.unwrap_or_else(|_| Address::new(&socket.family().to_ne_bytes()))
+            .write(address, length)?;
+    }
+    let descriptor = context::current().add(file, close_on_exec, 0)?;
+    Ok(descriptor as usize)
+}
+
+/// `getsockname(2)`
+pub fn getsockname(fd: i32, address: UserPointer, length: UserPointer) -> Result<usize, Errno> {
+    find(fd)?.1.local_address()?.write(address, length)?;
+    Ok(0)
+}
+
+/// `getpeername(2)`
+pub fn getpeername(fd: i32, address: UserPointer, length: UserPointer) -> Result<usize, Errno> {
+    find(fd)?.1.peer_address()?.write(address, length)?;
+    Ok(0)
+}
+
+/// `shutdown(2)`
+pub fn shutdown(fd: i32, how: i32) -> Result<usize, Errno> {
+    let (_, socket) = find(fd)?;
+    socket.shutdown(Shutdown::from_number(how).ok_or(Errno::EINVAL)?)?;
+    Ok(0)
+}
+
+/// `setsockopt(2)`
+pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length: i32) -> Result<usize, Errno> {
+    /// Longer values are cut: no option has one.
+    const LONGEST: usize = 256;
+    let (_, socket) = find(fd)?;
+    let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
+    let mut bytes = [0; LONGEST];
+    let length = length.min(LONGEST);
+    copy_from_user(&mut bytes[..length], value)?;
+    match of_level {
+        level::SOCKET => socket.common().set_option(name, &bytes[..length])?,
+        _ => socket.set_option(of_level, name, &bytes[..length])?,
+    }
+    Ok(0)
+}
+
+/// `getsockopt(2)`
+pub fn getsockopt(
+    fd: i32,
+    of_level: i32,
+    name: i32,
+    value: UserPointer,
+    length: UserPointer,
+) -> Result<usize, Errno> {
+    let (_, socket) = find(fd)?;
+    let room = usize::try_from(read_object::<i32>(length)?).map_err(|_| Errno::EINVAL)?;
+    let answer = match socket.option(of_level, name) {
+        Some(answer) => answer?,
+        None if of_level != level::SOCKET => return Err(Errno::EOPNOTSUPP),
+        None => match name {
+            option::KIND => OptionValue::Integer(socket.kind() as i32),
+            option::DOMAIN => OptionValue::Integer(socket.family().into()),
+            option::PROTOCOL => OptionValue::Integer(socket.protocol()),
+            option::ACCEPTS_CONNECTIONS => OptionValue::Integer(socket.listens().into()),
+            _ => socket.common().option(name)?,
+        },
+    };
+    let bytes = match answer {
+        OptionValue::Integer(number) => Vec::from(number.to_ne_bytes()),
+        OptionValue::Bytes(bytes) => bytes,
+    };
+    let given = bytes.len().min(room);
+    copy_to_user(value, &bytes[..given])?;
+    write_object(length, &(given as i32))?;
+    Ok(0)
+}
+
+/// The flags of a call, with those that follow from the file's.
+fn flags_of(open: &OpenFile, flags: u32) -> MessageFlags {
+    let mut flags = MessageFlags::from_bits_truncate(flags);
+    flags.set(
+        MessageFlags::DO_NOT_WAIT,
+        flags.contains(MessageFlags::DO_NOT_WAIT) || is_nonblocking(open),
+    );
+    flags
+}
+
+/// `sendto(2)`
+pub fn sendto(
+    fd: i32,
+    buffer: UserPointer,
+    length: usize,
+    flags: u32,
+    address: UserPointer,
+    address_length: i32,
+) -> Result<usize, Errno> {
+    let (open, socket) = find(fd)?;
+    let address = match address.is_null() {
+        true => None,
+        false => Some(Address::read(address, address_length)?),
+    };
+    let piece = files::one_piece(buffer, length)?;
+    socket.send(Outgoing {
+        data: &mut Source::program(&piece),
+        address,
+        ancillary: Ancillary::default(),
+        flags: flags_of(&open, flags),
+    })
+}
+
+/// `recvfrom(2)`
+pub fn recvfrom(
+    fd: i32,
+    buffer: UserPointer,
+    length: usize,
+    flags: u32,
+    address: UserPointer,
+    address_length: UserPointer,
+) -> Result<usize, Errno> {
+    let (open, socket) = find(fd)?;
+    let piece = files::one_piece(buffer, length)?;
+    let mut data = Destination::program(&piece);
+    let mut message = Incoming::new(&mut data, flags_of(&open, flags));
+    let received = socket.receive(&mut message)?;
+    if !address.is_null() {
+        write_address(&message, address, address_length)?;
+    }
+    Ok(received)
+}
+
+fn write_address(message: &Incoming<'_, '_>, address: UserPointer, length: UserPointer) -> Result<(), Errno> {
+    match &message.address {
+        Some(found) => found.write(address, length),
+        None => write_object(length, &0i32),
+    }
+}
+
+fn pieces_of(header: &MessageHeader) -> Result<Vec<IoSlice>, Errno> {
+    let count = i32::try_from(header.vector_count).map_err(|_| Errno::EMSGSIZE)?;
+    files::pieces(UserPointer(header.vectors), count).map_err(|errno| match errno {
+        // More than 1024 pieces.
+        Errno::EINVAL if count > 1024 => Errno::EMSGSIZE,
+        other => other,
+    })
+}
+
+fn aligned(length: usize) -> usize {
+    length.next_multiple_of(CONTROL_ALIGNMENT)
+}
+
+const CONTROL_HEADER: usize = size_of::<ControlHeader>();
+
+/// Reads the ancillary data that a program sends.
+fn read_control(header: &MessageHeader) -> Result<Ancillary, Errno> {
+    let mut ancillary = Ancillary::default();
+    if header.control == 0 || header.control_length == 0 {
+        return Ok(ancillary);
+    }
+    if header.control_length > CONTROL_MAX {
+        return Err(Errno::ENOBUFS);
+    }
+    let mut bytes = alloc::vec![0; header.control_length as usize];
+    copy_from_user(&mut bytes, UserPointer(header.control))?;
+    let mut rest = &bytes[..];
+    while rest.len() >= CONTROL_HEADER {
+        let (head, _) = ControlHeader::read_from_prefix(rest).map_err(|_| Errno::EINVAL)?;
+        let length = usize::try_from(head.length).map_err(|_| Errno::EINVAL)?;
+        let content = rest.get(CONTROL_HEADER..length).ok_or(Errno::EINVAL)?;
+        match (head.level, head.kind) {
+            (level::SOCKET, control::RIGHTS) => {
+                let files = context::current();
+                for number in content.chunks_exact(size_of::<i32>()) {
+                    let fd = number.first_chunk().map_or(-1, |bytes| i32::from_ne_bytes(*bytes));
+                    ancillary.rights.push(files.file(fd)?);
+                }
+                if ancillary.rights.len() > DESCRIPTORS_MAX {
+                    return Err(Errno::EINVAL);
+                }
+            }
+            (level::SOCKET, control::CREDENTIALS) => {
+                let credentials = PeerCredentials::read_from_bytes(content).map_err(|_| Errno::EINVAL)?;
+                check_credentials(&credentials)?;
+                ancillary.credentials = Some(credentials);
+            }
+            (level::SOCKET, _) => return Err(Errno::EINVAL),
+            _ => ancillary.others.push(ControlMessage {
+                level: head.level,
+                kind: head.kind,
+                bytes: content.to_vec(),
+            }),
+        }
+        rest = rest.get(aligned(length)..).unwrap_or(&[]);
+    }
+    Ok(ancillary)
+}
+
+/// Root may say that it is anybody; others only who they are.
+fn check_credentials(claimed: &PeerCredentials) -> Result<(), Errno> {
+    let process = task::current_process();
+    let own = process.credentials.lock();
+    let is_own = claimed.process == process.id as i32
+        && own.users.contains(&claimed.user)
+        && own.groups.contains(&claimed.group);
+    if is_own {
+        return Ok(());
+    }
+    if own.users[1] != 0 {
+        return Err(Errno::EPERM);
+    }
+    match claimed.process == process.id as i32 {
+        true => Ok(()),
+        // There is no other process.
+        false => Err(Errno::ESRCH),
+    }
+}
+
+fn send_message(open: &OpenFile, socket: &dyn Socket, header: &MessageHeader, flags: u32) -> Result<usize, Errno> {
+    let address = match header.name {
+        0 => None,
+        _ if header.name_length == 0 => None,
+        name => Some(Address::read(UserPointer(name), header.name_length as i32)?),
+    };
+    let pieces = pieces_of(header)?;
+    socket.send(Outgoing {
+        data: &mut Source::program(&pieces),
+        address,
+        ancillary: read_control(header)?,
+        flags: flags_of(open, flags),
+    })
+}
+
+/// `sendmsg(2)`
+pub fn sendmsg(fd: i32, header: UserPointer, flags: u32) -> Result<usize, Errno> {
+    let (open, socket) = find(fd)?;
+    send_message(&open, &*socket, &read_object(header)?, flags)
+}
+
+/// Where the next of several messages is described.
+fn nth(headers: UserPointer, index: usize) -> UserPointer {
+    headers.offset((index * size_of::<CountedMessageHeader>()) as u64)
+}
+
+/// Notes how long one of several messages was.
+fn write_length(headers: UserPointer, index: usize, length: usize) -> Result<(), Errno> {
+    let place = nth(headers, index).offset(size_of::<MessageHeader>() as u64);
+    write_object(place, &(length as u32))
+}
+
+/// `sendmmsg(2)`
+pub fn sendmmsg(fd: i32, headers: UserPointer, count: u32, flags: u32) -> Result<usize, Errno> {
+    let (open, socket) = find(fd)?;
+    let mut done = 0;
+    for index in 0..(count as usize).min(MESSAGES_MAX) {
+        let sent = read_object(nth(headers, index))
+            .and_then(|header: MessageHeader| send_message(&open, &*socket, &header, flags))
+            .and_then(|length| write_length(headers, index, length));
+        match sent {
+            Ok(()) => done += 1,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// Collects ancillary data for the program.
+struct ControlWriter {
+    bytes: Vec<u8>,
+    room: usize,
+    truncated: bool,
+}
+
+impl ControlWriter {
+    fn put(&mut self, of_level: i32, kind: i32, content: &[u8]) {
+        let left = self.room - self.bytes.len();
+        if left < CONTROL_HEADER {
+            self.truncated = true;
+            return;
+        }
+        let fitting = content.len().min(left - CONTROL_HEADER);
+        self.truncated |= fitting < content.len();
+        let header = ControlHeader {
+            length: (CONTROL_HEADER + fitting) as u64,
+            level: of_level,
+            kind,
+        };
+        self.bytes.extend_from_slice(header.as_bytes());
+        self.bytes.extend_from_slice(&content[..fitting]);
+        let padded = aligned(self.bytes.len()).min(self.room);
+        self.bytes.resize(padded, 0);
+    }
+
+    /// How many descriptors fit in.
+    fn descriptors(&self) -> usize {
+        let left = self.room - self.bytes.len();
+        left.saturating_sub(CONTROL_HEADER) / size_of::<i32>()
+    }
+}
+
+fn receive_message(
+    open: &OpenFile,
+    socket: &dyn Socket,
+    place: UserPointer,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let mut header: MessageHeader = read_object(place)?;
+    let pieces = pieces_of(&header)?;
+    let mut data = Destination::program(&pieces);
+    let flags = flags_of(open, flags);
+    let mut message = Incoming::new(&mut data, flags);
+    let received = socket.receive(&mut message)?;
+    if header.name != 0 {
+        let found = message.address.unwrap_or(Address::EMPTY);
+        let room = (header.name_length as usize).min(found.bytes().len());
+        copy_to_user(UserPointer(header.name), &found.bytes()[..room])?;
+        header.name_length = found.bytes().len() as u32;
+    }
+    let mut writer = ControlWriter {
+        bytes: Vec::new(),
+        room: if header.control == 0 {
+            0
+        } else {
+            header.control_length.min(CONTROL_MAX) as usize
+        },
+        truncated: false,
+    };
+    if let Some(credentials) = &message.ancillary.credentials {
+        writer.put(level::SOCKET, control::CREDENTIALS, credentials.as_bytes());
+    }
+    let rights = core::mem::take(&mut message.ancillary.rights);
+    if !rights.is_empty() {
+        let fitting = writer.descriptors().min(rights.len());
+        let close_on_exec = flags.contains(MessageFlags::CLOSE_ON_EXEC);
+        let mut numbers = Vec::new();
+        let files = context::current();
+        for file in rights.iter().take(fitting) {
+            match files.add(file.clone(), close_on_exec, 0) {
+                Ok(number) => numbers.extend_from_slice(&number.to_ne_bytes()),
+                Err(_) => break,
+            }
+        }
+        if numbers.len() / size_of::<i32>() < rights.len() {
+            writer.truncated = true;
+        }
+        if !numbers.is_empty() {
+            writer.put(level::SOCKET, control::RIGHTS, &numbers);
+        }
+    }
+    for other in &message.ancillary.others {
+        writer.put(other.level, other.kind, &other.bytes);
+    }
+    if !writer.bytes.is_empty() {
+        copy_to_user(UserPointer(header.control), &writer.bytes)?;
+    }
+    header.control_length = writer.bytes.len() as u64;
+    let mut result = message.result | (flags & MessageFlags::CLOSE_ON_EXEC);
+    result.set(MessageFlags::CONTROL_TRUNCATED, writer.truncated);
+    header.flags = result.bits();
+    write_object(place, &header)?;
+    Ok(received)
+}
+
+/// `recvmsg(2)`
+pub fn recvmsg(fd: i32, header: UserPointer, flags: u32) -> Result<usize, Errno> {
+    let (open, socket) = find(fd)?;
+    receive_message(&open, &*socket, header, flags)
+}
+
+/// `recvmmsg(2)`
+pub fn recvmmsg(
+    fd: i32,
+    headers: UserPointer,
+    count: u32,
+    flags: u32,
+    timeout: UserPointer,
+) -> Result<usize, Errno> {
+    let (open, socket) = find(fd)?;
+    let deadline = match timeout.is_null() {
+        true => None,
+        false => {
+            let span = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
+            Some(task::monotonic().after(span))
+        }
+    };
+    let once = MessageFlags::WAIT_FOR_ONE.bits();
+    let mut flags_now = flags & !once;
+    let mut done = 0;
+    for index in 0..(count as usize).min(MESSAGES_MAX) {
+        let received = receive_message(&open, &*socket, nth(headers, index), flags_now)
+            .and_then(|length| write_length(headers, index, length));
+        match received {
+            Ok(()) => done += 1,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+        if flags & once != 0 {
+            flags_now |= MessageFlags::DO_NOT_WAIT.bits();
+        }
+        // As on Linux, the time is looked at only between messages.
+        if deadline.is_some_and(|deadline| task::monotonic() >= deadline) {
+            break;
+        }
+    }
+    if let Some(deadline) = deadline {
+        let left = deadline.0.saturating_sub(task::monotonic().0);
+        write_object(timeout, &Timespec::from_nanoseconds(left))?;
+    }
+    Ok(done)
 }

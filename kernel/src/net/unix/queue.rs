@@ -128,6 +128,11 @@ impl Outbox {
         self.charged() < self.limit.load(Ordering::Relaxed)
     }
 
+    /// Whether what was charged last was within the limit but for itself: it may go although it exceeds it.
+    pub fn fits_last(&self) -> bool {
+        self.charged() <= self.limit.load(Ordering::Relaxed) + PACKET_COST
+    }
+
     /// Whether so much room is there that whoever polls is told.
     pub fn is_writable(&self) -> bool {
         self.charged() * 4 <= self.limit.load(Ordering::Relaxed)
