@@ -48,6 +48,8 @@ const BYTES_IN_FLIGHT: u32 = 0x5411;
 #[derive(Default)]
 struct State {
     name: Option<Arc<Name>>,
+    /// The name was given to this socket, and not inherited from the one that listens.
+    owns_name: bool,
     peer: Option<Arc<UnixSocket>>,
     /// It was connected once: what comes after is the end, and not `ENOTCONN`.
     was_connected: bool,
@@ -540,9 +542,15 @@ impl UnixSocket {
         Ok(if full { length } else { copied })
     }
 
+    fn take_name(&self, name: Arc<Name>) {
+        let mut state = self.state.lock();
+        state.name = Some(name);
+        state.owns_name = true;
+    }
+
     fn bind_to_any(&self) -> Result<(), Errno> {
         let name = names::bind_to_any(&self.arc()?)?;
-        self.state.lock().name = Some(name);
+        self.take_name(name);
         Ok(())
     }
 
@@ -628,10 +636,10 @@ impl Socket for UnixSocket {
         }
         let (name, peer) = {
             let mut state = self.state.lock();
-            (state.name.take(), state.peer.take())
+            // The name stays, for those who ask the other side for it.
+            (state.name.clone().filter(|_| state.owns_name), state.peer.take())
         };
-        let listened = self.state.lock().listens;
-        if let Some(name) = name.filter(|_| !self.is_connection() || listened || peer.is_none()) {
+        if let Some(name) = name {
             names::forget(&name);
         }
         let (packets, pending) = {
@@ -655,7 +663,7 @@ impl Socket for UnixSocket {
                     peer.common.set_error(Errno::ECONNRESET);
                 }
                 // What was sent to it stays; then comes the end.
-                peer.state.lock().peer = None;
+                peer.state.lock().sending_shut = true;
                 peer.end_input();
                 peer.outbox.senders.wake_all();
                 peer.outbox.watchers.wake_all();
@@ -676,7 +684,7 @@ impl Socket for UnixSocket {
             return self.bind_to_any();
         }
         let name = names::bind(&self.arc()?, address)?;
-        self.state.lock().name = Some(name);
+        self.take_name(name);
         Ok(())
     }
 
@@ -811,7 +819,7 @@ impl Socket for UnixSocket {
         }
         events.set(READABLE, has_data || shut);
         events.set(PollEvents::READ_HANG_UP, shut);
-        if self.is_connection() && (peer.is_none() || (shut && sending_shut)) {
+        if self.is_connection() && ((peer.is_none() && !was_connected) || (shut && sending_shut)) {
             events |= PollEvents::HANG_UP;
         }
         let full = match &peer {
