@@ -27,6 +27,7 @@ const PROGRAMS: &[&str] = &[
     "timers",
     "epoll",
     "eventfd",
+    "unix_sockets",
 ];
 
 /// System V and POSIX IPC, which one processor shows.

@@ -50,6 +50,7 @@ const PACKAGES: &[Package] = &[
     package("musl-tools", "musl-gcc", Purpose::Test),
     package("python3", "/usr/bin/python3", Purpose::Test),
     package("sqlite3", "/usr/bin/sqlite3", Purpose::Test),
+    package("tzdata", "/usr/share/zoneinfo/UTC", Purpose::Test),
     package("linux-image-cloud-amd64", "/boot", Purpose::Bench),
 ];
 
