@@ -24,6 +24,20 @@ const CALLS: [(&str, &str); 4] = [
     ("mmap16", "`mmap` of 16 pages, each touched, `munmap`"),
 ];
 
+/// What the threads program prints on one processor.
+const THREADS: [(&str, &str); 7] = [
+    ("futex", "switch between threads by `futex`"),
+    ("pipe", "switch between threads by pipes"),
+    ("create", "create and join a thread"),
+    ("clock", "`clock_gettime`"),
+    ("wake", "wake-up by `eventfd`, median"),
+    ("wake999", "wake-up by `eventfd`, 99.9th percentile"),
+    ("epoll", "`write`, `epoll_wait` among 1,000, `read`"),
+];
+
+/// What it prints on two.
+const TWO_PROCESSORS: [(&str, &str); 1] = [("sort", "two threads sorting on two processors")];
+
 /// One figure on both sides.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
@@ -87,7 +101,10 @@ impl Figures {
         progress("time of a whole run of hello");
         figures.push(whole_run(options, linux, pith)?);
         progress("cost of calls");
-        figures.extend(calls(options, linux, pith)?);
+        figures.extend(calls(options, linux, pith, "calls", 1, &CALLS)?);
+        progress("threads and waiting");
+        figures.extend(calls(options, linux, pith, "threads", 1, &THREADS)?);
+        figures.extend(calls(options, linux, pith, "threads", 2, &TWO_PROCESSORS)?);
         progress("least memory");
         figures.push(least_memory(linux, pith)?);
         progress("sizes");
@@ -168,16 +185,30 @@ fn parse_calls(output: &str) -> BTreeMap<&str, f64> {
         .collect()
 }
 
-fn calls(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, String> {
-    let mut figures: Vec<Figure> = CALLS
+/// What a program prints for each of the words, on so many processors.
+fn calls(
+    options: &Options,
+    linux: &Linux,
+    pith: Option<&Pith>,
+    program: &str,
+    processors: u32,
+    words: &[(&str, &str)],
+) -> Result<Vec<Figure>, String> {
+    let several: &[&str] = match processors {
+        1 => &[],
+        // Only ACPI tells Linux how many processors this board has.
+        _ => &["-smp", "2", "-machine", "acpi=on"],
+    };
+    let processors = processors.to_string();
+    let mut figures: Vec<Figure> = words
         .iter()
         .map(|(_, name)| Figure::new(*name, "ns", "at most half of Linux"))
         .collect();
     let mut add = |side: &str, run: &Run, values: fn(&mut Figure) -> &mut Vec<f64>| {
         let measured = parse_calls(&run.output);
-        for (figure, (word, _)) in figures.iter_mut().zip(CALLS) {
+        for (figure, (word, _)) in figures.iter_mut().zip(words) {
             let value = measured
-                .get(word)
+                .get(*word)
                 .ok_or_else(|| format!("{side} did not measure {word}: {run:?}"))?;
             values(figure).push(*value);
         }
@@ -185,14 +216,19 @@ fn calls(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Fi
     };
     for _ in 0..options.runs {
         if let Some(pith) = pith {
-            let run = pith.run("calls", &["-m", &MEMORY.to_string()])?;
+            let run = pith.run(program, &["-m", &MEMORY.to_string(), "-c", &processors])?;
             add("pith", &run, |figure| &mut figure.pith)?;
         }
-        let run = linux.run(Setting::new("calls"))?;
+        let setting = Setting {
+            options: several,
+            limit: Duration::from_secs(60),
+            ..Setting::new(program)
+        };
+        let run = linux.run(setting)?;
         add("Linux", &run, |figure| &mut figure.linux)?;
         let run = linux.run(Setting {
             words: "mitigations=off",
-            ..Setting::new("calls")
+            ..setting
         })?;
         add("Linux", &run, |figure| &mut figure.linux_unmitigated)?;
     }

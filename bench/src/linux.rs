@@ -56,7 +56,7 @@ impl Linux {
     pub fn new(workshop: &Workshop, accelerator: &str) -> Result<Self, String> {
         let kernel = newest_kernel(Path::new("/boot"))?;
         let init = read(&workshop.path("init"))?;
-        for program in ["hello", "calls", "first"] {
+        for program in ["hello", "calls", "threads", "first"] {
             let bytes = read(&workshop.path(program))?;
             let archive = pack(&[
                 ("dev", Entry::Directory),

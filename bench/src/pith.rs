@@ -34,7 +34,7 @@ impl Pith {
         let command = std::env::var_os("PITH_COMMAND")
             .map(PathBuf::from)
             .ok_or("PITH_COMMAND does not name the command; type: cargo xtask bench")?;
-        for program in ["hello", "calls", "first"] {
+        for program in ["hello", "calls", "threads", "first"] {
             let output = Command::new(&command)
                 .args(["build", "-o"])
                 .arg(workshop.path(&format!("{program}.pith")))

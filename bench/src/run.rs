@@ -25,6 +25,7 @@ impl Workshop {
         for (name, options) in [
             ("hello", &["-static"][..]),
             ("calls", &["-static"]),
+            ("threads", &["-static", "-pthread"]),
             ("init", &["-static"]),
             (
                 "first",
