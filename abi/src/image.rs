@@ -25,6 +25,9 @@ pub const IMAGE_MAGIC: [u8; 8] = *b"PITHIMG\0";
 /// The version of [`ImageHeader`] and [`Configuration`]; a kernel refuses any other.
 pub const IMAGE_VERSION: u32 = 1;
 
+/// The most virtual CPUs of a machine; the kernel has room for no more.
+pub const MAXIMUM_CPUS: u32 = 64;
+
 /// The start of a payload. All integers are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -65,7 +68,7 @@ pub struct Configuration {
     pub hostname: String,
     /// Memory that the monitor gives the machine unless told otherwise, in MiB; 0 leaves it to the monitor.
     pub memory_mebibytes: u32,
-    /// Virtual CPUs that the monitor gives the machine unless told otherwise; 0 means 1.
+    /// Virtual CPUs that the monitor gives the machine unless told otherwise, at most [`MAXIMUM_CPUS`]; 0 means 1.
     pub cpus: u32,
     /// Print every system call in strace's notation.
     pub trace: bool,

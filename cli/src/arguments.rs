@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pith_abi::image::MAXIMUM_CPUS;
 use pith_image::{FileMapping, LogLevel, parse_memory};
 use pith_monitor::MachineType;
 use pith_monitor::accelerator::Request;
@@ -155,7 +156,7 @@ pub struct ContentArguments {
     pub memory: Option<u32>,
 
     /// Processors of the machine, at most 64 [default: 1]
-    #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAXIMUM_CPUS)))]
     pub cpus: Option<u32>,
 
     /// Print every system call on standard error
@@ -416,6 +417,7 @@ mod tests {
         for words in [
             &["-m", "lots", "x"][..],
             &["-c", "0", "x"],
+            &["-c", "65", "x"],
             &["-e", "=x", "x"],
             &["--file", ":/x", "x"],
             &["--timeout", "soon", "x"],

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use pith_abi::image::Configuration;
+use pith_abi::image::{Configuration, MAXIMUM_CPUS};
 use sha2::{Digest, Sha256};
 
 use crate::closure::{Closure, Linker, Program, Surroundings};
@@ -284,11 +284,13 @@ fn configure(request: &BuildRequest) -> Result<Configuration, Error> {
             reason: "is not 1 to 64 letters, digits, `-` and `.`".into(),
         });
     }
-    if request.cpus == Some(0) {
+    if let Some(cpus) = request.cpus
+        && !(1..=MAXIMUM_CPUS).contains(&cpus)
+    {
         return Err(Error::BadValue {
             what: "number of CPUs",
-            value: "0".into(),
-            reason: "is too small: a machine needs at least one".into(),
+            value: cpus.to_string(),
+            reason: format!("is not from 1 to {MAXIMUM_CPUS}"),
         });
     }
     let text = |what, value: &OsStr| {

@@ -260,11 +260,16 @@ impl Executable {
     }
 }
 
-/// The library that glibc loads by itself to unwind the stack of a thread that ends.
+/// The library that glibc loads by itself to unwind a stack: of a thread that ends, or for backtrace(3).
 pub(crate) const UNWINDER: &str = "libgcc_s.so.1";
 
 /// Functions of glibc that need [`UNWINDER`].
-const UNWINDING: [&[u8]; 3] = [b"pthread_exit", b"pthread_cancel", b"thrd_exit"];
+const UNWINDING: [&[u8]; 4] = [
+    b"pthread_exit",
+    b"pthread_cancel",
+    b"thrd_exit",
+    b"backtrace",
+];
 
 /// `DF_1_NODEFLIB` of `DT_FLAGS_1` (`<elf.h>`).
 const DF_1_NODEFLIB: u64 = 0x800;

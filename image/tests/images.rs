@@ -415,6 +415,13 @@ fn what_cannot_be_stored_is_refused() {
         ..base.clone()
     };
     assert!(matches!(plan(&request), Err(Error::BadValue { .. })));
+    for cpus in [0, 65] {
+        let request = BuildRequest {
+            cpus: Some(cpus),
+            ..base.clone()
+        };
+        assert!(matches!(plan(&request), Err(Error::BadValue { .. })));
+    }
     let request = BuildRequest {
         working_directory: Some("relative".into()),
         ..base

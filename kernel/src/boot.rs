@@ -397,7 +397,10 @@ fn start_processors(
     }
     crate::debug!("the machine has {count} processors");
     if count > arch::MAXIMUM_CPUS {
-        crate::warning!("the machine has {count} processors; {} of them are used", arch::MAXIMUM_CPUS);
+        crate::warning!(
+            "the machine has {count} processors; {} of them are used",
+            arch::MAXIMUM_CPUS
+        );
     }
     let stacks: Vec<_> = (1..count.min(arch::MAXIMUM_CPUS))
         .map_while(|cpu| task::threads::prepare_idle_thread(process, cpu))
@@ -472,10 +475,8 @@ fn start_program(
 }
 
 fn post_signal(signal: u8) {
-    if let Some(thread) = task::try_current() {
-        if let Some(signal) = Signal::from_number(u64::from(signal)) {
-            task::signal::post(&thread.process, signal);
-        }
+    if let (Some(thread), Some(signal)) = (task::try_current(), Signal::from_number(u64::from(signal))) {
+        task::signal::post(&thread.process, signal);
     }
 }
 

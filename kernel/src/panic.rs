@@ -64,6 +64,7 @@ fn enter() {
         arch::serial::print_early(format_args!("panic while panicking\n"));
         arch::power_off();
     }
+    arch::stop_other_processors();
 }
 
 fn print_registers(registers: &Registers) {

@@ -13,6 +13,7 @@
 pub mod case;
 pub mod compare;
 pub mod execute;
+pub mod suite;
 pub mod workshop;
 
 pub use case::{Case, Expectation, Machine};

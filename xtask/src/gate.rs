@@ -98,6 +98,27 @@ const STEPS: &[Step] = &[
         }),
     },
     Step {
+        name: "models",
+        about: "loom's models of scheduling and waiting, in all interleavings",
+        action: Action::Tests(|| {
+            let mut command = cargo(&[
+                "test",
+                "--release",
+                "--package",
+                "pith-scheduling",
+                "--package",
+                "pith-waiting",
+                "--test",
+                "models",
+            ]);
+            // What is compiled so is of no use to others: it has a directory of its own.
+            command
+                .env("RUSTFLAGS", "--cfg loom")
+                .env("CARGO_TARGET_DIR", target_directory().join("models"));
+            command
+        }),
+    },
+    Step {
         name: "harness",
         about: "tests of the end-to-end harness itself",
         action: Action::Tests(|| cargo(&["test", "--package", "pith-end-to-end", "--lib"])),

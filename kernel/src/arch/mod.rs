@@ -8,7 +8,7 @@
 mod x86_64;
 
 pub use x86_64::{
-    apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, cancel_timer, end_of_interrupt, route_line, set_timer},
+    apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, end_of_interrupt, route_line, set_timer},
     clock::{entry_ticks, estimated_frequency, frequencies, real_time_clock_seconds},
     context::{Context, Current, HasContext, current, exit_to, prepare as prepare_context, set_current, switch_to},
     cpu::{
@@ -26,10 +26,7 @@ pub use x86_64::{
     serial,
     shootdown::{enter_idle, invalidate_elsewhere, leave_idle, synchronise_processors},
     smp::{all_processors, send_reschedule, stop_other_processors},
-    traps::{
-        Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, RESCHEDULE_VECTOR, Registers, install_handlers,
-        start_program,
-    },
+    traps::{Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, Registers, install_handlers, start_program},
     user_access::{compare_exchange_program, copy_from_program, copy_to_program, load_word, zero_program},
     vdso::image as vdso_image,
     vector_state::{VectorState, reset_vector_state, vector_features, vector_state_size},

@@ -15,7 +15,7 @@ use super::file::OpenFile;
 use super::inode::Inode;
 use super::path::{self, Origin};
 use super::{console, root_directory};
-use crate::task::{CurrentProcess, self, Limits, Resources};
+use crate::task::{self, CurrentProcess, Limits, Resources};
 
 /// More descriptors than this a process never has (`fs.nr_open` of Linux).
 const MOST_DESCRIPTORS: u64 = 1_048_576;

@@ -47,17 +47,6 @@ impl EventCounter {
             .map(|_| ())
     }
 
-    /// Adds to the counter on behalf of the kernel: nothing waits, too much is kept as an overflow. May be called by
-    /// interrupt handlers.
-    pub fn signal(&self, value: u64) {
-        let _ = self
-            .count
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                Some(count.saturating_add(value))
-            });
-        self.queue.wake(PollEvents::IN | PollEvents::READ_NORMAL);
-    }
-
     fn wait<T>(&self, nonblocking: bool, mut attempt: impl FnMut() -> Option<T>) -> Result<T, Errno> {
         match attempt() {
             Some(value) => Ok(value),

@@ -227,7 +227,10 @@ fn of(open: &OpenFile) -> Option<&EventPoll> {
 fn levels_below(poll: &EventPoll, above: &EventPoll, level: usize) -> Option<usize> {
     let files: Vec<Arc<OpenFile>> = {
         let interests = poll.interests.lock();
-        interests.values().filter_map(|interest| interest.file.upgrade()).collect()
+        interests
+            .values()
+            .filter_map(|interest| interest.file.upgrade())
+            .collect()
     };
     let mut deepest = 0;
     for inner in files.iter().filter_map(|file| of(file)) {
@@ -414,7 +417,10 @@ impl EventPoll {
             let mut copied = batch.length;
             if copy_to_user(place, records.as_bytes()).is_err() {
                 let copies = records.iter().enumerate().map(|(index, record)| {
-                    copy_to_user(place.offset((index * size_of::<EventRecord>()) as u64), record.as_bytes())
+                    copy_to_user(
+                        place.offset((index * size_of::<EventRecord>()) as u64),
+                        record.as_bytes(),
+                    )
                 });
                 copied = copies.take_while(Result::is_ok).count();
                 result = Err(Errno::EFAULT);
@@ -577,9 +583,8 @@ pub fn control(
         match operation {
             Some(EventControl::Modify) => return Err(Errno::EINVAL),
             Some(EventControl::Add) => {
-                let allowed = u32::from(EXCLUSIVE_EVENTS.bits())
-                    | InterestFlags::EXCLUSIVE.bits()
-                    | InterestFlags::EDGE.bits();
+                let allowed =
+                    u32::from(EXCLUSIVE_EVENTS.bits()) | InterestFlags::EXCLUSIVE.bits() | InterestFlags::EDGE.bits();
                 if inner.is_some() || record.events & !allowed != 0 {
                     return Err(Errno::EINVAL);
                 }

@@ -81,7 +81,11 @@ pub fn create(mask: u64, flags: OpenFlags) -> Arc<OpenFile> {
         mask: AtomicU64::new(mask & !UNBLOCKABLE),
         process: task::current_process().clone(),
     });
-    super::anonymous::open("anon_inode:[signalfd]", file, (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE)
+    super::anonymous::open(
+        "anon_inode:[signalfd]",
+        file,
+        (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE,
+    )
 }
 
 /// The file of signals behind an open file.

@@ -121,7 +121,11 @@ pub fn create(clock: TimerClock, flags: OpenFlags) -> Arc<OpenFile> {
         let watcher: Weak<dyn ClockWatcher> = Arc::<TimerFile>::downgrade(&file);
         watch_clock(watcher);
     }
-    super::anonymous::open("anon_inode:[timerfd]", file, (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE)
+    super::anonymous::open(
+        "anon_inode:[timerfd]",
+        file,
+        (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE,
+    )
 }
 
 /// The timer behind an open file.

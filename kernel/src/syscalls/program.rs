@@ -434,11 +434,6 @@ pub fn execve(
     Ok(Reply::Replaced)
 }
 
-/// `exit(2)`: with one thread, the process ends.
-pub fn exit(status: i32) -> Result<usize, Errno> {
-    exit_group(status)
-}
-
 /// `exit_group(2)`
 pub fn exit_group(status: i32) -> Result<usize, Errno> {
     task::current_process().exit(ExitReason::Exited(status as u8))

@@ -102,7 +102,11 @@ pub fn sched_setscheduler(pid: i32, policy: i32, parameters: UserPointer) -> Res
 /// `sched_getscheduler(2)`
 pub fn sched_getscheduler(pid: i32) -> Result<usize, Errno> {
     let thread = thread_of(pid)?;
-    let flag = if thread.entity.resets_on_fork() { RESET_ON_FORK } else { 0 };
+    let flag = if thread.entity.resets_on_fork() {
+        RESET_ON_FORK
+    } else {
+        0
+    };
     Ok((thread.entity.policy().0 as u32 | flag) as usize)
 }
 
@@ -114,7 +118,11 @@ pub fn sched_setparam(pid: i32, parameters: UserPointer) -> Result<usize, Errno>
     let priority: i32 = read_object(parameters)?;
     let thread = thread_of(pid)?;
     let (policy, _) = thread.entity.policy();
-    let flag = if thread.entity.resets_on_fork() { RESET_ON_FORK } else { 0 };
+    let flag = if thread.entity.resets_on_fork() {
+        RESET_ON_FORK
+    } else {
+        0
+    };
     change_policy(&thread, policy as u32 | flag, priority)?;
     Ok(0)
 }
@@ -216,7 +224,11 @@ pub fn sched_setattr(pid: i32, attributes: UserPointer, flags: u32) -> Result<us
         0 => (wanted.priority as i32, wanted.nice),
         _ => (i32::from(priority), i32::from(thread.entity.nice())),
     };
-    let reset = if wanted.flags & FLAG_RESET_ON_FORK != 0 { RESET_ON_FORK } else { 0 };
+    let reset = if wanted.flags & FLAG_RESET_ON_FORK != 0 {
+        RESET_ON_FORK
+    } else {
+        0
+    };
     change_policy(&thread, new_policy | reset, new_priority)?;
     if !policy_of(new_policy)?.is_real_time() {
         task::set_nice(&thread, nice.clamp(-20, 19) as i8);
@@ -236,7 +248,11 @@ pub fn sched_getattr(pid: i32, attributes: UserPointer, size: u32, flags: u32) -
     let answer = Attributes {
         size,
         policy: policy as u32,
-        flags: if thread.entity.resets_on_fork() { FLAG_RESET_ON_FORK } else { 0 },
+        flags: if thread.entity.resets_on_fork() {
+            FLAG_RESET_ON_FORK
+        } else {
+            0
+        },
         nice: if fair { i32::from(thread.entity.nice()) } else { 0 },
         priority: u32::from(priority),
         greatest_utilisation: 1024,

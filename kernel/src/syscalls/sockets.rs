@@ -158,13 +158,7 @@ pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
 }
 
 /// `getsockopt(2)`
-pub fn getsockopt(
-    fd: i32,
-    of_level: i32,
-    name: i32,
-    value: UserPointer,
-    length: UserPointer,
-) -> Result<usize, Errno> {
+pub fn getsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length: UserPointer) -> Result<usize, Errno> {
     let (_, socket) = find(fd)?;
     let room = usize::try_from(read_object::<i32>(length)?).map_err(|_| Errno::EINVAL)?;
     let answer = match socket.option(of_level, name) {
@@ -410,12 +404,7 @@ impl ControlWriter {
     }
 }
 
-fn receive_message(
-    open: &OpenFile,
-    socket: &dyn Socket,
-    place: UserPointer,
-    flags: u32,
-) -> Result<usize, Errno> {
+fn receive_message(open: &OpenFile, socket: &dyn Socket, place: UserPointer, flags: u32) -> Result<usize, Errno> {
     let mut header: MessageHeader = read_object(place)?;
     let pieces = pieces_of(&header)?;
     let mut data = Destination::program(&pieces);
@@ -480,13 +469,7 @@ pub fn recvmsg(fd: i32, header: UserPointer, flags: u32) -> Result<usize, Errno>
 }
 
 /// `recvmmsg(2)`
-pub fn recvmmsg(
-    fd: i32,
-    headers: UserPointer,
-    count: u32,
-    flags: u32,
-    timeout: UserPointer,
-) -> Result<usize, Errno> {
+pub fn recvmmsg(fd: i32, headers: UserPointer, count: u32, flags: u32, timeout: UserPointer) -> Result<usize, Errno> {
     let (open, socket) = find(fd)?;
     let deadline = match timeout.is_null() {
         true => None,

@@ -77,14 +77,7 @@ struct CloneArguments {
 const FIRST_SIZE: usize = 64;
 
 /// `clone(2)`
-pub fn clone(
-    registers: &mut Registers,
-    flags: u64,
-    stack: u64,
-    parent_tid: u64,
-    child_tid: u64,
-    tls: u64,
-) -> Answer {
+pub fn clone(registers: &mut Registers, flags: u64, stack: u64, parent_tid: u64, child_tid: u64, tls: u64) -> Answer {
     /// The lowest byte is the signal at the end.
     const SIGNAL: u64 = 0xff;
     let arguments = CloneArguments {
@@ -360,7 +353,13 @@ struct WaitVector {
 }
 
 /// `futex_waitv(2)`
-pub fn futex_waitv(waiters: UserPointer, count: u32, flags: u32, timeout: UserPointer, clock: i32) -> Result<usize, Errno> {
+pub fn futex_waitv(
+    waiters: UserPointer,
+    count: u32,
+    flags: u32,
+    timeout: UserPointer,
+    clock: i32,
+) -> Result<usize, Errno> {
     const MOST: u32 = 128;
     const SIZE_U32: u32 = 2;
     const FLAG_PRIVATE: u32 = 128;

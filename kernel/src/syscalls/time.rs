@@ -11,8 +11,8 @@ use pith_linux::time::{
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::memory::{UserPointer, read_object, write_object};
 use crate::fs::{context, timer_file};
+use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::countdown::{self, Setting, TimerClock};
 use crate::task::interval_timers::{self, IntervalTimerKind};
 use crate::task::posix_timers::{Notification, PosixTimers};
@@ -65,9 +65,9 @@ fn now(clock: &Clock) -> u64 {
     match clock {
         Clock::Process(process) => process.cpu_time(),
         Clock::Thread(thread) => thread.cpu_time(),
-        Clock::Common(
-            ClockId::Realtime | ClockId::RealtimeCoarse | ClockId::RealtimeAlarm | ClockId::Tai,
-        ) => task::wall_clock(),
+        Clock::Common(ClockId::Realtime | ClockId::RealtimeCoarse | ClockId::RealtimeAlarm | ClockId::Tai) => {
+            task::wall_clock()
+        }
         Clock::Common(_) => task::monotonic().0,
     }
 }
@@ -225,13 +225,12 @@ fn sleep_until_wall_clock(time: u64) -> Result<usize, Errno> {
 }
 
 /// Sleeps until a clock of processor time has moved on by a time, or shows it.
-fn sleep_on_processor_time(
-    clock: &Clock,
-    time: u64,
-    absolute: bool,
-    remaining: UserPointer,
-) -> Result<usize, Errno> {
-    let end = if absolute { time } else { now(clock).saturating_add(time) };
+fn sleep_on_processor_time(clock: &Clock, time: u64, absolute: bool, remaining: UserPointer) -> Result<usize, Errno> {
+    let end = if absolute {
+        time
+    } else {
+        now(clock).saturating_add(time)
+    };
     loop {
         let left = end.saturating_sub(now(clock));
         if left == 0 {
@@ -240,7 +239,11 @@ fn sleep_on_processor_time(
         // All processors may work on it.
         let step = (left / task::cpu_count() as u64).max(1_000_000);
         if task::sleep_until(task::monotonic().after(step)).is_err() {
-            signal::set_restart(if absolute { Restart::IfNoHandlerRuns } else { Restart::Never });
+            signal::set_restart(if absolute {
+                Restart::IfNoHandlerRuns
+            } else {
+                Restart::Never
+            });
             if !absolute && !remaining.is_null() {
                 let left = end.saturating_sub(now(clock));
                 write_object(remaining, &Timespec::from_nanoseconds(left))?;

@@ -150,6 +150,12 @@ pub fn busy_time() -> u64 {
     (monotonic().0 * super::cpu_count() as u64).saturating_sub(halted)
 }
 
+/// Time that one processor was not halted, in nanoseconds.
+pub fn busy_time_of(cpu: usize) -> u64 {
+    let halted = ticks_to_nanoseconds(super::scheduler::halted_ticks_of(cpu));
+    monotonic().0.saturating_sub(halted)
+}
+
 /// Asks for an interrupt at a time.
 pub(super) fn arm_timer(deadline: Instant) {
     let parameters = clock_parameters();

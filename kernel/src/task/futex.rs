@@ -16,11 +16,11 @@ use pith_waiting::{Bucket, FutexKey, FutexTable, FutexWaiter, Lock};
 use spin::Mutex;
 
 use super::clock::Instant;
+use super::scheduler;
 use super::signal::{self, Restart};
 use super::thread::{Thread, current};
 use super::threads::find_thread;
 use super::wait::{WaitError, wait_any};
-use super::scheduler;
 use crate::arch;
 use crate::memory::{UserPointer, read_object};
 
@@ -84,7 +84,11 @@ fn enqueue(key: FutexKey, bits: u32, waiter: &Waiter, address: u64, value: u32) 
 }
 
 fn aligned(address: u64) -> Result<(), Errno> {
-    if address.is_multiple_of(4) { Ok(()) } else { Err(Errno::EINVAL) }
+    if address.is_multiple_of(4) {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// Which futex an address is.
@@ -143,13 +147,17 @@ pub fn wait(address: u64, space: Space, value: u32, bits: u32, deadline: Option<
         return Err(Errno::EINVAL);
     }
     let deadline = deadline.map(|deadline| Deadline {
-        at: signal::kept_deadline().filter(|_| deadline.relative).unwrap_or(deadline.at),
+        at: signal::kept_deadline()
+            .filter(|_| deadline.relative)
+            .unwrap_or(deadline.at),
         ..deadline
     });
     let key = key_of(address, space)?;
     let waiter = new_waiter();
     enqueue(key, bits, &waiter, address, value)?;
-    let waited = wait_any(&[], deadline.map(|deadline| deadline.at), || waiter.is_woken().then_some(()));
+    let waited = wait_any(&[], deadline.map(|deadline| deadline.at), || {
+        waiter.is_woken().then_some(())
+    });
     match waited {
         Ok(()) => Ok(0),
         // Woken at the last moment: the wake-up must not be lost.
@@ -285,7 +293,12 @@ pub fn wait_many(wanted: &[(u64, Space, u32)], deadline: Option<Instant>) -> Res
     let mut waiters: Vec<Waiter> = Vec::new();
     let leave = |waiters: &[Waiter]| {
         // All of them leave; the first that had been woken already counts.
-        waiters.iter().map(|waiter| !TABLE.cancel(waiter)).collect::<Vec<_>>().iter().position(|&woken| woken)
+        waiters
+            .iter()
+            .map(|waiter| !TABLE.cancel(waiter))
+            .collect::<Vec<_>>()
+            .iter()
+            .position(|&woken| woken)
     };
     for &(address, space, value) in wanted {
         let waiter = new_waiter();
@@ -295,7 +308,9 @@ pub fn wait_many(wanted: &[(u64, Space, u32)], deadline: Option<Instant>) -> Res
         }
         waiters.push(waiter);
     }
-    let waited = wait_any(&[], deadline, || waiters.iter().any(|waiter| waiter.is_woken()).then_some(()));
+    let waited = wait_any(&[], deadline, || {
+        waiters.iter().any(|waiter| waiter.is_woken()).then_some(())
+    });
     match (leave(&waiters), waited) {
         (Some(index), _) => Ok(index),
         (None, Err(WaitError::TimedOut)) => Err(Errno::ETIMEDOUT),
@@ -413,26 +428,25 @@ pub fn lock_pi(address: u64, space: Space, deadline: Option<Deadline>) -> Result
         });
         inherit(&heirs, owner);
     }
-    let is_granted = || granted.load(Ordering::Acquire).then_some(());
-    loop {
-        let waited = wait_any(&[], deadline.map(|deadline| deadline.at), is_granted);
-        let mut heirs = HEIRS.lock();
-        if granted.load(Ordering::Acquire) {
-            return Ok(0);
+    let waited = wait_any(&[], deadline.map(|deadline| deadline.at), || {
+        granted.load(Ordering::Acquire).then_some(())
+    });
+    let mut heirs = HEIRS.lock();
+    if granted.load(Ordering::Acquire) {
+        return Ok(0);
+    }
+    if let Some(index) = heirs.iter().position(|heir| Arc::ptr_eq(&heir.granted, &granted)) {
+        let heir = heirs.swap_remove(index);
+        inherit(&heirs, heir.owner);
+    }
+    drop(heirs);
+    match waited {
+        Err(WaitError::TimedOut) => Err(Errno::ETIMEDOUT),
+        _ => {
+            // The call starts again whether a handler runs or not (as Linux's `ERESTARTNOINTR`).
+            signal::set_restart(Restart::Always);
+            Err(Errno::EINTR)
         }
-        if let Some(index) = heirs.iter().position(|heir| Arc::ptr_eq(&heir.granted, &granted)) {
-            let heir = heirs.swap_remove(index);
-            inherit(&heirs, heir.owner);
-        }
-        drop(heirs);
-        return match waited {
-            Err(WaitError::TimedOut) => Err(Errno::ETIMEDOUT),
-            _ => {
-                // The call starts again whether a handler runs or not (as Linux's `ERESTARTNOINTR`).
-                signal::set_restart(Restart::Always);
-                Err(Errno::EINTR)
-            }
-        };
     }
 }
 

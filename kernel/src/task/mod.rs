@@ -19,14 +19,15 @@ pub mod vdso;
 mod wait;
 
 pub use clock::{
-    Instant, busy_time, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock,
+    Instant, busy_time, busy_time_of, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock,
     wall_clock_without_waiting,
 };
 pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
 pub use scheduler::{
-    SLICE, adopt, before_return, cpu_count, halted_ticks, online_cpus, processor_started, runnable, set_affinity, set_nice, set_policy, yield_now,
+    SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
+    set_policy, yield_now,
 };
-pub use thread::{Current, CurrentProcess, Thread, current, current_process, try_current};
-pub use threads::{find_thread, last_number, spawn_worker, thread_count};
-pub use timer::{Timer, TimerTarget, fired as timer_fired};
+pub use thread::{CurrentProcess, Thread, current, current_process, try_current};
+pub use threads::{find_thread, last_number, thread_count};
+pub use timer::{TimerTarget, fired as timer_fired};
 pub use wait::{WaitError, WaitQueue, Wakeable, sleep_until, wait_any};

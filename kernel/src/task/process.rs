@@ -12,8 +12,8 @@ use spin::{Mutex, Once};
 use pith_linux::signal::Signal;
 
 use super::interval_timers::IntervalTimers;
-use super::posix_timers::PosixTimers;
 use super::pending::PendingSignals;
+use super::posix_timers::PosixTimers;
 use super::scheduler;
 use super::signal::SignalActions;
 use super::thread::Thread;
@@ -210,11 +210,6 @@ impl Process {
         self.threads.lock().len()
     }
 
-    /// A thread of it by its number.
-    pub fn thread(&self, number: u32) -> Option<Arc<Thread>> {
-        self.threads.lock().get(&number).cloned()
-    }
-
     pub(super) fn add_thread(&self, thread: Arc<Thread>) {
         self.threads.lock().insert(thread.id(), thread);
     }
@@ -271,7 +266,11 @@ impl Process {
         let free = |thread: &&Arc<Thread>| thread.blocked.load(Ordering::SeqCst) & signal.bit() == 0;
         let threads = self.threads.lock();
         // The first thread, as on Linux; the program may have made it the one that handles signals.
-        if let Some(thread) = threads.get(&self.id).filter(free).or_else(|| threads.values().find(free)) {
+        if let Some(thread) = threads
+            .get(&self.id)
+            .filter(free)
+            .or_else(|| threads.values().find(free))
+        {
             thread.interrupt();
         }
         drop(threads);

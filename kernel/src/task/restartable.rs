@@ -13,8 +13,8 @@ use pith_linux::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::thread::Thread;
-use crate::arch::{self, Registers};
 use crate::arch::layout::PROGRAM_END;
+use crate::arch::{self, Registers};
 use crate::memory::{UserPointer, read_object, write_object};
 
 /// Size and alignment of an area.

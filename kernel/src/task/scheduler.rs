@@ -100,16 +100,17 @@ pub fn online_cpus() -> u64 {
 
 /// Ticks that all processors together have been halted.
 pub fn halted_ticks() -> u64 {
-    let now = now();
-    CPUS.iter()
-        .map(|cpu| {
-            let running = match cpu.halted_since.load(Ordering::Relaxed) {
-                0 => 0,
-                since => now.saturating_sub(since),
-            };
-            cpu.halted.load(Ordering::Relaxed) + running
-        })
-        .sum()
+    (0..MAXIMUM_CPUS).map(halted_ticks_of).sum()
+}
+
+/// Ticks that one processor has been halted.
+pub fn halted_ticks_of(cpu: usize) -> u64 {
+    let state = &CPUS[cpu];
+    let running = match state.halted_since.load(Ordering::Relaxed) {
+        0 => 0,
+        since => now().saturating_sub(since),
+    };
+    state.halted.load(Ordering::Relaxed) + running
 }
 
 /// Threads that run or want to.
@@ -155,10 +156,11 @@ fn tell(woken: Woken) {
         } else {
             limit_slice(state);
         }
-    } else if preempts || !state.slice_limited.load(Ordering::Relaxed) {
-        if !state.must_look.swap(true, Ordering::SeqCst) || preempts {
-            arch::send_reschedule(cpu);
-        }
+    } else if preempts {
+        state.must_look.store(true, Ordering::SeqCst);
+        arch::send_reschedule(cpu);
+    } else if !state.slice_limited.load(Ordering::Relaxed) && !state.must_look.swap(true, Ordering::SeqCst) {
+        arch::send_reschedule(cpu);
     }
 }
 
@@ -327,7 +329,11 @@ pub(super) fn end() -> ! {
 }
 
 fn idle_thread(cpu: usize) -> Arc<Thread> {
-    CPUS[cpu].idle.lock().clone().expect("a processor with several threads has an idle thread")
+    CPUS[cpu]
+        .idle
+        .lock()
+        .clone()
+        .expect("a processor with several threads has an idle thread")
 }
 
 /// Names the thread that a processor runs when there is nothing else.
@@ -438,7 +444,6 @@ pub fn set_affinity(thread: &Arc<Thread>, mask: u64) {
         }
     });
 }
-
 
 /// Ticks of processor time that a process has used: its threads that live, and those that have ended.
 pub fn used_ticks_of_process(process: &Process) -> u64 {

@@ -13,9 +13,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::signal::{
-    ActionFlags, ContextFlags, DefaultAction, MINIMUM_STACK_SIZE, MachineContext, SIG_DFL, SIG_IGN, SYNCHRONOUS,
-    Signal, SignalAction, SignalFrame, SignalInformation, SignalStack, StackFlags, UNBLOCKABLE, UserContext,
-    VectorStateSize, code,
+    ActionFlags, ContextFlags, DefaultAction, MINIMUM_STACK_SIZE, MachineContext, SIG_DFL, SIG_IGN, Signal,
+    SignalAction, SignalFrame, SignalInformation, SignalStack, StackFlags, UNBLOCKABLE, UserContext, VectorStateSize,
+    code,
 };
 use spin::Once;
 use zerocopy::IntoBytes;

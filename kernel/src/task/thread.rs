@@ -1,6 +1,5 @@
 //! A thread.
 
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -19,9 +18,6 @@ use super::{clock, scheduler};
 use crate::arch::{self, Context, HasContext};
 use crate::memory::KernelStack;
 
-/// What a kernel thread does.
-pub type Body = Box<dyn FnOnce() + Send>;
-
 /// A thread of a process.
 pub struct Thread {
     number: AtomicU32,
@@ -33,8 +29,6 @@ pub struct Thread {
     /// The scheduler's part.
     pub entity: Entity,
     context: Context,
-    /// What it does if it is a kernel thread: taken when it starts.
-    pub(super) body: Mutex<Option<Body>>,
     /// Policy and priority of its own while it has inherited those of a thread that waits for it.
     pub(super) base_policy: Mutex<Option<(Policy, u8)>>,
     /// Ends its waits that have a deadline.
@@ -81,7 +75,6 @@ impl Thread {
             stack,
             entity,
             context,
-            body: Mutex::new(None),
             base_policy: Mutex::new(None),
             sleep_timer: Timer::new(),
             was_moved: AtomicBool::new(false),

@@ -8,7 +8,7 @@ use pith_linux::Errno;
 use pith_scheduling::Entity;
 
 use super::process::{ExitReason, Process};
-use super::thread::{Body, Thread, current};
+use super::thread::{Thread, current};
 use super::wait::WaitQueue;
 use super::{futex, scheduler, signal};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
@@ -98,7 +98,9 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
     let thread = Thread::new(number, process.clone(), entity).ok_or(Errno::EAGAIN)?;
     // It starts with the registers, and nothing else to do before.
     arch::prepare_context(&*thread, &new.registers, new.thread_pointer, true, || {});
-    thread.blocked.store(parent.blocked.load(Ordering::Relaxed), Ordering::Relaxed);
+    thread
+        .blocked
+        .store(parent.blocked.load(Ordering::Relaxed), Ordering::Relaxed);
     thread.clear_on_exit.store(new.clear_on_exit, Ordering::Relaxed);
     *thread.name.lock() = *parent.name.lock();
     for place in [new.number_for_parent, new.number_for_child] {
@@ -111,40 +113,12 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
     Ok(number)
 }
 
-/// Starts a kernel thread that works for a process in its address space. Programs do not see it and it gets no signals.
-///
-/// # Errors
-/// `EAGAIN` without memory.
-pub fn spawn_worker(process: &Arc<Process>, name: &str, body: Body) -> Result<(), Errno> {
-    if !scheduler::reserve(process.thread_count() + 8) {
-        return Err(Errno::EAGAIN);
-    }
-    ensure_idle_threads(process)?;
-    let thread = Thread::new(0, process.clone(), Entity::new(u64::MAX)).ok_or(Errno::EAGAIN)?;
-    thread.blocked.store(u64::MAX, Ordering::Relaxed);
-    set_name(&thread, name);
-    *thread.body.lock() = Some(body);
-    arch::prepare_context(&*thread, &Registers::default(), 0, false, run_body);
-    scheduler::start(&thread);
-    Ok(())
-}
-
 /// Names a thread; what is longer than 15 bytes is cut.
 fn set_name(thread: &Thread, name: &str) {
     let length = name.len().min(15);
     let mut stored = [0; 16];
     stored[..length].copy_from_slice(&name.as_bytes()[..length]);
     *thread.name.lock() = stored;
-}
-
-/// The first function of a kernel thread.
-fn run_body() {
-    arch::enable_interrupts();
-    let body = current().body.lock().take();
-    if let Some(body) = body {
-        body();
-    }
-    scheduler::end()
 }
 
 /// The first function of the boot processor's idle thread.

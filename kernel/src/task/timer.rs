@@ -59,7 +59,10 @@ static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 impl Queue {
     /// Sets this processor's hardware timer for the earliest deadline, unless it fires early enough already.
     fn program(&mut self) {
-        let first = self.armed.first_key_value().map(|(&(deadline, _), _)| Instant(deadline));
+        let first = self
+            .armed
+            .first_key_value()
+            .map(|(&(deadline, _), _)| Instant(deadline));
         let Some(earliest) = first.into_iter().chain(self.slice).min() else {
             return;
         };

@@ -173,17 +173,6 @@ pub fn set_timer(deadline: u64) {
     write(0x380, (count + 1).min(u128::from(u32::MAX)) as u32);
 }
 
-/// Takes the request of [`set_timer`] back.
-pub fn cancel_timer() {
-    write(0x320, 0x1_0000);
-    if has_deadline_timer() {
-        // SAFETY: as in `set_timer`.
-        unsafe { write_msr(MSR_DEADLINE, 0) };
-    } else {
-        write(0x380, 0);
-    }
-}
-
 /// Sends an I/O interrupt line to this processor as `vector`.
 ///
 /// `level` lines stay asserted until the device is served. Active high.

@@ -121,8 +121,11 @@ pub fn set_current<T: HasContext>(thread: Arc<T>) {
     vector_state::adopt(context);
     cpu::set_kernel_stack(bottom, top);
     let cpu = this_cpu();
-    cpu.context.store(core::ptr::from_ref(context).cast_mut(), Ordering::Relaxed);
-    let before = cpu.current.swap(Arc::into_raw(thread).cast_mut().cast(), Ordering::AcqRel);
+    cpu.context
+        .store(core::ptr::from_ref(context).cast_mut(), Ordering::Relaxed);
+    let before = cpu
+        .current
+        .swap(Arc::into_raw(thread).cast_mut().cast(), Ordering::AcqRel);
     assert!(before.is_null(), "a processor adopts one thread");
 }
 
@@ -131,7 +134,10 @@ fn exchange<T: HasContext>(next: Arc<T>) -> Arc<T> {
     cpu::note_kind::<T>();
     let cpu = this_cpu();
     let old = cpu.current.load(Ordering::Acquire).cast::<T>();
-    assert!(!old.is_null() && old.cast_const() != Arc::as_ptr(&next), "a switch has two threads");
+    assert!(
+        !old.is_null() && old.cast_const() != Arc::as_ptr(&next),
+        "a switch has two threads"
+    );
     {
         // SAFETY: the processor holds a reference to it.
         let context = unsafe { &*old }.context();
@@ -150,9 +156,11 @@ fn exchange<T: HasContext>(next: Arc<T>) -> Arc<T> {
     if thread_pointer != cpu::thread_pointer() {
         cpu::set_thread_pointer(thread_pointer);
     }
-    cpu.context.store(core::ptr::from_ref(context).cast_mut(), Ordering::Relaxed);
+    cpu.context
+        .store(core::ptr::from_ref(context).cast_mut(), Ordering::Relaxed);
     vector_state::enter(context);
-    cpu.current.store(Arc::into_raw(next).cast_mut().cast(), Ordering::Release);
+    cpu.current
+        .store(Arc::into_raw(next).cast_mut().cast(), Ordering::Release);
     // SAFETY: `set_current` or an earlier exchange put it there with `Arc::into_raw`, of this type (`note_kind`).
     unsafe { Arc::from_raw(old) }
 }
@@ -171,7 +179,11 @@ pub fn switch_to<T: HasContext>(next: Arc<T>) {
     // `switch_stacks`. Our own stack stays as it is until somebody comes back.
     unsafe {
         let next_pointer = target.read();
-        switch_stacks(context.stack_pointer.as_ptr(), next_pointer, context.loaded.as_ptr().cast());
+        switch_stacks(
+            context.stack_pointer.as_ptr(),
+            next_pointer,
+            context.loaded.as_ptr().cast(),
+        );
     }
     // Whoever came back gave the processor a reference of its own.
     drop(own);
@@ -188,7 +200,11 @@ pub fn exit_to<T: HasContext>(next: Arc<T>) -> ! {
     unsafe {
         let context = (*own).context();
         let next_pointer = target.read();
-        switch_stacks(context.stack_pointer.as_ptr(), next_pointer, context.loaded.as_ptr().cast());
+        switch_stacks(
+            context.stack_pointer.as_ptr(),
+            next_pointer,
+            context.loaded.as_ptr().cast(),
+        );
     }
     unreachable!("a thread that has ended is never run");
 }
@@ -198,16 +214,21 @@ static DROP_ENDED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Drops the thread that has ended on this processor just before.
 fn drop_ended<T: HasContext>() {
-    let ended = this_cpu().ended.swap(core::ptr::null_mut(), Ordering::Acquire).cast::<T>();
+    let ended = this_cpu()
+        .ended
+        .swap(core::ptr::null_mut(), Ordering::Acquire)
+        .cast::<T>();
     if !ended.is_null() {
         // SAFETY: `exit_to` put it there with `Arc::into_raw`, of this type (threads have one); its stack was left.
         drop(unsafe { Arc::from_raw(ended.cast_const()) });
     }
 }
 
-/// The first thing that a new thread does.
+/// The first thing that a new thread does. `start` is a `fn()`, as [`prepare`] put it on the stack.
 #[unsafe(no_mangle)]
-extern "C" fn context_started(start: fn(), registers: &mut Registers) {
+extern "C" fn context_started(start: usize, registers: &mut Registers) {
+    // SAFETY: `prepare` stored a `fn()` in the register that comes here, and nobody changes it on the way.
+    let start: fn() = unsafe { core::mem::transmute(start) };
     let drop_ended = DROP_ENDED.load(Ordering::Relaxed);
     if !drop_ended.is_null() {
         // SAFETY: only `exit_to` stores it, and it stores a `fn()`.

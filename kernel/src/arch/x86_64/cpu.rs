@@ -9,8 +9,8 @@ use alloc::boxed::Box;
 
 use super::context::Context;
 use super::descriptors::Descriptors;
-use super::vector_state;
 use super::instructions::{cpuid, read_msr, write_msr};
+use super::vector_state;
 
 const MSR_EFER: u32 = 0xc000_0080;
 const MSR_STAR: u32 = 0xc000_0081;
@@ -24,7 +24,7 @@ const MSR_TSC_AUX: u32 = 0xc000_0103;
 static FSGSBASE: AtomicBool = AtomicBool::new(false);
 
 /// Most processors that are used.
-pub const MAXIMUM_CPUS: usize = 64;
+pub const MAXIMUM_CPUS: usize = pith_abi::image::MAXIMUM_CPUS as usize;
 
 /// What the kernel keeps per processor; `gs` points to it. The first four fields are used by `traps.s`.
 #[repr(C)]
@@ -270,4 +270,3 @@ pub fn last_program_registers() -> Option<super::traps::Registers> {
     let registers = unsafe { (frame as *const super::traps::Registers).read() };
     registers.is_program().then_some(registers)
 }
-

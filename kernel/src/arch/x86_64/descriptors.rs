@@ -124,9 +124,8 @@ impl Descriptors {
 
     /// Gives a further processor interrupt stacks, for ever.
     pub fn take_stacks_from_heap(&mut self) {
-        let stacks: &'static mut PlainStacks = Box::leak(Box::new(PlainStacks(
-            [[0; INTERRUPT_STACK_SIZE]; INTERRUPT_STACKS],
-        )));
+        let stacks: &'static mut PlainStacks =
+            Box::leak(Box::new(PlainStacks([[0; INTERRUPT_STACK_SIZE]; INTERRUPT_STACKS])));
         let start = core::ptr::from_mut(stacks) as u64;
         self.stacks = (start, start + size_of::<PlainStacks>() as u64);
     }

@@ -189,6 +189,12 @@ pub struct PageTable {
     users: AtomicU64,
 }
 
+/// A range that any page makes larger.
+const NOTHING: Range<u64> = Range {
+    start: u64::MAX,
+    end: 0,
+};
+
 const BATCH_PAGES: usize = 64;
 const BATCH_TABLES: usize = 16;
 
@@ -224,7 +230,7 @@ impl<'a> Batch<'a> {
             page_count: 0,
             tables: [0; BATCH_TABLES],
             table_count: 0,
-            range: u64::MAX..0,
+            range: NOTHING,
         }
     }
 
@@ -257,7 +263,7 @@ impl<'a> Batch<'a> {
 
     fn flush(&mut self) {
         if self.range.start < self.range.end {
-            let range = core::mem::replace(&mut self.range, u64::MAX..0);
+            let range = core::mem::replace(&mut self.range, NOTHING);
             forget(self.users, range);
         }
         for &(address, mapping) in &self.pages[..self.page_count] {
@@ -338,7 +344,7 @@ impl PageTable {
 
     /// Calls `change` for each mapped page in a range; what it returns becomes the page's rights.
     pub fn protect(&mut self, start: u64, end: u64, change: &mut dyn FnMut(u64, Mapping) -> Rights) {
-        let mut stale = u64::MAX..0;
+        let mut stale = NOTHING;
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             if let Some(mapping) = decode(value) {
@@ -395,7 +401,7 @@ impl PageTable {
     /// # Panics
     /// If [`Self::prepare_relocation`] of the same range has not succeeded before.
     pub fn relocate(&mut self, range: Range<u64>, target: u64) {
-        let mut stale = u64::MAX..0;
+        let mut stale = NOTHING;
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             if decode(value).is_some() {
@@ -457,14 +463,7 @@ fn visit(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut d
     }
 }
 
-fn remove(
-    table: u64,
-    level: u32,
-    base: u64,
-    range: &Range<u64>,
-    unused: &Range<u64>,
-    batch: &mut Batch<'_>,
-) {
+fn remove(table: u64, level: u32, base: u64, range: &Range<u64>, unused: &Range<u64>, batch: &mut Batch<'_>) {
     let span = PAGE_SIZE << (9 * level);
     for slot in index(range.start.max(base), level)..512 {
         let address = base + slot as u64 * span;

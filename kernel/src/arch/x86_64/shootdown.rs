@@ -82,7 +82,9 @@ pub fn invalidate_elsewhere(processors: u64, range: Range<u64>) {
     let request = &REQUESTS[own];
     request.start.store(range.start, Ordering::Relaxed);
     request.end.store(range.end, Ordering::Relaxed);
-    request.remaining.store(targets.count_ones() as usize, Ordering::Release);
+    request
+        .remaining
+        .store(targets.count_ones() as usize, Ordering::Release);
     for target in bits(targets) {
         PENDING[target].fetch_or(1 << own, Ordering::AcqRel);
         smp::send(target, SHOOTDOWN_VECTOR);

@@ -329,4 +329,3 @@ fn load_initial() {
         }
     }
 }
-

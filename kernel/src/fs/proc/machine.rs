@@ -143,22 +143,34 @@ fn version(text: &mut Text) -> Result<(), Errno> {
 
 fn uptime(text: &mut Text) -> Result<(), Errno> {
     let up = task::monotonic().0;
-    let idle = up.saturating_sub(task::busy_time());
+    // Of all processors together.
+    let idle = (up * task::cpu_count() as u64).saturating_sub(task::busy_time());
     let hundredths = |time: u64| (time / SECOND, time % SECOND / 10_000_000);
     let (up, idle) = (hundredths(up), hundredths(idle));
     writeln!(text, "{}.{:02} {}.{:02}", up.0, up.1, idle.0, idle.1)
 }
 
-/// Load averages are not kept: with one process they would say little. The fields behind them are true.
+/// Load averages are not kept: without a tick nobody would. The fields behind them are true.
 fn load(text: &mut Text) -> Result<(), Errno> {
-    writeln!(text, "0.00 0.00 0.00 1/1 1")
+    writeln!(
+        text,
+        "0.00 0.00 0.00 {}/{} {}",
+        task::runnable(),
+        task::thread_count(),
+        task::last_number()
+    )
 }
 
 fn statistics(text: &mut Text) -> Result<(), Errno> {
-    let busy = task::busy_time();
-    let (user, idle) = (busy / TICK, task::monotonic().0.saturating_sub(busy) / TICK);
-    for name in ["cpu ", "cpu0"] {
-        writeln!(text, "{name} {user} 0 0 {idle} 0 0 0 0 0 0")?;
+    let up = task::monotonic().0;
+    let mut line = |name: &str, busy: u64, all: u64| {
+        let (user, idle) = (busy / TICK, all.saturating_sub(busy) / TICK);
+        writeln!(text, "{name} {user} 0 0 {idle} 0 0 0 0 0 0")
+    };
+    let count = task::cpu_count() as u64;
+    line("cpu ", task::busy_time(), up * count)?;
+    for cpu in (0..64).filter(|cpu| task::online_cpus() >> cpu & 1 != 0) {
+        line(&alloc::format!("cpu{cpu}"), task::busy_time_of(cpu), up)?;
     }
     let started = (task::wall_clock() - task::monotonic().0) / SECOND;
     writeln!(
@@ -344,7 +356,15 @@ fn highest_leaf(base: u32) -> u32 {
     arch::cpuid(base, 0).eax
 }
 
+/// One section for each processor; all are alike.
 fn cpu_information(text: &mut Text) -> Result<(), Errno> {
+    for cpu in (0..64).filter(|cpu| task::online_cpus() >> cpu & 1 != 0) {
+        processor_information(text, cpu)?;
+    }
+    Ok(())
+}
+
+fn processor_information(text: &mut Text, cpu: usize) -> Result<(), Errno> {
     let maker = arch::cpuid(0, 0);
     let mut vendor = Vec::new();
     for register in [maker.ebx, maker.edx, maker.ecx] {
@@ -371,7 +391,7 @@ fn cpu_information(text: &mut Text) -> Result<(), Errno> {
     let megahertz = (kilohertz / 1000, kilohertz % 1000);
     let clean = |bytes: &[u8]| String::from(String::from_utf8_lossy(bytes).trim_matches(['\0', ' ']));
 
-    writeln!(text, "processor\t: 0")?;
+    writeln!(text, "processor\t: {cpu}")?;
     writeln!(text, "vendor_id\t: {}", clean(&vendor))?;
     writeln!(text, "cpu family\t: {family}")?;
     writeln!(text, "model\t\t: {model}")?;
@@ -380,7 +400,8 @@ fn cpu_information(text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "cpu MHz\t\t: {}.{:03}", megahertz.0, megahertz.1)?;
     writeln!(
         text,
-        "physical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\napicid\t\t: 0"
+        "physical id\t: 0\nsiblings\t: {count}\ncore id\t\t: {cpu}\ncpu cores\t: {count}\napicid\t\t: {cpu}",
+        count = task::cpu_count()
     )?;
     writeln!(
         text,

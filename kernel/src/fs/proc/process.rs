@@ -318,7 +318,8 @@ fn status(text: &mut Text) -> Result<(), Errno> {
     writeln!(
         text,
         "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t0\nTracerPid:\t0",
-        process.id, thread.id()
+        process.id,
+        thread.id()
     )?;
     for (name, [real, effective, saved]) in [("Uid", credentials.users), ("Gid", credentials.groups)] {
         writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{effective}")?;
@@ -349,7 +350,7 @@ fn status(text: &mut Text) -> Result<(), Errno> {
     for (name, bytes) in rows {
         writeln!(text, "{name}:\t{:>8} kB", bytes >> 10)?;
     }
-    writeln!(text, "Threads:\t1")?;
+    writeln!(text, "Threads:\t{}", process.thread_count())?;
     let queued = process.pending.queued() + task::current().pending.queued();
     writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS))?;
     let masks = [
@@ -487,12 +488,7 @@ pub fn descriptor_text(descriptor: i32, text: &mut Text) -> Result<(), Errno> {
     let mount = mounts()
         .iter()
         .position(|mount| mount.file_system.device() == metadata.device);
-    writeln!(
-        text,
-        "pos:\t{}\nflags:\t0{:o}",
-        file.position(),
-        flags.bits()
-    )?;
+    writeln!(text, "pos:\t{}\nflags:\t0{:o}", file.position(), flags.bits())?;
     writeln!(
         text,
         "mnt_id:\t{}\nino:\t{}",

@@ -303,9 +303,7 @@ impl UnixSocket {
         }
         if !self.is_connection() {
             // Who is connected hears only the one it is connected with.
-            let stranger = peer
-                .peer()
-                .is_some_and(|other| !core::ptr::eq(&*other, self));
+            let stranger = peer.peer().is_some_and(|other| !core::ptr::eq(&*other, self));
             if stranger {
                 return Err(Errno::EPERM);
             }
@@ -323,7 +321,11 @@ impl UnixSocket {
         let own = core::ptr::eq(&*peer, self);
         let reciprocal = own || peer.peer().is_some_and(|other| core::ptr::eq(&*other, self));
         // The one that it is connected with has only the sender's buffer for a limit; strangers wait in line.
-        let queue = if reciprocal { &self.outbox.senders } else { &peer.inbox.room };
+        let queue = if reciprocal {
+            &self.outbox.senders
+        } else {
+            &peer.inbox.room
+        };
         let attempt = || {
             let mut content = peer.inbox.content.lock();
             if content.dead {
@@ -382,7 +384,6 @@ impl UnixSocket {
             }
             content.shut.then_some(Ok(None))
         };
-        let mut attempt = attempt;
         if let Some(found) = attempt() {
             return found;
         }
@@ -447,7 +448,11 @@ impl UnixSocket {
         let mut result = Ok(());
         while message.data.remaining() != 0 {
             let _turn = self.receiving.take();
-            let patience = if done == 0 || (all && !peeks) { patience } else { Patience::None };
+            let patience = if done == 0 || (all && !peeks) {
+                patience
+            } else {
+                Patience::None
+            };
             let mut packet = match self.next_packet(patience) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
@@ -646,7 +651,10 @@ impl Socket for UnixSocket {
             let mut content = self.inbox.content.lock();
             content.dead = true;
             content.shut = true;
-            (core::mem::take(&mut content.packets), core::mem::take(&mut content.pending))
+            (
+                core::mem::take(&mut content.packets),
+                core::mem::take(&mut content.pending),
+            )
         };
         let unread = !packets.is_empty();
         drop(packets);
@@ -742,7 +750,11 @@ impl Socket for UnixSocket {
             }
         };
         self.inbox.waiting.fetch_add(1, Ordering::SeqCst);
-        let waited = Self::wait(&self.inbox.receivers, self.common.receive_patience(nonblocking), attempt);
+        let waited = Self::wait(
+            &self.inbox.receivers,
+            self.common.receive_patience(nonblocking),
+            attempt,
+        );
         self.inbox.waiting.fetch_sub(1, Ordering::SeqCst);
         let connection = waited??;
         self.inbox.room.wake_all();
@@ -808,7 +820,12 @@ impl Socket for UnixSocket {
         };
         let (peer, was_connected, listens, sending_shut) = {
             let state = self.state.lock();
-            (state.peer.clone(), state.was_connected, state.listens, state.sending_shut)
+            (
+                state.peer.clone(),
+                state.was_connected,
+                state.listens,
+                state.sending_shut,
+            )
         };
         if self.common.has_error() {
             events |= PollEvents::ERROR;

@@ -6,7 +6,7 @@
 //! may close files.
 
 use alloc::collections::VecDeque;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -162,8 +162,6 @@ pub struct Content {
     pub shut: bool,
     /// The socket was closed.
     pub dead: bool,
-    /// Sockets whose pollers wait until it is no longer full.
-    pub blocked: Vec<Weak<UnixSocket>>,
     /// Memory of a packet that was received, for the next one.
     pub spare: Option<Vec<u8>>,
 }

@@ -81,12 +81,6 @@ impl Rights {
         &self.0
     }
 
-    /// Takes the files out of the message.
-    pub fn take(mut self) -> Vec<Arc<OpenFile>> {
-        self.land();
-        core::mem::take(&mut self.0)
-    }
-
     /// They are no longer under way.
     fn land(&self) {
         FILES.fetch_sub(self.0.len(), Ordering::Relaxed);
@@ -147,7 +141,9 @@ fn each_in_inbox(socket: &UnixSocket, visit: &mut dyn FnMut(usize)) {
         let content = socket.inbox.content.lock();
         for packet in &content.packets {
             let files = packet.rights.iter().flat_map(|rights| rights.files());
-            files.filter_map(|file| unix_socket(file)).for_each(|socket| visit(key(socket)));
+            files
+                .filter_map(|file| unix_socket(file))
+                .for_each(|socket| visit(key(socket)));
         }
         content.pending.iter().cloned().collect()
     };
