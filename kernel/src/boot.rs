@@ -113,7 +113,7 @@ impl Machine {
             count: 0,
             command_line: "",
             command_line_range: 0..0,
-            topology: pith_firmware_tables::read(&Physical, info.acpi_tables),
+            topology: Err(pith_firmware_tables::Problem::Missing),
         };
         for index in 0..u64::from(info.memory_map_entries) {
             let entry: MemoryMapEntry = read_physical(info.memory_map + index * size_of::<MemoryMapEntry>() as u64);
@@ -140,6 +140,14 @@ impl Machine {
             }
             machine.command_line_range = info.command_line..info.command_line + length as u64;
         }
+        let told = last_value(machine.command_line, words::PROCESSORS).and_then(|value| value.parse().ok());
+        machine.topology = match told {
+            Some(processors) if info.acpi_tables == 0 => Ok(Topology {
+                processors,
+                interrupt_controller: None,
+            }),
+            _ => pith_firmware_tables::read(&Physical, info.acpi_tables),
+        };
         machine
     }
 
@@ -382,19 +390,14 @@ fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::Loa
 }
 
 /// Starts the other processors. They come while the program runs already; without memory for them, it runs on fewer.
-fn start_processors(
-    process: &Arc<Process>,
-    topology: Result<Topology, pith_firmware_tables::Problem>,
-    command_line: &str,
-) {
-    let told = last_value(command_line, words::PROCESSORS).and_then(|value| value.parse().ok());
-    let count = match (topology, told) {
-        (Ok(Topology { processors: 1.., .. }), _) | (_, None) => topology.map_or(1, |found| found.processors as usize),
-        (_, Some(told)) => told,
+fn start_processors(process: &Arc<Process>, topology: Result<Topology, pith_firmware_tables::Problem>) {
+    let count = match topology {
+        Ok(topology) => topology.processors as usize,
+        Err(problem) => {
+            crate::debug!("one processor is used: {problem}");
+            1
+        }
     };
-    if let (Err(problem), None) = (topology, told) {
-        crate::debug!("one processor is used: {problem}");
-    }
     crate::debug!("the machine has {count} processors");
     if count > arch::MAXIMUM_CPUS {
         crate::warning!(
@@ -461,7 +464,7 @@ fn start_program(
     let thread = task::threads::first_thread(&process).ok_or_else(no_memory)?;
     task::on_exit(process_ended);
     task::adopt(thread.clone());
-    start_processors(&process, topology, command_line);
+    start_processors(&process, topology);
     // Signals that came until now were kept; from here on there is a process to take them.
     devices::console::on_signal(post_signal);
     let stack_limit = process.limit(task::Limits::STACK);

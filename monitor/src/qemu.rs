@@ -153,7 +153,7 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
         ),
     };
     let mut command_line = command_line.clone();
-    if *machine_type == MachineType::Microvm && *cpus > 1 {
+    if *machine_type == MachineType::Microvm {
         command_line.push(key::PROCESSORS, cpus.to_string().as_bytes());
     }
     let length = command_line.as_str().len();

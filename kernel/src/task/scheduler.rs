@@ -18,7 +18,7 @@ use pith_scheduling::{Clock, Lock, Next, OthersWait, Policy, RunQueue, Scheduler
 use spin::Mutex;
 
 use super::process::Process;
-use super::thread::{Thread, current};
+use super::thread::{MOVED, MUST_END, Thread, current};
 use super::{clock, restartable, signal, timer};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
 use crate::memory::AddressSpace;
@@ -276,7 +276,7 @@ fn switch(next: Arc<Thread>, others_wait: OthersWait, preempted: bool) {
     arch::switch_to(next);
     let thread = current();
     if preempted || arch::cpu_index() != before {
-        thread.was_moved.store(true, Ordering::Relaxed);
+        thread.attention.fetch_or(MOVED, Ordering::Relaxed);
     }
 }
 
@@ -406,8 +406,9 @@ pub fn before_return(registers: &mut Registers) -> bool {
         look(false);
     }
     let thread = current();
-    if thread.was_moved.load(Ordering::Relaxed) {
-        thread.was_moved.store(false, Ordering::Relaxed);
+    let attention = thread.attention.load(Ordering::Relaxed);
+    if attention & MOVED != 0 {
+        thread.attention.fetch_and(!MOVED, Ordering::Relaxed);
         if restartable::is_registered(&thread) {
             arch::enable_interrupts();
             if !restartable::after_switch(&thread, registers) {
@@ -416,7 +417,7 @@ pub fn before_return(registers: &mut Registers) -> bool {
             return true;
         }
     }
-    if thread.must_end.load(Ordering::Relaxed) {
+    if attention & MUST_END != 0 {
         arch::enable_interrupts();
         super::threads::exit_current(0);
     }

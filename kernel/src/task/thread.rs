@@ -18,6 +18,12 @@ use super::{clock, scheduler};
 use crate::arch::{self, Context, HasContext};
 use crate::memory::KernelStack;
 
+/// Another processor may run the thread now, or it was interrupted anywhere: its restartable sequence has to be looked
+/// at.
+pub(super) const MOVED: u32 = 1;
+/// The thread has to end, since its process becomes another program.
+pub(super) const MUST_END: u32 = 2;
+
 /// A thread of a process.
 pub struct Thread {
     number: AtomicU32,
@@ -33,10 +39,8 @@ pub struct Thread {
     pub(super) base_policy: Mutex<Option<(Policy, u8)>>,
     /// Ends its waits that have a deadline.
     pub(super) sleep_timer: Timer,
-    /// Another processor may run it now, or it was interrupted anywhere: its restartable sequence has to be looked at.
-    pub(super) was_moved: AtomicBool,
-    /// It has to end, since its process does or becomes another program.
-    pub must_end: AtomicBool,
+    /// What is due before the program goes on: [`MOVED`], [`MUST_END`].
+    pub(super) attention: AtomicU32,
     /// Alternate stack, last fault, mask to be restored.
     pub signals: Mutex<ThreadSignals>,
     /// Signals that are pending for this thread alone.
@@ -77,8 +81,7 @@ impl Thread {
             context,
             base_policy: Mutex::new(None),
             sleep_timer: Timer::new(),
-            was_moved: AtomicBool::new(false),
-            must_end: AtomicBool::new(false),
+            attention: AtomicU32::new(0),
             signals: Mutex::new(ThreadSignals::default()),
             pending: PendingSignals::default(),
             blocked: AtomicU64::new(0),
@@ -124,7 +127,7 @@ impl Thread {
     /// Whether its waits should end: for a signal, or because it has to end itself.
     #[inline]
     pub fn is_interrupted(&self) -> bool {
-        self.has_deliverable_signal() || self.must_end.load(Ordering::Relaxed)
+        self.has_deliverable_signal() || self.attention.load(Ordering::Relaxed) & MUST_END != 0
     }
 
     /// Makes it look at its signals: ends a wait that signals end, interrupts it if it runs on another processor. May
@@ -135,7 +138,7 @@ impl Thread {
 
     /// Its restartable sequence starts again if it is in one (`membarrier(2)`).
     pub fn look_at_sequence(&self) {
-        self.was_moved.store(true, Ordering::SeqCst);
+        self.attention.fetch_or(MOVED, Ordering::SeqCst);
     }
 
     /// Processor time that it has used, in nanoseconds.

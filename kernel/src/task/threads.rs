@@ -8,7 +8,7 @@ use pith_linux::Errno;
 use pith_scheduling::Entity;
 
 use super::process::{ExitReason, Process};
-use super::thread::{Thread, current};
+use super::thread::{MUST_END, Thread, current};
 use super::wait::WaitQueue;
 use super::{futex, scheduler, signal};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
@@ -199,7 +199,7 @@ pub fn end_others() -> Result<(), Errno> {
     let own = thread.id();
     for other in process.threads() {
         if other.id() != own {
-            other.must_end.store(true, Ordering::SeqCst);
+            other.attention.fetch_or(MUST_END, Ordering::SeqCst);
             other.interrupt();
         }
     }

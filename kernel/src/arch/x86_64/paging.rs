@@ -7,6 +7,8 @@ use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use alloc::vec::Vec;
+
 use super::instructions::{flush_all_translations, invalidate_page};
 use super::layout::{DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL_BASE, PAGE_SIZE};
 use super::shootdown;
@@ -198,38 +200,27 @@ const NOTHING: Range<u64> = Range {
 const BATCH_PAGES: usize = 64;
 const BATCH_TABLES: usize = 16;
 
-/// What was taken out of a table that other processors use: given back when those have forgotten it.
+/// What was taken out of a table: given back when all processors that use the table have forgotten it. What only this
+/// processor uses is given back at once.
 struct Batch<'a> {
-    users: u64,
+    /// Other processors that use the table.
+    others: u64,
     release: &'a mut dyn FnMut(u64, Mapping),
     release_table: &'a mut dyn FnMut(u64),
-    pages: [(u64, Mapping); BATCH_PAGES],
-    page_count: usize,
-    tables: [u64; BATCH_TABLES],
-    table_count: usize,
+    pages: Vec<(u64, Mapping)>,
+    tables: Vec<u64>,
     /// Smallest range with all of it.
     range: Range<u64>,
 }
 
 impl<'a> Batch<'a> {
     fn new(users: u64, release: &'a mut dyn FnMut(u64, Mapping), release_table: &'a mut dyn FnMut(u64)) -> Self {
-        let nothing = Mapping {
-            physical: 0,
-            rights: Rights {
-                read: false,
-                write: false,
-                execute: false,
-            },
-            dirty: false,
-        };
         Self {
-            users,
+            others: users & !(1 << super::cpu::cpu_index()),
             release,
             release_table,
-            pages: [(0, nothing); BATCH_PAGES],
-            page_count: 0,
-            tables: [0; BATCH_TABLES],
-            table_count: 0,
+            pages: Vec::new(),
+            tables: Vec::new(),
             range: NOTHING,
         }
     }
@@ -240,40 +231,59 @@ impl<'a> Batch<'a> {
 
     /// A page was taken out, that was `present` or not.
     fn page(&mut self, address: u64, mapping: Mapping, present: bool) {
-        if self.page_count == BATCH_PAGES {
-            self.flush();
+        if self.others == 0 {
+            if present {
+                invalidate_page(address);
+            }
+            (self.release)(address, mapping);
+            return;
         }
         if present {
             self.include(address);
         }
-        self.pages[self.page_count] = (address, mapping);
-        self.page_count += 1;
+        if self.pages.try_reserve(1).is_err() {
+            // Without memory for a list each page goes by itself.
+            self.flush();
+            (self.release)(address, mapping);
+            return;
+        }
+        self.pages.push((address, mapping));
+        if self.pages.len() == BATCH_PAGES {
+            self.flush();
+        }
     }
 
     /// A table was taken out, that served this address.
     fn table(&mut self, address: u64, table: u64) {
-        if self.table_count == BATCH_TABLES {
+        // Processors may hold the pointer to the table in their paging-structure caches.
+        if self.others == 0 {
+            invalidate_page(address);
+            (self.release_table)(table);
+            return;
+        }
+        self.include(address);
+        if self.tables.try_reserve(1).is_err() {
+            self.flush();
+            (self.release_table)(table);
+            return;
+        }
+        self.tables.push(table);
+        if self.tables.len() == BATCH_TABLES {
             self.flush();
         }
-        // Processors may hold the pointer to the table in their paging-structure caches.
-        self.include(address);
-        self.tables[self.table_count] = table;
-        self.table_count += 1;
     }
 
     fn flush(&mut self) {
         if self.range.start < self.range.end {
             let range = core::mem::replace(&mut self.range, NOTHING);
-            forget(self.users, range);
+            forget(self.others, range);
         }
-        for &(address, mapping) in &self.pages[..self.page_count] {
+        for (address, mapping) in self.pages.drain(..) {
             (self.release)(address, mapping);
         }
-        for &table in &self.tables[..self.table_count] {
+        for table in self.tables.drain(..) {
             (self.release_table)(table);
         }
-        self.page_count = 0;
-        self.table_count = 0;
     }
 }
 
