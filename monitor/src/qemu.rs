@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(after(&arguments, "-smp"), ["2"]);
         assert_eq!(after(&arguments, "-accel"), ["tcg"]);
         assert_eq!(after(&arguments, "-cpu"), ["max"]);
-        assert_eq!(after(&arguments, "-append"), ["pith.argument=a%20b"]);
+        assert_eq!(after(&arguments, "-append"), ["pith.argument=a%20b pith.processors=2"]);
         assert_eq!(after(&arguments, "-kernel"), ["./-image"]);
         assert!(after(&arguments, "-machine")[0].starts_with("microvm,"));
         assert!(after(&arguments, "-device").contains(&"virtio-serial-device".to_string()));
