@@ -10,8 +10,11 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::io::Read as _;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use pith_abi::command_line as key;
@@ -78,6 +81,7 @@ impl Monitor for Qemu {
 
     fn start(&self, specification: &MachineSpecification) -> Result<Machine, StartError> {
         let arguments = arguments(specification)?;
+        check_memory(specification)?;
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
@@ -131,6 +135,45 @@ impl Monitor for Qemu {
 /// processors there are: the command line does.
 const MICROVM: &str = "microvm,acpi=off,graphics=off,usb=off,pcie=off,pit=on,pic=on,rtc=on,isa-serial=on,\
                        auto-kernel-cmdline=on";
+
+/// Where the segments of an image end in physical memory; `None` if the file is no ELF file of 64 bits, which QEMU will
+/// say in its own words.
+fn end_in_memory(image: &Path) -> Option<u64> {
+    const LOAD: u32 = 1;
+    let mut start = Vec::new();
+    File::open(image)
+        .ok()?
+        .take(4096)
+        .read_to_end(&mut start)
+        .ok()?;
+    let word = |offset: usize| Some(u64::from_le_bytes(*start.get(offset..)?.first_chunk()?));
+    let half = |offset: usize| Some(u16::from_le_bytes(*start.get(offset..)?.first_chunk()?));
+    if start.get(..5)? != b"\x7fELF\x02" {
+        return None;
+    }
+    let (table, size, count) = (word(32)?, half(54)?, half(56)?);
+    let mut end = 0;
+    for index in 0..u64::from(count) {
+        let header = usize::try_from(table.checked_add(index * u64::from(size))?).ok()?;
+        if word(header)? as u32 == LOAD {
+            end = end.max(word(header + 24)?.checked_add(word(header + 40)?)?);
+        }
+    }
+    Some(end)
+}
+
+/// Too little memory even to load the image is told before QEMU starts: the kernel could not.
+fn check_memory(specification: &MachineSpecification) -> Result<(), StartError> {
+    let memory = u64::from(specification.memory_mebibytes) << 20;
+    match end_in_memory(&specification.image) {
+        Some(end) if end > memory => Err(StartError::Specification(format!(
+            "too little memory: the image ends at {} KiB, and the machine has {} KiB; give it more (-m)",
+            end >> 10,
+            memory >> 10
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// QEMU's arguments for a machine.
 fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, StartError> {
@@ -248,7 +291,10 @@ mod tests {
         assert_eq!(after(&arguments, "-smp"), ["2"]);
         assert_eq!(after(&arguments, "-accel"), ["tcg"]);
         assert_eq!(after(&arguments, "-cpu"), ["max"]);
-        assert_eq!(after(&arguments, "-append"), ["pith.argument=a%20b pith.processors=2"]);
+        assert_eq!(
+            after(&arguments, "-append"),
+            ["pith.argument=a%20b pith.processors=2"]
+        );
         assert_eq!(after(&arguments, "-kernel"), ["./-image"]);
         assert!(after(&arguments, "-machine")[0].starts_with("microvm,"));
         assert!(after(&arguments, "-device").contains(&"virtio-serial-device".to_string()));

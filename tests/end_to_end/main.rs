@@ -1,6 +1,8 @@
 //! The end-to-end tests: `cargo xtask end-to-end [FILTER]`.
 //!
-//! A test is named `table::case@board`, or `table::case@board-PROCESSORS` where there are several. See `pith_end_to_end` for what a case is.
+//! A test is named `table::case@board`, or `table::case@board-PROCESSORS` where there are several. See
+//! `pith_end_to_end` for what a case is. Several filters choose what any of them would. At the end stands what took
+//! longest.
 #![forbid(unsafe_code)]
 
 mod busybox;
@@ -18,17 +20,69 @@ use pith_end_to_end::{Case, Workshop, compare};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many of the slowest tests are shown at the end.
+const SLOWEST: usize = 20;
+
+/// How long each test took.
+static TIMES: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    // libtest-mimic takes one filter. Its options that have values take them behind `=` as well.
+    let (options, filters): (Vec<String>, Vec<String>) =
+        std::env::args().partition(|argument| argument.starts_with('-'));
+    let filters = filters.get(1..).unwrap_or_default();
+    let mut arguments = Arguments::from_iter(std::iter::once("end-to-end".into()).chain(options));
+    if let [filter] = filters {
+        arguments.filter = Some(filter.clone());
+    }
     match trials(arguments.list) {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Ok(mut trials) => {
+            if filters.len() > 1 {
+                trials.retain(|trial| filters.iter().any(|filter| trial.name().contains(filter)));
+            }
+            let code = libtest_mimic::run(&arguments, trials).exit_code();
+            show_times();
+            code
+        }
         Err(message) => {
             eprintln!("{message}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// A test whose time is taken.
+fn trial(
+    name: String,
+    workshop: Option<&Arc<Workshop>>,
+    check: impl FnOnce(&Workshop) -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let workshop = workshop.cloned();
+    Trial::test(name.clone(), move || {
+        let workshop = workshop.ok_or("the tests were only to be listed")?;
+        let start = Instant::now();
+        let result = check(&workshop).map_err(Failed::from);
+        let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((start.elapsed(), name));
+        result
+    })
+}
+
+fn show_times() {
+    let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    times.sort_unstable_by(|one, other| other.cmp(one));
+    if times.is_empty() {
+        return;
+    }
+    println!("what took longest, in seconds:");
+    for (time, name) in times.iter().take(SLOWEST) {
+        println!("{:8.1}  {name}", time.as_secs_f64());
+    }
+    let sum: Duration = times.iter().map(|(time, _)| *time).sum();
+    println!("{:8.1}  all {}", sum.as_secs_f64(), times.len());
 }
 
 fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
@@ -55,17 +109,15 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
         }
         trials.extend(of_case(case, workshop.as_ref()));
     }
-    for suite in suites::suites() {
-        let workshop = workshop.clone();
-        trials.push(Trial::test(format!("suites::{}", suite.name), move || {
-            suites::check(&*present(workshop)?, &suite).map_err(Failed::from)
+    for suite in suites::SUITES {
+        let name = format!("suites::{}", suite.name);
+        trials.push(trial(name, workshop.as_ref(), |workshop| {
+            suites::check(workshop, suite)
         }));
     }
     for (name, check) in command::CHECKS {
-        let workshop = workshop.clone();
-        trials.push(Trial::test(format!("command::{name}"), move || {
-            check(&*present(workshop)?).map_err(Failed::from)
-        }));
+        let name = format!("command::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
     }
     Ok(trials)
 }
@@ -74,23 +126,17 @@ fn of_case(case: Case, workshop: Option<&Arc<Workshop>>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for &machine in &case.machines {
         for &processors in &case.processors {
-            let workshop = workshop.cloned();
             let case = case.clone();
             let name = match processors {
                 1 => format!("{}@{}", case.name, machine.name()),
                 count => format!("{}@{}-{count}", case.name, machine.name()),
             };
-            trials.push(Trial::test(name, move || {
-                compare::check(&*present(workshop)?, &case, machine, processors)
-                    .map_err(Failed::from)
+            trials.push(trial(name, workshop, move |workshop| {
+                compare::check(workshop, &case, machine, processors)
             }));
         }
     }
     trials
-}
-
-fn present(workshop: Option<Arc<Workshop>>) -> Result<Arc<Workshop>, Failed> {
-    workshop.ok_or_else(|| Failed::from("the tests were only to be listed"))
 }
 
 fn workshop() -> Result<Workshop, String> {

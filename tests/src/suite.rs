@@ -43,7 +43,7 @@ type Entries = BTreeMap<String, String>;
 pub struct List {
     /// Patterns of cases that are not run: they would not end, or ruin those after them.
     pub left_out: Entries,
-    /// Cases that fail.
+    /// Patterns of cases that fail, every one of them.
     pub fails: Entries,
     /// Patterns of cases that find something missing and skip themselves.
     pub skips: Entries,
@@ -83,8 +83,8 @@ impl List {
         for (case, ending) in endings {
             match ending {
                 Ending::Unfinished => problem(case, "did not end"),
-                Ending::Failed if !self.fails.contains_key(case) => problem(case, "fails"),
-                Ending::Passed if self.fails.contains_key(case) => {
+                Ending::Failed if !any_matches(&self.fails, case) => problem(case, "fails"),
+                Ending::Passed if any_matches(&self.fails, case) => {
                     problem(case, "passes: take it off the list");
                 }
                 Ending::Skipped if !any_matches(&self.skips, case) => {
@@ -108,9 +108,9 @@ impl List {
                 problem(pattern, "does not skip itself: take it off the list");
             }
         }
-        for case in self.fails.keys() {
-            if !endings.contains_key(case) {
-                problem(case, "is listed and was not run");
+        for pattern in self.fails.keys() {
+            if !endings.keys().any(|case| matches(pattern, case)) {
+                problem(pattern, "is listed and was not run");
             }
         }
         problems
@@ -282,6 +282,13 @@ mod tests {
                 .problems(&Endings::new()),
             ["b is listed and was not run"]
         );
+    }
+
+    #[test]
+    fn all_cases_of_a_pattern_have_to_fail() {
+        let list = List::parse("[fails]\n'a*' = 'no network'\n").unwrap();
+        let found = endings(&[("a1", Ending::Failed), ("a2", Ending::Passed)]);
+        assert_eq!(list.problems(&found), ["a2 passes: take it off the list"]);
     }
 
     #[test]
