@@ -140,6 +140,6 @@ mod tests {
             text.contains("| 0 | `read(fd, buffer, count)` | `files.rs` |\n"),
             "{text}"
         );
-        assert!(text.contains("| 29 | `shmget` | – |\n"), "{text}");
+        assert!(text.contains("| 57 | `fork` | – |\n"), "{text}");
     }
 }
