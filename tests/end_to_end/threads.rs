@@ -22,12 +22,17 @@ const PROGRAMS: &[&str] = &[
     "thread_basics",
     "thread_locks",
     "thread_memory",
+    "thread_translations",
+    "thread_registers",
+    "thread_atomics",
     "thread_first_ends",
     "thread_scheduling",
     "timers",
     "epoll",
     "eventfd",
     "unix_sockets",
+    "many_descriptors",
+    "interrupted_calls",
 ];
 
 /// System V and POSIX IPC, which one processor shows.

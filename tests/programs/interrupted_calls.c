@@ -1,0 +1,167 @@
+/* A signal comes while each blocking call waits: what the call answers, with SA_RESTART and without. */
+#include "check.h"
+#include <fcntl.h>
+#include <mqueue.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <semaphore.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static pthread_t first;
+static volatile sig_atomic_t handled;
+
+static void handler(int signal)
+{
+    (void)signal;
+    handled++;
+}
+
+/* Sends the signal again and again, so that a call that was started again would be found waiting. */
+static void *send_signals(void *argument)
+{
+    int count = *(int *)argument;
+    for (int i = 0; i < count; i++) {
+        usleep(15000);
+        pthread_kill(first, SIGUSR1);
+    }
+    return NULL;
+}
+
+static int ends[2], pair[2], listener, queue, semaphores, event, timer, poll_descriptor, word;
+static mqd_t messages;
+static sem_t semaphore;
+static char buffer[256];
+
+static long call(int which)
+{
+    struct pollfd one = { ends[0], POLLIN, 0 };
+    struct epoll_event found;
+    struct sembuf down = { 0, -1, 0 };
+    struct timespec span = { 0, 200000000 };
+    struct timeval time = { 0, 200000 };
+    fd_set set;
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    switch (which) {
+    case 0: return read(ends[0], buffer, 1);
+    case 1: return poll(&one, 1, 200);
+    case 2: FD_ZERO(&set); FD_SET(ends[0], &set); return select(ends[0] + 1, &set, NULL, NULL, &time);
+    case 3: return epoll_wait(poll_descriptor, &found, 1, 200);
+    case 4: return nanosleep(&span, NULL);
+    case 5: sigaddset(&signals, SIGUSR2); return sigtimedwait(&signals, NULL, &span);
+    case 6: return syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0);
+    case 7: return syscall(SYS_futex, &word, FUTEX_WAIT, 0, &span, NULL, 0);
+    case 8: return read(event, buffer, 8);
+    case 9: return read(timer, buffer, 8);
+    case 10: return recv(pair[0], buffer, 1, 0);
+    case 11: return accept(listener, NULL, NULL);
+    case 12: return msgrcv(queue, buffer, 100, 0, 0);
+    case 13: return semop(semaphores, &down, 1);
+    case 14: return mq_receive(messages, buffer, sizeof buffer, NULL);
+    case 15: return sem_wait(&semaphore);
+    case 16: return pause();
+    case 17: return sigsuspend(&signals);
+    case 18: return ppoll(&one, 1, &span, &signals);
+    default: return clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+    }
+}
+
+static const char *const names[] = {
+    "read of a pipe", "poll", "select", "epoll_wait", "nanosleep", "sigtimedwait", "futex", "futex with a limit",
+    "read of an eventfd", "read of a timerfd", "recv", "accept", "msgrcv", "semop", "mq_receive", "sem_wait", "pause",
+    "sigsuspend", "ppoll", "clock_nanosleep",
+};
+
+/* Calls that SA_RESTART starts again; some thread must end them. */
+static int restarts(int which)
+{
+    return which == 0 || which == 6 || (which >= 8 && which <= 11) || which == 14 || which == 15;
+}
+
+static void *end_call(void *argument)
+{
+    int which = *(int *)argument;
+    uint64_t value = 1;
+    usleep(80000);
+    struct itimerspec soon = { { 0, 0 }, { 0, 1 } };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    memcpy(address.sun_path, "\0pith-interrupted", 17);
+    int client;
+    switch (which) {
+    case 0: return (void *)(long)write(ends[1], "x", 1);
+    case 6: word = 1; syscall(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0); break;
+    case 8: return (void *)(long)write(event, &value, 8);
+    case 9: timerfd_settime(timer, 0, &soon, NULL); break;
+    case 10: send(pair[1], "x", 1, 0); break;
+    case 11:
+        client = socket(AF_UNIX, SOCK_STREAM, 0);
+        connect(client, (struct sockaddr *)&address, sizeof address.sun_family + 17);
+        break;
+    case 14: mq_send(messages, "x", 1, 0); break;
+    default: sem_post(&semaphore);
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    struct mq_attr attributes = { .mq_maxmsg = 2, .mq_msgsize = 64 };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    pthread_t sender, ender;
+    int once = 1, thrice = 3;
+
+    first = pthread_self();
+    if (pipe(ends) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+        return 1;
+    memcpy(address.sun_path, "\0pith-interrupted", 17);
+    listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    bind(listener, (struct sockaddr *)&address, sizeof address.sun_family + 17);
+    listen(listener, 5);
+    queue = msgget(IPC_PRIVATE, 0600);
+    semaphores = semget(IPC_PRIVATE, 1, 0600);
+    event = eventfd(0, 0);
+    timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    poll_descriptor = epoll_create1(0);
+    mq_unlink("/pith-interrupted");
+    messages = mq_open("/pith-interrupted", O_RDWR | O_CREAT, 0600, &attributes);
+    sem_init(&semaphore, 0, 0);
+
+    for (int restart = 0; restart < 2; restart++) {
+        struct sigaction action = { .sa_handler = handler, .sa_flags = restart ? SA_RESTART : 0 };
+        sigaction(SIGUSR1, &action, NULL);
+        for (int which = 0; which < 20; which++) {
+            int ends_itself = !(restart && restarts(which));
+            pthread_create(&sender, NULL, send_signals, ends_itself ? &once : &thrice);
+            if (!ends_itself)
+                pthread_create(&ender, NULL, end_call, &which);
+            errno = 0;
+            long result = call(which);
+            printf("%s%s: %s, %s\n", names[which], restart ? ", SA_RESTART" : "", result < 0 ? "-1" : "done",
+                   strerror(errno));
+            pthread_join(sender, NULL);
+            if (!ends_itself)
+                pthread_join(ender, NULL);
+        }
+        word = 0;
+    }
+    printf("handled %d\n", handled);
+    mq_unlink("/pith-interrupted");
+    msgctl(queue, IPC_RMID, NULL);
+    semctl(semaphores, 0, IPC_RMID);
+    return 0;
+}
