@@ -35,7 +35,7 @@ const PROGRAMS: &[&str] = &[
     "interrupted_calls",
 ];
 
-/// System V and POSIX IPC, which one processor shows.
+/// System V and POSIX IPC.
 const COMMUNICATION: &[&str] = &[
     "sysv_shared_memory",
     "sysv_semaphores",
@@ -51,7 +51,8 @@ pub fn cases() -> Vec<Case> {
         .collect();
     for name in COMMUNICATION {
         let mut case = program(name, Build::Dynamic, &[]);
-        case.processors = vec![1, 2];
+        // One at a time: on the host their names and keys are everybody's.
+        case.processors = vec![2];
         // Two threads say what they did: who is first is not determined.
         case.unordered = *name == "sysv_messages";
         cases.push(case);

@@ -46,6 +46,14 @@ static mqd_t messages;
 static sem_t semaphore;
 static char buffer[256];
 
+/* A name that no other run of this program has: 16 bytes, the first of them 0. */
+static void name(struct sockaddr_un *address)
+{
+    snprintf(address->sun_path + 1, 16, "pith-%010d", (int)getpid());
+}
+
+static char messages_name[32];
+
 static long call(int which)
 {
     struct pollfd one = { ends[0], POLLIN, 0 };
@@ -100,7 +108,7 @@ static void *end_call(void *argument)
     usleep(80000);
     struct itimerspec soon = { { 0, 0 }, { 0, 1 } };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    memcpy(address.sun_path, "\0pith-interrupted", 17);
+    name(&address);
     int client;
     switch (which) {
     case 0: return (void *)(long)write(ends[1], "x", 1);
@@ -110,7 +118,7 @@ static void *end_call(void *argument)
     case 10: send(pair[1], "x", 1, 0); break;
     case 11:
         client = socket(AF_UNIX, SOCK_STREAM, 0);
-        connect(client, (struct sockaddr *)&address, sizeof address.sun_family + 17);
+        connect(client, (struct sockaddr *)&address, sizeof address.sun_family + 16);
         break;
     case 14: mq_send(messages, "x", 1, 0); break;
     default: sem_post(&semaphore);
@@ -128,17 +136,18 @@ int main(void)
     first = pthread_self();
     if (pipe(ends) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
         return 1;
-    memcpy(address.sun_path, "\0pith-interrupted", 17);
+    name(&address);
+    snprintf(messages_name, sizeof messages_name, "/pith-%d", (int)getpid());
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
-    bind(listener, (struct sockaddr *)&address, sizeof address.sun_family + 17);
+    bind(listener, (struct sockaddr *)&address, sizeof address.sun_family + 16);
     listen(listener, 5);
     queue = msgget(IPC_PRIVATE, 0600);
     semaphores = semget(IPC_PRIVATE, 1, 0600);
     event = eventfd(0, 0);
     timer = timerfd_create(CLOCK_MONOTONIC, 0);
     poll_descriptor = epoll_create1(0);
-    mq_unlink("/pith-interrupted");
-    messages = mq_open("/pith-interrupted", O_RDWR | O_CREAT, 0600, &attributes);
+    mq_unlink(messages_name);
+    messages = mq_open(messages_name, O_RDWR | O_CREAT, 0600, &attributes);
     sem_init(&semaphore, 0, 0);
 
     for (int restart = 0; restart < 2; restart++) {
@@ -160,7 +169,7 @@ int main(void)
         word = 0;
     }
     printf("handled %d\n", handled);
-    mq_unlink("/pith-interrupted");
+    mq_unlink(messages_name);
     msgctl(queue, IPC_RMID, NULL);
     semctl(semaphores, 0, IPC_RMID);
     return 0;

@@ -102,13 +102,14 @@ static void messages(void)
 
 static void names(void)
 {
-    struct sockaddr_un address = { AF_UNIX, "/tmp/pith-socket" }, found;
+    struct sockaddr_un address = { .sun_family = AF_UNIX }, found;
     struct sockaddr_un abstract = { .sun_family = AF_UNIX };
     socklen_t length;
     pthread_t thread;
     int listener = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    unlink(address.sun_path);
+    /* Names that no other run of this program has. */
+    snprintf(address.sun_path, sizeof address.sun_path, "/tmp/pith-%d", (int)getpid());
     RESULT(connect(listener, (struct sockaddr *)&address, sizeof address));
     RESULT(bind(listener, (struct sockaddr *)&address, sizeof address));
     RESULT(listen(listener, 5));
@@ -120,14 +121,15 @@ static void names(void)
         RESULT(read(client, buffer, 100));
         length = sizeof found;
         RESULT(getpeername(client, (struct sockaddr *)&found, &length));
-        printf("%s, length %d\n", found.sun_path, (int)length);
+        CHECK(strcmp(found.sun_path, address.sun_path) == 0);
+        CHECK(length == sizeof found.sun_family + strlen(address.sun_path) + 1);
         close(client);
     }
     pthread_join(thread, NULL);
 
     int one = socket(AF_UNIX, SOCK_DGRAM, 0), other = socket(AF_UNIX, SOCK_DGRAM, 0);
-    memcpy(abstract.sun_path, "\0pith", 5);
-    length = sizeof abstract.sun_family + 5;
+    snprintf(abstract.sun_path + 1, 16, "pith-%010d", (int)getpid());
+    length = sizeof abstract.sun_family + 16;
     RESULT(bind(one, (struct sockaddr *)&abstract, length));
     RESULT(bind(other, (struct sockaddr *)&abstract, length));
     RESULT(sendto(other, "datagram", 8, 0, (struct sockaddr *)&abstract, length));
