@@ -33,6 +33,9 @@ const PROGRAMS: &[&str] = &[
     "unix_sockets",
     "many_descriptors",
     "interrupted_calls",
+    "io_uring",
+    "io_uring_storm",
+    "asynchronous",
 ];
 
 /// System V and POSIX IPC.

@@ -122,6 +122,10 @@ impl Build {
         if compiler != "rustc" {
             command.arg("-lm");
         }
+        if matches!(self, Self::Dynamic) {
+            // What some programs use; the others don't get to need it.
+            command.args(["-Wl,--as-needed", "-luring", "-laio"]);
+        }
         command
     }
 }

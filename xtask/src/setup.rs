@@ -41,6 +41,8 @@ const PACKAGES: &[Package] = &[
         "/usr/lib/x86_64-linux-gnu/libc.a",
         Purpose::Test,
     ),
+    package("libaio-dev", "/usr/include/libaio.h", Purpose::Test),
+    package("liburing-dev", "/usr/include/liburing.h", Purpose::Test),
     package(
         "libpython3.11-testsuite",
         "/usr/lib/python3.11/test/test_threading.py",

@@ -1,6 +1,7 @@
 //! Counters that wake whoever waits for them: `eventfd(2)`.
 
 use alloc::sync::Arc;
+use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
@@ -45,6 +46,15 @@ impl EventCounter {
             })
             .ok()
             .map(|_| ())
+    }
+
+    /// Adds to the counter on behalf of the kernel: nothing waits, too much is kept as an overflow. May be called by
+    /// interrupt handlers.
+    pub fn signal(&self, value: u64) {
+        let _ = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+            Some(count.saturating_add(value))
+        });
+        self.queue.wake(PollEvents::IN | PollEvents::READ_NORMAL);
     }
 
     fn wait<T>(&self, nonblocking: bool, mut attempt: impl FnMut() -> Option<T>) -> Result<T, Errno> {
@@ -114,4 +124,13 @@ pub fn create(initial: u64, semaphore: bool, flags: OpenFlags) -> Arc<OpenFile> 
     };
     let flags = (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE;
     super::anonymous::open("anon_inode:[eventfd]", Arc::new(counter), flags)
+}
+
+/// The counter behind an open file.
+///
+/// # Errors
+/// `EINVAL` if it is something else.
+pub fn of(open: &OpenFile) -> Result<Arc<EventCounter>, Errno> {
+    let file: Arc<dyn Any + Send + Sync> = open.file()?.clone();
+    file.downcast().map_err(|_| Errno::EINVAL)
 }

@@ -312,7 +312,16 @@ impl OpenFile {
     /// `EBADF` if it isn't open for reading, `EISDIR`, `ESPIPE`, and what the kind of file answers.
     #[inline]
     pub fn read(&self, place: Place, to: &mut Destination<'_>) -> Result<usize, Errno> {
-        let flags = self.flags();
+        self.read_with(place, to, OpenFlags::empty())
+    }
+
+    /// As [`Self::read`], with flags beside its own.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline]
+    pub fn read_with(&self, place: Place, to: &mut Destination<'_>, more: OpenFlags) -> Result<usize, Errno> {
+        let flags = self.flags() | more;
         let file = self.file()?;
         if !flags.reads() {
             return Err(Errno::EBADF);
@@ -344,7 +353,15 @@ impl OpenFile {
     /// # Errors
     /// `EBADF` if it isn't open for writing, `ESPIPE`, `EFBIG` and what the kind of file answers.
     pub fn write(&self, place: Place, from: &mut Source<'_>) -> Result<usize, Errno> {
-        let flags = self.flags();
+        self.write_with(place, from, OpenFlags::empty())
+    }
+
+    /// As [`Self::write`], with flags beside its own.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_with(&self, place: Place, from: &mut Source<'_>, more: OpenFlags) -> Result<usize, Errno> {
+        let flags = self.flags() | more;
         let file = self.file()?;
         if !flags.writes() {
             return Err(Errno::EBADF);

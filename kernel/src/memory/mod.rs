@@ -21,7 +21,7 @@ mod user;
 pub use address_space::{AddressSpace, Backing, FaultError, Layout, MapRequest, Placement};
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{Frame, Purpose, counters, initialise as initialise_frames, is_low, remember_ram, table_frame};
-pub use page_source::{PageError, PageSource, SharedMemory};
+pub use page_source::{PageError, PageSource, RingMemory, SharedMemory};
 pub use pith_address_space::{AreaFlags, AreaName, Protection};
 pub use stack::{KernelStack, trim_stacks};
 pub use user::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};

@@ -1,11 +1,15 @@
 //! Objects whose content can be mapped: files, and memory shared without a file.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::Mutex;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Frame, Purpose};
+use super::{Frame, PAGE_SIZE, Purpose};
 
 /// Why an object has no page at some place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,5 +81,70 @@ impl PageSource for SharedMemory {
 
     fn identity(&self) -> (u64, u64) {
         (1, 1)
+    }
+}
+
+/// Memory that a program and the kernel both write: rings of requests. It is there as a whole from the start.
+#[derive(Debug)]
+pub struct RingMemory {
+    frames: Box<[Frame]>,
+}
+
+impl RingMemory {
+    /// So many bytes of zeroes. `None` without memory.
+    pub fn new(bytes: usize) -> Option<Self> {
+        let count = bytes.div_ceil(PAGE_SIZE);
+        let mut frames = Vec::new();
+        frames.try_reserve_exact(count).ok()?;
+        for _ in 0..count {
+            frames.push(Frame::zeroed(Purpose::User)?);
+        }
+        Some(Self {
+            frames: frames.into_boxed_slice(),
+        })
+    }
+
+    /// One of its frames.
+    pub fn frame(&self, index: usize) -> Option<Frame> {
+        self.frames.get(index).cloned()
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        let frame = &self.frames[offset / PAGE_SIZE];
+        assert!(offset.is_multiple_of(size_of::<u32>()), "an aligned word");
+        // SAFETY: aligned and inside of a frame that lives as long as `self`. The program may write it at any time, as
+        // another processor may: an atomic allows that.
+        unsafe { AtomicU32::from_ptr(frame.pointer().add(offset % PAGE_SIZE).cast()) }
+    }
+
+    /// Reads a word; what the program wrote before it wrote the word is seen afterwards.
+    pub fn load(&self, offset: usize) -> u32 {
+        self.word(offset).load(Ordering::Acquire)
+    }
+
+    /// Writes a word; who reads it sees all that was written before.
+    pub fn store(&self, offset: usize, value: u32) {
+        self.word(offset).store(value, Ordering::Release);
+    }
+
+    /// Sets or clears bits of a word.
+    pub fn change_bits(&self, offset: usize, bits: u32, set: bool) {
+        if set {
+            self.word(offset).fetch_or(bits, Ordering::SeqCst);
+        } else {
+            self.word(offset).fetch_and(!bits, Ordering::SeqCst);
+        }
+    }
+
+    /// Copies an object out that does not cross a page.
+    pub fn read<T: FromBytes + IntoBytes>(&self, offset: usize) -> T {
+        let mut value = T::new_zeroed();
+        self.frames[offset / PAGE_SIZE].read(offset % PAGE_SIZE, value.as_mut_bytes());
+        value
+    }
+
+    /// Copies an object in that does not cross a page.
+    pub fn write<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
+        self.frames[offset / PAGE_SIZE].write(offset % PAGE_SIZE, value.as_bytes());
     }
 }

@@ -9,10 +9,15 @@ use crate::task;
 
 fn open_path(directory: i32, path: UserPointer, flags: OpenFlags, mode: u32) -> Result<usize, Errno> {
     let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
+    open_at(directory, &path, flags, mode)
+}
+
+/// Opens a file under the lowest free descriptor (`openat(2)`).
+pub(super) fn open_at(directory: i32, path: &[u8], flags: OpenFlags, mode: u32) -> Result<usize, Errno> {
     let files = context::current();
     // Before anything is made or truncated, as on Linux.
     files.check_room()?;
-    let file = files.open(directory, &path, flags, (mode & 0o7777) as u16)?;
+    let file = files.open(directory, path, flags, (mode & 0o7777) as u16)?;
     files
         .add(file, flags.contains(OpenFlags::CLOSE_ON_EXEC), 0)
         .map(|fd| fd as usize)

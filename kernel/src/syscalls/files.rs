@@ -131,14 +131,25 @@ pub fn pwritev(fd: i32, slices: UserPointer, count: i32, offset: i64) -> Result<
     write_pieces(&file, place, &pieces(slices, count)?)
 }
 
-/// Flags of `preadv2(2)` that only say how fast something should be: `RWF_HIPRI`, and for files in memory
-/// `RWF_DSYNC` and `RWF_SYNC` too.
-const HARMLESS_FLAGS: i32 = 1 | 2 | 4;
-
-fn place_with_flags(offset: i64, flags: i32) -> Result<Place, Errno> {
-    if flags & !HARMLESS_FLAGS != 0 {
+/// What the flags of `preadv2(2)` (`RWF_…`) add to those of the open file. `RWF_HIPRI`, and for files in memory
+/// `RWF_DSYNC` and `RWF_SYNC` too, only say how fast or safe something should be.
+///
+/// # Errors
+/// `EOPNOTSUPP`
+pub(super) fn transfer_flags(flags: i32) -> Result<OpenFlags, Errno> {
+    const HARMLESS: i32 = 1 | 2 | 4;
+    const NOWAIT: i32 = 8;
+    const APPEND: i32 = 16;
+    if flags & !(HARMLESS | NOWAIT | APPEND) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
+    let mut more = OpenFlags::empty();
+    more.set(OpenFlags::NONBLOCKING, flags & NOWAIT != 0);
+    more.set(OpenFlags::APPEND, flags & APPEND != 0);
+    Ok(more)
+}
+
+fn place_or_current(offset: i64) -> Result<Place, Errno> {
     if offset == -1 {
         Ok(Place::Current)
     } else {
@@ -148,16 +159,18 @@ fn place_with_flags(offset: i64, flags: i32) -> Result<Place, Errno> {
 
 /// `preadv2(2)`; the upper half of the offset exists on 32-bit machines only.
 pub fn preadv2(fd: i32, slices: UserPointer, count: i32, low: i64, _high: i64, flags: i32) -> Result<usize, Errno> {
-    let place = place_with_flags(low, flags)?;
+    let place = place_or_current(low)?;
     let file = context::current().file(fd)?;
-    read_pieces(&file, place, &pieces(slices, count)?)
+    let pieces = pieces(slices, count)?;
+    file.read_with(place, &mut Destination::program(&pieces), transfer_flags(flags)?)
 }
 
 /// `pwritev2(2)`
 pub fn pwritev2(fd: i32, slices: UserPointer, count: i32, low: i64, _high: i64, flags: i32) -> Result<usize, Errno> {
-    let place = place_with_flags(low, flags)?;
+    let place = place_or_current(low)?;
     let file = context::current().file(fd)?;
-    write_pieces(&file, place, &pieces(slices, count)?)
+    let pieces = pieces(slices, count)?;
+    file.write_with(place, &mut Source::program(&pieces), transfer_flags(flags)?)
 }
 
 /// `lseek(2)`
@@ -307,10 +320,16 @@ pub fn fdatasync(fd: i32) -> Result<usize, Errno> {
 
 /// `sync_file_range(2)`
 pub fn sync_file_range(fd: i32, offset: i64, length: i64, flags: u32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    synchronise_range(&file, offset, length, flags)
+}
+
+/// Checks a range that is to be written out (`sync_file_range(2)`): everything is in memory.
+pub(super) fn synchronise_range(file: &OpenFile, offset: i64, length: i64, flags: u32) -> Result<usize, Errno> {
     if flags & !7 != 0 || offset < 0 || length < 0 {
         return Err(Errno::EINVAL);
     }
-    match context::current().file(fd)?.inode.kind() {
+    match file.inode.kind() {
         FileKind::Regular | FileKind::Directory | FileKind::BlockDevice => Ok(0),
         _ => Err(Errno::ESPIPE),
     }
@@ -353,6 +372,11 @@ pub fn ftruncate(fd: i32, length: i64) -> Result<usize, Errno> {
 /// `fallocate(2)`
 pub fn fallocate(fd: i32, mode: u64, offset: i64, length: i64) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
+    allocate(&file, mode, offset, length)
+}
+
+/// Makes or frees room in a file (`fallocate(2)`).
+pub(super) fn allocate(file: &OpenFile, mode: u64, offset: i64, length: i64) -> Result<usize, Errno> {
     let start = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let length = u64::try_from(length)
         .ok()
@@ -373,8 +397,13 @@ pub fn fallocate(fd: i32, mode: u64, offset: i64, length: i64) -> Result<usize, 
 }
 
 /// `posix_fadvise(2)`: files are in memory already, so there is nothing to do.
-pub fn fadvise64(fd: i32, _offset: i64, length: usize, advice: i32) -> Result<usize, Errno> {
+pub fn fadvise64(fd: i32, offset: i64, length: usize, advice: i32) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
+    advise(&file, offset, length, advice)
+}
+
+/// Checks advice about a file (`posix_fadvise(2)`).
+pub(super) fn advise(file: &OpenFile, _offset: i64, length: usize, advice: i32) -> Result<usize, Errno> {
     file.file()?;
     if file.inode.kind() == FileKind::Fifo {
         return Err(Errno::ESPIPE);

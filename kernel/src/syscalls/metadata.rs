@@ -1,6 +1,7 @@
 //! What is known about files: `stat(2)`, `chmod(2)`, `utimensat(2)` and their relatives.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -27,16 +28,14 @@ fn of_descriptor(fd: i32) -> Result<Arc<dyn Inode>, Errno> {
 
 /// The file that a directory, a path and flags mean together.
 fn find(directory: i32, path: UserPointer, flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
-    let empty_allowed = flags.contains(AtFlags::EMPTY_PATH);
-    // Newer C libraries pass NULL for an empty path.
-    if empty_allowed && path.is_null() {
+    find_path(directory, &path_or_empty(path, flags.bits() as i32)?, flags)
+}
+
+fn find_path(directory: i32, path: &[u8], flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
+    if flags.contains(AtFlags::EMPTY_PATH) && path.is_empty() {
         return of_descriptor(directory);
     }
-    let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
-    if empty_allowed && path.is_empty() {
-        return of_descriptor(directory);
-    }
-    context::current().find(directory, &path, !flags.contains(AtFlags::SYMLINK_NOFOLLOW))
+    context::current().find(directory, path, !flags.contains(AtFlags::SYMLINK_NOFOLLOW))
 }
 
 /// `stat(2)`
@@ -73,6 +72,26 @@ pub fn newfstatat(directory: i32, path: UserPointer, status: UserPointer, flags:
 
 /// `statx(2)`
 pub fn statx(directory: i32, path: UserPointer, flags: i32, mask: u64, buffer: UserPointer) -> Result<usize, Errno> {
+    let path = path_or_empty(path, flags)?;
+    extended_status(directory, &path, flags, mask, buffer)
+}
+
+/// The path of a call that may take an empty one: newer C libraries pass NULL for it.
+pub(super) fn path_or_empty(path: UserPointer, flags: i32) -> Result<Vec<u8>, Errno> {
+    if path.is_null() && AtFlags::from_bits_retain(flags as u32).contains(AtFlags::EMPTY_PATH) {
+        return Ok(Vec::new());
+    }
+    read_string(path, PATH_MAX, Errno::ENAMETOOLONG)
+}
+
+/// What is known about a file (`statx(2)`).
+pub(super) fn extended_status(
+    directory: i32,
+    path: &[u8],
+    flags: i32,
+    mask: u64,
+    buffer: UserPointer,
+) -> Result<usize, Errno> {
     let known = AtFlags::SYMLINK_NOFOLLOW
         | AtFlags::NO_AUTOMOUNT
         | AtFlags::EMPTY_PATH
@@ -82,7 +101,7 @@ pub fn statx(directory: i32, path: UserPointer, flags: i32, mask: u64, buffer: U
     if mask as u32 & Statx::RESERVED != 0 || flags.contains(AtFlags::STATX_DONT_SYNC | AtFlags::STATX_FORCE_SYNC) {
         return Err(Errno::EINVAL);
     }
-    let inode = find(directory, path, flags)?;
+    let inode = find_path(directory, path, flags)?;
     let mut status = inode.metadata().statx();
     let mount = crate::fs::mounts()
         .iter()

@@ -5,10 +5,12 @@
 //! `Result<usize, Errno>`; raw integers exist only in this file and in `argument`.
 
 mod argument;
+mod asynchronous;
 mod attributes;
 mod descriptors;
 mod files;
 mod identity;
+mod io_uring;
 mod ipc;
 mod limits;
 mod memory;

@@ -11,14 +11,17 @@ use crate::fs::inode::{NewFile, same};
 use crate::fs::path::{LastName, NamedPlace, find_place};
 use crate::memory::{UserPointer, copy_to_user, read_string};
 
-fn read_path(path: UserPointer) -> Result<Vec<u8>, Errno> {
+/// A path of the program.
+///
+/// # Errors
+/// `EFAULT`, `ENAMETOOLONG`.
+pub(super) fn read_path(path: UserPointer) -> Result<Vec<u8>, Errno> {
     read_string(path, PATH_MAX, Errno::ENAMETOOLONG)
 }
 
 /// The place of a path's last name.
-fn place(directory: i32, path: UserPointer) -> Result<NamedPlace, Errno> {
-    let path = read_path(path)?;
-    find_place(&context::current().origin(directory, &path)?, &path)
+fn place(directory: i32, path: &[u8]) -> Result<NamedPlace, Errno> {
+    find_place(&context::current().origin(directory, path)?, path)
 }
 
 /// `getcwd(2)`: returns the length with the NUL.
@@ -52,7 +55,7 @@ pub fn fchdir(fd: i32) -> Result<usize, Errno> {
 }
 
 /// Makes a file under a name that must be new.
-fn make(directory: i32, path: UserPointer, new: NewFile<'_>, permissions: u16) -> Result<usize, Errno> {
+fn make(directory: i32, path: &[u8], new: NewFile<'_>, permissions: u16) -> Result<usize, Errno> {
     let place = place(directory, path)?;
     let LastName::Name(name) = place.name else {
         return Err(Errno::EEXIST);
@@ -85,6 +88,11 @@ pub fn mkdir(path: UserPointer, mode: u32) -> Result<usize, Errno> {
 
 /// `mkdirat(2)`
 pub fn mkdirat(directory: i32, path: UserPointer, mode: u32) -> Result<usize, Errno> {
+    make_directory(directory, &read_path(path)?, mode)
+}
+
+/// Makes a directory (`mkdirat(2)`).
+pub(super) fn make_directory(directory: i32, path: &[u8], mode: u32) -> Result<usize, Errno> {
     make(directory, path, NewFile::Directory, masked(mode) & 0o1777)
 }
 
@@ -104,7 +112,7 @@ pub fn mknodat(directory: i32, path: UserPointer, mode: u32, device: u64) -> Res
         Some(FileKind::Directory) => return Err(Errno::EPERM),
         _ => return Err(Errno::EINVAL),
     };
-    make(directory, path, new, masked(mode))
+    make(directory, &read_path(path)?, new, masked(mode))
 }
 
 /// `symlink(2)`
@@ -114,11 +122,15 @@ pub fn symlink(target: UserPointer, path: UserPointer) -> Result<usize, Errno> {
 
 /// `symlinkat(2)`
 pub fn symlinkat(target: UserPointer, directory: i32, path: UserPointer) -> Result<usize, Errno> {
-    let target = read_path(target)?;
+    make_symlink(&read_path(target)?, directory, &read_path(path)?)
+}
+
+/// Makes a symbolic link (`symlinkat(2)`).
+pub(super) fn make_symlink(target: &[u8], directory: i32, path: &[u8]) -> Result<usize, Errno> {
     if target.is_empty() {
         return Err(Errno::ENOENT);
     }
-    make(directory, path, NewFile::Symlink(&target), 0o777)
+    make(directory, path, NewFile::Symlink(target), 0o777)
 }
 
 /// `link(2)`
@@ -134,16 +146,26 @@ pub fn linkat(
     new: UserPointer,
     flags: i32,
 ) -> Result<usize, Errno> {
+    make_link(old_directory, &read_path(old)?, new_directory, &read_path(new)?, flags)
+}
+
+/// Gives a file another name (`linkat(2)`).
+pub(super) fn make_link(
+    old_directory: i32,
+    old: &[u8],
+    new_directory: i32,
+    new: &[u8],
+    flags: i32,
+) -> Result<usize, Errno> {
     let flags = AtFlags::from_bits(flags as u32).ok_or(Errno::EINVAL)?;
     if !(AtFlags::SYMLINK_FOLLOW | AtFlags::EMPTY_PATH).contains(flags) {
         return Err(Errno::EINVAL);
     }
     let files = context::current();
-    let old = read_path(old)?;
     let file = if old.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
         files.file(old_directory)?.inode.clone()
     } else {
-        files.find(old_directory, &old, flags.contains(AtFlags::SYMLINK_FOLLOW))?
+        files.find(old_directory, old, flags.contains(AtFlags::SYMLINK_FOLLOW))?
     };
     let place = place(new_directory, new)?;
     let LastName::Name(name) = place.name else {
@@ -175,6 +197,11 @@ pub fn rmdir(path: UserPointer) -> Result<usize, Errno> {
 
 /// `unlinkat(2)`
 pub fn unlinkat(directory: i32, path: UserPointer, flags: i32) -> Result<usize, Errno> {
+    remove(directory, &read_path(path)?, flags)
+}
+
+/// Removes a name (`unlinkat(2)`).
+pub(super) fn remove(directory: i32, path: &[u8], flags: i32) -> Result<usize, Errno> {
     let remove_directory = match AtFlags::from_bits_retain(flags as u32) {
         AtFlags::REMOVE_DIRECTORY => true,
         flags if flags.is_empty() => false,
@@ -223,6 +250,17 @@ pub fn renameat2(
     old: UserPointer,
     new_directory: i32,
     new: UserPointer,
+    flags: u64,
+) -> Result<usize, Errno> {
+    rename_paths(old_directory, &read_path(old)?, new_directory, &read_path(new)?, flags)
+}
+
+/// Gives a file another name and takes the old one away (`renameat2(2)`).
+pub(super) fn rename_paths(
+    old_directory: i32,
+    old: &[u8],
+    new_directory: i32,
+    new: &[u8],
     flags: u64,
 ) -> Result<usize, Errno> {
     let flags = u32::try_from(flags)

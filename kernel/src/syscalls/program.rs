@@ -361,6 +361,8 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
 
 /// Makes a loaded program the process's: from here on the old one is gone. Returns the registers to start with.
 pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Registers {
+    super::io_uring::before_exec();
+    super::asynchronous::before_exec();
     process.resources.before_exec();
     task::signal::reset_for_exec(process, thread);
     let name = loaded

@@ -153,7 +153,11 @@ fn store_left(timeout: UserPointer, patience: Patience) {
     }
 }
 
-fn read_mask(mask: UserPointer, size: usize) -> Result<Option<u64>, Errno> {
+/// A set of signals for the time of a wait, if there is one.
+///
+/// # Errors
+/// `EINVAL`, `EFAULT`.
+pub(super) fn read_mask(mask: UserPointer, size: usize) -> Result<Option<u64>, Errno> {
     if mask.is_null() {
         return Ok(None);
     }
@@ -161,6 +165,18 @@ fn read_mask(mask: UserPointer, size: usize) -> Result<Option<u64>, Errno> {
         return Err(Errno::EINVAL);
     }
     read_object(mask).map(Some)
+}
+
+/// As [`read_mask`], from a place that holds address and size.
+///
+/// # Errors
+/// `EINVAL`, `EFAULT`.
+pub(super) fn read_sized_mask(place: UserPointer) -> Result<Option<u64>, Errno> {
+    if place.is_null() {
+        return Ok(None);
+    }
+    let [address, size]: [u64; 2] = read_object(place)?;
+    read_mask(UserPointer(address), size as usize)
 }
 
 /// `ppoll(2)`
@@ -290,12 +306,7 @@ pub fn pselect6(
     mask: UserPointer,
 ) -> Result<usize, Errno> {
     let patience = patience_of(timeout)?;
-    let mask = if mask.is_null() {
-        None
-    } else {
-        let [address, size]: [u64; 2] = read_object(mask)?;
-        read_mask(UserPointer(address), size as usize)?
-    };
+    let mask = read_sized_mask(mask)?;
     let result = select_descriptors(count, [read, write, except], patience, mask);
     store_left(timeout, patience);
     result

@@ -2,6 +2,7 @@
 
 mod clock;
 pub mod countdown;
+pub mod deferred;
 pub mod futex;
 pub mod interval_timers;
 mod pending;
@@ -29,5 +30,5 @@ pub use scheduler::{
 };
 pub use thread::{CurrentProcess, Thread, current, current_process, try_current};
 pub use threads::{find_thread, last_number, thread_count};
-pub use timer::{TimerTarget, fired as timer_fired};
+pub use timer::{Timer, TimerTarget, fired as timer_fired};
 pub use wait::{WaitError, WaitQueue, Wakeable, sleep_until, wait_any};

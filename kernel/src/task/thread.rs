@@ -1,5 +1,6 @@
 //! A thread.
 
+use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -24,6 +25,9 @@ pub(super) const MOVED: u32 = 1;
 /// The thread has to end, since its process becomes another program.
 pub(super) const MUST_END: u32 = 2;
 
+/// What a kernel thread does.
+pub type Body = Box<dyn FnOnce() + Send>;
+
 /// A thread of a process.
 pub struct Thread {
     number: AtomicU32,
@@ -35,6 +39,8 @@ pub struct Thread {
     /// The scheduler's part.
     pub entity: Entity,
     context: Context,
+    /// What it does if it is a kernel thread: taken when it starts.
+    pub(super) body: Mutex<Option<Body>>,
     /// Policy and priority of its own while it has inherited those of a thread that waits for it.
     pub(super) base_policy: Mutex<Option<(Policy, u8)>>,
     /// Ends its waits that have a deadline.
@@ -79,6 +85,7 @@ impl Thread {
             stack,
             entity,
             context,
+            body: Mutex::new(None),
             base_policy: Mutex::new(None),
             sleep_timer: Timer::new(),
             attention: AtomicU32::new(0),

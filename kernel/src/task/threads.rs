@@ -8,7 +8,7 @@ use pith_linux::Errno;
 use pith_scheduling::Entity;
 
 use super::process::{ExitReason, Process};
-use super::thread::{MUST_END, Thread, current};
+use super::thread::{Body, MUST_END, Thread, current};
 use super::wait::WaitQueue;
 use super::{futex, scheduler, signal};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
@@ -113,12 +113,41 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
     Ok(number)
 }
 
+/// Starts a kernel thread that works for a process in its address space. Programs do not see it and it gets no signals.
+///
+/// # Errors
+/// `EAGAIN` without memory.
+pub fn spawn_kernel_thread(process: &Arc<Process>, name: &str, body: Body) -> Result<(), Errno> {
+    memory::trim_stacks();
+    if !scheduler::reserve(process.thread_count() + 8) {
+        return Err(Errno::EAGAIN);
+    }
+    ensure_idle_threads(process)?;
+    let thread = Thread::new(0, process.clone(), Entity::new(u64::MAX)).ok_or(Errno::EAGAIN)?;
+    thread.blocked.store(u64::MAX, Ordering::Relaxed);
+    set_name(&thread, name);
+    *thread.body.lock() = Some(body);
+    arch::prepare_context(&*thread, &Registers::default(), 0, false, run_body);
+    scheduler::start(&thread);
+    Ok(())
+}
+
 /// Names a thread; what is longer than 15 bytes is cut.
 fn set_name(thread: &Thread, name: &str) {
     let length = name.len().min(15);
     let mut stored = [0; 16];
     stored[..length].copy_from_slice(&name.as_bytes()[..length]);
     *thread.name.lock() = stored;
+}
+
+/// The first function of a kernel thread.
+fn run_body() {
+    arch::enable_interrupts();
+    let body = current().body.lock().take();
+    if let Some(body) = body {
+        body();
+    }
+    scheduler::end()
 }
 
 /// The first function of the boot processor's idle thread.

@@ -38,8 +38,16 @@ pub mod setup {
     pub const SINGLE_ISSUER: u32 = 1 << 12;
     /// Completions happen only when the program waits for them.
     pub const DEFER_TASKRUN: u32 = 1 << 13;
-    /// Entries are taken in order, without the array of indices.
-    pub const NO_SQARRAY: u32 = 1 << 16;
+    /// All that are told of here.
+    pub const ALL: u32 = CQSIZE
+        | CLAMP
+        | ATTACH_WQ
+        | R_DISABLED
+        | SUBMIT_ALL
+        | COOP_TASKRUN
+        | TASKRUN_FLAG
+        | SINGLE_ISSUER
+        | DEFER_TASKRUN;
 }
 
 /// What `io_uring_setup` says is there (`IORING_FEAT_…`).
@@ -72,14 +80,12 @@ pub mod feature {
 pub mod enter {
     /// Wait for completions.
     pub const GETEVENTS: u32 = 1 << 0;
-    /// Wake the thread that polls the submission queue.
+    /// Wake the thread that polls the submission queue: there is none.
     pub const SQ_WAKEUP: u32 = 1 << 1;
-    /// Wait for room in the submission queue.
+    /// Wait for room in the submission queue: there is, after each call.
     pub const SQ_WAIT: u32 = 1 << 2;
     /// The argument is a [`super::WaitArgument`].
     pub const EXT_ARG: u32 = 1 << 3;
-    /// The timeout is a point in time.
-    pub const ABS_TIMER: u32 = 1 << 5;
 }
 
 /// Flags of an entry (`IOSQE_…`).
@@ -127,12 +133,174 @@ opcodes! {
     NOP = 0, READV = 1, WRITEV = 2, FSYNC = 3, READ_FIXED = 4, WRITE_FIXED = 5, POLL_ADD = 6, POLL_REMOVE = 7,
     SYNC_FILE_RANGE = 8, TIMEOUT = 11, TIMEOUT_REMOVE = 12, ASYNC_CANCEL = 14, LINK_TIMEOUT = 15, FALLOCATE = 17,
     OPENAT = 18, CLOSE = 19, FILES_UPDATE = 20, STATX = 21, READ = 22, WRITE = 23, FADVISE = 24, MADVISE = 25,
-    EPOLL_CTL = 29, SPLICE = 30, PROVIDE_BUFFERS = 31, REMOVE_BUFFERS = 32, TEE = 33, RENAMEAT = 35, UNLINKAT = 36,
-    MKDIRAT = 37, SYMLINKAT = 38, LINKAT = 39, FTRUNCATE = 55,
+    EPOLL_CTL = 29, PROVIDE_BUFFERS = 31, REMOVE_BUFFERS = 32, RENAMEAT = 35, UNLINKAT = 36,
+    MKDIRAT = 37, SYMLINKAT = 38, LINKAT = 39, MSG_RING = 40,
 }
 
-/// The highest number of an operation that is told of ([`opcode`]).
-pub const LAST_OPCODE: u8 = 55;
+/// The highest number of an operation that Linux 6.1 knows.
+pub const LAST_OPCODE: u8 = 48;
+
+/// Flags of a timeout.
+pub mod timeout {
+    /// It is a point in time.
+    pub const ABSOLUTE: u32 = 1 << 0;
+    /// `TIMEOUT_REMOVE` changes it instead.
+    pub const UPDATE: u32 = 1 << 1;
+    /// By the clock that goes on in standby.
+    pub const BOOTTIME: u32 = 1 << 2;
+    /// By the wall clock.
+    pub const REALTIME: u32 = 1 << 3;
+    /// `TIMEOUT_REMOVE` changes a link's timeout.
+    pub const LINK_UPDATE: u32 = 1 << 4;
+    /// That it is over counts as success.
+    pub const ETIME_SUCCESS: u32 = 1 << 5;
+}
+
+/// Flags of `POLL_ADD` and `POLL_REMOVE`, in the length.
+pub mod poll {
+    /// Go on after the first event.
+    pub const MULTISHOT: u32 = 1 << 0;
+    /// `POLL_REMOVE` changes the events instead.
+    pub const UPDATE_EVENTS: u32 = 1 << 1;
+    /// `POLL_REMOVE` changes what the completion is known by.
+    pub const UPDATE_USER_DATA: u32 = 1 << 2;
+    /// Not only when something changes.
+    pub const LEVEL: u32 = 1 << 3;
+}
+
+/// Flags of `ASYNC_CANCEL`.
+pub mod cancel {
+    /// All that match.
+    pub const ALL: u32 = 1 << 0;
+    /// Those of a descriptor.
+    pub const DESCRIPTOR: u32 = 1 << 1;
+    /// Whatever there is.
+    pub const ANY: u32 = 1 << 2;
+    /// The descriptor is an index of registered files.
+    pub const FIXED: u32 = 1 << 3;
+}
+
+/// Numbers of `io_uring_register`.
+#[allow(missing_docs, reason = "the names are those of the system call")]
+pub mod register {
+    pub const BUFFERS: u32 = 0;
+    pub const UNREGISTER_BUFFERS: u32 = 1;
+    pub const FILES: u32 = 2;
+    pub const UNREGISTER_FILES: u32 = 3;
+    pub const EVENTFD: u32 = 4;
+    pub const UNREGISTER_EVENTFD: u32 = 5;
+    pub const FILES_UPDATE: u32 = 6;
+    pub const EVENTFD_ASYNC: u32 = 7;
+    pub const PROBE: u32 = 8;
+    pub const ENABLE_RINGS: u32 = 12;
+    pub const FILES2: u32 = 13;
+    pub const FILES_UPDATE2: u32 = 14;
+    pub const BUFFERS2: u32 = 15;
+    pub const BUFFERS_UPDATE: u32 = 16;
+    pub const IOWQ_AFFINITY: u32 = 17;
+    pub const UNREGISTER_IOWQ_AFFINITY: u32 = 18;
+    pub const IOWQ_MAXIMUM_WORKERS: u32 = 19;
+    pub const SYNC_CANCEL: u32 = 24;
+}
+
+/// Most registered files.
+pub const MAXIMUM_FILES: u32 = 1 << 20;
+/// Most registered buffers.
+pub const MAXIMUM_BUFFERS: u32 = 1 << 14;
+/// Most bytes of a registered buffer.
+pub const MAXIMUM_BUFFER: u64 = 1 << 30;
+/// `IORING_FILE_INDEX_ALLOC`: the kernel chooses the index.
+pub const ALLOCATE_INDEX: u32 = u32::MAX;
+/// `IORING_REGISTER_FILES_SKIP`: leave this one alone.
+pub const SKIP_FILE: i32 = -2;
+
+/// `struct io_uring_rsrc_register`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct ResourceRegister {
+    /// How many.
+    pub count: u32,
+    /// 1 for a table without content.
+    pub flags: u32,
+    /// Nothing.
+    pub reserved: u64,
+    /// Address of the content.
+    pub data: u64,
+    /// Address of numbers by which the end of each is told.
+    pub tags: u64,
+}
+
+/// `struct io_uring_rsrc_update2`, of which the first fields are `struct io_uring_files_update`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct ResourceUpdate {
+    /// The first index.
+    pub offset: u32,
+    /// Nothing.
+    pub reserved: u32,
+    /// Address of the content.
+    pub data: u64,
+    /// Address of tags.
+    pub tags: u64,
+    /// How many.
+    pub count: u32,
+    /// Nothing.
+    pub reserved2: u32,
+}
+
+/// The head of `struct io_uring_probe`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct ProbeHead {
+    /// The highest operation that is known.
+    pub last: u8,
+    /// How many entries follow.
+    pub count: u8,
+    /// Nothing.
+    pub reserved: u16,
+    /// Nothing.
+    pub reserved2: [u32; 3],
+}
+
+/// `struct io_uring_probe_op`: flag 1 says that the operation is there.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct ProbeEntry {
+    /// The operation.
+    pub operation: u8,
+    /// Nothing.
+    pub reserved: u8,
+    /// 1 if it is there.
+    pub flags: u16,
+    /// Nothing.
+    pub reserved2: u32,
+}
+
+/// `struct io_uring_sync_cancel_reg`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct SynchronousCancel {
+    /// What the request is known by.
+    pub user_data: u64,
+    /// A descriptor.
+    pub descriptor: i32,
+    /// [`cancel`].
+    pub flags: u32,
+    /// How long to wait; -1 for both is for ever.
+    pub timeout: [i64; 2],
+    /// Nothing.
+    pub reserved: [u64; 4],
+}
 
 /// An entry of the submission queue (`struct io_uring_sqe`).
 #[derive(
@@ -271,8 +439,6 @@ pub struct Shape {
     pub submissions: u32,
     /// Entries of the completion queue, a power of two.
     pub completions: u32,
-    /// Without the array of indices.
-    pub no_array: bool,
 }
 
 impl Shape {
@@ -327,7 +493,6 @@ impl Shape {
         Ok(Self {
             submissions,
             completions,
-            no_array: parameters.flags & setup::NO_SQARRAY != 0,
         })
     }
 
@@ -339,12 +504,7 @@ impl Shape {
 
     /// Bytes of both rings.
     pub fn ring_bytes(&self) -> usize {
-        self.array()
-            + if self.no_array {
-                0
-            } else {
-                self.submissions as usize * size_of::<u32>()
-            }
+        self.array() + self.submissions as usize * size_of::<u32>()
     }
 
     /// Bytes of the entries.
@@ -377,11 +537,7 @@ impl Shape {
             entries: Self::SUBMISSION_ENTRIES as u32,
             flags: Self::SUBMISSION_FLAGS as u32,
             dropped: Self::DROPPED as u32,
-            array: if self.no_array {
-                0
-            } else {
-                self.array() as u32
-            },
+            array: self.array() as u32,
             ..SubmissionOffsets::default()
         };
         let completion = CompletionOffsets {

@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod asynchronous;
 mod errno;
 pub mod events;
 pub mod files;

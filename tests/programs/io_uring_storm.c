@@ -1,0 +1,118 @@
+/*
+ * Several rings at once, with reads that wait, end, are cancelled and run out of time while other threads write.
+ * Every request ends exactly once, and every byte arrives exactly once.
+ */
+#include "check.h"
+#include <liburing.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+enum { WORKERS = 4, PIPES = 8, BYTES = 400 };
+
+struct worker {
+    int ends[PIPES][2];
+    pthread_t reader, writer;
+    long received, cancelled, timed_out, other;
+    int twice;
+};
+
+static unsigned next_random(unsigned *state) {
+    *state = *state * 1103515245 + 12345;
+    return *state >> 16;
+}
+
+static void *write_bytes(void *argument) {
+    struct worker *worker = argument;
+    unsigned state = (unsigned)(size_t)worker;
+    for (int i = 0; i < BYTES; i++) {
+        char byte = (char)i;
+        if (write(worker->ends[next_random(&state) % PIPES][1], &byte, 1) != 1)
+            puts("write fails");
+        if (next_random(&state) % 16 == 0)
+            usleep(next_random(&state) % 300);
+    }
+    return NULL;
+}
+
+/* Requests are known by the pipe's number and a serial number; link timeouts and cancellations by these: */
+enum { TIMEOUT = 1 << 30, CANCEL = 1 << 29 };
+
+static void *read_bytes(void *argument) {
+    struct worker *worker = argument;
+    struct io_uring ring;
+    unsigned state = (unsigned)(size_t)worker ^ 77, serial[PIPES] = {0};
+    int busy[PIPES] = {0};
+    static _Thread_local char bytes[PIPES];
+    struct __kernel_timespec brief = {0, 300 * 1000};
+    if (io_uring_queue_init(64, &ring, 0) != 0) {
+        puts("no ring");
+        return NULL;
+    }
+    while (worker->received < BYTES) {
+        for (int i = 0; i < PIPES; i++) {
+            if (busy[i])
+                continue;
+            busy[i] = 1;
+            serial[i]++;
+            struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+            io_uring_prep_read(sqe, worker->ends[i][0], &bytes[i], 1, 0);
+            sqe->user_data = i | (serial[i] & 0xfff) << 8;
+            if (next_random(&state) % 2) {
+                sqe->flags |= IOSQE_IO_LINK;
+                sqe = io_uring_get_sqe(&ring);
+                io_uring_prep_link_timeout(sqe, &brief, 0);
+                sqe->user_data = TIMEOUT;
+            }
+        }
+        if (next_random(&state) % 4 == 0) {
+            int i = next_random(&state) % PIPES;
+            struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+            io_uring_prep_cancel64(sqe, i | (serial[i] & 0xfff) << 8, 0);
+            sqe->user_data = CANCEL;
+        }
+        io_uring_submit_and_wait(&ring, 1);
+        struct io_uring_cqe *cqe;
+        while (io_uring_peek_cqe(&ring, &cqe) == 0) {
+            unsigned data = (unsigned)cqe->user_data;
+            if (data < CANCEL) {
+                int i = data & 0xff;
+                if (!busy[i] || data >> 8 != (serial[i] & 0xfff))
+                    worker->twice++;
+                busy[i] = 0;
+                if (cqe->res == 1)
+                    worker->received++;
+                else if (cqe->res == -ECANCELED)
+                    worker->cancelled++;
+                else
+                    worker->other++;
+            } else if (data == TIMEOUT && cqe->res == -ETIME) {
+                worker->timed_out++;
+            }
+            io_uring_cqe_seen(&ring, cqe);
+        }
+    }
+    /* Closed with requests that wait. */
+    io_uring_queue_exit(&ring);
+    return NULL;
+}
+
+int main(void) {
+    static struct worker workers[WORKERS];
+    for (int i = 0; i < WORKERS; i++) {
+        for (int j = 0; j < PIPES; j++)
+            if (pipe(workers[i].ends[j]) != 0)
+                return 1;
+        pthread_create(&workers[i].reader, NULL, read_bytes, &workers[i]);
+        pthread_create(&workers[i].writer, NULL, write_bytes, &workers[i]);
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        pthread_join(workers[i].reader, NULL);
+        pthread_join(workers[i].writer, NULL);
+        struct worker *worker = &workers[i];
+        printf("received %ld, twice %d, otherwise %ld\n", worker->received, worker->twice, worker->other);
+        CHECK(worker->cancelled > 0);
+        CHECK(worker->timed_out > 0);
+    }
+    return 0;
+}
