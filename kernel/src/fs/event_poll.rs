@@ -14,11 +14,12 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::events::{EventControl, EventRecord, InterestFlags};
 use pith_linux::files::{OpenFlags, PollEvents};
+use pith_waiting::{End, Listed, Membership, ReadyList};
 use spin::{Mutex, Once};
 use zerocopy::IntoBytes;
 
@@ -44,11 +45,9 @@ type Key = (i32, usize);
 
 /// What wake-ups touch.
 struct Core {
-    ready: InterruptMutex<VecDeque<Arc<Interest>>>,
+    ready: ReadyList<Interest, InterruptMutex<VecDeque<Arc<Interest>>>>,
     /// Threads that wait for events.
     threads: WaitQueue,
-    /// How many those are.
-    waiting: AtomicUsize,
     /// Who watches the event poll itself.
     watchers: WaitQueue,
 }
@@ -64,10 +63,13 @@ pub struct Interest {
     /// Events and [`InterestFlags`].
     mask: AtomicU32,
     data: AtomicU64,
-    /// It is on the ready list. Changed only under that list's lock.
-    queued: AtomicBool,
-    /// It was taken out. Changed only under the ready list's lock.
-    removed: AtomicBool,
+    membership: Membership,
+}
+
+impl Listed for Interest {
+    fn membership(&self) -> &Membership {
+        &self.membership
+    }
 }
 
 impl Interest {
@@ -79,28 +81,19 @@ impl Interest {
         InterestFlags::from_bits_truncate(self.mask.load(Ordering::Acquire))
     }
 
-    /// Puts it on the ready list. True if it was not there.
-    fn enqueue(&self) -> bool {
-        let mut ready = self.core.ready.lock();
-        if self.queued.load(Ordering::Relaxed) || self.removed.load(Ordering::Relaxed) {
-            return false;
+    /// Puts it on the ready list, where there is room for all interests: it was made when they were added.
+    fn enqueue(&self, end: End) {
+        if let Some(itself) = self.itself.upgrade() {
+            self.core.ready.enqueue(itself, end);
         }
-        let Some(itself) = self.itself.upgrade() else {
-            return false;
-        };
-        self.queued.store(true, Ordering::Relaxed);
-        // There is room for all interests: it was made when they were added.
-        ready.push_back(itself);
-        true
     }
 
     /// Puts it on the ready list and tells those who wait for that. True if a thread waited.
     fn report(&self) -> bool {
-        let new = self.enqueue();
-        let waited = self.core.waiting.load(Ordering::SeqCst) != 0;
-        if new && waited {
-            self.core.threads.wake(READABLE);
-        }
+        let Some(itself) = self.itself.upgrade() else {
+            return false;
+        };
+        let waited = self.core.ready.report(itself, || self.core.threads.wake(READABLE));
         self.core.watchers.wake(READABLE);
         waited
     }
@@ -109,7 +102,7 @@ impl Interest {
 impl Wakeable for Interest {
     fn wake(&self, events: PollEvents) -> bool {
         let mask = self.mask.load(Ordering::Acquire);
-        if mask & EVENTS == 0 || self.removed.load(Ordering::Relaxed) {
+        if mask & EVENTS == 0 || self.membership.is_removed() {
             return false;
         }
         if !events.is_empty() && u32::from(events.bits()) & mask == 0 {
@@ -184,17 +177,7 @@ fn unregister(file: &dyn File, interest: &Arc<Interest>) {
 impl Interest {
     /// Sees to it that it is never reported again.
     fn take_out(&self) {
-        let found = {
-            let mut ready = self.core.ready.lock();
-            self.removed.store(true, Ordering::Relaxed);
-            if self.queued.swap(false, Ordering::Relaxed) {
-                let index = ready.iter().position(|queued| core::ptr::eq(&**queued, self));
-                index.and_then(|index| ready.remove(index))
-            } else {
-                None
-            }
-        };
-        drop(found);
+        self.core.ready.take_out(self);
     }
 }
 
@@ -291,17 +274,16 @@ impl EventPoll {
             key,
             mask: AtomicU32::new(mask),
             data: AtomicU64::new(record.data),
-            queued: AtomicBool::new(false),
-            removed: AtomicBool::new(false),
+            membership: Membership::new(),
         });
         {
             let mut interests = self.interests.lock();
             if interests.contains_key(&key) {
                 return Err(Errno::EEXIST);
             }
-            let mut ready = self.core.ready.lock();
-            ready.try_reserve(interests.len() + 1).map_err(|_| Errno::ENOMEM)?;
-            drop(ready);
+            if !self.core.ready.reserve(interests.len() + 1) {
+                return Err(Errno::ENOMEM);
+            }
             interests.insert(key, interest.clone());
         }
         let who: Arc<dyn Wakeable> = interest.clone();
@@ -351,18 +333,6 @@ impl EventPoll {
         self.interests.lock().get(&key).cloned().ok_or(Errno::ENOENT)
     }
 
-    /// Takes the next interest off the ready list.
-    fn next_ready(&self) -> Option<Arc<Interest>> {
-        let mut ready = self.core.ready.lock();
-        let interest = ready.pop_front()?;
-        interest.queued.store(false, Ordering::Relaxed);
-        Some(interest)
-    }
-
-    fn has_ready(&self) -> bool {
-        !self.core.ready.lock().is_empty()
-    }
-
     /// Asks up to `candidates` interests of the ready list, in their order, what is the case, until `most` have
     /// something to report.
     fn collect(&self, batch: &mut Batch, most: usize, candidates: &mut usize) {
@@ -374,7 +344,7 @@ impl EventPoll {
                 break;
             }
             *candidates -= 1;
-            let Some(interest) = self.next_ready() else { break };
+            let Some(interest) = self.core.ready.next() else { break };
             let Some(open) = interest.file.upgrade() else { continue };
             let open = place.insert(open);
             let found = open.readiness() & interest.wanted();
@@ -390,7 +360,7 @@ impl EventPoll {
             if flags.contains(InterestFlags::ONE_SHOT) {
                 interest.mask.fetch_and(!EVENTS, Ordering::SeqCst);
             } else if !flags.contains(InterestFlags::EDGE) {
-                interest.enqueue();
+                interest.enqueue(End::Last);
             }
             batch.interests[batch.length] = Some(interest);
             batch.length += 1;
@@ -401,7 +371,7 @@ impl EventPoll {
     /// Gives the program what there is, up to `most` events.
     fn deliver(&self, events: UserPointer, most: usize) -> Result<usize, Errno> {
         let mut done = 0;
-        let mut candidates = self.core.ready.lock().len();
+        let mut candidates = self.core.ready.len();
         let mut result = Ok(());
         while candidates != 0 && done < most && result.is_ok() {
             let mut batch = Batch {
@@ -430,12 +400,12 @@ impl EventPoll {
                 if let Some(interest) = &batch.interests[index] {
                     // The program will ask again.
                     interest.mask.fetch_or(batch.masks[index] & EVENTS, Ordering::SeqCst);
-                    interest.enqueue();
+                    interest.enqueue(End::Last);
                 }
             }
         }
         // What is left is for the next thread.
-        if self.core.waiting.load(Ordering::SeqCst) != 0 && self.has_ready() {
+        if self.core.ready.has_waiters() && !self.core.ready.is_empty() {
             self.core.threads.wake(READABLE);
         }
         if done == 0 {
@@ -457,7 +427,7 @@ impl EventPoll {
         only_look: bool,
     ) -> Result<usize, Errno> {
         loop {
-            if self.has_ready() {
+            if !self.core.ready.is_empty() {
                 let done = self.deliver(events, most)?;
                 if done != 0 {
                     return Ok(done);
@@ -466,12 +436,12 @@ impl EventPoll {
             if only_look {
                 return Ok(0);
             }
-            self.core.waiting.fetch_add(1, Ordering::SeqCst);
+            self.core.ready.begin_wait();
             let ready = self
                 .core
                 .threads
-                .wait_exclusive(deadline, || self.has_ready().then_some(()));
-            self.core.waiting.fetch_sub(1, Ordering::SeqCst);
+                .wait_exclusive(deadline, || (!self.core.ready.is_empty()).then_some(()));
+            self.core.ready.end_wait();
             match ready {
                 Ok(()) => {}
                 Err(WaitError::TimedOut) => return Ok(0),
@@ -502,18 +472,18 @@ impl File for EventPoll {
     }
 
     fn readiness(&self) -> PollEvents {
-        let mut candidates = self.core.ready.lock().len();
+        let mut candidates = self.core.ready.len();
         let mut asked = Vec::new();
         let mut events = PollEvents::empty();
         let collecting = self.collecting.lock();
         while candidates != 0 {
             candidates -= 1;
-            let Some(interest) = self.next_ready() else { break };
+            let Some(interest) = self.core.ready.next() else { break };
             let Some(open) = interest.file.upgrade() else { continue };
             let found = !(open.readiness() & interest.wanted()).is_empty();
             asked.push(open);
             if found {
-                interest.requeue_first();
+                interest.enqueue(End::First);
                 events = READABLE;
                 break;
             }
@@ -527,29 +497,14 @@ impl File for EventPoll {
     }
 }
 
-impl Interest {
-    /// Puts it back where it was taken from.
-    fn requeue_first(&self) {
-        let mut ready = self.core.ready.lock();
-        if self.queued.load(Ordering::Relaxed) || self.removed.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Some(itself) = self.itself.upgrade() {
-            self.queued.store(true, Ordering::Relaxed);
-            ready.push_front(itself);
-        }
-    }
-}
-
 /// A new event poll.
 pub fn create() -> Arc<OpenFile> {
     let poll = Arc::new_cyclic(|itself| EventPoll {
         itself: itself.clone(),
         open: Once::new(),
         core: Arc::new(Core {
-            ready: InterruptMutex::new(VecDeque::new()),
+            ready: ReadyList::new(InterruptMutex::new(VecDeque::new())),
             threads: WaitQueue::new(),
-            waiting: AtomicUsize::new(0),
             watchers: WaitQueue::new(),
         }),
         interests: Mutex::new(BTreeMap::new()),

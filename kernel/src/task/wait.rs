@@ -5,10 +5,10 @@
 //! queue afterwards, so that one of both sees the other (see `libs/scheduling`).
 
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
+use pith_waiting::{OutOfMemory, WaitList};
 
 use crate::sync::InterruptMutex;
 
@@ -24,15 +24,10 @@ pub trait Wakeable: Send + Sync {
     fn wake(&self, events: PollEvents) -> bool;
 }
 
-struct Entry {
-    who: Arc<dyn Wakeable>,
-    exclusive: bool,
-}
-
 /// Where threads wait for a condition.
 #[derive(Default)]
 pub struct WaitQueue {
-    entries: InterruptMutex<Vec<Entry>>,
+    entries: InterruptMutex<WaitList<Arc<dyn Wakeable>>>,
 }
 
 /// Why a wait ended without its condition.
@@ -58,26 +53,20 @@ impl WaitQueue {
     /// An empty queue.
     pub const fn new() -> Self {
         Self {
-            entries: InterruptMutex::new(Vec::new()),
+            entries: InterruptMutex::new(WaitList::new()),
         }
     }
 
     /// Lets all who wait look at their conditions again. May be called by interrupt handlers.
     pub fn wake_all(&self) {
-        for entry in self.entries.lock().iter() {
-            entry.who.wake(PollEvents::all());
-        }
+        self.entries.lock().wake_all(|who| {
+            who.wake(PollEvents::all());
+        });
     }
 
     /// Tells all waiters about events, of the exclusive ones only the first that has a use for it.
     pub fn wake(&self, events: PollEvents) {
-        let mut taken = false;
-        for entry in self.entries.lock().iter() {
-            if !(entry.exclusive && taken) {
-                let useful = entry.who.wake(events);
-                taken |= entry.exclusive && useful;
-            }
-        }
+        self.entries.lock().wake(|who| who.wake(events));
     }
 
     /// Adds somebody who is to be told.
@@ -85,18 +74,15 @@ impl WaitQueue {
     /// # Errors
     /// `ENOMEM`.
     pub fn register(&self, who: &Arc<dyn Wakeable>, exclusive: bool) -> Result<(), Errno> {
-        let mut entries = self.entries.lock();
-        entries.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        entries.push(Entry {
-            who: who.clone(),
-            exclusive,
-        });
-        Ok(())
+        let registered = self.entries.lock().register(who.clone(), exclusive);
+        registered.map_err(|OutOfMemory| Errno::ENOMEM)
     }
 
     /// Takes somebody out again.
     pub fn unregister(&self, who: &Arc<dyn Wakeable>) {
-        self.entries.lock().retain(|entry| !Arc::ptr_eq(&entry.who, who));
+        let found = self.entries.lock().unregister(|entry| Arc::ptr_eq(entry, who));
+        // Not under the lock: it may be the last reference.
+        drop(found);
     }
 
     /// As [`Self::wait`], until a deadline at most.

@@ -1,9 +1,10 @@
 //! Who waits for what, and who is woken.
 //!
 //! [`WaitList`] is the list behind a wait queue: those who want to hear of everything, and those of whom one is enough.
-//! [`FutexTable`] is the table behind `futex(2)`. Neither puts threads to sleep: what is woken is the caller's.
+//! [`FutexTable`] is the table behind `futex(2)`, [`ReadyList`] the list behind `epoll(7)`. None puts threads to sleep:
+//! what is woken is the caller's.
 //!
-//! Both work together with the protocol of `pith-scheduling`: announce, look, sleep; and change, then wake. The models
+//! All work together with the protocol of `pith-scheduling`: announce, look, sleep; and change, then wake. The models
 //! in `tests/` check all interleavings of the two.
 #![cfg_attr(not(loom), no_std)]
 #![forbid(unsafe_code)]
@@ -12,8 +13,10 @@ extern crate alloc;
 
 mod futex;
 mod list;
+mod ready;
 mod sync;
 
 pub use futex::{Bucket, FutexKey, FutexTable, FutexWaiter};
-pub use list::{OutOfMemory, Token, WaitList};
+pub use list::{OutOfMemory, WaitList};
 pub use pith_scheduling::Lock;
+pub use ready::{End, Listed, Membership, ReadyList};

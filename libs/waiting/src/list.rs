@@ -1,27 +1,21 @@
 //! The list behind a wait queue.
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 /// There is no memory for another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
-/// Names an entry of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token(u64);
-
 #[derive(Debug)]
 struct Entry<W> {
-    token: u64,
     exclusive: bool,
     who: W,
 }
 
-/// Those who wait, in the order in which they came. Entries are ordered by their tokens, so that each is found quickly.
+/// Those who wait, in the order in which they came.
 #[derive(Debug)]
 pub struct WaitList<W> {
-    entries: VecDeque<Entry<W>>,
-    next: u64,
+    entries: Vec<Entry<W>>,
 }
 
 impl<W> Default for WaitList<W> {
@@ -34,8 +28,7 @@ impl<W> WaitList<W> {
     /// An empty list.
     pub const fn new() -> Self {
         Self {
-            entries: VecDeque::new(),
-            next: 0,
+            entries: Vec::new(),
         }
     }
 
@@ -48,29 +41,20 @@ impl<W> WaitList<W> {
     ///
     /// # Errors
     /// [`OutOfMemory`]
-    pub fn register(&mut self, who: W, exclusive: bool) -> Result<Token, OutOfMemory> {
+    pub fn register(&mut self, who: W, exclusive: bool) -> Result<(), OutOfMemory> {
         self.entries.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let token = self.next;
-        self.next += 1;
-        self.entries.push_back(Entry {
-            token,
-            exclusive,
-            who,
-        });
-        Ok(Token(token))
+        self.entries.push(Entry { exclusive, who });
+        Ok(())
     }
 
-    /// Takes somebody out; `None` if the token names nobody (any more).
-    pub fn unregister(&mut self, token: Token) -> Option<W> {
-        let index = self
-            .entries
-            .binary_search_by_key(&token.0, |entry| entry.token)
-            .ok()?;
-        self.entries.remove(index).map(|entry| entry.who)
+    /// Takes out the first for whom `is_it` is true; `None` if there is nobody.
+    pub fn unregister(&mut self, mut is_it: impl FnMut(&W) -> bool) -> Option<W> {
+        let index = self.entries.iter().position(|entry| is_it(&entry.who))?;
+        Some(self.entries.remove(index).who)
     }
 
     /// Wakes everybody.
-    pub fn wake_all(&self, mut wake: impl FnMut(&W) -> bool) {
+    pub fn wake_all(&self, mut wake: impl FnMut(&W)) {
         for entry in &self.entries {
             wake(&entry.who);
         }

@@ -8,7 +8,10 @@ use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use pith_scheduling::{Clock, Entity, Next, RunQueue, Schedulable, Scheduler};
-use pith_waiting::{Bucket, FutexKey, FutexTable, FutexWaiter, Lock, WaitList};
+use pith_waiting::{
+    Bucket, End, FutexKey, FutexTable, FutexWaiter, Listed, Lock, Membership, ReadyList, WaitList,
+};
+use std::collections::VecDeque;
 
 struct ModelLock<T>(Mutex<T>);
 
@@ -65,7 +68,7 @@ fn a_wait_queue_loses_no_wake_up() {
                 });
             })
         };
-        let token = queue.with(|list| list.register(own.clone(), true)).unwrap();
+        queue.with(|list| list.register(own.clone(), true)).unwrap();
         own.0.prepare_to_sleep();
         if condition.load(Ordering::SeqCst) {
             own.0.stay_awake();
@@ -76,7 +79,8 @@ fn a_wait_queue_loses_no_wake_up() {
         // It has seen the condition, or somebody has woken it.
         assert_eq!(machine.runnable(), 1);
         assert!(matches!(machine.pick(0, 2), Next::Switch(..) | Next::Idle));
-        assert!(queue.with(|list| list.unregister(token)).is_some());
+        let found = queue.with(|list| list.unregister(|who| StdArc::ptr_eq(who, &own)));
+        assert!(found.is_some());
     });
 }
 
@@ -164,5 +168,132 @@ fn waking_and_cancelling_exclude_each_other() {
         let cancelled = table.cancel(&waiter);
         let woken = waker.join().unwrap();
         assert_eq!(cancelled, woken == 0);
+    });
+}
+
+/// Something that an event poll watches: a counter of events, and the interest in it.
+struct Watched {
+    membership: Membership,
+    events: AtomicU32,
+}
+
+impl Listed for Watched {
+    fn membership(&self) -> &Membership {
+        &self.membership
+    }
+}
+
+type Ready = ReadyList<Watched, ModelLock<VecDeque<StdArc<Watched>>>>;
+
+fn watched() -> (Arc<Ready>, StdArc<Watched>) {
+    let ready = Ready::new(ModelLock(Mutex::new(VecDeque::new())));
+    assert!(ready.reserve(1));
+    let item = StdArc::new(Watched {
+        membership: Membership::new(),
+        events: AtomicU32::new(0),
+    });
+    (Arc::new(ready), item)
+}
+
+/// A thread that waits for events as `epoll_wait` does sees the event, or is woken for it.
+#[test]
+fn an_event_is_seen_or_wakes_who_waits() {
+    loom::model(|| {
+        let (machine, own) = machine();
+        let (ready, item) = watched();
+        let reporter = {
+            let (machine, ready, item, own) =
+                (machine.clone(), ready.clone(), item.clone(), own.clone());
+            thread::spawn(move || {
+                item.events.fetch_add(1, Ordering::SeqCst);
+                ready.report(item, || {
+                    machine.wake(&own, CLOCK);
+                });
+            })
+        };
+        let slept = if ready.is_empty() {
+            ready.begin_wait();
+            own.0.prepare_to_sleep();
+            if ready.is_empty() {
+                let _ = machine.block(0, 1);
+                true
+            } else {
+                own.0.stay_awake();
+                ready.end_wait();
+                false
+            }
+        } else {
+            false
+        };
+        reporter.join().unwrap();
+        assert!(
+            !slept || machine.runnable() == 1,
+            "it sleeps, and an event is there"
+        );
+        let collected = ready.next().expect("the event is on the list");
+        assert_eq!(collected.events.load(Ordering::SeqCst), 1);
+        assert!(ready.next().is_none());
+    });
+}
+
+/// With edges, an event that comes while others are collected is seen by this look or by the next.
+#[test]
+fn no_edge_is_lost_while_events_are_collected() {
+    loom::model(|| {
+        let (ready, item) = watched();
+        item.events.store(1, Ordering::SeqCst);
+        ready.enqueue(item.clone(), End::Last);
+        let reporter = {
+            let (ready, item) = (ready.clone(), item.clone());
+            thread::spawn(move || {
+                item.events.fetch_add(1, Ordering::SeqCst);
+                ready.report(item, || {});
+            })
+        };
+        let first = ready.next().expect("it was put there");
+        let mut seen = first.events.swap(0, Ordering::SeqCst);
+        reporter.join().unwrap();
+        while let Some(again) = ready.next() {
+            seen += again.events.swap(0, Ordering::SeqCst);
+        }
+        assert_eq!(seen, 2);
+    });
+}
+
+/// With levels, whoever collects puts an item back while an event puts it there too: it is there once.
+#[test]
+fn an_item_is_on_the_list_once() {
+    loom::model(|| {
+        let (ready, item) = watched();
+        ready.enqueue(item.clone(), End::Last);
+        let reporter = {
+            let (ready, item) = (ready.clone(), item.clone());
+            thread::spawn(move || {
+                ready.report(item, || {});
+            })
+        };
+        if let Some(collected) = ready.next() {
+            ready.enqueue(collected, End::Last);
+        }
+        reporter.join().unwrap();
+        assert_eq!(ready.len(), 1);
+    });
+}
+
+/// An item that was taken out is never on the list again, whoever is just putting it there.
+#[test]
+fn what_was_taken_out_stays_out() {
+    loom::model(|| {
+        let (ready, item) = watched();
+        let reporter = {
+            let (ready, item) = (ready.clone(), item.clone());
+            thread::spawn(move || {
+                ready.report(item, || {});
+            })
+        };
+        ready.take_out(&item);
+        reporter.join().unwrap();
+        assert!(ready.is_empty());
+        assert_eq!(StdArc::strong_count(&item), 1);
     });
 }
