@@ -405,6 +405,11 @@ fn start_processors(process: &Arc<Process>, topology: Result<Topology, pith_firm
             arch::MAXIMUM_CPUS
         );
     }
+    // The only thread may leave the boot processor for another.
+    if task::threads::ensure_idle_thread(process).is_err() {
+        crate::warning!("too little memory for the stacks of other processors; one is used");
+        return;
+    }
     let stacks: Vec<_> = (1..count.min(arch::MAXIMUM_CPUS))
         .map_while(|cpu| task::threads::prepare_idle_thread(process, cpu))
         .map(|thread| arch::HasContext::kernel_stack(&*thread))

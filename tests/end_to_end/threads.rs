@@ -27,6 +27,7 @@ const PROGRAMS: &[&str] = &[
     "thread_atomics",
     "thread_first_ends",
     "thread_scheduling",
+    "thread_files",
     "timers",
     "epoll",
     "eventfd",
@@ -60,9 +61,12 @@ pub fn cases() -> Vec<Case> {
         case.unordered = *name == "sysv_messages";
         cases.push(case);
     }
+    cases.push(program("stopping", Build::Dynamic, &[]).message("SIGSTOP"));
     // Another C library, which uses the kernel's interfaces in its own way.
     cases.push(program("thread_basics", Build::MuslDynamic, &[]));
     cases.push(program("thread_basics", Build::Static, &[]));
+    // It asks the vDSO on which processor it is.
+    cases.push(program("processor_number", Build::MuslDynamic, &[]));
     for (how, message) in [
         ("return", None),
         ("exit-group", None),

@@ -191,14 +191,15 @@ int main(void)
     int made = 0;
     char name[32];
     for (;; made++) {
-        snprintf(name, sizeof name, "/pith%d", made);
+        snprintf(name, sizeof name, "/pith%d-%d", getpid(), made);
         mq_unlink(name);
         if (mq_open(name, O_RDWR | O_CREAT, 0600, NULL) < 0)
             break;
     }
-    printf("%d queues, then: %s\n", made, strerror(errno));
+    /* How many depends on what others of the same user have. */
+    printf("%s queues, then: %s\n", made > 0 && made < 10 ? "some" : "no", strerror(errno));
     while (made-- > 0) {
-        snprintf(name, sizeof name, "/pith%d", made);
+        snprintf(name, sizeof name, "/pith%d-%d", getpid(), made);
         mq_unlink(name);
     }
     static const char *const files[] = {"msg_default", "msg_max", "msgsize_default", "msgsize_max", "queues_max"};

@@ -97,7 +97,7 @@ fn document() -> String {
         let (arguments, family) = match &call.implementation {
             Some(implementation) => (
                 format!("({})", implementation.arguments.join(", ")),
-                format!("`{}.rs`", implementation.family),
+                format!("`{}`", file_of(implementation.family)),
             ),
             None => (String::new(), "–".into()),
         };
@@ -109,6 +109,16 @@ fn document() -> String {
         );
     }
     text
+}
+
+/// The file of a family, below `kernel/src/syscalls`: large families are directories.
+fn file_of(family: &str) -> String {
+    let directory = root().join("kernel/src/syscalls").join(family);
+    if directory.is_dir() {
+        format!("{family}/mod.rs")
+    } else {
+        format!("{family}.rs")
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +137,9 @@ mod tests {
     fn every_family_is_a_file() {
         for call in TABLE {
             if let Some(implementation) = &call.implementation {
-                let file = root().join(format!("kernel/src/syscalls/{}.rs", implementation.family));
+                let file = root()
+                    .join("kernel/src/syscalls")
+                    .join(file_of(implementation.family));
                 assert!(file.is_file(), "{}", file.display());
             }
         }

@@ -135,6 +135,12 @@ pub struct Process {
     pub silent: AtomicU64,
     /// Told whenever a signal has come, for the process or one of its threads: for those that wait for signals.
     pub signal_queue: WaitQueue,
+    /// It was stopped and waits for `SIGCONT`.
+    pub(super) stopped: AtomicBool,
+    /// How often it was told to go on.
+    pub(super) continues: AtomicU64,
+    /// Where its threads wait for that.
+    pub(super) continued: WaitQueue,
     /// Its interval timers (`setitimer(2)`).
     pub interval_timers: IntervalTimers,
     /// Its POSIX timers (`timer_create(2)`).
@@ -168,6 +174,9 @@ impl Process {
             pending: PendingSignals::default(),
             silent: AtomicU64::new(SignalActions::default().silent()),
             signal_queue: WaitQueue::new(),
+            stopped: AtomicBool::new(false),
+            continues: AtomicU64::new(0),
+            continued: WaitQueue::new(),
             interval_timers: IntervalTimers::default(),
             posix_timers: PosixTimers::default(),
             credentials: Mutex::new(Credentials::default()),
@@ -284,6 +293,11 @@ impl Process {
                 self.signal_came(number);
             }
         }
+    }
+
+    /// Whether it was stopped and waits for `SIGCONT`.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// A soft limit.

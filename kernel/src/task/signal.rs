@@ -9,7 +9,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::signal::{
@@ -23,7 +23,7 @@ use zerocopy::IntoBytes;
 use super::clock::Instant;
 use super::process::{ExitReason, Process};
 use super::restartable;
-use super::thread::{Thread, current};
+use super::thread::{MUST_STOP, Thread, current};
 use crate::arch::layout::PROGRAM_END;
 use crate::arch::{self, Access, Exception, PageFault, Registers, VectorState};
 use crate::memory::{FaultError, UserPointer, copy_from_user, copy_to_user, read_object};
@@ -220,10 +220,7 @@ pub fn set_action(process: &Process, signal: Signal, mut action: SignalAction) -
     drop(actions);
     if ignored {
         // Also what is pending already is ignored.
-        process.pending.discard(signal.bit());
-        for thread in process.threads() {
-            thread.pending.discard(signal.bit());
-        }
+        discard(process, signal.bit());
     }
     old
 }
@@ -236,11 +233,35 @@ fn limit_of(process: &Process) -> u64 {
     }
 }
 
+/// Signals that stop a process.
+const STOPPING: u64 = Signal::SIGSTOP.bit() | Signal::SIGTSTP.bit() | Signal::SIGTTIN.bit() | Signal::SIGTTOU.bit();
+
+fn discard(process: &Process, set: u64) {
+    process.pending.discard(set);
+    for thread in process.threads() {
+        thread.pending.discard(set);
+    }
+}
+
+/// What a signal does by being sent, whoever blocks or ignores it: stopping and going on undo each other.
+fn prepare(process: &Process, signal: Signal) {
+    if signal == Signal::SIGCONT || signal == Signal::SIGKILL {
+        discard(process, STOPPING);
+        process.continues.fetch_add(1, Ordering::SeqCst);
+        if process.stopped.swap(false, Ordering::SeqCst) {
+            process.continued.wake_all();
+        }
+    } else if signal.bit() & STOPPING != 0 {
+        discard(process, Signal::SIGCONT.bit());
+    }
+}
+
 /// Sends a signal to a process, with what is known about it. May be called by interrupt handlers.
 ///
 /// # Errors
 /// `EAGAIN` if too many real-time signals are queued.
 pub fn send(process: &Process, signal: Signal, information: SignalInformation) -> Result<(), Errno> {
+    prepare(process, signal);
     let blocks = |thread: &Thread| thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
     // Blocked signals are kept even if they are ignored now: that may change until they are delivered.
     let kept = process.threads().iter().any(|thread| blocks(thread));
@@ -264,6 +285,7 @@ pub fn post(process: &Process, signal: Signal) {
 /// `EAGAIN` if too many real-time signals are queued.
 pub fn send_to_thread(thread: &Thread, signal: Signal, information: SignalInformation) -> Result<(), Errno> {
     let process = &thread.process;
+    prepare(process, signal);
     let blocked = thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
     if !blocked && process.actions.lock().ignores(signal) {
         return Ok(());
@@ -364,7 +386,10 @@ fn reason(signal: Signal, information: &SignalInformation) -> String {
 #[inline]
 pub fn deliver(registers: &mut Registers) -> bool {
     let thread = current();
-    if thread.deliverable_signals() == 0 && !thread.mask_is_temporary.load(Ordering::Relaxed) {
+    if thread.deliverable_signals() == 0
+        && !thread.mask_is_temporary.load(Ordering::Relaxed)
+        && thread.attention.load(Ordering::Relaxed) & MUST_STOP == 0
+    {
         return false;
     }
     arch::enable_interrupts();
@@ -380,7 +405,12 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
         restart if registers.rax == interrupted => restart,
         _ => Restart::Never,
     };
-    while let Some((signal, information)) = take_pending(thread, !thread.blocked.load(Ordering::Relaxed)) {
+    loop {
+        wait_while_stopped(thread);
+        let continues = process.continues.load(Ordering::SeqCst);
+        let Some((signal, information)) = take_pending(thread, !thread.blocked.load(Ordering::Relaxed)) else {
+            break;
+        };
         let action = {
             let mut actions = process.actions.lock();
             let action = actions.get(signal);
@@ -402,7 +432,9 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
         }
         match (action.handler, signal.default_action()) {
             (SIG_IGN, _) | (SIG_DFL, DefaultAction::Ignore | DefaultAction::Continue) => {}
-            (SIG_DFL, DefaultAction::Stop) => warn_about_stop(signal),
+            (SIG_DFL, DefaultAction::Stop) if signal == Signal::SIGSTOP => stop(process, continues),
+            // As on Linux for a process group that no shell looks after.
+            (SIG_DFL, DefaultAction::Stop) => {}
             (SIG_DFL, DefaultAction::Terminate | DefaultAction::Core) => {
                 die(process, signal, reason(signal, &information))
             }
@@ -442,11 +474,35 @@ fn start_again(registers: &mut Registers) {
     registers.rax = registers.vector;
 }
 
-fn warn_about_stop(signal: Signal) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if !SAID.swap(true, Ordering::Relaxed) {
-        crate::warning!("{signal} is ignored: a machine has nobody who could let a stopped process go on");
+/// Stops all threads of a process, unless it was told to go on since `continues` was read.
+fn stop(process: &Process, continues: u64) {
+    process.stopped.store(true, Ordering::SeqCst);
+    if process.continues.load(Ordering::SeqCst) != continues {
+        process.stopped.store(false, Ordering::SeqCst);
+        return;
     }
+    crate::warning_once!("SIGSTOP: the program waits for SIGCONT (`kill -CONT` to pith passes it on)");
+    for thread in process.threads() {
+        thread.attention.fetch_or(MUST_STOP, Ordering::SeqCst);
+        thread.interrupt();
+    }
+}
+
+/// Waits until the process goes on, if it was stopped.
+fn wait_while_stopped(thread: &Thread) {
+    if thread.attention.fetch_and(!MUST_STOP, Ordering::SeqCst) & MUST_STOP == 0 {
+        return;
+    }
+    let process = &thread.process;
+    // No signal ends this: `SIGCONT` and `SIGKILL` let the process go on when they are sent.
+    let mask = thread.blocked.swap(u64::MAX, Ordering::SeqCst);
+    while process.stopped.load(Ordering::SeqCst) {
+        let going_on = || (!process.stopped.load(Ordering::SeqCst)).then_some(());
+        if process.continued.wait(going_on).is_err() {
+            break; // it has to end
+        }
+    }
+    thread.blocked.store(mask, Ordering::SeqCst);
 }
 
 /// Makes the program enter its handler.

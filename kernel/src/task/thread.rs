@@ -24,6 +24,8 @@ use crate::memory::KernelStack;
 pub(super) const MOVED: u32 = 1;
 /// The thread has to end, since its process becomes another program.
 pub(super) const MUST_END: u32 = 2;
+/// The thread has to wait until its process goes on.
+pub(super) const MUST_STOP: u32 = 4;
 
 /// What a kernel thread does.
 pub type Body = Box<dyn FnOnce() + Send>;
@@ -45,7 +47,7 @@ pub struct Thread {
     pub(super) base_policy: Mutex<Option<(Policy, u8)>>,
     /// Ends its waits that have a deadline.
     pub(super) sleep_timer: Timer,
-    /// What is due before the program goes on: [`MOVED`], [`MUST_END`].
+    /// What is due before the program goes on: [`MOVED`], [`MUST_END`], [`MUST_STOP`].
     pub(super) attention: AtomicU32,
     /// Alternate stack, last fault, mask to be restored.
     pub signals: Mutex<ThreadSignals>,
@@ -131,10 +133,10 @@ impl Thread {
         self.deliverable_signals() & !self.process.silent.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether its waits should end: for a signal, or because it has to end itself.
+    /// Whether its waits should end: for a signal, or because it has to end or to stop.
     #[inline]
     pub fn is_interrupted(&self) -> bool {
-        self.has_deliverable_signal() || self.attention.load(Ordering::Relaxed) & MUST_END != 0
+        self.has_deliverable_signal() || self.attention.load(Ordering::Relaxed) & (MUST_END | MUST_STOP) != 0
     }
 
     /// Makes it look at its signals: ends a wait that signals end, interrupts it if it runs on another processor. May

@@ -92,7 +92,7 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
     if living as u64 >= limit || memory::is_low() || !scheduler::reserve(living + 8) {
         return Err(Errno::EAGAIN);
     }
-    ensure_idle_threads(process)?;
+    ensure_idle_thread(process)?;
     let entity = Entity::inherit(&parent.entity);
     let number = next_number();
     let thread = Thread::new(number, process.clone(), entity).ok_or(Errno::EAGAIN)?;
@@ -122,7 +122,7 @@ pub fn spawn_kernel_thread(process: &Arc<Process>, name: &str, body: Body) -> Re
     if !scheduler::reserve(process.thread_count() + 8) {
         return Err(Errno::EAGAIN);
     }
-    ensure_idle_threads(process)?;
+    ensure_idle_thread(process)?;
     let thread = Thread::new(0, process.clone(), Entity::new(u64::MAX)).ok_or(Errno::EAGAIN)?;
     thread.blocked.store(u64::MAX, Ordering::Relaxed);
     set_name(&thread, name);
@@ -165,8 +165,11 @@ pub fn prepare_idle_thread(process: &Arc<Process>, cpu: usize) -> Option<Arc<Thr
     Some(thread)
 }
 
-/// The boot processor needs an idle thread only when there are several threads.
-fn ensure_idle_threads(process: &Arc<Process>) -> Result<(), Errno> {
+/// Makes the boot processor's idle thread, which it needs only where there are several threads or processors.
+///
+/// # Errors
+/// `EAGAIN` without memory.
+pub fn ensure_idle_thread(process: &Arc<Process>) -> Result<(), Errno> {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.load(Ordering::Relaxed) {
         return Ok(());

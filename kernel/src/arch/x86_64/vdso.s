@@ -19,6 +19,7 @@
 .set NUMBER_TIME, 201
 .set NUMBER_CLOCK_GETTIME, 228
 .set NUMBER_CLOCK_GETRES, 229
+.set NUMBER_SELECTOR, 15 * 8
 
 # Clocks by number, as sets of bits: REALTIME 0, MONOTONIC 1, MONOTONIC_RAW 4, REALTIME_COARSE 5,
 # MONOTONIC_COARSE 6, BOOTTIME 7, TAI 11; and those of them that show the wall clock.
@@ -244,11 +245,13 @@ vdso_start:
 .Ltime_end:
 
     .balign 16
-# getcpu(cpu: rdi, node: rsi, unused): there is one processor.
+# getcpu(cpu: rdi, node: rsi, unused). The limit of a segment is the number of the processor (`descriptors.rs`).
 .Lgetcpu:
     test rdi, rdi
     jz 1f
-    mov dword ptr [rdi], 0
+    mov eax, NUMBER_SELECTOR
+    lsl eax, eax
+    mov dword ptr [rdi], eax
 1:
     test rsi, rsi
     jz 2f

@@ -38,7 +38,11 @@ pub const ROOT: &[Entry] = &[
             text("shm", ipc::shared_memory::list),
         ],
     ),
-    link("thread-self", || Ok(Target::Path(b"1/task/1".into()))),
+    link("thread-self", || {
+        Ok(Target::Path(
+            alloc::format!("1/task/{}", task::current().id()).into_bytes(),
+        ))
+    }),
     text("uptime", uptime),
     text("version", version),
 ];

@@ -22,6 +22,7 @@ use super::file::{File, ListedEntry, Listing, WriteAt};
 use super::inode::{FileSystem, Inode, PathName, Target};
 use super::metadata::{Metadata, Timestamp};
 use crate::memory::{Destination, Source};
+use crate::task::{self, Thread};
 
 /// Where a file's text goes.
 #[derive(Default)]
@@ -62,6 +63,10 @@ impl fmt::Write for Text {
 type Make = fn(&mut Text) -> Result<(), Errno>;
 /// Takes what was written to a file.
 type Set = fn(&[u8]) -> Result<(), Errno>;
+/// Makes the text of a file about a thread.
+type MakeOfThread = fn(&Thread, &mut Text) -> Result<(), Errno>;
+/// Takes what was written to a file about a thread.
+type SetOfThread = fn(&Thread, &[u8]) -> Result<(), Errno>;
 
 /// What a file of `/proc` is.
 #[derive(Clone, Copy)]
@@ -73,6 +78,14 @@ enum Body {
     /// Text that never changes.
     Constant(&'static str),
     Link(fn() -> Result<Target, Errno>),
+    /// Text about the thread of the directory that holds it, which some can change.
+    OfThread(MakeOfThread, Option<SetOfThread>),
+    /// The same, of a thread that is known.
+    ThreadText(u32, MakeOfThread, Option<SetOfThread>),
+    /// A directory for each thread.
+    Threads,
+    /// What is known about one.
+    Thread(u32),
     /// A link to each open file.
     Descriptors,
     /// A text about each open file.
@@ -102,6 +115,14 @@ const fn text(name: &'static str, make: Make) -> Entry {
         name,
         permissions: 0o444,
         body: Body::Text(make),
+    }
+}
+
+const fn of_thread(name: &'static str, make: MakeOfThread) -> Entry {
+    Entry {
+        name,
+        permissions: 0o444,
+        body: Body::OfThread(make, None),
     }
 }
 
@@ -246,6 +267,8 @@ impl ProcessNode {
         match self.body {
             Body::Text(make) | Body::Setting(make, _) => make(&mut text)?,
             Body::Constant(value) => text.bytes(value.as_bytes())?,
+            Body::OfThread(make, _) => make(&*first_thread()?, &mut text)?,
+            Body::ThreadText(number, make, _) => make(&*thread(number)?, &mut text)?,
             Body::DescriptorText(descriptor) => process::descriptor_text(descriptor, &mut text)?,
             _ => return Err(Errno::EINVAL),
         }
@@ -266,10 +289,37 @@ impl ProcessNode {
 /// The type of a file.
 fn kind_of(body: Body) -> FileKind {
     match body {
-        Body::Directory(_) | Body::Descriptors | Body::DescriptorTexts => FileKind::Directory,
+        Body::Directory(_) | Body::Threads | Body::Thread(_) | Body::Descriptors | Body::DescriptorTexts => {
+            FileKind::Directory
+        }
         Body::Link(_) | Body::DescriptorLink(_) => FileKind::Symlink,
-        Body::Text(_) | Body::Setting(..) | Body::Constant(_) | Body::DescriptorText(_) => FileKind::Regular,
+        Body::Text(_)
+        | Body::Setting(..)
+        | Body::OfThread(..)
+        | Body::ThreadText(..)
+        | Body::Constant(_)
+        | Body::DescriptorText(_) => FileKind::Regular,
     }
+}
+
+/// A thread by its number.
+fn thread(number: u32) -> Result<Arc<Thread>, Errno> {
+    task::find_thread(number).ok_or(Errno::ESRCH)
+}
+
+/// The thread that stands for the process; another one if that has ended.
+fn first_thread() -> Result<Arc<Thread>, Errno> {
+    let process = task::current_process();
+    let first = task::find_thread(process.id).or_else(|| process.threads().first().cloned());
+    first.ok_or(Errno::ESRCH)
+}
+
+/// Whether a file can be written.
+fn is_setting(body: Body) -> bool {
+    matches!(
+        body,
+        Body::Setting(..) | Body::OfThread(_, Some(_)) | Body::ThreadText(_, _, Some(_))
+    )
 }
 
 /// A descriptor's number as a name, if it is written as the kernel writes it.
@@ -286,9 +336,10 @@ impl Inode for ProcessNode {
 
     /// A setting is written whole: opening it with `O_TRUNC` changes nothing.
     fn truncate(&self, _size: u64) -> Result<(), Errno> {
-        match self.body {
-            Body::Setting(..) => Ok(()),
-            _ => Err(Errno::EINVAL),
+        if is_setting(self.body) {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
         }
     }
 
@@ -313,7 +364,8 @@ impl Inode for ProcessNode {
                     .count();
                 metadata.links = 2 + directories as u32;
             }
-            Body::Descriptors | Body::DescriptorTexts => metadata.links = 2,
+            Body::Threads => metadata.links = 2 + task::thread_count() as u32,
+            Body::Thread(_) | Body::Descriptors | Body::DescriptorTexts => metadata.links = 2,
             Body::DescriptorLink(_) => metadata.size = 64,
             _ => {}
         }
@@ -343,7 +395,7 @@ impl Inode for ProcessNode {
         match kind_of(self.body) {
             FileKind::Directory => Ok(Arc::new(DirectoryFile(self))),
             FileKind::Regular => {
-                if flags.writes() && !matches!(self.body, Body::Setting(..)) {
+                if flags.writes() && !is_setting(self.body) {
                     return Err(Errno::EACCES);
                 }
                 Ok(Arc::new(TextFile {
@@ -361,6 +413,21 @@ impl Inode for ProcessNode {
             Body::Directory(entries) => {
                 let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
                 (entry.permissions, entry.body)
+            }
+            Body::Threads => {
+                let number = descriptor_of(name).ok_or(Errno::ENOENT)? as u32;
+                thread(number).map_err(|_| Errno::ENOENT)?;
+                (0o555, Body::Thread(number))
+            }
+            Body::Thread(number) => {
+                let mut entries = process::THREAD.iter();
+                let entry = entries.find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
+                thread(number).map_err(|_| Errno::ENOENT)?;
+                let body = match entry.body {
+                    Body::OfThread(make, set) => Body::ThreadText(number, make, set),
+                    other => other,
+                };
+                (entry.permissions, body)
             }
             Body::Descriptors | Body::DescriptorTexts => {
                 let descriptor = descriptor_of(name).ok_or(Errno::ENOENT)?;
@@ -427,16 +494,19 @@ impl File for TextFile {
     }
 
     fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
-        let Body::Setting(_, set) = self.node.body else {
-            return Err(Errno::EINVAL);
-        };
         let mut bytes = [0; 256];
         let length = from.remaining();
         if length > bytes.len() {
             return Err(Errno::EINVAL);
         }
         let taken = from.take(&mut bytes[..length])?;
-        set(&bytes[..taken])?;
+        let bytes = &bytes[..taken];
+        match self.node.body {
+            Body::Setting(_, set) => set(bytes)?,
+            Body::OfThread(_, Some(set)) => set(&*first_thread()?, bytes)?,
+            Body::ThreadText(number, _, Some(set)) => set(&*thread(number)?, bytes)?,
+            _ => return Err(Errno::EINVAL),
+        }
         let start = match at {
             WriteAt::Position(position) => position,
             WriteAt::End => 0,
@@ -501,6 +571,23 @@ impl File for DirectoryFile {
             Body::Directory(entries) => {
                 for (index, entry) in entries.iter().enumerate().skip(start) {
                     if !offer(index, entry.name, kind_of(entry.body)) {
+                        break;
+                    }
+                }
+            }
+            Body::Thread(_) => {
+                for (index, entry) in process::THREAD.iter().enumerate().skip(start) {
+                    if !offer(index, entry.name, kind_of(entry.body)) {
+                        break;
+                    }
+                }
+            }
+            Body::Threads => {
+                // The position is the number of the next thread, so that none is missed while others end.
+                let mut numbers: Vec<u32> = task::current_process().threads().iter().map(|t| t.id()).collect();
+                numbers.sort_unstable();
+                for number in numbers.into_iter().filter(|number| *number as usize >= start) {
+                    if !offer(number as usize, &alloc::format!("{number}"), FileKind::Directory) {
                         break;
                     }
                 }

@@ -10,11 +10,11 @@ use pith_linux::files::OpenFlags;
 use pith_linux::signal::Signal;
 
 use super::machine::TICK;
-use super::{Body, Entry, Text, constant, directory, link, setting, text};
+use super::{Body, Entry, Text, constant, link, of_thread, setting, text};
 use crate::fs::inode::Target;
 use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};
 use crate::memory::{AreaFlags, Backing, PageSource, Protection, UserPointer, copy_from_user};
-use crate::task::{self, Limits, ProgramIdentity};
+use crate::task::{self, Limits, ProgramIdentity, Thread};
 
 /// The files of `/proc/1`.
 pub const PROCESS: &[Entry] = &[
@@ -25,7 +25,11 @@ pub const PROCESS: &[Entry] = &[
     },
     constant("cgroup", "0::/\n"),
     text("cmdline", command_line),
-    setting("comm", name_line, set_name),
+    Entry {
+        name: "comm",
+        permissions: 0o644,
+        body: Body::OfThread(name_line, Some(set_name)),
+    },
     constant("coredump_filter", "00000033\n"),
     link("cwd", || Ok(Target::File(context::current().working_directory()))),
     Entry {
@@ -55,19 +59,27 @@ pub const PROCESS: &[Entry] = &[
     constant("personality", "00000000\n"),
     link("root", || Ok(Target::File(context::current().root().clone()))),
     constant("setgroups", "allow\n"),
-    text("stat", statistics),
+    of_thread("stat", statistics),
     text("statm", memory_statistics),
-    text("status", status),
-    directory("task", &[directory("1", THREAD)]),
+    of_thread("status", status),
+    Entry {
+        name: "task",
+        permissions: 0o555,
+        body: Body::Threads,
+    },
     constant("timerslack_ns", "50000\n"),
     constant("uid_map", "         0          0 4294967295\n"),
     constant("wchan", "0"),
 ];
 
-/// The files of `/proc/1/task/1`.
-const THREAD: &[Entry] = &[
+/// The files of `/proc/1/task/1`, and of each other thread.
+pub const THREAD: &[Entry] = &[
     text("cmdline", command_line),
-    setting("comm", name_line, set_name),
+    Entry {
+        name: "comm",
+        permissions: 0o644,
+        body: Body::OfThread(name_line, Some(set_name)),
+    },
     link("exe", executable),
     Entry {
         name: "fd",
@@ -75,31 +87,42 @@ const THREAD: &[Entry] = &[
         body: Body::Descriptors,
     },
     text("maps", maps),
-    text("stat", statistics),
+    of_thread("stat", statistics),
     text("statm", memory_statistics),
-    text("status", status),
+    of_thread("status", status),
 ];
 
 fn program() -> ProgramIdentity {
     task::current_process().program.lock().clone()
 }
 
-fn name() -> String {
-    let name = *task::current().name.lock();
+fn name(thread: &Thread) -> String {
+    let name = *thread.name.lock();
     let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     String::from_utf8_lossy(&name[..end]).into_owned()
 }
 
-fn name_line(text: &mut Text) -> Result<(), Errno> {
-    writeln!(text, "{}", name())
+fn name_line(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "{}", name(thread))
 }
 
-fn set_name(bytes: &[u8]) -> Result<(), Errno> {
+/// The letter for what a thread does, and the word.
+fn state(thread: &Thread) -> (char, &'static str) {
+    if thread.process.is_stopped() {
+        ('T', "stopped")
+    } else if thread.entity.sleeps() {
+        ('S', "sleeping")
+    } else {
+        ('R', "running")
+    }
+}
+
+fn set_name(thread: &Thread, bytes: &[u8]) -> Result<(), Errno> {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let mut name = [0; 16];
     let length = bytes.len().min(name.len() - 1);
     name[..length].copy_from_slice(&bytes[..length]);
-    *task::current().name.lock() = name;
+    *thread.name.lock() = name;
     Ok(())
 }
 
@@ -273,15 +296,28 @@ fn signals(choose: impl Fn(u64) -> bool) -> u64 {
         .fold(0, |mask, signal| mask | signal.bit())
 }
 
-fn statistics(text: &mut Text) -> Result<(), Errno> {
+fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     let (process, program, sizes) = (task::current_process(), program(), sizes());
     let pending = process.pending.set();
-    let blocked = task::current().blocked.load(Ordering::Relaxed);
+    let blocked = thread.blocked.load(Ordering::Relaxed);
     let (ignored, caught) = (signals(|handler| handler == 1), signals(|handler| handler > 1));
     // Number, name, state, parent, group, session, terminal, its group, flags, four counts of faults.
-    write!(text, "{} ({}) R 0 {0} {0} 0 -1 0 0 0 0 0 ", process.id, name())?;
+    let (number, state) = (thread.id(), state(thread).0);
+    write!(
+        text,
+        "{number} ({}) {state} 0 {1} {1} 0 -1 0 0 0 0 0 ",
+        name(thread),
+        process.id
+    )?;
     // Times, priority, nice value, threads, timer, start.
-    write!(text, "{} 0 0 0 20 0 1 0 0 ", process.cpu_time() / TICK)?;
+    let used = if number == process.id {
+        process.cpu_time()
+    } else {
+        thread.cpu_time()
+    };
+    let nice = thread.entity.nice();
+    let threads = process.thread_count();
+    write!(text, "{} 0 0 0 {} {nice} {threads} 0 0 ", used / TICK, 20 + nice)?;
     write!(
         text,
         "{} {} {} ",
@@ -299,7 +335,7 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
         caught & 0x7fff_ffff
     )?;
     // Where it waits, swap, exit signal, processor, scheduling, delays, guest times.
-    write!(text, "0 0 0 17 0 0 0 0 0 0 ")?;
+    write!(text, "0 0 0 17 {} 0 0 0 0 0 ", thread.entity.cpu())?;
     let (arguments, environment) = (program.arguments, program.environment);
     let data = areas()
         .into_iter()
@@ -309,12 +345,13 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "{} {} 0", environment.0, environment.1)
 }
 
-fn status(text: &mut Text) -> Result<(), Errno> {
-    let (process, thread, sizes) = (task::current_process(), task::current(), sizes());
+fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let (process, sizes) = (task::current_process(), sizes());
     let credentials = process.credentials.lock().clone();
-    writeln!(text, "Name:\t{}", name())?;
+    writeln!(text, "Name:\t{}", name(thread))?;
     writeln!(text, "Umask:\t{:04o}", context::current().mask())?;
-    writeln!(text, "State:\tR (running)")?;
+    let (letter, word) = state(thread);
+    writeln!(text, "State:\t{letter} ({word})")?;
     writeln!(
         text,
         "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t0\nTracerPid:\t0",
@@ -351,10 +388,10 @@ fn status(text: &mut Text) -> Result<(), Errno> {
         writeln!(text, "{name}:\t{:>8} kB", bytes >> 10)?;
     }
     writeln!(text, "Threads:\t{}", process.thread_count())?;
-    let queued = process.pending.queued() + task::current().pending.queued();
+    let queued = process.pending.queued() + thread.pending.queued();
     writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS))?;
     let masks = [
-        ("SigPnd", 0),
+        ("SigPnd", thread.pending.set()),
         ("ShdPnd", process.pending.set()),
         ("SigBlk", thread.blocked.load(Ordering::Relaxed)),
         ("SigIgn", signals(|handler| handler == 1)),
@@ -369,11 +406,35 @@ fn status(text: &mut Text) -> Result<(), Errno> {
         writeln!(text, "{name}:\t{mask:016x}")?;
     }
     writeln!(text, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0")?;
+    let allowed = thread.entity.affinity() & task::online_cpus();
+    writeln!(text, "Cpus_allowed:\t{allowed:x}")?;
+    write!(text, "Cpus_allowed_list:\t")?;
+    list_of_bits(allowed, text)?;
+    writeln!(text, "\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
+    let (voluntary, involuntary) = thread.entity.switches();
     writeln!(
         text,
-        "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0"
-    )?;
-    writeln!(text, "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0")
+        "voluntary_ctxt_switches:\t{voluntary}\nnonvoluntary_ctxt_switches:\t{involuntary}"
+    )
+}
+
+/// Numbers of bits, as in `0-2,5`.
+fn list_of_bits(set: u64, text: &mut Text) -> Result<(), Errno> {
+    let mut separator = "";
+    let mut bit = 0;
+    while bit < 64 {
+        let run = (set >> bit).trailing_ones();
+        match run {
+            0 => {}
+            1 => write!(text, "{separator}{bit}")?,
+            _ => write!(text, "{separator}{bit}-{}", bit + run - 1)?,
+        }
+        if run != 0 {
+            separator = ",";
+        }
+        bit += run + 1;
+    }
+    Ok(())
 }
 
 /// Names and units of the limits, by number.
