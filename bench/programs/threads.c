@@ -2,6 +2,7 @@
  * What threads and waiting cost: nanoseconds, one line each. The same binary runs on both sides.
  */
 #define _GNU_SOURCE
+#include <liburing.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +23,7 @@ static double now(void) {
     return (double)value.tv_sec * 1e9 + (double)value.tv_nsec;
 }
 
-enum { SWITCHES = 20000, THREADS = 2000, CLOCKS = 300000, WAKES = 3000, EVENTS = 1000, WAITS = 5000 };
+enum { SWITCHES = 20000, THREADS = 2000, CLOCKS = 300000, WAKES = 3000, EVENTS = 1000, WAITS = 5000, NOPS = 32000 };
 
 static atomic_int turn;
 
@@ -174,5 +175,20 @@ int main(void) {
             return 1;
     }
     printf("epoll %.1f\n", (now() - start) / WAITS);
+
+    struct io_uring ring;
+    if (io_uring_queue_init(64, &ring, 0))
+        return 1;
+    for (int batch = 1; batch <= 32; batch *= 32) {
+        start = now();
+        for (int i = 0; i < NOPS; i += batch) {
+            for (int j = 0; j < batch; j++)
+                io_uring_prep_nop(io_uring_get_sqe(&ring));
+            if (io_uring_submit_and_wait(&ring, batch) != batch)
+                return 1;
+            io_uring_cq_advance(&ring, batch);
+        }
+        printf("%s %.1f\n", batch == 1 ? "nop" : "nop32", (now() - start) / NOPS);
+    }
     return 0;
 }

@@ -25,7 +25,7 @@ const CALLS: [(&str, &str); 4] = [
 ];
 
 /// What the threads program prints on one processor.
-const THREADS: [(&str, &str); 7] = [
+const THREADS: [(&str, &str); 9] = [
     ("futex", "switch between threads by `futex`"),
     ("pipe", "switch between threads by pipes"),
     ("create", "create and join a thread"),
@@ -33,10 +33,18 @@ const THREADS: [(&str, &str); 7] = [
     ("wake", "wake-up by `eventfd`, median"),
     ("wake999", "wake-up by `eventfd`, 99.9th percentile"),
     ("epoll", "`write`, `epoll_wait` among 1,000, `read`"),
+    ("nop", "`io_uring`: a no-op, submitted and taken"),
+    ("nop32", "`io_uring`: a no-op, 32 at a time"),
 ];
 
 /// What it prints on two.
 const TWO_PROCESSORS: [(&str, &str); 1] = [("sort", "two threads sorting on two processors")];
+
+/// What Python prints.
+const PYTHON: [(&str, &str); 2] = [
+    ("nbody", "Python: 1,000 steps of five bodies"),
+    ("json", "Python: 300 objects to JSON and back"),
+];
 
 /// One figure on both sides.
 #[derive(Clone, Debug, Serialize)]
@@ -105,8 +113,16 @@ impl Figures {
         progress("threads and waiting");
         figures.extend(calls(options, linux, pith, "threads", 1, &THREADS)?);
         figures.extend(calls(options, linux, pith, "threads", 2, &TWO_PROCESSORS)?);
+        progress("Python");
+        let mut python = calls(options, linux, pith, "python", 1, &PYTHON)?;
+        for figure in &mut python {
+            figure.aim = "no slower than Linux";
+        }
+        figures.extend(python);
+        figures.push(first_line(options, linux, pith)?);
         progress("least memory");
-        figures.push(least_memory(linux, pith)?);
+        figures.push(least_memory(linux, pith, "hello", "hello")?);
+        figures.push(least_memory(linux, pith, "python-hello", "1")?);
         progress("sizes");
         figures.extend(sizes(workshop, linux, pith)?);
         if options.accelerator == "tcg" {
@@ -255,15 +271,56 @@ fn least(
     Ok(Some(good))
 }
 
-fn least_memory(linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
+/// The time until Python's first line.
+fn first_line(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
+    let mut figure = Figure::new(
+        "from the start to the first line of `python3 -c 'print(1)'`",
+        "s",
+        "no slower than Linux",
+    );
+    for round in 0..=options.runs {
+        let mut keep = |values: fn(&mut Figure) -> &mut Vec<f64>, side: &str, run: &Run| {
+            let time = run
+                .time_of_line("1")
+                .ok_or_else(|| format!("{side}'s Python did not print: {run:?}"))?;
+            // The first round only warms the host's caches.
+            if round > 0 {
+                values(&mut figure).push(time.as_secs_f64());
+            }
+            Ok::<(), String>(())
+        };
+        if let Some(pith) = pith {
+            let run = pith.run("python-hello", &["-m", &MEMORY.to_string()])?;
+            keep(|figure| &mut figure.pith, "pith", &run)?;
+        }
+        let run = linux.run(Setting::new("python-hello"))?;
+        keep(|figure| &mut figure.linux, "Linux", &run)?;
+    }
+    Ok(figure)
+}
+
+/// The least memory with which a program prints a line.
+fn least_memory(
+    linux: &Linux,
+    pith: Option<&Pith>,
+    program: &str,
+    expected: &str,
+) -> Result<Figure, String> {
     let says_hello = |run: Option<Run>| {
-        run.is_some_and(|run| run.output.lines().any(|line| line.trim_end() == "hello"))
+        run.is_some_and(|run| run.output.lines().any(|line| line.trim_end() == expected))
     };
-    let mut figure = Figure::new("least memory that runs hello", "MiB", "at most 16 MiB");
+    let (name, aim) = match program {
+        "hello" => ("least memory that runs hello", "at most 16 MiB"),
+        _ => (
+            "least memory that runs Python's hello",
+            "no more than Linux",
+        ),
+    };
+    let mut figure = Figure::new(name, "MiB", aim);
     if let Some(pith) = pith {
         let found = least(MOST_MEMORY, |memory| {
             Ok(says_hello(
-                pith.boot("hello", &["-m", &memory.to_string()])?,
+                pith.boot(program, &["-m", &memory.to_string()])?,
             ))
         })?;
         figure.pith.extend(found.map(f64::from));
@@ -272,7 +329,7 @@ fn least_memory(linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
         let setting = Setting {
             memory,
             limit: Duration::from_secs(8),
-            ..Setting::new("hello")
+            ..Setting::new(program)
         };
         // Once more where it may have hung for another reason.
         Ok(says_hello(linux.boot(setting)?) || says_hello(linux.boot(setting)?))

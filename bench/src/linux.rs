@@ -1,6 +1,7 @@
 //! Debian's cloud kernel with one program as its whole userland.
 
 use crate::archive::{Entry, pack};
+use crate::python;
 use crate::run::{Run, Workshop, read, time, write};
 use std::cell::Cell;
 use std::fs;
@@ -53,7 +54,7 @@ impl<'a> Setting<'a> {
 
 impl Linux {
     /// Finds the kernel and makes the initial file systems.
-    pub fn new(workshop: &Workshop, accelerator: &str) -> Result<Self, String> {
+    pub fn new(workshop: &Workshop, sources: &Path, accelerator: &str) -> Result<Self, String> {
         let kernel = newest_kernel(Path::new("/boot"))?;
         let init = read(&workshop.path("init"))?;
         for program in ["hello", "calls", "threads", "first"] {
@@ -66,6 +67,10 @@ impl Linux {
                 ("program", Entry::Program(&bytes)),
             ]);
             write(&workshop.path(&format!("{program}.cpio")), &archive)?;
+        }
+        for (name, arguments) in python::PROGRAMS {
+            let archive = python::archive(&init, &sources.join("python.py"), arguments)?;
+            write(&workshop.path(&format!("{name}.cpio")), &archive)?;
         }
         Ok(Self {
             kernel,

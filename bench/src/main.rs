@@ -9,6 +9,7 @@ mod archive;
 mod figures;
 mod linux;
 mod pith;
+mod python;
 mod run;
 mod table;
 
@@ -77,9 +78,13 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
 fn measure(options: &Options) -> Result<(), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let workshop = run::Workshop::new(&root.join("programs"))?;
-    let linux = linux::Linux::new(&workshop, &options.accelerator)?;
+    let linux = linux::Linux::new(&workshop, &root.join("programs"), &options.accelerator)?;
     let pith = match options.with_pith {
-        true => Some(pith::Pith::new(&workshop, &options.accelerator)?),
+        true => Some(pith::Pith::new(
+            &workshop,
+            &root.join("programs"),
+            &options.accelerator,
+        )?),
         false => None,
     };
     let figures = Figures::measure(options, &workshop, &linux, pith.as_ref())?;

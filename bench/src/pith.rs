@@ -1,10 +1,12 @@
 //! The `pith` command with prebuilt images.
 
+use crate::python;
 use crate::run::{Run, Workshop, read, time, write};
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,16 +32,26 @@ pub struct KernelSize {
 
 impl Pith {
     /// Builds the images.
-    pub fn new(workshop: &Workshop, accelerator: &str) -> Result<Self, String> {
+    pub fn new(workshop: &Workshop, sources: &Path, accelerator: &str) -> Result<Self, String> {
         let command = std::env::var_os("PITH_COMMAND")
             .map(PathBuf::from)
             .ok_or("PITH_COMMAND does not name the command; type: cargo xtask bench")?;
-        for program in ["hello", "calls", "threads", "first"] {
+        let script = format!("{}:/python.py", sources.join("python.py").display());
+        let own = ["hello", "calls", "threads", "first"].map(|program| {
+            let words = vec!["--".into(), workshop.path(program).into_os_string()];
+            (program, words)
+        });
+        let of_python = python::PROGRAMS.map(|(program, arguments)| {
+            let mut words: Vec<OsString> = vec!["--file".into(), script.clone().into()];
+            words.extend(["--".into(), python::INTERPRETER.into()]);
+            words.extend(arguments.iter().map(OsString::from));
+            (program, words)
+        });
+        for (program, words) in own.into_iter().chain(of_python) {
             let output = Command::new(&command)
                 .args(["build", "-o"])
                 .arg(workshop.path(&format!("{program}.pith")))
-                .arg("--")
-                .arg(workshop.path(program))
+                .args(words)
                 .output()
                 .map_err(|error| format!("can't start {}: {error}", command.display()))?;
             if !output.status.success() {

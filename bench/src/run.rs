@@ -38,6 +38,7 @@ impl Workshop {
                 .arg("-o")
                 .arg(workshop.path(name))
                 .arg(sources.join(format!("{name}.c")))
+                .args((name == "threads").then_some("-luring"))
                 .output()
                 .map_err(|error| format!("can't start gcc: {error}"))?;
             if !output.status.success() {
@@ -87,6 +88,23 @@ pub struct Run {
     pub error: String,
     /// Wall-clock time.
     pub time: Duration,
+    /// When how much of the output was there: the time from the start, and bytes.
+    progress: Vec<(Duration, usize)>,
+}
+
+impl Run {
+    /// When a line of the output was there.
+    pub fn time_of_line(&self, line: &str) -> Option<Duration> {
+        let mut end = 0;
+        for candidate in self.output.split_inclusive('\n') {
+            end += candidate.len();
+            if candidate.trim_end() == line {
+                let there = self.progress.iter().find(|(_, bytes)| *bytes >= end);
+                return there.map(|(time, _)| *time);
+            }
+        }
+        None
+    }
 }
 
 /// Runs a command to its end; `None` if it had to be killed because it ran for longer than `limit`.
@@ -103,18 +121,21 @@ pub fn time(command: &mut Command, limit: Duration) -> Result<Option<Run>, Strin
         return Err("standard streams are missing".into());
     };
     thread::scope(|scope| {
-        let output = scope.spawn(|| collect(stdout));
-        let error = scope.spawn(|| collect(stderr));
+        let output = scope.spawn(|| collect(stdout, start));
+        let error = scope.spawn(|| collect(stderr, start));
         loop {
             // Finer than what is measured; the two sides pay the same.
             match child.try_wait() {
                 Ok(Some(status)) => {
                     let time = start.elapsed();
+                    let (output, progress) = output.join().map_err(|_| "reader failed")?;
+                    let (error, _) = error.join().map_err(|_| "reader failed")?;
                     return Ok(Some(Run {
                         success: status.success(),
-                        output: output.join().map_err(|_| "reader failed")?,
-                        error: error.join().map_err(|_| "reader failed")?,
+                        output,
+                        error,
                         time,
+                        progress,
                     }));
                 }
                 Ok(None) if start.elapsed() < limit => thread::sleep(Duration::from_micros(200)),
@@ -133,9 +154,15 @@ pub fn time(command: &mut Command, limit: Duration) -> Result<Option<Run>, Strin
     })
 }
 
-fn collect(mut stream: impl Read) -> String {
+/// Reads a stream to its end, and notes when how much was there.
+fn collect(mut stream: impl Read, start: Instant) -> (String, Vec<(Duration, usize)>) {
     let mut bytes = Vec::new();
+    let mut progress = Vec::new();
+    let mut part = [0; 4096];
     // What was read before an error still counts.
-    let _ = stream.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    while let Ok(length @ 1..) = stream.read(&mut part) {
+        bytes.extend_from_slice(&part[..length]);
+        progress.push((start.elapsed(), bytes.len()));
+    }
+    (String::from_utf8_lossy(&bytes).into_owned(), progress)
 }

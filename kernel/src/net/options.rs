@@ -52,8 +52,6 @@ pub struct Common {
     pub send_buffer: AtomicUsize,
     /// `SO_RCVBUF`
     pub receive_buffer: AtomicUsize,
-    /// `SO_PEEK_OFF`: where the next peek starts; negative if peeks start at the front.
-    pub peek_offset: AtomicI32,
     /// `SO_RCVLOWAT`
     pub receive_low_water: AtomicI32,
     switches: AtomicU32,
@@ -71,7 +69,6 @@ impl Default for Common {
         Self {
             send_buffer: AtomicUsize::new(STANDARD_BUFFER),
             receive_buffer: AtomicUsize::new(STANDARD_BUFFER),
-            peek_offset: AtomicI32::new(-1),
             receive_low_water: AtomicI32::new(1),
             switches: AtomicU32::new(0),
             error: AtomicU16::new(0),
@@ -193,7 +190,8 @@ impl Common {
             option::LINGER => Ok(OptionValue::Bytes(Vec::from(self.linger.lock().as_bytes()))),
             option::RECEIVE_LOW_WATER => Ok(OptionValue::Integer(self.receive_low_water.load(Ordering::Relaxed))),
             option::SEND_LOW_WATER => Ok(OptionValue::Integer(1)),
-            option::PEEK_OFFSET => Ok(OptionValue::Integer(self.peek_offset.load(Ordering::Relaxed))),
+            // Peeks start at the front.
+            option::PEEK_OFFSET => Ok(OptionValue::Integer(-1)),
             option::RECEIVE_TIMEOUT | option::RECEIVE_TIMEOUT_64 => {
                 Ok(timeout_value(self.receive_timeout.load(Ordering::Relaxed)))
             }
@@ -247,7 +245,10 @@ impl Common {
                 if number < -1 {
                     return Err(Errno::EINVAL);
                 }
-                self.peek_offset.store(number, Ordering::Relaxed);
+                if number >= 0 {
+                    crate::warning_once!("SO_PEEK_OFF is not supported: setsockopt answers EOPNOTSUPP");
+                    return Err(Errno::EOPNOTSUPP);
+                }
             }
             option::RECEIVE_TIMEOUT | option::RECEIVE_TIMEOUT_64 => {
                 self.receive_timeout.store(timeout_of(value)?, Ordering::Relaxed);

@@ -446,8 +446,10 @@ impl UnixSocket {
         let mut seen: Vec<Packet> = Vec::new();
         let mut done = 0;
         let mut result = Ok(());
+        // Who only looks keeps the others away until everything is back.
+        let _looking = peeks.then(|| self.receiving.take());
         while message.data.remaining() != 0 {
-            let _turn = self.receiving.take();
+            let _turn = (!peeks).then(|| self.receiving.take());
             let patience = if done == 0 || (all && !peeks) {
                 patience
             } else {
