@@ -2,6 +2,7 @@
  * What threads and waiting cost: nanoseconds, one line each. The same binary runs on both sides.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <liburing.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -190,5 +191,17 @@ int main(void) {
         }
         printf("%s %.1f\n", batch == 1 ? "nop" : "nop32", (now() - start) / NOPS);
     }
+    int zero = open("/dev/zero", O_RDONLY);
+    start = now();
+    for (int i = 0; i < NOPS; i += 32) {
+        char bytes[32];
+        for (int j = 0; j < 32; j++)
+            io_uring_prep_read(io_uring_get_sqe(&ring), zero, &bytes[j], 1, 0);
+        struct io_uring_cqe *cqe;
+        if (io_uring_submit_and_wait(&ring, 32) != 32 || io_uring_peek_cqe(&ring, &cqe) || cqe->res != 1)
+            return 1;
+        io_uring_cq_advance(&ring, 32);
+    }
+    printf("read32 %.1f\n", (now() - start) / NOPS);
     return 0;
 }

@@ -25,7 +25,7 @@ const CALLS: [(&str, &str); 4] = [
 ];
 
 /// What the threads program prints on one processor.
-const THREADS: [(&str, &str); 9] = [
+const THREADS: [(&str, &str); 10] = [
     ("futex", "switch between threads by `futex`"),
     ("pipe", "switch between threads by pipes"),
     ("create", "create and join a thread"),
@@ -35,6 +35,10 @@ const THREADS: [(&str, &str); 9] = [
     ("epoll", "`write`, `epoll_wait` among 1,000, `read`"),
     ("nop", "`io_uring`: a no-op, submitted and taken"),
     ("nop32", "`io_uring`: a no-op, 32 at a time"),
+    (
+        "read32",
+        "`io_uring`: `read` of one byte of /dev/zero, 32 at a time",
+    ),
 ];
 
 /// What it prints on two.

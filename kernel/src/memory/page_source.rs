@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::Mutex;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Frame, PAGE_SIZE, Purpose};
 
@@ -136,15 +135,33 @@ impl RingMemory {
         }
     }
 
-    /// Copies an object out that does not cross a page.
-    pub fn read<T: FromBytes + IntoBytes>(&self, offset: usize) -> T {
-        let mut value = T::new_zeroed();
-        self.frames[offset / PAGE_SIZE].read(offset % PAGE_SIZE, value.as_mut_bytes());
-        value
+    /// Where `N` words of 64 bits are.
+    fn words<const N: usize>(&self, offset: usize) -> *mut u64 {
+        let frame = &self.frames[offset / PAGE_SIZE];
+        let inside = offset % PAGE_SIZE;
+        assert!(
+            inside.is_multiple_of(size_of::<u64>()) && inside <= PAGE_SIZE - N * size_of::<u64>(),
+            "aligned words in one page"
+        );
+        frame.pointer().wrapping_add(inside).cast()
     }
 
-    /// Copies an object in that does not cross a page.
-    pub fn write<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) {
-        self.frames[offset / PAGE_SIZE].write(offset % PAGE_SIZE, value.as_bytes());
+    /// Copies words out that do not cross a page.
+    #[inline]
+    pub fn read<const N: usize>(&self, offset: usize) -> [u64; N] {
+        let words = self.words::<N>(offset);
+        // SAFETY: aligned and inside of a frame that lives as long as `self`. The program may be writing there: each word
+        // is read once and nothing is concluded from what it was.
+        core::array::from_fn(|index| unsafe { words.add(index).read_volatile() })
+    }
+
+    /// Copies words in that do not cross a page.
+    #[inline]
+    pub fn write<const N: usize>(&self, offset: usize, values: [u64; N]) {
+        let words = self.words::<N>(offset);
+        for (index, value) in values.into_iter().enumerate() {
+            // SAFETY: as for `read`; no reference is ever made to the memory.
+            unsafe { words.add(index).write_volatile(value) };
+        }
     }
 }

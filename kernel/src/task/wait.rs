@@ -8,7 +8,7 @@ use alloc::sync::{Arc, Weak};
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
-use pith_waiting::{OutOfMemory, WaitList};
+use pith_waiting::{OutOfMemory, Population, WaitList};
 
 use crate::sync::InterruptMutex;
 
@@ -28,6 +28,7 @@ pub trait Wakeable: Send + Sync {
 #[derive(Default)]
 pub struct WaitQueue {
     entries: InterruptMutex<WaitList<Arc<dyn Wakeable>>>,
+    population: Population,
 }
 
 /// Why a wait ended without its condition.
@@ -54,19 +55,24 @@ impl WaitQueue {
     pub const fn new() -> Self {
         Self {
             entries: InterruptMutex::new(WaitList::new()),
+            population: Population::new(),
         }
     }
 
     /// Lets all who wait look at their conditions again. May be called by interrupt handlers.
     pub fn wake_all(&self) {
-        self.entries.lock().wake_all(|who| {
-            who.wake(PollEvents::all());
-        });
+        if self.population.anybody() {
+            self.entries.lock().wake_all(|who| {
+                who.wake(PollEvents::all());
+            });
+        }
     }
 
     /// Tells all waiters about events, of the exclusive ones only the first that has a use for it.
     pub fn wake(&self, events: PollEvents) {
-        self.entries.lock().wake(|who| who.wake(events));
+        if self.population.anybody() {
+            self.entries.lock().wake(|who| who.wake(events));
+        }
     }
 
     /// Adds somebody who is to be told.
@@ -75,12 +81,17 @@ impl WaitQueue {
     /// `ENOMEM`.
     pub fn register(&self, who: &Arc<dyn Wakeable>, exclusive: bool) -> Result<(), Errno> {
         let registered = self.entries.lock().register(who.clone(), exclusive);
-        registered.map_err(|OutOfMemory| Errno::ENOMEM)
+        registered.map_err(|OutOfMemory| Errno::ENOMEM)?;
+        self.population.enter();
+        Ok(())
     }
 
     /// Takes somebody out again.
     pub fn unregister(&self, who: &Arc<dyn Wakeable>) {
         let found = self.entries.lock().unregister(|entry| Arc::ptr_eq(entry, who));
+        if found.is_some() {
+            self.population.leave();
+        }
         // Not under the lock: it may be the last reference.
         drop(found);
     }

@@ -104,6 +104,8 @@ pub mod entry_flag {
     pub const BUFFER_SELECT: u8 = 1 << 5;
     /// No completion if it succeeds.
     pub const CQE_SKIP_SUCCESS: u8 = 1 << 6;
+    /// Those that tie an entry to others, or have it done elsewhere.
+    pub const WITH_OTHERS: u8 = IO_DRAIN | IO_LINK | IO_HARDLINK | ASYNC | CQE_SKIP_SUCCESS;
     /// All of them.
     pub const ALL: u8 = 0x7f;
 }
@@ -338,6 +340,14 @@ pub struct Entry {
     pub padding: u64,
 }
 
+impl Entry {
+    /// From the words of memory.
+    #[inline]
+    pub fn from_words(words: [u64; 8]) -> Self {
+        zerocopy::transmute!(words)
+    }
+}
+
 /// An entry of the completion queue (`struct io_uring_cqe`).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -350,6 +360,14 @@ pub struct Completion {
     pub result: i32,
     /// [`CQE_BUFFER`], [`CQE_MORE`].
     pub flags: u32,
+}
+
+impl Completion {
+    /// The words of memory.
+    #[inline]
+    pub fn to_words(self) -> [u64; 2] {
+        zerocopy::transmute!(self)
+    }
 }
 
 /// `struct io_sqring_offsets`.

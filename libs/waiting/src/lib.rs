@@ -17,6 +17,6 @@ mod ready;
 mod sync;
 
 pub use futex::{Bucket, FutexKey, FutexTable, FutexWaiter};
-pub use list::{OutOfMemory, WaitList};
+pub use list::{OutOfMemory, Population, WaitList};
 pub use pith_scheduling::Lock;
 pub use ready::{End, Listed, Membership, ReadyList};

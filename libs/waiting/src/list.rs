@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::sync::{AtomicUsize, Ordering, fence};
+
 /// There is no memory for another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
@@ -71,5 +73,50 @@ impl<W> WaitList<W> {
                 taken = wake(&entry.who);
             }
         }
+    }
+}
+
+/// How many stand in a list, known without its lock: most of the time nobody waits, and whoever would wake need not
+/// look.
+///
+/// Either the waker, who changes a condition and asks then, sees the waiter; or the waiter, who enters and looks at the
+/// condition then, sees the change.
+#[derive(Debug)]
+pub struct Population(AtomicUsize);
+
+impl Default for Population {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Population {
+    /// Nobody.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// Nobody.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// Somebody registered, and will look at the condition after this.
+    pub fn enter(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Somebody was taken out.
+    pub fn leave(&self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether somebody may wait for what was changed before this.
+    pub fn anybody(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.0.load(Ordering::SeqCst) != 0
     }
 }

@@ -9,7 +9,8 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 use pith_scheduling::{Clock, Entity, Next, RunQueue, Schedulable, Scheduler};
 use pith_waiting::{
-    Bucket, End, FutexKey, FutexTable, FutexWaiter, Listed, Lock, Membership, ReadyList, WaitList,
+    Bucket, End, FutexKey, FutexTable, FutexWaiter, Listed, Lock, Membership, Population,
+    ReadyList, WaitList,
 };
 use std::collections::VecDeque;
 
@@ -55,11 +56,16 @@ fn a_wait_queue_loses_no_wake_up() {
     loom::model(|| {
         let (machine, own) = machine();
         let queue = Arc::new(ModelLock(Mutex::new(WaitList::new())));
+        let population = Arc::new(Population::new());
         let condition = Arc::new(AtomicBool::new(false));
         let waker = {
             let (machine, queue, condition) = (machine.clone(), queue.clone(), condition.clone());
+            let population = population.clone();
             thread::spawn(move || {
-                condition.store(true, Ordering::SeqCst);
+                condition.store(true, Ordering::Relaxed);
+                if !population.anybody() {
+                    return;
+                }
                 queue.with(|list: &mut WaitList<Handle>| {
                     list.wake(|thread| {
                         machine.wake(thread, CLOCK);
@@ -69,8 +75,9 @@ fn a_wait_queue_loses_no_wake_up() {
             })
         };
         queue.with(|list| list.register(own.clone(), true)).unwrap();
+        population.enter();
         own.0.prepare_to_sleep();
-        if condition.load(Ordering::SeqCst) {
+        if condition.load(Ordering::Relaxed) {
             own.0.stay_awake();
         } else {
             let _ = machine.block(0, 1);

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
-use pith_linux::io_uring::{CQE_MORE, Entry, entry_flag};
+use pith_linux::io_uring::{CQE_MORE, Entry, entry_flag, opcode};
 use spin::Mutex;
 
 use super::operation::{self, Attempt, Operation, Outcome, Timeout};
@@ -34,6 +34,7 @@ impl Request {
     ///
     /// # Errors
     /// What is wrong with it.
+    #[inline]
     pub(super) fn read(entry: &Entry) -> Result<Self, Errno> {
         if entry.flags & !entry_flag::ALL != 0 || entry.personality != 0 {
             return Err(Errno::EINVAL);
@@ -70,7 +71,43 @@ impl Request {
         matches!(self.operation, Operation::LinkTimeout(_))
     }
 
+    /// Whether another thread has to do it.
+    fn is_for_others(&self) -> bool {
+        self.flags & entry_flag::ASYNC != 0 || self.opcode == opcode::OPENAT && self.operation.may_sleep()
+    }
+
+    /// Looks the file up, and tries it unless it is to be done elsewhere. `None` if it has to wait.
+    #[inline]
+    fn try_first(&mut self, ring: &Arc<Ring>, elsewhere: bool) -> Option<Outcome> {
+        if operation::needs_file(self.opcode) {
+            match ring.find_file(self.descriptor, self.is_fixed()) {
+                Ok(file) => self.file = Some(file),
+                Err(errno) => return Some(Outcome::error(errno)),
+            }
+        }
+        if elsewhere || self.operation.is_multishot() {
+            return None;
+        }
+        match self.attempt(ring, None) {
+            Attempt::Done(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Starts a request that has nothing to do with others.
+    #[inline]
+    pub(super) fn start_alone(mut self, ring: &Arc<Ring>) {
+        let elsewhere = self.is_for_others();
+        match self.try_first(ring, elsewhere) {
+            Some(outcome) => {
+                self.complete(ring, self.user_data, outcome);
+            }
+            None => Pending::begin(ring, self, Chain::default(), elsewhere),
+        }
+    }
+
     /// Tells the program how it ended. True if what is linked behind must not start.
+    #[inline]
     fn complete(&self, ring: &Ring, user_data: u64, outcome: Outcome) -> bool {
         if !self.is_silent() || outcome.failed {
             let counts = !matches!(self.operation, Operation::Timeout { .. });
@@ -173,26 +210,9 @@ impl Chain {
             return self.cancel(ring, false);
         }
         while let Some(mut request) = self.requests.pop_front() {
-            let file = if operation::needs_file(request.opcode) {
-                ring.find_file(request.descriptor, request.is_fixed()).map(Some)
-            } else {
-                Ok(None)
-            };
-            let outcome = match file {
-                Err(errno) => Outcome::error(errno),
-                Ok(file) => {
-                    request.file = file;
-                    let elsewhere = request.flags & entry_flag::ASYNC != 0 || request.operation.may_sleep();
-                    let attempt = if elsewhere || request.operation.is_multishot() {
-                        Attempt::Wait
-                    } else {
-                        request.attempt(ring, None)
-                    };
-                    match attempt {
-                        Attempt::Done(outcome) => outcome,
-                        _ => return Pending::begin(ring, request, self, elsewhere),
-                    }
-                }
+            let elsewhere = request.is_for_others();
+            let Some(outcome) = request.try_first(ring, elsewhere) else {
+                return Pending::begin(ring, request, self, elsewhere);
             };
             let stop = request.complete(ring, request.user_data, outcome);
             if let Some(timeout) = self.take_timeout(&request) {

@@ -12,12 +12,12 @@ use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents};
 use pith_linux::io_uring::{
     ALLOCATE_INDEX, CQ_EVENTFD_DISABLED, CQE_BUFFER, CQE_BUFFER_SHIFT, Completion, Entry, MAXIMUM_BUFFER,
-    MAXIMUM_BUFFERS, MAXIMUM_FILES, OFFSET_ENTRIES, SKIP_FILE, SQ_CQ_OVERFLOW, Shape, setup,
+    MAXIMUM_BUFFERS, MAXIMUM_FILES, OFFSET_ENTRIES, SKIP_FILE, SQ_CQ_OVERFLOW, Shape, entry_flag, opcode, setup,
 };
 use spin::{Mutex, Once};
 
 use super::operation::{Match, Operation, Outcome, Timeout};
-use super::request::{Chain, Pending};
+use super::request::{Chain, Pending, Request};
 use crate::fs::event_counter::{self, EventCounter};
 use crate::fs::file::{File, Mappable, OpenFile};
 use crate::fs::turn::Turn;
@@ -113,6 +113,8 @@ pub(super) struct Ring {
     submitting: Turn,
     head: AtomicU32,
     completions: Mutex<Completions>,
+    /// There are completions without room. Changed under their lock.
+    overflows: AtomicBool,
     /// There are completions that nobody was told of.
     unannounced: AtomicBool,
     /// Threads that wait for completions.
@@ -122,6 +124,8 @@ pub(super) struct Ring {
     pollers: WaitQueue,
     /// Requests that were woken. There is room for all that wait.
     ready: InterruptMutex<VecDeque<Arc<Pending>>>,
+    /// There may be some.
+    has_ready: AtomicBool,
     pending: Mutex<BTreeMap<u64, Arc<Pending>>>,
     sequence: AtomicU64,
     /// How many timeouts wait for a number of completions.
@@ -129,6 +133,8 @@ pub(super) struct Ring {
     waiting: Mutex<Waiting>,
     /// No request may let all others end first.
     draining_disabled: AtomicBool,
+    /// The order matters: a request has let others wait. Set while submitting, and for ever.
+    orders: AtomicBool,
     /// Somebody starts those that waited.
     settling: AtomicBool,
     ticket: Once<Ticket>,
@@ -136,6 +142,8 @@ pub(super) struct Ring {
     buffers: Mutex<Option<Vec<Option<IoSlice>>>>,
     provided: Mutex<BTreeMap<u16, VecDeque<Provided>>>,
     event: Mutex<Option<Event>>,
+    /// There is one.
+    tells_event: AtomicBool,
 }
 
 /// All rings, for a process that becomes another program.
@@ -171,7 +179,7 @@ impl File for RingFile {
             PollEvents::OUT | PollEvents::WRITE_NORMAL,
             waiting < ring.shape.submissions,
         );
-        let overflow = !ring.completions.lock().overflow.is_empty();
+        let overflow = ring.overflows.load(Ordering::Relaxed);
         events.set(
             PollEvents::IN | PollEvents::READ_NORMAL,
             ring.available() != 0 || overflow,
@@ -216,22 +224,26 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
             overflow: VecDeque::new(),
             counted: 0,
         }),
+        overflows: AtomicBool::new(false),
         unannounced: AtomicBool::new(false),
         waiters: WaitQueue::new(),
         waiter_count: AtomicUsize::new(0),
         pollers: WaitQueue::new(),
         ready: InterruptMutex::new(VecDeque::new()),
+        has_ready: AtomicBool::new(false),
         pending: Mutex::new(BTreeMap::new()),
         sequence: AtomicU64::new(0),
         counting: AtomicUsize::new(0),
         waiting: Mutex::new(Waiting::default()),
         draining_disabled: AtomicBool::new(false),
+        orders: AtomicBool::new(false),
         settling: AtomicBool::new(false),
         ticket: Once::new(),
         files: Mutex::new(None),
         buffers: Mutex::new(None),
         provided: Mutex::new(BTreeMap::new()),
         event: Mutex::new(None),
+        tells_event: AtomicBool::new(false),
     });
     RINGS.lock().push(Arc::downgrade(&ring));
     Ok(anonymous::open(
@@ -311,7 +323,8 @@ impl Ring {
             self.memory.queues.store(Shape::DROPPED, dropped.wrapping_add(1));
             return None;
         }
-        Some(self.memory.entries.read(index as usize * size_of::<Entry>()))
+        let words = self.memory.entries.read(index as usize * size_of::<Entry>());
+        Some(Entry::from_words(words))
     }
 
     /// Takes up to `most` entries from the submission queue. Returns how many.
@@ -329,6 +342,21 @@ impl Ring {
             taken += 1;
             let Some(entry) = entry else { break };
             done += 1;
+            if entry.flags & entry_flag::WITH_OTHERS == 0 && chain.is_empty() && !self.orders.load(Ordering::Relaxed) {
+                // Nearly always: it has nothing to do with others.
+                if entry.opcode == opcode::NOP && entry.flags == 0 && entry.personality == 0 {
+                    self.post(entry.user_data, 0, 0, true);
+                    continue;
+                }
+                let refused = Request::read(&entry).map(|request| request.start_alone(&this)).err();
+                if let Some(errno) = refused {
+                    self.post(entry.user_data, -i32::from(errno.number()), 0, true);
+                    if self.flags & setup::SUBMIT_ALL == 0 {
+                        break;
+                    }
+                }
+                continue;
+            }
             if chain.push(self, &entry) && taken < count {
                 continue;
             }
@@ -352,6 +380,9 @@ impl Ring {
     /// Starts a chain, or lets it wait for those before it.
     fn begin(&self, this: &Arc<Ring>, chain: Chain) {
         {
+            if chain.drains() {
+                self.orders.store(true, Ordering::Relaxed);
+            }
             let mut waiting = self.waiting.lock();
             let must_wait = waiting.blocked || !waiting.chains.is_empty();
             if must_wait || chain.drains() && !self.pending.lock().is_empty() {
@@ -400,20 +431,23 @@ impl Ring {
     /// Tries the requests that were woken, does what the end of others makes possible, and tells of completions.
     /// `later`: they did not end at once.
     fn settle(&self, later: bool) {
-        let Some(this) = self.itself.upgrade() else { return };
         loop {
             let mut progress = self.run_ready();
+            let counting = self.counting.load(Ordering::Relaxed) != 0;
+            if !counting && !self.orders.load(Ordering::Relaxed) {
+                break;
+            }
             // One thread is enough for the rest: it looks again until there is nothing.
             if self.settling.swap(true, Ordering::SeqCst) {
                 break;
             }
-            while let Some(chain) = self.next_waiting() {
-                progress = true;
-                chain.start(&this);
+            if let Some(this) = self.itself.upgrade() {
+                while let Some(chain) = self.next_waiting() {
+                    progress = true;
+                    chain.start(&this);
+                }
             }
-            if self.counting.load(Ordering::Relaxed) != 0 {
-                progress |= self.end_counted();
-            }
+            progress |= counting && self.end_counted();
             self.settling.store(false, Ordering::SeqCst);
             if !progress {
                 break;
@@ -423,6 +457,11 @@ impl Ring {
     }
 
     fn run_ready(&self) -> bool {
+        if !self.has_ready.load(Ordering::SeqCst) {
+            return false;
+        }
+        // What comes from here on sets it again.
+        self.has_ready.store(false, Ordering::SeqCst);
         let mut any = false;
         loop {
             let next = self.ready.lock().pop_front();
@@ -469,13 +508,14 @@ impl Ring {
         self.completions.lock().counted
     }
 
+    #[inline]
     fn put(&self, completions: &mut Completions, completion: &Completion) -> bool {
         let queues = &self.memory.queues;
         let head = queues.load(Shape::COMPLETION_HEAD);
         if completions.tail.wrapping_sub(head) >= self.shape.completions {
             return false;
         }
-        queues.write(self.shape.completion_at(completions.tail), completion);
+        queues.write(self.shape.completion_at(completions.tail), completion.to_words());
         completions.tail = completions.tail.wrapping_add(1);
         queues.store(Shape::COMPLETION_TAIL, completions.tail);
         true
@@ -494,12 +534,15 @@ impl Ring {
         }
         if !completions.overflow.is_empty() || !self.put(&mut completions, &completion) {
             completions.overflow.push_back(completion);
+            self.overflows.store(true, Ordering::Relaxed);
             self.memory
                 .queues
                 .change_bits(Shape::SUBMISSION_FLAGS, SQ_CQ_OVERFLOW, true);
         }
         drop(completions);
-        self.unannounced.store(true, Ordering::SeqCst);
+        if !self.unannounced.load(Ordering::Relaxed) {
+            self.unannounced.store(true, Ordering::Release);
+        }
     }
 
     /// A completion that another ring sends.
@@ -511,15 +554,13 @@ impl Ring {
     /// Moves completions that found no room to where there is some.
     fn flush_overflow(&self) {
         let mut completions = self.completions.lock();
-        if completions.overflow.is_empty() {
-            return;
-        }
         while let Some(completion) = completions.overflow.pop_front() {
             if !self.put(&mut completions, &completion) {
                 completions.overflow.push_front(completion);
                 return;
             }
         }
+        self.overflows.store(false, Ordering::Relaxed);
         self.memory
             .queues
             .change_bits(Shape::SUBMISSION_FLAGS, SQ_CQ_OVERFLOW, false);
@@ -527,11 +568,14 @@ impl Ring {
 
     /// Tells those who wait of new completions.
     fn announce(&self, later: bool) {
-        if !self.unannounced.swap(false, Ordering::SeqCst) {
+        if !self.unannounced.load(Ordering::Acquire) || !self.unannounced.swap(false, Ordering::AcqRel) {
             return;
         }
         self.waiters.wake(PollEvents::IN);
         self.pollers.wake(PollEvents::IN | PollEvents::READ_NORMAL);
+        if !self.tells_event.load(Ordering::Relaxed) {
+            return;
+        }
         let counter = {
             let event = self.event.lock();
             let told = event.as_ref().filter(|event| later || !event.only_later);
@@ -550,19 +594,23 @@ impl Ring {
     /// `EINTR`, `ETIME`.
     pub(super) fn wait(&self, least: u32, deadline: Option<Instant>) -> Result<(), Errno> {
         loop {
-            self.settle(true);
-            self.flush_overflow();
+            if self.has_ready.load(Ordering::SeqCst) {
+                self.settle(true);
+            }
+            if self.overflows.load(Ordering::Relaxed) {
+                self.flush_overflow();
+            }
             if self.available() >= least {
                 return Ok(());
             }
             self.waiter_count.fetch_add(1, Ordering::SeqCst);
             let result = self.waiters.wait_until(deadline, || {
-                (self.available() >= least || !self.ready.lock().is_empty()).then_some(())
+                (self.available() >= least || self.has_ready.load(Ordering::SeqCst)).then_some(())
             });
             self.waiter_count.fetch_sub(1, Ordering::SeqCst);
             if let Err(error) = result {
                 // Somebody else has to do what this thread was woken for.
-                if !self.ready.lock().is_empty() {
+                if self.has_ready.load(Ordering::SeqCst) {
                     self.defer();
                 }
                 return match error {
@@ -616,12 +664,17 @@ impl Ring {
 
     /// Has a request tried again soon. May be called by interrupt handlers, and with locks of wait queues held.
     pub(super) fn make_ready(&self, request: Arc<Pending>) {
-        self.ready.lock().push_back(request);
+        self.put_ready(request);
         if self.waiter_count.load(Ordering::SeqCst) != 0 {
             self.waiters.wake(PollEvents::IN);
         } else {
             self.defer();
         }
+    }
+
+    fn put_ready(&self, request: Arc<Pending>) {
+        self.ready.lock().push_back(request);
+        self.has_ready.store(true, Ordering::SeqCst);
     }
 
     fn defer(&self) {
@@ -709,7 +762,7 @@ impl Ring {
     /// that settles afterwards.
     fn cancel_later(&self, request: Arc<Pending>) {
         request.mark_cancelled();
-        self.ready.lock().push_back(request);
+        self.put_ready(request);
     }
 
     /// `IORING_OP_POLL_REMOVE`
@@ -1080,6 +1133,7 @@ impl Ring {
             return Err(Errno::EBUSY);
         }
         *event = Some(Event { counter, only_later });
+        self.tells_event.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -1088,6 +1142,7 @@ impl Ring {
     /// # Errors
     /// `ENXIO`
     pub(super) fn unregister_event(&self) -> Result<(), Errno> {
+        self.tells_event.store(false, Ordering::Relaxed);
         let event = self.event.lock().take();
         event.map(drop).ok_or(Errno::ENXIO)
     }
