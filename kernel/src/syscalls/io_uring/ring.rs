@@ -257,10 +257,10 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
 ///
 /// # Errors
 /// `EOPNOTSUPP` if it is something else.
-pub(super) fn of(open: &OpenFile) -> Result<Arc<Ring>, Errno> {
+pub(super) fn of(open: &OpenFile) -> Result<&Arc<Ring>, Errno> {
     let file: &dyn Any = &**open.file()?;
     let ring = file.downcast_ref::<RingFile>().ok_or(Errno::EOPNOTSUPP)?;
-    Ok(ring.ring.clone())
+    Ok(&ring.ring)
 }
 
 /// The program is about to be replaced: no request may touch its memory any more.
@@ -328,8 +328,7 @@ impl Ring {
     }
 
     /// Takes up to `most` entries from the submission queue. Returns how many.
-    pub(super) fn submit(&self, most: u32) -> u32 {
-        let Some(this) = self.itself.upgrade() else { return 0 };
+    pub(super) fn submit(self: &Arc<Self>, most: u32) -> u32 {
         let turn = self.submitting.take();
         let first = self.head.load(Ordering::Relaxed);
         let tail = self.memory.queues.load(Shape::SUBMISSION_TAIL);
@@ -348,7 +347,7 @@ impl Ring {
                     self.post(entry.user_data, 0, 0, true);
                     continue;
                 }
-                let refused = Request::read(&entry).map(|request| request.start_alone(&this)).err();
+                let refused = Request::read(&entry).map(|request| request.start_alone(self)).err();
                 if let Some(errno) = refused {
                     self.post(entry.user_data, -i32::from(errno.number()), 0, true);
                     if self.flags & setup::SUBMIT_ALL == 0 {
@@ -361,13 +360,13 @@ impl Ring {
                 continue;
             }
             let refused = chain.is_refused();
-            self.begin(&this, core::mem::take(&mut chain));
+            self.begin(core::mem::take(&mut chain));
             if refused && self.flags & setup::SUBMIT_ALL == 0 {
                 break;
             }
         }
         if !chain.is_empty() {
-            self.begin(&this, chain);
+            self.begin(chain);
         }
         let head = first.wrapping_add(taken);
         self.head.store(head, Ordering::Relaxed);
@@ -378,7 +377,7 @@ impl Ring {
     }
 
     /// Starts a chain, or lets it wait for those before it.
-    fn begin(&self, this: &Arc<Ring>, chain: Chain) {
+    fn begin(self: &Arc<Self>, chain: Chain) {
         {
             if chain.drains() {
                 self.orders.store(true, Ordering::Relaxed);
@@ -391,7 +390,7 @@ impl Ring {
             }
             waiting.blocked = chain.drains();
         }
-        chain.start(this);
+        chain.start(self);
         self.unblock();
     }
 
