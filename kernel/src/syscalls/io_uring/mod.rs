@@ -229,7 +229,7 @@ pub fn io_uring_register(fd: i32, operation: u32, argument: UserPointer, count: 
     let nothing = |result: Result<(), Errno>| result.map(|()| 0);
     let without = |result: fn(&ring::Ring) -> Result<(), Errno>| {
         refuse(!argument.is_null() || count != 0)?;
-        result(&ring).map(|()| 0)
+        result(ring).map(|()| 0)
     };
     match operation {
         register::BUFFERS => {
@@ -291,7 +291,7 @@ pub fn io_uring_register(fd: i32, operation: u32, argument: UserPointer, count: 
         }
         register::SYNC_CANCEL => {
             refuse(argument.is_null() || count != 1)?;
-            synchronous_cancel(&ring, argument)
+            synchronous_cancel(ring, argument)
         }
         _ => Err(Errno::EINVAL),
     }
