@@ -181,6 +181,8 @@ pub struct Connection<B> {
     last_sent: Instant,
     last_challenge: Option<Instant>,
     quick: u32,
+    /// The largest segment that has come: two of them are acknowledged at once.
+    largest_received: usize,
     /// Data came that was not acknowledged yet, and must be now.
     acknowledge_now: bool,
     unacknowledged: usize,
@@ -250,6 +252,7 @@ impl<B: Buffer> Connection<B> {
             last_sent: now,
             last_challenge: None,
             quick: QUICK_ACKNOWLEDGEMENTS,
+            largest_received: SMALLEST_DEFAULT,
             acknowledge_now: false,
             unacknowledged: 0,
             shut: false,
@@ -431,10 +434,11 @@ impl<B: Buffer> Connection<B> {
     /// The program took so many bytes. The peer is told when that opens the window by much.
     pub fn consume(&mut self, bytes: usize) {
         self.receiver.consume(bytes);
-        let opened = self
+        let tellable = self
             .receiver
             .window()
-            .saturating_sub(self.receiver.told_window());
+            .min(0xffff << self.receive_shift.unwrap_or(0));
+        let opened = tellable.saturating_sub(self.receiver.told_window());
         if opened >= (2 * self.own_segment).min(self.options.receive_capacity / 2)
             && self.receives()
         {
@@ -549,11 +553,8 @@ impl<B: Buffer> Connection<B> {
         self.last_heard = now;
         if acknowledges {
             self.acknowledged(header, now);
-            self.state = State::Established;
-            self.timers.retransmission = None;
-            self.retries = 0;
+            self.established(now);
             self.acknowledge_now = true;
-            self.restart_keep_alive(now);
             if !data.is_empty() || header.has(flag::FIN) {
                 let behind = Header {
                     sequence: header.sequence + 1,
@@ -566,6 +567,18 @@ impl<B: Buffer> Connection<B> {
             self.state = State::SynReceived;
             self.sender.lose_all();
         }
+    }
+
+    /// The peer has acknowledged the start.
+    fn established(&mut self, now: Instant) {
+        self.state = if self.shut {
+            State::FinWait1
+        } else {
+            State::Established
+        };
+        self.retries = 0;
+        self.timers.retransmission = None;
+        self.restart_keep_alive(now);
     }
 
     /// Whether a segment of `length` numbers lies in the window (RFC 9293, section 3.10.7.4).
@@ -594,6 +607,16 @@ impl<B: Buffer> Connection<B> {
             && !header.has(flag::RST)
         {
             self.challenge_or_acknowledge(length, now);
+            return;
+        }
+        let both = header.has(flag::SYN) && header.has(flag::ACK);
+        if both && self.state == State::SynReceived && header.sequence + 1 == self.receiver.next() {
+            // Both have asked at once, and this is the answer.
+            if header.acknowledgement == self.sender.nxt() {
+                self.acknowledged(header, now);
+                self.established(now);
+                self.acknowledge_now = true;
+            }
             return;
         }
         if !self.is_acceptable(header.sequence, length) {
@@ -646,15 +669,8 @@ impl<B: Buffer> Connection<B> {
                 self.reset = Some(header.acknowledgement);
                 return;
             }
-            self.state = if self.shut {
-                State::FinWait1
-            } else {
-                State::Established
-            };
             self.window_from = (header.sequence, header.acknowledgement);
-            self.retries = 0;
-            self.timers.retransmission = None;
-            self.restart_keep_alive(now);
+            self.established(now);
         }
         self.last_heard = now;
         self.keep_alive_sent = 0;
@@ -828,7 +844,8 @@ impl<B: Buffer> Connection<B> {
             match self.receiver.accept(header.sequence, data) {
                 Accepted::InOrder { bytes, filled } => {
                     self.unacknowledged += bytes;
-                    let full = self.unacknowledged >= 2 * self.own_segment.min(length.max(1) * 2);
+                    self.largest_received = self.largest_received.max(length).min(self.own_segment);
+                    let full = self.unacknowledged >= 2 * self.largest_received;
                     if self.quick != 0 || filled || full || self.receiver.has_gap() {
                         self.quick = self.quick.saturating_sub(1);
                         self.acknowledge_now = true;
@@ -1109,11 +1126,9 @@ impl<B: Buffer> Connection<B> {
                 } else {
                     2 * MILLISECOND
                 };
-            if patience < overdue {
-                self.timers.retransmission = Some(now + patience);
-                self.timers.is_probe = true;
-                return;
-            }
+            self.timers.retransmission = Some(now + patience.min(overdue));
+            self.timers.is_probe = true;
+            return;
         }
         self.timers.is_probe = false;
         self.timers.retransmission = Some(now + overdue);

@@ -1,6 +1,8 @@
 //! Two connections, and a network between them that does what a test wants.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod script;
+
 use core::net::SocketAddr;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
