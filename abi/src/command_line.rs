@@ -38,3 +38,6 @@ pub const TIME: &str = "pith.time";
 
 /// `pith.processors=NUMBER`: how many processors the machine has, where neither ACPI nor an MP table tells.
 pub const PROCESSORS: &str = "pith.processors";
+
+/// `pith.network=ADDRESS/BITS[,GATEWAY]`: there is a network card, and this is the machine's IPv4 address.
+pub const NETWORK: &str = "pith.network";

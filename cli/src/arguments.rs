@@ -8,8 +8,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pith_abi::image::MAXIMUM_CPUS;
 use pith_image::{FileMapping, LogLevel, parse_memory};
-use pith_monitor::MachineType;
 use pith_monitor::accelerator::Request;
+use pith_monitor::{MachineType, PublishedPort};
 
 /// Runs unmodified Linux programs as unikernels: one program, one virtual machine.
 #[derive(Debug, Parser)]
@@ -70,6 +70,14 @@ pub struct RunArguments {
     /// The model of processor, by QEMU's name [default: the one with the most features]
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
+
+    /// The network: user is a card behind a router that QEMU plays [default: none, or user with -p]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub net: Option<NetworkArgument>,
+
+    /// Let a port of this machine lead to one of the program: 8080:80, 127.0.0.1:8080:80, 5353:53/udp
+    #[arg(short = 'p', long, value_name = "[ADDRESS:]HOST:GUEST[/udp]", value_parser = parse_port)]
+    pub publish: Vec<PublishedPort>,
 
     /// Kill the program after this time: 500ms, 10s, 2m, 1h
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -295,6 +303,43 @@ pub enum OverridableArgument {
     Environment,
     WorkingDirectory,
     Diagnostics,
+}
+
+/// What `--net` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkArgument {
+    /// No network.
+    None,
+    /// A card behind a router that QEMU plays.
+    User,
+}
+
+/// Reads a port such as `8080:80`, `127.0.0.1:8080:80` or `5353:53/udp`.
+pub fn parse_port(text: &str) -> Result<PublishedPort, String> {
+    let expected = "write [ADDRESS:]HOST:GUEST[/udp], such as 8080:80";
+    let (ports, datagrams) = match text.split_once('/') {
+        None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), false),
+        Some((ports, "udp")) => (ports, true),
+        Some(_) => return Err("the protocol is tcp or udp".into()),
+    };
+    let parts: Vec<&str> = ports.split(':').collect();
+    let (address, host, guest) = match parts[..] {
+        [host, guest] => ("0.0.0.0", host, guest),
+        [address, host, guest] => (address, host, guest),
+        _ => return Err(expected.into()),
+    };
+    let port = |text: &str| match text.parse() {
+        Ok(0) | Err(_) => Err(format!("`{text}` is no port: a number from 1 to 65535")),
+        Ok(port) => Ok(port),
+    };
+    Ok(PublishedPort {
+        address: address
+            .parse()
+            .map_err(|_| format!("`{address}` is no IPv4 address; {expected}"))?,
+        host: port(host)?,
+        guest: port(guest)?,
+        datagrams,
+    })
 }
 
 /// Reads a time such as `500ms`, `1.5s`, `2m` or `1h`. A bare number counts seconds.

@@ -23,6 +23,7 @@ use crate::devices;
 use crate::devices::command_line::{last_value, values};
 use crate::fs;
 use crate::memory::{self, AddressSpace, FaultError};
+use crate::net;
 use crate::syscalls::{self, program};
 use crate::task::{self, ExitReason, Process};
 
@@ -389,6 +390,31 @@ fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::Loa
     }
 }
 
+/// Sets the network up that the monitor tells of. Without it the program runs all the same.
+fn start_network(command_line: &str) {
+    let Some(value) = last_value(command_line, words::NETWORK) else {
+        return;
+    };
+    let (address, gateway) = match value.split_once(',') {
+        Some((address, gateway)) => (address, gateway.parse().ok()),
+        None => (value, None),
+    };
+    let parsed = address
+        .split_once('/')
+        .and_then(|(address, bits)| Some((address.parse().ok()?, bits.parse().ok().filter(|bits| *bits <= 32)?)));
+    let Some(address) = parsed else {
+        crate::warning!(
+            "{}={value} is not ADDRESS/BITS[,GATEWAY]; there is no network",
+            words::NETWORK
+        );
+        return;
+    };
+    let configuration = net::internet::Configuration { address, gateway };
+    if let Err(failure) = net::internet::initialise(command_line, configuration) {
+        crate::warning!("the network card can't be used: {failure}");
+    }
+}
+
 /// Starts the other processors. They come while the program runs already; without memory for them, it runs on fewer.
 fn start_processors(process: &Arc<Process>, topology: Result<Topology, pith_firmware_tables::Problem>) {
     let count = match topology {
@@ -450,6 +476,7 @@ fn start_program(
             alloc::format!("the image's root file system: {error}"),
         )
     })?;
+    start_network(command_line);
     let resources = fs::FileContext::first(&configuration.working_directory).map_err(|errno| {
         let directory = String::from_utf8_lossy(&configuration.working_directory).into_owned();
         not_started(

@@ -26,5 +26,5 @@ pub use launch::{Machine, Monitor, StartError};
 pub use qemu::{PROGRAM_VARIABLE, Qemu};
 pub use report::{Ending, GuestFigures, HostTimes, Report, signal_name};
 pub use session::{HostStreams, RunError, RunOptions, run};
-pub use specification::{MachineSpecification, MachineType};
+pub use specification::{MachineSpecification, MachineType, PublishedPort, UserNetwork};
 pub use terminal::is_terminal;

@@ -133,6 +133,8 @@ impl Monitor for Qemu {
 
 /// The small board, with what the kernel needs. Without ACPI it starts sooner, but its tables do not tell how many
 /// processors there are: the command line does.
+/// The address that QEMU's router gives, and the router's.
+const NETWORK: &[u8] = b"10.0.2.15/24,10.0.2.2";
 const MICROVM: &str = "microvm,acpi=off,graphics=off,usb=off,pcie=off,pit=on,pic=on,rtc=on,isa-serial=on,\
                        auto-kernel-cmdline=on";
 
@@ -184,6 +186,7 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
         accelerator,
         machine_type,
         cpu_model,
+        network,
         command_line,
     } = specification;
 
@@ -198,6 +201,9 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
     let mut command_line = command_line.clone();
     if *machine_type == MachineType::Microvm {
         command_line.push(key::PROCESSORS, cpus.to_string().as_bytes());
+    }
+    if network.is_some() {
+        command_line.push(key::NETWORK, NETWORK);
     }
     let length = command_line.as_str().len();
     if length > limit {
@@ -248,6 +254,21 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
     option("-chardev", "stdio,id=channel,signal=off");
     option("-device", "virtserialport,chardev=channel");
     option("-device", "isa-debug-exit,iobase=0xf4,iosize=4");
+    if let Some(network) = network {
+        let mut backend = String::from("user,id=network,ipv6=off");
+        for port in &network.ports {
+            let protocol = if port.datagrams { "udp" } else { "tcp" };
+            let (address, host, guest) = (port.address, port.host, port.guest);
+            backend += &format!(",hostfwd={protocol}:{address}:{host}-:{guest}");
+        }
+        option("-netdev", &backend);
+        let card = match machine_type {
+            MachineType::Microvm => "virtio-net-device,netdev=network",
+            // Without the program with which it could start the machine.
+            MachineType::Q35 => "virtio-net-pci,netdev=network,disable-legacy=on,romfile=",
+        };
+        option("-device", card);
+    }
     if !command_line.is_empty() {
         option("-append", command_line.as_str());
     }
@@ -272,6 +293,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             machine_type: MachineType::Microvm,
             cpu_model: None,
+            network: None,
             command_line,
         }
     }

@@ -1,5 +1,6 @@
 //! What a machine is made of.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use crate::accelerator::Accelerator;
@@ -13,6 +14,26 @@ pub enum MachineType {
     Microvm,
     /// A PC of 2009 with PCI Express, as most clouds show it.
     Q35,
+}
+
+/// A port of the host that leads to one of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// Where the host listens.
+    pub address: Ipv4Addr,
+    /// At which port.
+    pub host: u16,
+    /// The machine's port.
+    pub guest: u16,
+    /// Datagrams instead of connections.
+    pub datagrams: bool,
+}
+
+/// A network card behind a router that the monitor plays, which needs no privilege.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserNetwork {
+    /// Ports of the host that lead to the machine.
+    pub ports: Vec<PublishedPort>,
 }
 
 /// Everything that a [`Monitor`](crate::Monitor) needs to start a machine.
@@ -30,6 +51,8 @@ pub struct MachineSpecification {
     pub machine_type: MachineType,
     /// The monitor's name for a model of processor; `None` takes the one with the most features.
     pub cpu_model: Option<String>,
+    /// The network card; `None` for no network.
+    pub network: Option<UserNetwork>,
     /// What the kernel is told.
     pub command_line: KernelCommandLine,
 }

@@ -10,6 +10,7 @@ mod command;
 mod coreutils;
 mod languages;
 mod limits;
+mod network;
 mod programs;
 mod runtimes;
 mod suites;
@@ -98,6 +99,7 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
         languages::cases(),
         limits::cases(),
         threads::cases(),
+        network::cases(),
         runtimes::cases(),
     ]
     .concat();
@@ -117,6 +119,10 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     }
     for (name, check) in command::CHECKS {
         let name = format!("command::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for (name, check) in network::CHECKS {
+        let name = format!("network::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
     }
     Ok(trials)

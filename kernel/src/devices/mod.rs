@@ -10,6 +10,7 @@
 pub mod command_line;
 pub mod console;
 pub mod interrupts;
+pub mod network;
 mod pci;
 mod serial;
 mod shared_memory;

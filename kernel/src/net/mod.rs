@@ -3,9 +3,10 @@
 //! * [`socket`] holds the trait that a family of sockets fulfils, and makes files of sockets;
 //! * [`address`], [`message`] and [`options`] are what all families share: addresses, data with what travels beside it,
 //!   and the options of `SOL_SOCKET`;
-//! * [`unix`] is the family of local sockets.
+//! * [`unix`] is the family of local sockets, [`internet`] that of IPv4.
 
 pub mod address;
+pub mod internet;
 pub mod message;
 pub mod options;
 pub mod socket;
@@ -51,6 +52,11 @@ pub fn create(family: i32, kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, 
     check(family, kind)?;
     if family == i32::from(family::UNIX) {
         return Ok(unix::create(kind, protocol)?);
+    }
+    if family == i32::from(family::INTERNET)
+        && let Some(socket) = internet::create(kind, protocol)
+    {
+        return socket;
     }
     Err(unsupported(family))
 }

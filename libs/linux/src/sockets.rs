@@ -9,6 +9,8 @@ pub mod family {
     pub const UNSPECIFIED: u16 = 0;
     /// Local sockets.
     pub const UNIX: u16 = 1;
+    /// IPv4.
+    pub const INTERNET: u16 = 2;
     /// Families have numbers below this.
     pub const LIMIT: i32 = 46;
 }

@@ -353,7 +353,8 @@ impl<B: Buffer> Stack<B> {
 
 /// Addresses and ports.
 impl<B: Buffer> Stack<B> {
-    fn conflicts(&self, datagrams: bool, address: SocketAddrV4) -> bool {
+    /// Whether another socket has the address. With `share`, only one that listens there counts.
+    fn conflicts(&self, datagrams: bool, address: SocketAddrV4, share: bool) -> bool {
         let table = if datagrams {
             &self.datagrams
         } else {
@@ -367,12 +368,13 @@ impl<B: Buffer> Stack<B> {
             })
         };
         let bound = table.get(&address.port()).into_iter().flatten();
-        bound
-            .filter_map(|handle| self.sockets.get(handle))
-            .any(|socket| match socket {
-                Socket::Tcp(socket) => same(socket.local),
-                Socket::Udp(socket) => same(socket.local),
-            })
+        let mut sockets = bound.filter_map(|handle| self.sockets.get(handle));
+        sockets.any(|socket| match socket {
+            Socket::Tcp(socket) => {
+                same(socket.local) && (!share || matches!(socket.state, TcpState::Listening { .. }))
+            }
+            Socket::Udp(socket) => same(socket.local) && !share,
+        })
     }
 
     fn choose_port(
@@ -391,7 +393,7 @@ impl<B: Buffer> Stack<B> {
                 Some(remote) => self.connections.contains_key(&(address, remote)),
                 None => false,
             };
-            if !used && !self.conflicts(datagrams, address) {
+            if !used && !self.conflicts(datagrams, address, false) {
                 return Ok(port);
             }
         }
@@ -420,7 +422,7 @@ impl<B: Buffer> Stack<B> {
         }
         if address.port() == 0 {
             address.set_port(self.choose_port(datagrams, *address.ip(), None)?);
-        } else if !share && self.conflicts(datagrams, address) {
+        } else if self.conflicts(datagrams, address, share) {
             return Err(Error::InUse);
         }
         match self.sockets.get_mut(&handle) {
@@ -627,6 +629,14 @@ impl<B: Buffer> Stack<B> {
         self.connections.insert(tuple, handle);
         self.flush(handle, now);
         Ok(())
+    }
+
+    /// What was chosen for a socket.
+    pub fn tcp_chosen(&self, handle: Handle) -> Option<Options> {
+        match self.sockets.get(&handle)? {
+            Socket::Tcp(socket) => Some(socket.options),
+            Socket::Udp(_) => None,
+        }
     }
 
     /// Changes what a socket's connection, or those that it accepts, does.

@@ -84,13 +84,7 @@ impl VirtioConsole {
     /// # Errors
     /// Why there is none, or why it can't be used.
     pub fn find(command_line: &str, handler: Handler) -> Result<Self, Failure> {
-        let transport = match virtio::mmio::is_named(command_line) {
-            true => match virtio::mmio::find(command_line, kind::CONSOLE) {
-                Err(Failure::Absent) => virtio::pci::find(kind::CONSOLE, &bus::functions()),
-                found => found,
-            },
-            false => virtio::pci::find(kind::CONSOLE, &bus::functions()),
-        }?;
+        let transport = virtio::find(command_line, kind::CONSOLE, bus::functions)?;
         Self::new(transport, handler)
     }
 

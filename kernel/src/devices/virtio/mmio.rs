@@ -27,6 +27,7 @@ const LINES: u32 = 24;
 /// Offsets of registers.
 mod register {
     pub const MAGIC: u64 = 0x00;
+    pub const CONFIGURATION: u64 = 0x100;
     pub const VERSION: u64 = 0x04;
     pub const KIND: u64 = 0x08;
     pub const DEVICE_FEATURES: u64 = 0x10;
@@ -205,5 +206,14 @@ impl Transport for Mmio {
 
     fn notify(&mut self, queue: u16) {
         self.write(register::QUEUE_NOTIFY, queue.into());
+    }
+
+    fn configuration(&self, offset: u64) -> u8 {
+        let place = self.base + register::CONFIGURATION + offset;
+        if place < self.window.length() {
+            self.window.read_u8(place)
+        } else {
+            0
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod console;
 pub mod mmio;
+pub mod network;
 pub mod pci;
 
 use core::fmt;
@@ -19,6 +20,8 @@ use super::shared_memory::{Buffer, SharedMemory};
 
 /// Kinds of devices (section 5).
 pub mod kind {
+    /// A network card.
+    pub const NETWORK: u32 = 1;
     /// A console.
     pub const CONSOLE: u32 = 3;
 }
@@ -72,6 +75,8 @@ pub trait Transport: Send {
     fn acknowledge_interrupt(&mut self);
     /// Tells the device that a queue has something for it.
     fn notify(&mut self, queue: u16);
+    /// A byte of what is particular to the kind of device; 0 beyond its end.
+    fn configuration(&self, offset: u64) -> u8;
 }
 
 /// Why a device can't be used.
@@ -116,6 +121,24 @@ impl fmt::Display for Failure {
             Self::Misbehaved(how) => how.fmt(formatter),
         }
     }
+}
+
+/// The first device of a kind, over whichever bus it is reached.
+///
+/// # Errors
+/// [`Failure`].
+pub fn find(
+    command_line: &str,
+    kind: u32,
+    functions: impl Fn() -> alloc::vec::Vec<super::pci::Function>,
+) -> Result<alloc::boxed::Box<dyn Transport>, Failure> {
+    if mmio::is_named(command_line) {
+        match mmio::find(command_line, kind) {
+            Err(Failure::Absent) => {}
+            found => return found,
+        }
+    }
+    pci::find(kind, &functions())
 }
 
 /// Polls for a reset device this often; the specification sets no limit.

@@ -39,6 +39,7 @@ const NO_VECTOR: u16 = 0xffff;
 mod group {
     pub const COMMON: u8 = 1;
     pub const NOTIFY: u8 = 2;
+    pub const DEVICE: u8 = 4;
 }
 
 /// Offsets of the common registers.
@@ -113,6 +114,8 @@ struct Pci {
     function: Function,
     common: DeviceWindow,
     notify: DeviceWindow,
+    /// What is particular to the kind of device, if there is anything.
+    particular: Option<DeviceWindow>,
     notify_multiplier: u32,
     /// Offset in `notify` for each queue.
     notify_offsets: [u64; QUEUES],
@@ -138,6 +141,10 @@ impl Pci {
         Ok(Self {
             common: map(&common, register::LENGTH)?,
             notify: map(&notify, u64::from(notify.length))?,
+            particular: match place(&function, group::DEVICE) {
+                Some(place) => Some(map(&place, u64::from(place.length).min(4096))?),
+                None => None,
+            },
             notify_multiplier: function.read(multiplier),
             notify_offsets: [0; QUEUES],
             function,
@@ -229,6 +236,13 @@ impl Transport for Pci {
 
     fn acknowledge_interrupt(&mut self) {
         // A message needs no answer.
+    }
+
+    fn configuration(&self, offset: u64) -> u8 {
+        match &self.particular {
+            Some(window) if offset < window.length() => window.read_u8(offset),
+            _ => 0,
+        }
     }
 
     fn notify(&mut self, queue: u16) {

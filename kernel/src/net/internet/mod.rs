@@ -1,0 +1,211 @@
+//! The Internet: the stack of `libs/tcpip`, its interfaces, and its sockets.
+//!
+//! One lock is around the stack. It is held while packets are made and read, never while the program's memory is touched
+//! and never by interrupt handlers: these leave the work to the kernel's thread for it.
+
+mod socket;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use pith_linux::Errno;
+use pith_tcpip::stack::{Handle, Interface};
+use pith_tcpip::wire::ethernet::HardwareAddress;
+use pith_tcpip::{Instant, Slice, Stack};
+use spin::{Mutex, Once};
+
+use crate::devices::network;
+use crate::task::deferred::{self, Ticket, Work};
+use crate::task::{self, Timer, TimerTarget, random};
+
+use socket::InternetSocket;
+pub use socket::create;
+
+/// What packets are in.
+pub type Memory = Arc<Vec<u8>>;
+
+/// Frames that are taken from the card at a time.
+const BATCH: usize = 32;
+/// The card.
+const CARD: usize = 1;
+
+/// What the machine was told about its network.
+#[derive(Clone, Copy, Debug)]
+pub struct Configuration {
+    /// Its address, and how many bits of it are the network's.
+    pub address: (Ipv4Addr, u8),
+    /// The router.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+struct Network {
+    stack: Mutex<Stack<Memory>>,
+    sockets: Mutex<BTreeMap<Handle, Weak<InternetSocket>>>,
+    /// When the timer is set to fire.
+    armed: Mutex<Option<Instant>>,
+    timer: Timer,
+    worker: Once<Arc<Worker>>,
+}
+
+static NETWORK: Once<Network> = Once::new();
+
+struct Worker {
+    ticket: Ticket,
+}
+
+impl Work for Worker {
+    fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    fn work(&self) {
+        if let Some(network) = NETWORK.get() {
+            network.receive_all();
+        }
+    }
+}
+
+impl TimerTarget for Worker {
+    fn expired(&self, _now: task::Instant) -> Option<task::Instant> {
+        if let Some(network) = NETWORK.get() {
+            network.look_later();
+        }
+        None
+    }
+}
+
+/// Sets the network up: without a configuration there is none, and with one the card has to be there.
+///
+/// # Errors
+/// Why the card can't be used.
+pub fn initialise(command_line: &str, configuration: Configuration) -> Result<(), Box<dyn core::fmt::Display>> {
+    let hardware = network::initialise(command_line, arrived)
+        .map_err(|failure| -> Box<dyn core::fmt::Display> { Box::new(failure) })?;
+    let card = Interface {
+        hardware: Some(HardwareAddress(hardware)),
+        mtu: 1500,
+        address: Some(configuration.address),
+        gateway: configuration.gateway,
+    };
+    let mut secret = [0; 16];
+    random::fill(&mut secret);
+    let [low, high] = [0, 8].map(|at| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&secret[at..at + 8]);
+        u64::from_le_bytes(word)
+    });
+    NETWORK.call_once(|| Network {
+        stack: Mutex::new(Stack::new(Vec::from([Interface::loopback(), card]), [low, high])),
+        sockets: Mutex::new(BTreeMap::new()),
+        armed: Mutex::new(None),
+        timer: Timer::new(),
+        worker: Once::new(),
+    });
+    Ok(())
+}
+
+/// An interrupt says that frames may have come.
+fn arrived() {
+    if let Some(network) = NETWORK.get() {
+        network.look_later();
+    }
+}
+
+/// The network, if there is one.
+fn network() -> Option<&'static Network> {
+    NETWORK.get()
+}
+
+fn now() -> Instant {
+    Instant(task::monotonic().0)
+}
+
+impl Network {
+    /// Starts the thread that deals with what interrupts tell.
+    fn start(&self) -> Result<(), Errno> {
+        if self.worker.get().is_none() {
+            let ticket = Ticket::new()?;
+            self.worker.call_once(|| Arc::new(Worker { ticket }));
+            self.look_later();
+        }
+        Ok(())
+    }
+
+    fn look_later(&self) {
+        if let Some(worker) = self.worker.get() {
+            deferred::defer(worker.clone());
+        }
+    }
+
+    /// Takes what the card has.
+    fn receive_all(&self) {
+        loop {
+            let mut frames: Vec<Memory> = Vec::new();
+            let count = network::receive(BATCH, &mut |frame| frames.push(Arc::new(Vec::from(frame))));
+            self.with(|stack, now| {
+                for frame in frames {
+                    // What makes no sense is thrown away.
+                    let _ = stack.receive(CARD, Slice::new(frame), now);
+                }
+            });
+            if count == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Does something with the stack; sends what comes of it, and tells the sockets.
+    fn with<T>(&self, action: impl FnOnce(&mut Stack<Memory>, Instant) -> T) -> T {
+        let now = now();
+        let mut events = Vec::new();
+        let (result, deadline) = {
+            let mut stack = self.stack.lock();
+            if stack.deadline().is_some_and(|at| at <= now) {
+                stack.expire(now);
+            }
+            let result = action(&mut stack, now);
+            while let Some(frame) = stack.take_frame() {
+                if frame.interface == CARD {
+                    let pieces = frame.payload.iter().map(|piece| &**piece);
+                    network::send(core::iter::once(&frame.headers[..]).chain(pieces));
+                    continue;
+                }
+                let mut whole = frame.headers;
+                for piece in &frame.payload {
+                    whole.extend_from_slice(piece);
+                }
+                let _ = stack.receive(frame.interface, Slice::new(Arc::new(whole)), now);
+            }
+            while let Some(event) = stack.take_event() {
+                if events.last() != Some(&event) {
+                    events.push(event);
+                }
+            }
+            (result, stack.deadline())
+        };
+        self.arm(deadline, now);
+        for handle in events {
+            let socket = self.sockets.lock().get(&handle).and_then(Weak::upgrade);
+            if let Some(socket) = socket {
+                socket.changed();
+            }
+        }
+        result
+    }
+
+    /// Sets the timer, unless it fires early enough already.
+    fn arm(&self, deadline: Option<Instant>, now: Instant) {
+        let (Some(deadline), Some(worker)) = (deadline, self.worker.get()) else {
+            return;
+        };
+        let mut armed = self.armed.lock();
+        if armed.is_none_or(|at| at <= now || at > deadline) {
+            *armed = Some(deadline);
+            let target: Weak<dyn TimerTarget> = Arc::<Worker>::downgrade(worker);
+            self.timer.arm(task::Instant(deadline.0.max(now.0 + 1)), target);
+        }
+    }
+}

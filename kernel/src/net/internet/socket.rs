@@ -1,0 +1,694 @@
+//! Sockets of the family `AF_INET`: `ip(7)`, `tcp(7)`, `udp(7)`.
+
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use pith_linux::Errno;
+use pith_linux::files::PollEvents;
+use pith_linux::signal::Signal;
+use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
+use pith_tcpip::Slice;
+use pith_tcpip::stack::{Error, Handle};
+use pith_tcpip::tcp::{Ending, Options, Readiness, State};
+use pith_tcpip::time::SECOND;
+
+use super::{Memory, Network, network};
+use crate::fs::pipe;
+use crate::fs::turn::Turn;
+use crate::memory::{UserPointer, is_low, write_object};
+use crate::net::address::Address;
+use crate::net::message::{Incoming, Outgoing};
+use crate::net::options::{Common, OptionValue, Patience};
+use crate::net::socket::Socket;
+use crate::task::{WaitError, WaitQueue, signal};
+
+/// The number of TCP as a protocol and as a level of options.
+const TCP: i32 = 6;
+/// That of UDP.
+const UDP: i32 = 17;
+/// The level of options of IP.
+const IP: i32 = 0;
+/// Bytes that are sent at a time.
+const PIECE: usize = 64 * 1024;
+/// Longest datagram.
+const LONGEST_DATAGRAM: usize = 65_507;
+/// Most connections that wait to be accepted (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+/// `FIONREAD`
+const BYTES_TO_READ: u32 = 0x541b;
+/// `SIOCOUTQ`
+const BYTES_IN_FLIGHT: u32 = 0x5411;
+
+/// Options of TCP.
+mod tcp_option {
+    pub const NO_DELAY: i32 = 1;
+    pub const MAXIMUM_SEGMENT: i32 = 2;
+    pub const CORK: i32 = 3;
+    pub const KEEP_IDLE: i32 = 4;
+    pub const KEEP_INTERVAL: i32 = 5;
+    pub const KEEP_COUNT: i32 = 6;
+    pub const USER_TIMEOUT: i32 = 18;
+}
+
+/// A socket.
+pub struct InternetSocket {
+    itself: Weak<Self>,
+    network: &'static Network,
+    handle: Handle,
+    kind: SocketKind,
+    number: u64,
+    common: Common,
+    queue: WaitQueue,
+    /// One thread receives at a time, so that data keeps its order.
+    receiving: Turn,
+    sending: Turn,
+    connecting: AtomicBool,
+    /// What the program has shut down.
+    no_more_input: AtomicBool,
+}
+
+impl From<Error> for ErrnoOf {
+    fn from(error: Error) -> Self {
+        Self(match error {
+            Error::InUse => Errno::EADDRINUSE,
+            Error::NotLocal => Errno::EADDRNOTAVAIL,
+            Error::Unreachable => Errno::ENETUNREACH,
+            Error::NoPort => Errno::EADDRNOTAVAIL,
+            Error::State => Errno::EINVAL,
+            Error::TooLong => Errno::EMSGSIZE,
+        })
+    }
+}
+
+struct ErrnoOf(Errno);
+
+impl From<ErrnoOf> for Errno {
+    fn from(errno: ErrnoOf) -> Self {
+        errno.0
+    }
+}
+
+fn errno(error: Error) -> Errno {
+    ErrnoOf::from(error).into()
+}
+
+fn errno_of(ending: Ending) -> Errno {
+    match ending {
+        Ending::Refused => Errno::ECONNREFUSED,
+        Ending::Reset => Errno::ECONNRESET,
+        Ending::TimedOut => Errno::ETIMEDOUT,
+        Ending::Unreachable => Errno::EHOSTUNREACH,
+    }
+}
+
+/// `struct sockaddr_in`
+fn to_address(address: SocketAddrV4) -> Address {
+    let mut bytes = [0; 16];
+    bytes[..2].copy_from_slice(&family::INTERNET.to_ne_bytes());
+    bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+    bytes[4..8].copy_from_slice(&address.ip().octets());
+    Address::new(&bytes)
+}
+
+fn from_address(address: &Address) -> Result<SocketAddrV4, Errno> {
+    let bytes = address.bytes();
+    if bytes.len() < 16 {
+        return Err(Errno::EINVAL);
+    }
+    if address.family() != Some(family::INTERNET) {
+        return Err(Errno::EAFNOSUPPORT);
+    }
+    let ip = Ipv4Addr::new(bytes[4], bytes[5], bytes[6], bytes[7]);
+    Ok(SocketAddrV4::new(ip, u16::from_be_bytes([bytes[2], bytes[3]])))
+}
+
+/// A new socket. `None` if the machine has no network.
+///
+/// # Errors
+/// `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `ENOMEM`.
+pub fn create(kind: u32, protocol: i32) -> Option<Result<Arc<dyn Socket>, Errno>> {
+    let network = network()?;
+    let made = match (SocketKind::from_number(kind), protocol) {
+        (Some(SocketKind::Stream), 0 | TCP) => InternetSocket::make(network, SocketKind::Stream),
+        (Some(SocketKind::Datagram), 0 | UDP) => InternetSocket::make(network, SocketKind::Datagram),
+        (Some(SocketKind::Stream | SocketKind::Datagram), _) => Err(Errno::EPROTONOSUPPORT),
+        _ => {
+            crate::warning_once!("raw Internet sockets are not there yet: socket answers ESOCKTNOSUPPORT");
+            Err(Errno::ESOCKTNOSUPPORT)
+        }
+    };
+    Some(made.map(|socket| socket as Arc<dyn Socket>))
+}
+
+impl InternetSocket {
+    fn make(network: &'static Network, kind: SocketKind) -> Result<Arc<Self>, Errno> {
+        if is_low() {
+            return Err(Errno::ENOMEM);
+        }
+        network.start()?;
+        let common = Common::default();
+        let capacity = common.receive_buffer.load(Ordering::Relaxed);
+        let handle = network.with(|stack, _| match kind {
+            SocketKind::Stream => stack.tcp_open(Options::default()),
+            _ => stack.udp_open(capacity),
+        });
+        Ok(Self::with_handle(network, kind, handle))
+    }
+
+    fn with_handle(network: &'static Network, kind: SocketKind, handle: Handle) -> Arc<Self> {
+        let socket = Arc::new_cyclic(|itself| Self {
+            itself: itself.clone(),
+            network,
+            handle,
+            kind,
+            number: pipe::next_number(),
+            common: Common::default(),
+            queue: WaitQueue::new(),
+            receiving: Turn::new(),
+            sending: Turn::new(),
+            connecting: AtomicBool::new(false),
+            no_more_input: AtomicBool::new(false),
+        });
+        network.sockets.lock().insert(handle, socket.itself.clone());
+        socket
+    }
+
+    /// Something may be possible that was not.
+    pub fn changed(&self) {
+        self.queue.wake(self.readiness());
+    }
+
+    fn is_stream(&self) -> bool {
+        self.kind == SocketKind::Stream
+    }
+
+    fn wait<T>(&self, patience: Patience, mut condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
+        let deadline = match patience {
+            Patience::None => return condition().ok_or(Errno::EAGAIN),
+            Patience::Until(deadline) => Some(deadline),
+            Patience::Endless => None,
+        };
+        self.queue.wait_until(deadline, condition).map_err(|error| match error {
+            WaitError::TimedOut => Errno::EAGAIN,
+            WaitError::Interrupted => {
+                if deadline.is_some() {
+                    signal::set_restart(signal::Restart::Never);
+                }
+                Errno::EINTR
+            }
+        })
+    }
+
+    /// What the connection says of itself; `None` if there is none.
+    fn connection(&self) -> Option<(State, Readiness)> {
+        let stack = self.network.stack.lock();
+        let connection = stack.connection(self.handle)?;
+        Some((connection.state(), connection.readiness()))
+    }
+
+    /// The error of a connection that has failed, which is forgotten.
+    fn take_ending(&self) -> Option<Errno> {
+        if let Some(errno) = self.common.take_error() {
+            return Some(errno);
+        }
+        let ending = self
+            .network
+            .with(|stack, now| stack.with_connection(self.handle, now, |connection| connection.take_ending()));
+        ending.flatten().map(errno_of)
+    }
+
+    fn finish_connecting(&self, patience: Patience) -> Result<(), Errno> {
+        let done = || match self.connection() {
+            Some((State::SynSent | State::SynReceived, _)) => None,
+            Some((state, _)) => Some(state),
+            None => Some(State::Closed),
+        };
+        let state = match self.wait(patience, done) {
+            Ok(state) => state,
+            Err(Errno::EAGAIN) => return Err(Errno::EINPROGRESS),
+            Err(errno) => return Err(errno),
+        };
+        self.connecting.store(false, Ordering::Relaxed);
+        match self.take_ending() {
+            Some(errno) => Err(errno),
+            None if state == State::Closed => Err(Errno::ECONNABORTED),
+            None => Ok(()),
+        }
+    }
+
+    fn send_stream(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
+        let _turn = self.sending.take();
+        let patience = self
+            .common
+            .send_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
+        let mut done = 0;
+        while message.data.remaining() != 0 {
+            let room = || {
+                let stack = self.network.stack.lock();
+                let Some(connection) = stack.connection(self.handle) else {
+                    return Some(Err(Errno::EPIPE));
+                };
+                if connection.ending().is_some() {
+                    return Some(Err(Errno::ECONNRESET));
+                }
+                match connection.state() {
+                    State::SynSent | State::SynReceived => None,
+                    _ if !connection.can_send() => Some(Err(Errno::EPIPE)),
+                    _ => match connection.free() {
+                        0 => None,
+                        free => Some(Ok(free)),
+                    },
+                }
+            };
+            // A call that blocks sends everything.
+            let result = self.wait(patience, room);
+            let step = result.and_then(|room| room).and_then(|room| {
+                let length = room.min(PIECE).min(message.data.remaining());
+                let mut bytes = Vec::new();
+                bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
+                bytes.resize(length, 0);
+                let copied = message.data.take(&mut bytes)?;
+                bytes.truncate(copied);
+                let data: Slice<Memory> = Slice::new(Arc::new(bytes));
+                self.network.with(|stack, now| {
+                    stack.with_connection(self.handle, now, |connection| connection.send(data));
+                });
+                Ok(copied)
+            });
+            match step {
+                Ok(0) => break,
+                Ok(copied) => done += copied,
+                Err(_) if done != 0 => break,
+                Err(Errno::ECONNRESET) => return Err(self.take_ending().unwrap_or(Errno::EPIPE)),
+                Err(Errno::EPIPE) => {
+                    let errno = self.take_ending().unwrap_or(Errno::EPIPE);
+                    if errno == Errno::EPIPE && !message.flags.contains(MessageFlags::NO_SIGNAL) {
+                        signal::raise(Signal::SIGPIPE);
+                    }
+                    return Err(errno);
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(done)
+    }
+
+    fn receive_stream(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
+        let patience = self
+            .common
+            .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
+        let all = message.flags.contains(MessageFlags::WAIT_ALL) && !message.peeks();
+        let _turn = self.receiving.take();
+        let mut done = 0;
+        while message.data.remaining() != 0 {
+            let wanted = message.data.remaining();
+            let available = || {
+                let stack = self.network.stack.lock();
+                let Some(connection) = stack.connection(self.handle) else {
+                    return Some(Err(Errno::ENOTCONN));
+                };
+                if connection.available() != 0 {
+                    let mut pieces: Vec<Slice<Memory>> = Vec::new();
+                    let mut length = 0;
+                    for piece in connection.data() {
+                        if length >= wanted {
+                            break;
+                        }
+                        length += piece.len();
+                        pieces.push(piece.clone());
+                    }
+                    return Some(Ok(pieces));
+                }
+                if connection.ending().is_some() {
+                    return Some(Err(Errno::ECONNRESET));
+                }
+                let ended = connection.is_at_end() || self.no_more_input.load(Ordering::Relaxed);
+                ended.then(|| Ok(Vec::new()))
+            };
+            let patience = if done == 0 || all { patience } else { Patience::None };
+            let pieces = match self.wait(patience, available).and_then(|pieces| pieces) {
+                Ok(pieces) if pieces.is_empty() => break,
+                Ok(pieces) => pieces,
+                Err(_) if done != 0 => break,
+                Err(Errno::ECONNRESET) => return self.take_ending().map_or(Ok(0), Err),
+                Err(errno) => return Err(errno),
+            };
+            let mut copied = 0;
+            let mut result = Ok(0);
+            for piece in &pieces {
+                result = message.data.put(piece);
+                match result {
+                    Ok(length) => copied += length,
+                    Err(_) => break,
+                }
+                if message.data.remaining() == 0 {
+                    break;
+                }
+            }
+            if copied == 0 {
+                return if done == 0 { result } else { Ok(done) };
+            }
+            done += copied;
+            if message.peeks() {
+                break;
+            }
+            self.network.with(|stack, now| {
+                stack.with_connection(self.handle, now, |connection| connection.consume(copied));
+            });
+        }
+        Ok(done)
+    }
+
+    fn send_datagram(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
+        let to = message.address.as_ref().map(from_address).transpose()?;
+        if self.network.with(|stack, _| stack.udp_take_refusal(self.handle)) {
+            return Err(Errno::ECONNREFUSED);
+        }
+        let length = message.data.remaining();
+        if length > LONGEST_DATAGRAM {
+            return Err(Errno::EMSGSIZE);
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
+        bytes.resize(length, 0);
+        if message.data.take(&mut bytes)? != length {
+            return Err(Errno::EFAULT);
+        }
+        let data: Slice<Memory> = Slice::new(Arc::new(bytes));
+        let sent = self
+            .network
+            .with(|stack, now| stack.udp_send(self.handle, to, data, now));
+        match sent {
+            Ok(()) => Ok(length),
+            Err(Error::State) => Err(Errno::EDESTADDRREQ),
+            Err(error) => Err(errno(error)),
+        }
+    }
+
+    fn receive_datagram(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
+        let patience = self
+            .common
+            .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
+        let only_look = message.peeks();
+        let next = || {
+            let mut stack = self.network.stack.lock();
+            if stack.udp_take_refusal(self.handle) {
+                return Some(Err(Errno::ECONNREFUSED));
+            }
+            match stack.udp_receive(self.handle, only_look) {
+                Some(datagram) => Some(Ok(Some(datagram))),
+                None => self.no_more_input.load(Ordering::Relaxed).then_some(Ok(None)),
+            }
+        };
+        let Some(datagram) = self.wait(patience, next)?? else {
+            return Ok(0);
+        };
+        message.address = Some(to_address(datagram.source));
+        let length = datagram.data.len();
+        let copied = if length == 0 {
+            0
+        } else {
+            message.data.put(&datagram.data)?
+        };
+        if copied < length {
+            message.result |= MessageFlags::TRUNCATED;
+        }
+        let full = message.flags.contains(MessageFlags::TRUNCATED);
+        Ok(if full { length } else { copied })
+    }
+
+    fn change_options(&self, change: impl Fn(&mut Options)) {
+        self.network
+            .with(|stack, now| stack.tcp_options(self.handle, now, change));
+    }
+
+    fn options(&self) -> Options {
+        self.network
+            .with(|stack, _| stack.tcp_chosen(self.handle))
+            .unwrap_or_default()
+    }
+}
+
+impl Socket for InternetSocket {
+    fn family(&self) -> u16 {
+        family::INTERNET
+    }
+
+    fn kind(&self) -> SocketKind {
+        self.kind
+    }
+
+    fn protocol(&self) -> i32 {
+        if self.is_stream() { TCP } else { UDP }
+    }
+
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn close(&self) {
+        self.network.sockets.lock().remove(&self.handle);
+        self.network.with(|stack, now| stack.close(self.handle, now));
+    }
+
+    fn bind(&self, address: &Address) -> Result<(), Errno> {
+        let address = from_address(address)?;
+        let share = self.common.switch(option::REUSE_ADDRESS);
+        let bound = self.network.with(|stack, _| stack.bind(self.handle, address, share));
+        bound.map_err(errno)
+    }
+
+    fn connect(&self, address: &Address, nonblocking: bool) -> Result<(), Errno> {
+        if address.family() == Some(family::UNSPECIFIED) && !self.is_stream() {
+            return self
+                .network
+                .with(|stack, _| stack.udp_connect(self.handle, None))
+                .map_err(errno);
+        }
+        let remote = from_address(address)?;
+        if !self.is_stream() {
+            let connected = self
+                .network
+                .with(|stack, _| stack.udp_connect(self.handle, Some(remote)));
+            return connected.map_err(errno);
+        }
+        let patience = self.common.send_patience(nonblocking);
+        if self.connecting.load(Ordering::Relaxed) {
+            let pending = matches!(self.connection(), Some((State::SynSent | State::SynReceived, _)));
+            if pending && patience == Patience::None {
+                return Err(Errno::EALREADY);
+            }
+            return self.finish_connecting(patience);
+        }
+        if self.connection().is_some() {
+            return Err(Errno::EISCONN);
+        }
+        let asked = self
+            .network
+            .with(|stack, now| stack.tcp_connect(self.handle, remote, now));
+        match asked {
+            Ok(()) => {}
+            Err(Error::State) => return Err(Errno::EISCONN),
+            Err(error) => return Err(errno(error)),
+        }
+        self.connecting.store(true, Ordering::Relaxed);
+        if patience == Patience::None {
+            // As on Linux, even if the peer is this machine and has answered already.
+            return Err(Errno::EINPROGRESS);
+        }
+        self.finish_connecting(patience)
+    }
+
+    fn listen(&self, backlog: i32) -> Result<(), Errno> {
+        if !self.is_stream() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        // A negative number is a very large one.
+        let backlog = if backlog < 0 { BACKLOG } else { backlog.min(BACKLOG) };
+        let listening = self
+            .network
+            .with(|stack, _| stack.tcp_listen(self.handle, backlog as usize));
+        listening.map_err(errno)
+    }
+
+    fn accept(&self, nonblocking: bool) -> Result<Arc<dyn Socket>, Errno> {
+        if !self.is_stream() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let next = || {
+            let mut stack = self.network.stack.lock();
+            match stack.tcp_accept(self.handle) {
+                Ok(Some(handle)) => Some(Ok(handle)),
+                Ok(None) => self.no_more_input.load(Ordering::Relaxed).then_some(Err(Errno::EINVAL)),
+                Err(_) => Some(Err(Errno::EINVAL)),
+            }
+        };
+        let handle = self.wait(self.common.receive_patience(nonblocking), next)??;
+        Ok(Self::with_handle(self.network, SocketKind::Stream, handle))
+    }
+
+    fn local_address(&self) -> Result<Address, Errno> {
+        let local = self.network.stack.lock().local(self.handle);
+        Ok(to_address(local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))))
+    }
+
+    fn peer_address(&self) -> Result<Address, Errno> {
+        if self.is_stream()
+            && !matches!(self.connection(), Some((state, _)) if state != State::Closed && state != State::SynSent)
+        {
+            return Err(Errno::ENOTCONN);
+        }
+        let remote = self.network.stack.lock().remote(self.handle);
+        remote.map(to_address).ok_or(Errno::ENOTCONN)
+    }
+
+    fn send(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
+        if message.flags.contains(MessageFlags::OUT_OF_BAND) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.is_stream() {
+            self.send_stream(message)
+        } else {
+            self.send_datagram(message)
+        }
+    }
+
+    fn receive(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
+        if message.flags.contains(MessageFlags::OUT_OF_BAND) {
+            return Err(Errno::EINVAL);
+        }
+        if self.is_stream() {
+            self.receive_stream(message)
+        } else {
+            self.receive_datagram(message)
+        }
+    }
+
+    fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
+        let listening = self.listens();
+        if !listening {
+            self.peer_address()?;
+        }
+        if how.receiving() {
+            self.no_more_input.store(true, Ordering::Relaxed);
+        }
+        if how.sending() && !listening {
+            self.network.with(|stack, now| {
+                stack.with_connection(self.handle, now, |connection| connection.shut_down());
+            });
+        }
+        self.changed();
+        Ok(())
+    }
+
+    fn readiness(&self) -> PollEvents {
+        const READABLE: PollEvents = PollEvents::IN.union(PollEvents::READ_NORMAL);
+        const WRITABLE: PollEvents = PollEvents::OUT.union(PollEvents::WRITE_NORMAL);
+        let mut events = PollEvents::empty();
+        let stack = self.network.stack.lock();
+        if !self.is_stream() {
+            let refused = stack.udp_was_refused(self.handle);
+            let shut = self.no_more_input.load(Ordering::Relaxed);
+            events.set(READABLE, stack.udp_next(self.handle).is_some() || refused || shut);
+            events |= WRITABLE;
+            events.set(PollEvents::ERROR, refused);
+            return events;
+        }
+        if let Some(ready) = stack.tcp_listening(self.handle) {
+            events.set(READABLE, ready != 0);
+            return events;
+        }
+        let Some(connection) = stack.connection(self.handle) else {
+            // Never connected.
+            return WRITABLE | PollEvents::HANG_UP;
+        };
+        let readiness = connection.readiness();
+        let shut = self.no_more_input.load(Ordering::Relaxed);
+        events.set(READABLE, readiness.readable || shut);
+        events.set(WRITABLE, readiness.writable);
+        events.set(PollEvents::READ_HANG_UP, readiness.peer_ended || shut);
+        events.set(PollEvents::HANG_UP, readiness.ended);
+        events.set(PollEvents::ERROR, readiness.failed || self.common.has_error());
+        events
+    }
+
+    fn wait_queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
+        let bytes = {
+            let stack = self.network.stack.lock();
+            let connection = stack.connection(self.handle);
+            match request {
+                BYTES_TO_READ if self.is_stream() => connection.map_or(0, |connection| connection.available()),
+                BYTES_TO_READ => stack.udp_next(self.handle).unwrap_or(0),
+                BYTES_IN_FLIGHT => connection.map_or(0, |connection| connection.unacknowledged()),
+                _ => return Err(Errno::ENOTTY),
+            }
+        };
+        write_object(argument, &(bytes as i32))?;
+        Ok(0)
+    }
+
+    fn listens(&self) -> bool {
+        self.network.stack.lock().tcp_listening(self.handle).is_some()
+    }
+
+    fn option(&self, number: i32, name: i32) -> Option<Result<OptionValue, Errno>> {
+        match number {
+            TCP if self.is_stream() => {
+                let options = self.options();
+                let (idle, interval, count) = options.keep_alive.unwrap_or((7200 * SECOND, 75 * SECOND, 9));
+                Some(Ok(OptionValue::Integer(match name {
+                    tcp_option::NO_DELAY => options.no_delay.into(),
+                    tcp_option::CORK => options.cork.into(),
+                    tcp_option::KEEP_IDLE => (idle / SECOND) as i32,
+                    tcp_option::KEEP_INTERVAL => (interval / SECOND) as i32,
+                    tcp_option::KEEP_COUNT => count as i32,
+                    tcp_option::USER_TIMEOUT => (options.user_timeout / 1_000_000) as i32,
+                    tcp_option::MAXIMUM_SEGMENT => {
+                        let stack = self.network.stack.lock();
+                        stack
+                            .connection(self.handle)
+                            .map_or(536, |connection| connection.segment_size()) as i32
+                    }
+                    _ => return Some(Err(Errno::ENOPROTOOPT)),
+                })))
+            }
+            level::SOCKET if name == option::ERROR && self.is_stream() => {
+                let errno = self.take_ending().map_or(0, |errno| errno.number().into());
+                Some(Ok(OptionValue::Integer(errno)))
+            }
+            _ => None,
+        }
+    }
+
+    fn set_option(&self, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        let number = value
+            .first_chunk()
+            .map(|bytes| i32::from_ne_bytes(*bytes))
+            .ok_or(Errno::EINVAL)?;
+        let on = number != 0;
+        match (level, name) {
+            (TCP, tcp_option::NO_DELAY) if self.is_stream() => self.change_options(|options| options.no_delay = on),
+            (TCP, tcp_option::CORK) if self.is_stream() => self.change_options(|options| options.cork = on),
+            (TCP, tcp_option::USER_TIMEOUT) if self.is_stream() => {
+                let time = u64::try_from(number).map_err(|_| Errno::EINVAL)? * 1_000_000;
+                self.change_options(|options| options.user_timeout = time);
+            }
+            (TCP | IP, _) => {
+                crate::warning_once!("option {name} of level {level} is not there yet: setsockopt answers ENOPROTOOPT");
+                return Err(Errno::ENOPROTOOPT);
+            }
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
+    }
+}

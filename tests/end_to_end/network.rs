@@ -1,0 +1,159 @@
+//! The network: sockets within a machine, compared with the host, and servers that are asked from outside.
+
+use pith_end_to_end::workshop::Build;
+use pith_end_to_end::{Case, Machine, Workshop};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+type Check = fn(&Workshop) -> Result<(), String>;
+
+/// Name and check.
+pub const CHECKS: &[(&str, Check)] = &[("echo-microvm", echo_microvm), ("echo-q35", echo_q35)];
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub fn cases() -> Vec<Case> {
+    let mut case = Case::new(
+        format!("network::internet-{}", Build::Dynamic.name()),
+        &format!("{{internet:{}}}", Build::Dynamic.name()),
+        &[],
+    )
+    .on_several_processors()
+    .options(&["-m", "256M", "--net", "user"])
+    .message("raw Internet sockets");
+    case.machines = vec![Machine::Microvm, Machine::Q35];
+    vec![case]
+}
+
+/// A port of the host that nobody uses now.
+fn free_port() -> Result<u16, String> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    Ok(address.port())
+}
+
+/// A machine that is ended when the test is over.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a server and waits for its first line.
+fn start(mut command: Command, expected: &str) -> Result<Server, String> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(|error| format!("can't start {command:?}: {error}"))?;
+    let mut server = Server(child);
+    let output = server.0.stdout.take().ok_or("no output")?;
+    let mut line = String::new();
+    BufReader::new(output)
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
+    if line.trim_end() == expected {
+        Ok(server)
+    } else {
+        Err(format!("the server said {line:?} instead of {expected:?}"))
+    }
+}
+
+fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+    TcpStream::connect_timeout(&address, LIMIT).map_err(|error| format!("can't connect: {error}"))
+}
+
+/// Sends bytes, and checks that they come back.
+fn exchange(mut stream: TcpStream, length: usize, seed: u8) -> Result<(), String> {
+    let text = |error: std::io::Error| format!("{length} bytes: {error}");
+    stream.set_read_timeout(Some(LIMIT)).map_err(text)?;
+    stream.set_write_timeout(Some(LIMIT)).map_err(text)?;
+    let sent: Vec<u8> = (0..length)
+        .map(|index| (index * 31) as u8 ^ (index >> 8) as u8 ^ seed)
+        .collect();
+    let mut writer = stream.try_clone().map_err(text)?;
+    let copy = sent.clone();
+    let writing = thread::spawn(move || {
+        writer
+            .write_all(&copy)
+            .and_then(|()| writer.shutdown(Shutdown::Write))
+    });
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).map_err(text)?;
+    match writing.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(text(error)),
+        Err(_) => return Err("the writer failed".into()),
+    }
+    if received == sent {
+        Ok(())
+    } else {
+        Err(format!(
+            "{} other bytes came back than {length}",
+            received.len()
+        ))
+    }
+}
+
+fn echo(workshop: &Workshop, machine: &str) -> Result<(), String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/echo/echo.c");
+    let program = workshop
+        .directory_for(&format!("network-echo-{machine}"))?
+        .join("echo");
+    let compiled = Command::new("gcc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .arg(source)
+        .status()
+        .map_err(|error| format!("can't start gcc: {error}"))?;
+    if !compiled.success() {
+        return Err("the example can't be compiled".into());
+    }
+    let port = free_port()?;
+    let mut command = workshop.pith("run");
+    command
+        .args(["--machine", machine, "-q", "-p"])
+        .arg(format!("127.0.0.1:{port}:5555"))
+        .arg("--")
+        .arg(program);
+    let _server = start(command, "listening on port 5555")?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let begin = Instant::now();
+    for (length, seed) in [(0, 0), (1, 1), (1500, 2), (100_000, 3), (2_000_000, 4)] {
+        exchange(connect(address)?, length, seed)?;
+    }
+    // Several ask at once; the server answers one after the other. They come one by one: the host's socket behind QEMU's
+    // router keeps no more than one waiting, and resets others.
+    let mut clients = Vec::new();
+    for seed in 0..8 {
+        let stream = connect(address)?;
+        thread::sleep(Duration::from_millis(50));
+        clients.push(thread::spawn(move || exchange(stream, 20_000, seed)));
+    }
+    for client in clients {
+        client.join().map_err(|_| "a client failed")??;
+    }
+    if begin.elapsed() > LIMIT {
+        return Err(format!("it took {:?}", begin.elapsed()));
+    }
+    Ok(())
+}
+
+fn echo_microvm(workshop: &Workshop) -> Result<(), String> {
+    echo(workshop, "microvm")
+}
+
+fn echo_q35(workshop: &Workshop) -> Result<(), String> {
+    echo(workshop, "q35")
+}
