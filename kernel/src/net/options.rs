@@ -142,6 +142,12 @@ impl Common {
         }
     }
 
+    /// How closing waits for what was not sent yet (`SO_LINGER`): `None` for not at all, or for so many seconds.
+    pub fn linger(&self) -> Option<u32> {
+        let linger = self.linger.lock();
+        (linger.on != 0).then_some(linger.seconds.max(0) as u32)
+    }
+
     /// How long a call that receives waits.
     pub fn receive_patience(&self, nonblocking: bool) -> Patience {
         if nonblocking {

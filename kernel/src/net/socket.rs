@@ -105,6 +105,9 @@ pub trait Socket: Any + Send + Sync {
         None
     }
 
+    /// An option of `SOL_SOCKET` was set: see [`Self::common`].
+    fn common_set(&self, _name: i32) {}
+
     /// Sets an option of a level other than `SOL_SOCKET`.
     fn set_option(&self, _level: i32, _name: i32, _value: &[u8]) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)

@@ -151,7 +151,10 @@ pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
     let length = length.min(LONGEST);
     copy_from_user(&mut bytes[..length], value)?;
     match of_level {
-        level::SOCKET => socket.common().set_option(name, &bytes[..length])?,
+        level::SOCKET => {
+            socket.common().set_option(name, &bytes[..length])?;
+            socket.common_set(name);
+        }
         _ => socket.set_option(of_level, name, &bytes[..length])?,
     }
     Ok(0)

@@ -3,7 +3,7 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
@@ -13,6 +13,7 @@ use pith_tcpip::Slice;
 use pith_tcpip::stack::{Error, Handle};
 use pith_tcpip::tcp::{Ending, Options, Readiness, State};
 use pith_tcpip::time::SECOND;
+use spin::Mutex;
 
 use super::{Memory, Network, network};
 use crate::fs::pipe;
@@ -22,7 +23,7 @@ use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::{Common, OptionValue, Patience};
 use crate::net::socket::Socket;
-use crate::task::{WaitError, WaitQueue, signal};
+use crate::task::{self, WaitError, WaitQueue, signal};
 
 /// The number of TCP as a protocol and as a level of options.
 const TCP: i32 = 6;
@@ -65,6 +66,8 @@ pub struct InternetSocket {
     receiving: Turn,
     sending: Turn,
     connecting: AtomicBool,
+    /// Idle time, interval and number of questions, for when `SO_KEEPALIVE` is on.
+    keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
     no_more_input: AtomicBool,
 }
@@ -169,6 +172,7 @@ impl InternetSocket {
             receiving: Turn::new(),
             sending: Turn::new(),
             connecting: AtomicBool::new(false),
+            keep_alive: Mutex::new((7200 * SECOND, 75 * SECOND, 9)),
             no_more_input: AtomicBool::new(false),
         });
         network.sockets.lock().insert(handle, socket.itself.clone());
@@ -424,6 +428,26 @@ impl InternetSocket {
             .with(|stack, now| stack.tcp_options(self.handle, now, change));
     }
 
+    /// Waits until everything was sent and acknowledged, but no longer than that.
+    fn linger(&self, nanoseconds: u64) {
+        let sent = || {
+            let stack = self.network.stack.lock();
+            let waits = stack
+                .connection(self.handle)
+                .is_some_and(|connection| connection.unacknowledged() != 0);
+            (!waits).then_some(())
+        };
+        let deadline = task::monotonic().after(nanoseconds);
+        // Whatever ends it, the connection is closed then.
+        let _ = self.wait(Patience::Until(deadline), sent);
+    }
+
+    fn apply_keep_alive(&self) {
+        let chosen = *self.keep_alive.lock();
+        let keep_alive = self.common.switch(option::KEEP_ALIVE).then_some(chosen);
+        self.change_options(|options| options.keep_alive = keep_alive);
+    }
+
     fn options(&self) -> Options {
         self.network
             .with(|stack, _| stack.tcp_chosen(self.handle))
@@ -453,6 +477,15 @@ impl Socket for InternetSocket {
     }
 
     fn close(&self) {
+        match self.common.linger() {
+            Some(0) => {
+                self.network.with(|stack, now| {
+                    stack.with_connection(self.handle, now, |connection| connection.abort());
+                });
+            }
+            Some(seconds) => self.linger(u64::from(seconds) * SECOND),
+            None => {}
+        }
         self.network.sockets.lock().remove(&self.handle);
         self.network.with(|stack, now| stack.close(self.handle, now));
     }
@@ -645,7 +678,7 @@ impl Socket for InternetSocket {
         match number {
             TCP if self.is_stream() => {
                 let options = self.options();
-                let (idle, interval, count) = options.keep_alive.unwrap_or((7200 * SECOND, 75 * SECOND, 9));
+                let (idle, interval, count) = *self.keep_alive.lock();
                 Some(Ok(OptionValue::Integer(match name {
                     tcp_option::NO_DELAY => options.no_delay.into(),
                     tcp_option::CORK => options.cork.into(),
@@ -670,6 +703,26 @@ impl Socket for InternetSocket {
         }
     }
 
+    fn common_set(&self, name: i32) {
+        if !self.is_stream() {
+            return;
+        }
+        let size = |size: &AtomicUsize| size.load(Ordering::Relaxed);
+        match name {
+            option::KEEP_ALIVE => self.apply_keep_alive(),
+            option::SEND_BUFFER | option::SEND_BUFFER_FORCE => {
+                let capacity = size(&self.common.send_buffer);
+                self.change_options(|options| options.send_capacity = capacity);
+            }
+            // As tcp(7) says, it counts for connections that are made afterwards.
+            option::RECEIVE_BUFFER | option::RECEIVE_BUFFER_FORCE => {
+                let capacity = size(&self.common.receive_buffer);
+                self.change_options(|options| options.receive_capacity = capacity);
+            }
+            _ => {}
+        }
+    }
+
     fn set_option(&self, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
         let number = value
             .first_chunk()
@@ -682,6 +735,21 @@ impl Socket for InternetSocket {
             (TCP, tcp_option::USER_TIMEOUT) if self.is_stream() => {
                 let time = u64::try_from(number).map_err(|_| Errno::EINVAL)? * 1_000_000;
                 self.change_options(|options| options.user_timeout = time);
+            }
+            (TCP, tcp_option::KEEP_IDLE | tcp_option::KEEP_INTERVAL | tcp_option::KEEP_COUNT) if self.is_stream() => {
+                let most = if name == tcp_option::KEEP_COUNT { 127 } else { 32_767 };
+                if !(1..=most).contains(&number) {
+                    return Err(Errno::EINVAL);
+                }
+                {
+                    let mut keep_alive = self.keep_alive.lock();
+                    match name {
+                        tcp_option::KEEP_IDLE => keep_alive.0 = number as u64 * SECOND,
+                        tcp_option::KEEP_INTERVAL => keep_alive.1 = number as u64 * SECOND,
+                        _ => keep_alive.2 = number as u32,
+                    }
+                }
+                self.apply_keep_alive();
             }
             (TCP | IP, _) => {
                 crate::warning_once!("option {name} of level {level} is not there yet: setsockopt answers ENOPROTOOPT");
