@@ -1,0 +1,437 @@
+//! TCP: listeners, connections, and which segment belongs to which.
+
+use super::*;
+
+impl<B: Buffer> Stack<B> {
+    /// A new socket.
+    pub fn tcp_open(&mut self, options: Options) -> Handle {
+        self.add(Socket::Tcp(Tcp {
+            local: None,
+            options,
+            state: TcpState::Idle,
+            listener: None,
+            deadline: None,
+            orphaned: false,
+        }))
+    }
+
+    pub(super) fn tcp_mut(&mut self, handle: Handle) -> Result<&mut Tcp<B>, Error> {
+        match self.sockets.get_mut(&handle) {
+            Some(Socket::Tcp(socket)) => Ok(socket),
+            _ => Err(Error::State),
+        }
+    }
+
+    /// The connection of a socket; `None` if it has none.
+    pub fn connection(&self, handle: Handle) -> Option<&Connection<B>> {
+        match self.sockets.get(&handle)? {
+            Socket::Tcp(Tcp {
+                state: TcpState::Connected(connection),
+                ..
+            }) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Does something with the connection of a socket, and sends what comes of it. `None` if it has none.
+    pub fn with_connection<T>(
+        &mut self,
+        handle: Handle,
+        now: Instant,
+        action: impl FnOnce(&mut Connection<B>) -> T,
+    ) -> Option<T> {
+        let Ok(Tcp {
+            state: TcpState::Connected(connection),
+            ..
+        }) = self.tcp_mut(handle)
+        else {
+            return None;
+        };
+        let result = action(connection);
+        self.flush(handle, now);
+        Some(result)
+    }
+
+    /// Waits for connections, of which up to `backlog` may wait to be accepted.
+    ///
+    /// # Errors
+    /// [`Error::State`], [`Error::InUse`], [`Error::NoPort`].
+    pub fn tcp_listen(&mut self, handle: Handle, backlog: usize) -> Result<(), Error> {
+        if self.local(handle).is_none() {
+            self.bind(handle, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), false)?;
+        }
+        let socket = self.tcp_mut(handle)?;
+        match &mut socket.state {
+            TcpState::Idle => {
+                socket.state = TcpState::Listening {
+                    backlog,
+                    half_open: 0,
+                    ready: VecDeque::new(),
+                };
+                Ok(())
+            }
+            TcpState::Listening { backlog: old, .. } => {
+                *old = backlog;
+                Ok(())
+            }
+            TcpState::Connected(_) => Err(Error::State),
+        }
+    }
+
+    /// Whether a socket waits for connections, and how many there are.
+    pub fn tcp_listening(&self, handle: Handle) -> Option<usize> {
+        match self.sockets.get(&handle)? {
+            Socket::Tcp(Tcp {
+                state: TcpState::Listening { ready, .. },
+                ..
+            }) => Some(ready.len()),
+            _ => None,
+        }
+    }
+
+    /// Takes a connection that has come.
+    ///
+    /// # Errors
+    /// [`Error::State`] if the socket does not listen.
+    pub fn tcp_accept(&mut self, handle: Handle) -> Result<Option<Handle>, Error> {
+        let socket = self.tcp_mut(handle)?;
+        let TcpState::Listening { ready, .. } = &mut socket.state else {
+            return Err(Error::State);
+        };
+        let next = ready.pop_front();
+        if let Some(next) = next
+            && let Ok(socket) = self.tcp_mut(next)
+        {
+            socket.listener = None;
+        }
+        Ok(next)
+    }
+
+    /// Asks a peer for a connection.
+    ///
+    /// # Errors
+    /// [`Error::State`], [`Error::Unreachable`], [`Error::NoPort`], [`Error::InUse`].
+    pub fn tcp_connect(
+        &mut self,
+        handle: Handle,
+        mut remote: SocketAddrV4,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if remote.ip().is_unspecified() {
+            remote.set_ip(Ipv4Addr::LOCALHOST);
+        }
+        let socket = self.tcp_mut(handle)?;
+        if !matches!(socket.state, TcpState::Idle) {
+            return Err(Error::State);
+        }
+        let (bound, options) = (socket.local, socket.options);
+        let mut local = bound.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        if local.ip().is_unspecified() {
+            local.set_ip(self.source_for(*remote.ip())?);
+        }
+        if local.port() == 0 {
+            local.set_port(self.choose_port(false, *local.ip(), Some(remote))?);
+        }
+        let tuple = (local, remote);
+        if self.connections.contains_key(&tuple) {
+            return Err(Error::InUse);
+        }
+        let path = self.path(*remote.ip());
+        let initial = self.initial(tuple, now);
+        let connection =
+            Connection::connect((local.into(), remote.into()), initial, path, options, now);
+        let socket = self.tcp_mut(handle)?;
+        socket.state = TcpState::Connected(Box::new(connection));
+        self.connections.insert(tuple, handle);
+        self.flush(handle, now);
+        Ok(())
+    }
+
+    /// What was chosen for a socket.
+    pub fn tcp_chosen(&self, handle: Handle) -> Option<Options> {
+        match self.sockets.get(&handle)? {
+            Socket::Tcp(socket) => Some(socket.options),
+            Socket::Udp(_) => None,
+        }
+    }
+
+    /// Changes what a socket's connection, or those that it accepts, does.
+    pub fn tcp_options(&mut self, handle: Handle, now: Instant, change: impl Fn(&mut Options)) {
+        if let Ok(socket) = self.tcp_mut(handle) {
+            change(&mut socket.options);
+            if let TcpState::Connected(connection) = &mut socket.state {
+                change(connection.options_mut());
+                connection.keep_alive_changed(now);
+                self.flush(handle, now);
+            }
+        }
+    }
+
+    /// Sends what a connection has to send, and sets its timer.
+    pub(super) fn flush(&mut self, handle: Handle, now: Instant) {
+        let mut segments = Vec::new();
+        let Ok(socket) = self.tcp_mut(handle) else {
+            return;
+        };
+        let TcpState::Connected(connection) = &mut socket.state else {
+            return;
+        };
+        connection.transmit(now, 0, &mut segments);
+        let deadline = connection.deadline();
+        let over = connection.is_over() && socket.orphaned;
+        let tuple = (v4(connection.local()), v4(connection.remote()));
+        let old = core::mem::replace(&mut socket.deadline, deadline);
+        if old != deadline {
+            if let Some(old) = old {
+                self.timers.remove(&(old, handle));
+            }
+            if let Some(deadline) = deadline {
+                self.timers.insert((deadline, handle));
+            }
+        }
+        if let (Some(local), Some(remote)) = tuple {
+            for segment in segments {
+                self.send_segment((local, remote), segment, now);
+            }
+            if over {
+                self.forget(handle, (local, remote));
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, handle: Handle, tuple: Tuple) {
+        self.connections.remove(&tuple);
+        if let Some(Socket::Tcp(socket)) = self.sockets.remove(&handle) {
+            if let Some(deadline) = socket.deadline {
+                self.timers.remove(&(deadline, handle));
+            }
+            if let Some(local) = socket.local {
+                self.unbind(handle, local.port(), false);
+            }
+        }
+    }
+
+    pub(super) fn send_segment(
+        &mut self,
+        (local, remote): Tuple,
+        segment: Segment<B>,
+        now: Instant,
+    ) {
+        let mut bytes = [0; tcp::LONGEST_HEADER];
+        let length = segment.header.write(&mut bytes);
+        let data = segment.length();
+        let mut sum = Sum::default()
+            .pseudo_header_v4(*local.ip(), *remote.ip(), ipv4::TCP, (length + data) as u16)
+            .bytes(&bytes[..length]);
+        sum = sum_of(sum, &segment.payload);
+        bytes[16..18].copy_from_slice(&sum.checksum());
+        let header = ipv4::Header::new(*local.ip(), *remote.ip(), ipv4::TCP, length + data);
+        self.send_packet(header, &bytes[..length], segment.payload, now);
+    }
+
+    pub(super) fn receive_tcp(
+        &mut self,
+        packet: &ipv4::Header,
+        payload: Slice<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        let sum = Sum::default().pseudo_header_v4(
+            packet.source,
+            packet.destination,
+            ipv4::TCP,
+            payload.len() as u16,
+        );
+        if !sum.bytes(&payload).is_right() {
+            return Err(Malformed::Checksum);
+        }
+        let (header, length) = tcp::Header::read(&payload)?;
+        let local = SocketAddrV4::new(packet.destination, header.destination);
+        let remote = SocketAddrV4::new(packet.source, header.source);
+        let tuple = (local, remote);
+        let mut data = payload;
+        data.advance(length);
+        if let Some(handle) = self.connections.get(&tuple).copied() {
+            if self.deliver(handle, &header, &data, now) {
+                return Ok(());
+            }
+            // The pair of addresses was only reserved: a new connection may have it.
+            self.forget(handle, tuple);
+        }
+        let opens =
+            header.flags & (tcp::flag::SYN | tcp::flag::ACK | tcp::flag::RST) == tcp::flag::SYN;
+        match self.find_listener(local) {
+            Some(listener) if opens => self.begin_connection(listener, tuple, &header, now),
+            _ => self.refuse(tuple, &header, data.len(), now),
+        }
+        Ok(())
+    }
+
+    /// Gives a segment to a connection. False if that only waits for its end, and the segment begins a new one.
+    pub(super) fn deliver(
+        &mut self,
+        handle: Handle,
+        header: &tcp::Header,
+        data: &Slice<B>,
+        now: Instant,
+    ) -> bool {
+        let Ok(socket) = self.tcp_mut(handle) else {
+            return false;
+        };
+        let listener = socket.listener;
+        let TcpState::Connected(connection) = &mut socket.state else {
+            return false;
+        };
+        let before = noticeable(connection);
+        if before.3 == State::TimeWait && header.has(tcp::flag::SYN) && !header.has(tcp::flag::ACK)
+        {
+            return false;
+        }
+        connection.receive(header, data.clone(), now);
+        let after = noticeable(connection);
+        self.flush(handle, now);
+        if before != after {
+            self.events.push_back(handle);
+        }
+        if let Some(listener) = listener {
+            self.advance_half_open(listener, handle, (before.3, after.3));
+        }
+        true
+    }
+
+    /// A connection that a listener has begun was made, or has failed.
+    pub(super) fn advance_half_open(
+        &mut self,
+        listener: Handle,
+        handle: Handle,
+        (before, after): (State, State),
+    ) {
+        if before == after || before != State::SynReceived && after != State::Closed {
+            return;
+        }
+        let mut kept = false;
+        if let Ok(Tcp {
+            state: TcpState::Listening {
+                half_open, ready, ..
+            },
+            ..
+        }) = self.tcp_mut(listener)
+        {
+            if before == State::SynReceived {
+                *half_open = half_open.saturating_sub(1);
+            }
+            if after != State::Closed {
+                ready.push_back(handle);
+                kept = true;
+            }
+        }
+        if kept {
+            self.events.push_back(listener);
+        } else if before == State::SynReceived
+            && let Some(connection) = self.connection(handle)
+            && let (Some(local), Some(remote)) = (v4(connection.local()), v4(connection.remote()))
+        {
+            self.forget(handle, (local, remote));
+        }
+    }
+
+    pub(super) fn find_listener(&self, local: SocketAddrV4) -> Option<Handle> {
+        let list = self.listeners.get(&local.port())?;
+        let listens = |handle: &Handle, exact: bool| match self.sockets.get(handle) {
+            Some(Socket::Tcp(Tcp {
+                state: TcpState::Listening { .. },
+                local: Some(bound),
+                ..
+            })) if exact => bound.ip() == local.ip(),
+            Some(Socket::Tcp(Tcp {
+                state: TcpState::Listening { .. },
+                local: Some(bound),
+                ..
+            })) => bound.ip().is_unspecified(),
+            _ => false,
+        };
+        let exact = list.iter().find(|handle| listens(handle, true));
+        exact
+            .or_else(|| list.iter().find(|handle| listens(handle, false)))
+            .copied()
+    }
+
+    pub(super) fn begin_connection(
+        &mut self,
+        listener: Handle,
+        tuple: Tuple,
+        syn: &tcp::Header,
+        now: Instant,
+    ) {
+        let Ok(socket) = self.tcp_mut(listener) else {
+            return;
+        };
+        let options = socket.options;
+        let TcpState::Listening {
+            backlog,
+            half_open,
+            ready,
+        } = &mut socket.state
+        else {
+            return;
+        };
+        // As Linux: one more than asked for; what does not fit is asked again by the peer.
+        if ready.len() > *backlog || *half_open > (*backlog).max(8) {
+            return;
+        }
+        *half_open += 1;
+        let path = self.path(*tuple.1.ip());
+        let initial = self.initial(tuple, now);
+        let connection = Connection::answer(
+            (tuple.0.into(), tuple.1.into()),
+            syn,
+            initial,
+            path,
+            options,
+            now,
+        );
+        let handle = self.add(Socket::Tcp(Tcp {
+            local: None,
+            options,
+            state: TcpState::Connected(Box::new(connection)),
+            listener: Some(listener),
+            deadline: None,
+            orphaned: false,
+        }));
+        self.connections.insert(tuple, handle);
+        self.flush(handle, now);
+    }
+
+    /// Answers a segment of no connection with a reset (RFC 9293, section 3.10.7.1).
+    pub(super) fn refuse(
+        &mut self,
+        tuple: Tuple,
+        header: &tcp::Header,
+        length: usize,
+        now: Instant,
+    ) {
+        if header.has(tcp::flag::RST) {
+            return;
+        }
+        let mut answer = tcp::Header {
+            source: tuple.0.port(),
+            destination: tuple.1.port(),
+            flags: tcp::flag::RST,
+            ..tcp::Header::default()
+        };
+        if header.has(tcp::flag::ACK) {
+            answer.sequence = header.acknowledgement;
+        } else {
+            let numbers = length
+                + usize::from(header.has(tcp::flag::SYN))
+                + usize::from(header.has(tcp::flag::FIN));
+            answer.flags |= tcp::flag::ACK;
+            answer.acknowledgement = header.sequence + numbers;
+        }
+        let segment = Segment {
+            header: answer,
+            payload: Vec::new(),
+            cut: 0,
+        };
+        self.send_segment(tuple, segment, now);
+    }
+}
