@@ -39,5 +39,6 @@ pub const TIME: &str = "pith.time";
 /// `pith.processors=NUMBER`: how many processors the machine has, where neither ACPI nor an MP table tells.
 pub const PROCESSORS: &str = "pith.processors";
 
-/// `pith.network=ADDRESS/BITS[,GATEWAY]`: there is a network card, and this is the machine's IPv4 address.
+/// `pith.network=SETTINGS`, once for each network card: what it is set to, in the notation of
+/// `libs/network_settings`, such as `mac=52:54:00:12:34:56,ip=10.0.0.2/24,gateway=10.0.0.1`.
 pub const NETWORK: &str = "pith.network";

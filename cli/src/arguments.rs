@@ -11,6 +11,8 @@ use pith_image::{FileMapping, LogLevel, parse_memory};
 use pith_monitor::accelerator::Request;
 use pith_monitor::{MachineType, PublishedPort};
 
+use crate::network::{NetworkArgument, parse_network};
+
 /// Runs unmodified Linux programs as unikernels: one program, one virtual machine.
 #[derive(Debug, Parser)]
 #[command(name = "pith", version, propagate_version = true, max_term_width = 100)]
@@ -71,9 +73,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
 
-    /// The network: user is a card behind a router that QEMU plays [default: none, or user with -p]
-    #[arg(long, value_enum, value_name = "NAME")]
-    pub net: Option<NetworkArgument>,
+    /// A network card: user (behind a router that needs no privilege), tap:INTERFACE, or none; behind a comma its
+    /// settings: ip=10.0.0.2/24,gateway=10.0.0.1,ip6=…,gateway6=…,dns=…,mtu=…,mac=…,dhcp,slaac. May be repeated
+    /// [default: none, or user with -p]
+    #[arg(long, value_name = "KIND[,SETTINGS]", value_parser = parse_network)]
+    pub net: Vec<NetworkArgument>,
 
     /// Let a port of this machine lead to one of the program: 8080:80, 127.0.0.1:8080:80, 5353:53/udp
     #[arg(short = 'p', long, value_name = "[ADDRESS:]HOST:GUEST[/udp]", value_parser = parse_port)]
@@ -303,15 +307,6 @@ pub enum OverridableArgument {
     Environment,
     WorkingDirectory,
     Diagnostics,
-}
-
-/// What `--net` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NetworkArgument {
-    /// No network.
-    None,
-    /// A card behind a router that QEMU plays.
-    User,
 }
 
 /// Reads a port such as `8080:80`, `127.0.0.1:8080:80` or `5353:53/udp`.

@@ -7,6 +7,7 @@ mod arguments;
 mod build;
 mod failure;
 mod inspect;
+mod network;
 mod progress;
 mod run;
 mod stats;

@@ -10,11 +10,11 @@ use pith_abi::command_line as key;
 use pith_image::{Configuration, Overridable};
 use pith_monitor::accelerator::{Accelerator, HostFacts, Obstacle, Request, choose};
 use pith_monitor::command_line::KernelCommandLine;
-use pith_monitor::{HostStreams, MachineSpecification, Qemu, RunOptions, UserNetwork};
+use pith_monitor::{HostStreams, MachineSpecification, Qemu, RunOptions};
 
-use crate::arguments::{ContentArguments, NetworkArgument, RunArguments};
+use crate::arguments::{ContentArguments, RunArguments};
 use crate::failure::Failure;
-use crate::{KERNEL, build, kernel, progress, stats};
+use crate::{KERNEL, build, kernel, network, progress, stats};
 
 /// Least memory that a machine gets unless told otherwise, in MiB.
 const LEAST_DEFAULT_MEMORY: u64 = 128;
@@ -53,7 +53,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         accelerator: accelerator(arguments.accel.into(), arguments.quiet)?,
         machine_type: arguments.machine.into(),
         cpu_model: arguments.cpu.clone(),
-        network: network(arguments),
+        network: network::cards(&arguments.net, &arguments.publish)?,
         command_line,
         image,
     };
@@ -72,18 +72,6 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         stats::show(format, image_time, cached, &report);
     }
     Ok(report.status())
-}
-
-/// The network card that the arguments ask for.
-fn network(arguments: &RunArguments) -> Option<UserNetwork> {
-    let wanted = match arguments.net {
-        Some(NetworkArgument::User) => true,
-        Some(NetworkArgument::None) => false,
-        None => !arguments.publish.is_empty(),
-    };
-    wanted.then(|| UserNetwork {
-        ports: arguments.publish.clone(),
-    })
 }
 
 /// The image of a program, from the cache or new. Says whether it was there.

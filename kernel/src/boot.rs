@@ -16,6 +16,7 @@ use pith_abi::command_line as words;
 use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
 use pith_firmware_tables::Topology;
 use pith_linux::signal::Signal;
+use pith_network_settings::Settings;
 use zerocopy::FromBytes;
 
 use crate::arch::{self, Handlers, PageFault, Registers};
@@ -392,25 +393,17 @@ fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::Loa
 
 /// Sets the network up that the monitor tells of. Without it the program runs all the same.
 fn start_network(command_line: &str) {
-    let Some(value) = last_value(command_line, words::NETWORK) else {
+    let mut interfaces = Vec::new();
+    for word in values(command_line, words::NETWORK) {
+        match Settings::parse(word) {
+            Ok(settings) => interfaces.push(settings),
+            Err(problem) => crate::warning!("{}: {problem}; this card is not used", words::NETWORK),
+        }
+    }
+    if interfaces.is_empty() {
         return;
-    };
-    let (address, gateway) = match value.split_once(',') {
-        Some((address, gateway)) => (address, gateway.parse().ok()),
-        None => (value, None),
-    };
-    let parsed = address
-        .split_once('/')
-        .and_then(|(address, bits)| Some((address.parse().ok()?, bits.parse().ok().filter(|bits| *bits <= 32)?)));
-    let Some(address) = parsed else {
-        crate::warning!(
-            "{}={value} is not ADDRESS/BITS[,GATEWAY]; there is no network",
-            words::NETWORK
-        );
-        return;
-    };
-    let configuration = net::internet::Configuration { address, gateway };
-    if let Err(failure) = net::internet::initialise(command_line, configuration) {
+    }
+    if let Err(failure) = net::internet::initialise(command_line, &interfaces) {
         crate::warning!("the network card can't be used: {failure}");
     }
 }

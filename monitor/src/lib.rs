@@ -20,11 +20,14 @@ mod report;
 mod session;
 mod signals;
 mod specification;
+mod tap;
 mod terminal;
 
 pub use launch::{Machine, Monitor, StartError};
 pub use qemu::{PROGRAM_VARIABLE, Qemu};
 pub use report::{Ending, GuestFigures, HostTimes, Report, signal_name};
 pub use session::{HostStreams, RunError, RunOptions, run};
-pub use specification::{MachineSpecification, MachineType, PublishedPort, UserNetwork};
+pub use specification::{
+    Connection, MachineSpecification, MachineType, NetworkCard, PublishedPort,
+};
 pub use terminal::is_terminal;

@@ -22,7 +22,8 @@ use pith_abi::command_line as key;
 use crate::accelerator::Accelerator;
 use crate::death_signal::die_with_parent;
 use crate::launch::{Machine, Monitor, StartError};
-use crate::specification::{MachineSpecification, MachineType};
+use crate::specification::{Connection, MachineSpecification, MachineType, NetworkCard};
+use crate::tap;
 
 /// Environment variable that names another program to start in place of `qemu-system-x86_64`.
 pub const PROGRAM_VARIABLE: &str = "PITH_QEMU";
@@ -133,8 +134,6 @@ impl Monitor for Qemu {
 
 /// The small board, with what the kernel needs. Without ACPI it starts sooner, but its tables do not tell how many
 /// processors there are: the command line does.
-/// The address that QEMU's router gives, and the router's.
-const NETWORK: &[u8] = b"10.0.2.15/24,10.0.2.2";
 const MICROVM: &str = "microvm,acpi=off,graphics=off,usb=off,pcie=off,pit=on,pic=on,rtc=on,isa-serial=on,\
                        auto-kernel-cmdline=on";
 
@@ -177,6 +176,63 @@ fn check_memory(specification: &MachineSpecification) -> Result<(), StartError> 
     }
 }
 
+/// Queues each way of a card on a TAP device: one for each processor, as far as the device has them.
+fn queues(card: &NetworkCard, cpus: u32) -> u32 {
+    match &card.connection {
+        Connection::User { .. } => 1,
+        Connection::Tap(name) if tap::has_queues(name) => cpus.clamp(2, tap::MAXIMUM_QUEUES),
+        Connection::Tap(_) => 1,
+    }
+}
+
+/// The host's side of a network card.
+fn backend(index: usize, card: &NetworkCard, cpus: u32) -> String {
+    match &card.connection {
+        Connection::User { ports } => {
+            let mut backend = format!("user,id=network{index},ipv6=off");
+            for port in ports {
+                let protocol = if port.datagrams { "udp" } else { "tcp" };
+                let (address, host, guest) = (port.address, port.host, port.guest);
+                backend += &format!(",hostfwd={protocol}:{address}:{host}-:{guest}");
+            }
+            backend
+        }
+        Connection::Tap(name) => {
+            let vhost = if tap::has_vhost() { "on" } else { "off" };
+            let mut backend = format!(
+                "tap,id=network{index},ifname={name},script=no,downscript=no,vnet_hdr=on,vhost={vhost}"
+            );
+            let queues = queues(card, cpus);
+            if queues > 1 {
+                backend += &format!(",queues={queues}");
+            }
+            backend
+        }
+    }
+}
+
+/// The machine's side of a network card.
+fn device(index: usize, card: &NetworkCard, machine_type: MachineType, cpus: u32) -> String {
+    let queues = queues(card, cpus);
+    let mut device = match machine_type {
+        MachineType::Microvm => "virtio-net-device".to_owned(),
+        // Without the program with which it could start the machine.
+        MachineType::Q35 => "virtio-net-pci,disable-legacy=on,romfile=".to_owned(),
+    };
+    device += &format!(",netdev=network{index},mac={}", card.hardware_address());
+    if let Some(mtu) = card.settings.mtu {
+        device += &format!(",host_mtu={mtu}");
+    }
+    if queues > 1 {
+        device += ",mq=on";
+        if machine_type == MachineType::Q35 {
+            // Two for each pair of queues, one for the control queue and one for changes of the configuration.
+            device += &format!(",vectors={}", 2 * queues + 2);
+        }
+    }
+    device
+}
+
 /// QEMU's arguments for a machine.
 fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, StartError> {
     let MachineSpecification {
@@ -202,8 +258,8 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
     if *machine_type == MachineType::Microvm {
         command_line.push(key::PROCESSORS, cpus.to_string().as_bytes());
     }
-    if network.is_some() {
-        command_line.push(key::NETWORK, NETWORK);
+    for card in network {
+        command_line.push(key::NETWORK, card.settings.to_string().as_bytes());
     }
     let length = command_line.as_str().len();
     if length > limit {
@@ -254,20 +310,9 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
     option("-chardev", "stdio,id=channel,signal=off");
     option("-device", "virtserialport,chardev=channel");
     option("-device", "isa-debug-exit,iobase=0xf4,iosize=4");
-    if let Some(network) = network {
-        let mut backend = String::from("user,id=network,ipv6=off");
-        for port in &network.ports {
-            let protocol = if port.datagrams { "udp" } else { "tcp" };
-            let (address, host, guest) = (port.address, port.host, port.guest);
-            backend += &format!(",hostfwd={protocol}:{address}:{host}-:{guest}");
-        }
-        option("-netdev", &backend);
-        let card = match machine_type {
-            MachineType::Microvm => "virtio-net-device,netdev=network",
-            // Without the program with which it could start the machine.
-            MachineType::Q35 => "virtio-net-pci,netdev=network,disable-legacy=on,romfile=",
-        };
-        option("-device", card);
+    for (index, card) in network.iter().enumerate() {
+        option("-netdev", &backend(index, card, *cpus));
+        option("-device", &device(index, card, *machine_type, *cpus));
     }
     if !command_line.is_empty() {
         option("-append", command_line.as_str());
@@ -282,6 +327,9 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
 mod tests {
     use super::*;
     use crate::command_line::KernelCommandLine;
+    use crate::specification::PublishedPort;
+    use pith_network_settings::Settings;
+    use std::net::Ipv4Addr;
 
     fn specification() -> MachineSpecification {
         let mut command_line = KernelCommandLine::new();
@@ -293,7 +341,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             machine_type: MachineType::Microvm,
             cpu_model: None,
-            network: None,
+            network: Vec::new(),
             command_line,
         }
     }
@@ -343,6 +391,62 @@ mod tests {
         ));
         specification.machine_type = MachineType::Microvm;
         assert!(arguments(&specification).is_ok());
+    }
+
+    #[test]
+    fn each_card_has_a_backend_and_its_settings_on_the_command_line() {
+        let mut specification = specification();
+        let card = |connection, settings| NetworkCard {
+            connection,
+            settings: Settings::parse(settings).unwrap(),
+        };
+        specification.network = vec![
+            card(
+                Connection::User {
+                    ports: vec![PublishedPort {
+                        address: Ipv4Addr::LOCALHOST,
+                        host: 8080,
+                        guest: 80,
+                        datagrams: false,
+                    }],
+                },
+                "mac=52:54:00:00:00:01,ip=10.0.2.15/24",
+            ),
+            card(
+                Connection::Tap("no such".into()),
+                "mac=52:54:00:00:00:02,dhcp,mtu=9000",
+            ),
+        ];
+        let options = arguments(&specification).unwrap();
+        let backends = after(&options, "-netdev");
+        assert!(
+            backends[0].ends_with(",hostfwd=tcp:127.0.0.1:8080-:80"),
+            "{backends:?}"
+        );
+        assert!(
+            backends[1].starts_with("tap,id=network1,ifname=no such,script=no,"),
+            "{backends:?}"
+        );
+        assert!(backends[1].contains("vnet_hdr=on"), "{backends:?}");
+        let devices = after(&options, "-device");
+        assert!(
+            devices.contains(&"virtio-net-device,netdev=network0,mac=52:54:00:00:00:01".to_owned()),
+            "{devices:?}"
+        );
+        assert!(
+            devices.contains(
+                &"virtio-net-device,netdev=network1,mac=52:54:00:00:00:02,host_mtu=9000".to_owned()
+            ),
+            "{devices:?}"
+        );
+        let line = &after(&options, "-append")[0];
+        assert!(
+            line.ends_with(
+                "pith.network=mac=52:54:00:00:00:01,ip=10.0.2.15/24 \
+                 pith.network=mac=52:54:00:00:00:02,mtu=9000,dhcp"
+            ),
+            "{line}"
+        );
     }
 
     #[test]

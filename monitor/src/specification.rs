@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use pith_network_settings::Settings;
+
 use crate::accelerator::Accelerator;
 use crate::command_line::KernelCommandLine;
 
@@ -29,11 +31,33 @@ pub struct PublishedPort {
     pub datagrams: bool,
 }
 
-/// A network card behind a router that the monitor plays, which needs no privilege.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserNetwork {
-    /// Ports of the host that lead to the machine.
-    pub ports: Vec<PublishedPort>,
+/// What the cable of a network card leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// A router that a process of this user plays: it needs no privilege.
+    User {
+        /// Ports of the host that lead to the machine.
+        ports: Vec<PublishedPort>,
+    },
+    /// A TAP device of the host, by name: an interface of the host's own, whose other end is the card.
+    Tap(String),
+}
+
+/// A network card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkCard {
+    /// Where its frames go.
+    pub connection: Connection,
+    /// What the machine is to set it to. The hardware address must be given: by it the kernel knows the card.
+    pub settings: Settings,
+}
+
+impl NetworkCard {
+    /// The card's address in the notation of [`Settings`].
+    pub(crate) fn hardware_address(&self) -> String {
+        let bytes = self.settings.hardware.unwrap_or_default();
+        bytes.map(|byte| format!("{byte:02x}")).join(":")
+    }
 }
 
 /// Everything that a [`Monitor`](crate::Monitor) needs to start a machine.
@@ -51,8 +75,8 @@ pub struct MachineSpecification {
     pub machine_type: MachineType,
     /// The monitor's name for a model of processor; `None` takes the one with the most features.
     pub cpu_model: Option<String>,
-    /// The network card; `None` for no network.
-    pub network: Option<UserNetwork>,
+    /// The network cards; none for no network.
+    pub network: Vec<NetworkCard>,
     /// What the kernel is told.
     pub command_line: KernelCommandLine,
 }

@@ -51,7 +51,7 @@ fn host() -> ! {
         accelerator: Accelerator::Tcg,
         machine_type: MachineType::Microvm,
         cpu_model: None,
-        network: None,
+        network: Vec::new(),
         command_line: KernelCommandLine::new(),
     };
     let options = RunOptions {

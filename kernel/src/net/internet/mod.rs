@@ -9,9 +9,10 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use pith_linux::Errno;
+use pith_network_settings::Settings;
 use pith_tcpip::stack::{Handle, Interface};
 use pith_tcpip::wire::ethernet::HardwareAddress;
 use pith_tcpip::{Instant, Slice, Stack};
@@ -31,15 +32,6 @@ pub type Memory = Arc<Vec<u8>>;
 const BATCH: usize = 32;
 /// The card.
 const CARD: usize = 1;
-
-/// What the machine was told about its network.
-#[derive(Clone, Copy, Debug)]
-pub struct Configuration {
-    /// Its address, and how many bits of it are the network's.
-    pub address: (Ipv4Addr, u8),
-    /// The router.
-    pub gateway: Option<Ipv4Addr>,
-}
 
 struct Network {
     stack: Mutex<Stack<Memory>>,
@@ -77,18 +69,25 @@ impl TimerTarget for Worker {
     }
 }
 
-/// Sets the network up: without a configuration there is none, and with one the card has to be there.
+/// Sets the network up, by the settings of each card in the order in which the monitor names them.
 ///
 /// # Errors
 /// Why the card can't be used.
-pub fn initialise(command_line: &str, configuration: Configuration) -> Result<(), Box<dyn core::fmt::Display>> {
+pub fn initialise(command_line: &str, interfaces: &[Settings]) -> Result<(), Box<dyn core::fmt::Display>> {
+    let settings = &interfaces[0];
+    if interfaces.len() > 1 {
+        crate::warning!("only the first of {} network cards is used", interfaces.len());
+    }
     let hardware = network::initialise(command_line, arrived)
         .map_err(|failure| -> Box<dyn core::fmt::Display> { Box::new(failure) })?;
     let card = Interface {
         hardware: Some(HardwareAddress(hardware)),
-        mtu: 1500,
-        address: Some(configuration.address),
-        gateway: configuration.gateway,
+        mtu: settings.mtu.unwrap_or(1500).into(),
+        address: settings.addresses.iter().find_map(|subnet| match subnet.address {
+            IpAddr::V4(address) => Some((address, subnet.bits)),
+            IpAddr::V6(_) => None,
+        }),
+        gateway: settings.gateway,
     };
     let mut secret = [0; 16];
     random::fill(&mut secret);
