@@ -22,6 +22,6 @@ pub mod tcp;
 pub mod time;
 pub mod wire;
 
-pub use buffer::{Buffer, Slice};
+pub use buffer::{Buffer, Pieces, Slice};
 pub use stack::Stack;
 pub use time::Instant;

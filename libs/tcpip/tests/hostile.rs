@@ -5,7 +5,7 @@ mod common;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use common::{Memory, Random, address, slice};
-use pith_tcpip::stack::Interface;
+use pith_tcpip::stack::{Interface, Offload};
 use pith_tcpip::tcp::{Connection, Options, Path, Sequence};
 use pith_tcpip::wire::checksum::Sum;
 use pith_tcpip::wire::ethernet::{self, HardwareAddress};
@@ -123,6 +123,7 @@ fn stack() -> Stack<Memory> {
         mtu: 1500,
         address: Some((OWN, 24)),
         gateway: Some(OTHER),
+        offload: Offload::default(),
     };
     let mut stack = Stack::new(vec![Interface::loopback(), card], [1, 2]);
     let listener = stack.tcp_open(Options::default());

@@ -4,20 +4,21 @@ mod common;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use common::{Memory, slice};
-use pith_tcpip::stack::{Handle, Interface};
+use common::{Memory, card, slice};
+use pith_tcpip::stack::{Handle, Interface, Offload, Received};
 use pith_tcpip::tcp::{Ending, Options, State};
 use pith_tcpip::wire::ethernet::HardwareAddress;
 use pith_tcpip::{Instant, Slice, Stack};
 
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
 
-fn machine(index: u8) -> Stack<Memory> {
+fn machine(index: u8, offload: Offload) -> Stack<Memory> {
     let card = Interface {
         hardware: Some(HardwareAddress([2, 0, 0, 0, 0, index])),
         mtu: 1500,
         address: Some((ADDRESSES[usize::from(index)], 24)),
         gateway: None,
+        offload,
     };
     Stack::new(vec![Interface::loopback(), card], [7 + u64::from(index), 9])
 }
@@ -25,13 +26,23 @@ fn machine(index: u8) -> Stack<Memory> {
 struct Wire {
     machines: [Stack<Memory>; 2],
     now: Instant,
+    /// The cards put segments together again, in buffers of so many bytes.
+    puts_together: Option<usize>,
+    /// Segments that were cut.
+    cut: usize,
 }
 
 impl Wire {
     fn new() -> Self {
+        Self::with_cards(Offload::default(), None)
+    }
+
+    fn with_cards(offload: Offload, puts_together: Option<usize>) -> Self {
         Self {
-            machines: [machine(0), machine(1)],
+            machines: [machine(0, offload), machine(1, offload)],
             now: Instant(1_000_000_000),
+            puts_together,
+            cut: 0,
         }
     }
 
@@ -42,19 +53,32 @@ impl Wire {
             for index in 0..2 {
                 while let Some(frame) = self.machines[index].take_frame() {
                     any = true;
-                    let mut bytes = frame.headers.clone();
-                    for piece in &frame.payload {
-                        bytes.extend_from_slice(piece);
+                    let interface = frame.interface;
+                    if interface == 0 {
+                        let whole = match self.machines[index].loop_back(frame, self.now) {
+                            None => continue,
+                            Some(frame) => Received {
+                                bytes: slice(&frame.to_vec()).into(),
+                                verified: true,
+                            },
+                        };
+                        let result = self.machines[index].receive(0, whole, self.now);
+                        assert_eq!(result, Ok(()));
+                        continue;
                     }
-                    assert!(bytes.len() <= 1514 || frame.interface == 0);
-                    let to = if frame.interface == 0 {
-                        index
-                    } else {
-                        1 - index
-                    };
-                    let result =
-                        self.machines[to].receive(frame.interface, slice(&bytes), self.now);
-                    assert_eq!(result, Ok(()));
+                    let frames = card::to_wire(&frame);
+                    let receiver = &mut self.machines[1 - index];
+                    self.cut += usize::from(frames.len() > 1);
+                    if let (Some(room), true) = (self.puts_together, frames.len() > 1) {
+                        let whole = card::put_together(&frames, room);
+                        assert_eq!(receiver.receive(interface, whole, self.now), Ok(()));
+                        continue;
+                    }
+                    for bytes in frames {
+                        assert!(bytes.len() <= 1514);
+                        let result = receiver.receive(interface, slice(&bytes), self.now);
+                        assert_eq!(result, Ok(()));
+                    }
                 }
             }
             if !any {
@@ -159,6 +183,96 @@ fn machines_find_each_other_and_talk() {
         wire.pass(70_000_000_000);
         assert_eq!(wire.state(1, server), None);
         assert_eq!(wire.state(from, client), None);
+    }
+}
+
+/// Sends so many bytes, in pieces of odd sizes, and takes them at the other end.
+fn transfer(wire: &mut Wire, to: SocketAddrV4, length: usize) {
+    let (from_index, to_index) = match to.ip().is_loopback() {
+        true => (0, 0),
+        false => (0, 1),
+    };
+    let listener = wire.listen(to_index, to.port(), 5);
+    let sender = wire.connect(from_index, to);
+    let accepted = wire.machines[to_index].tcp_accept(listener);
+    let receiver = accepted.expect("listens").expect("has come");
+    let whole: Vec<u8> = (0..length)
+        .map(|index| (index * 7) as u8 ^ (index >> 9) as u8)
+        .collect();
+    let mut rest = &whole[..];
+    let mut arrived = Vec::new();
+    let mut rounds = 0;
+    while arrived.len() < length {
+        let connection = wire.machines[from_index].connection(sender);
+        let free = connection.expect("connected").free();
+        let (part, behind) = rest.split_at(rest.len().min(free).min(30_001));
+        rest = behind;
+        wire.send(from_index, sender, part);
+        arrived.extend(wire.received(to_index, receiver));
+        if part.is_empty() {
+            wire.pass(50_000_000);
+        }
+        rounds += 1;
+        assert!(rounds < 10_000, "no end");
+    }
+    assert!(arrived == whole, "other bytes have arrived");
+}
+
+#[test]
+fn cards_complete_cut_and_put_together() {
+    let offload = Offload {
+        checksum: true,
+        segmentation_v4: true,
+        segmentation_v6: false,
+    };
+    let without_segmentation = Offload {
+        segmentation_v4: false,
+        ..offload
+    };
+    let to = SocketAddrV4::new(ADDRESSES[1], 80);
+    for (offload, together, cuts) in [
+        (Offload::default(), None, false),
+        (without_segmentation, None, false),
+        (offload, None, true),
+        (offload, Some(2000), true),
+        (offload, Some(133), true),
+    ] {
+        let mut wire = Wire::with_cards(offload, together);
+        transfer(&mut wire, to, 1_000_000);
+        assert_eq!(wire.cut != 0, cuts, "{offload:?}");
+    }
+}
+
+#[test]
+fn what_goes_to_the_same_machine_goes_in_large_segments() {
+    let mut wire = Wire::new();
+    transfer(
+        &mut wire,
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80),
+        1_000_000,
+    );
+    assert_eq!(wire.cut, 0);
+}
+
+#[test]
+fn a_datagram_is_complete_after_its_card() {
+    let offload = Offload {
+        checksum: true,
+        ..Offload::default()
+    };
+    let mut wire = Wire::with_cards(offload, None);
+    let to = SocketAddrV4::new(ADDRESSES[1], 53);
+    let server = wire.machines[1].udp_open(10_000);
+    wire.machines[1].bind(server, to, false).expect("free");
+    let client = wire.machines[0].udp_open(10_000);
+    let now = wire.now;
+    for data in [&b""[..], b"x", b"a question"] {
+        wire.machines[0]
+            .udp_send(client, Some(to), slice(data), now)
+            .expect("a way there");
+        wire.settle();
+        let datagram = wire.machines[1].udp_receive(server, false).expect("came");
+        assert_eq!(&*datagram.data, data);
     }
 }
 

@@ -13,7 +13,7 @@ use core::net::IpAddr;
 
 use pith_linux::Errno;
 use pith_network_settings::Settings;
-use pith_tcpip::stack::{Handle, Interface};
+use pith_tcpip::stack::{Handle, Interface, Offload, Received};
 use pith_tcpip::wire::ethernet::HardwareAddress;
 use pith_tcpip::{Instant, Slice, Stack};
 use spin::{Mutex, Once};
@@ -88,6 +88,7 @@ pub fn initialise(command_line: &str, interfaces: &[Settings]) -> Result<(), Box
             IpAddr::V6(_) => None,
         }),
         gateway: settings.gateway,
+        offload: Offload::default(),
     };
     let mut secret = [0; 16];
     random::fill(&mut secret);
@@ -172,11 +173,14 @@ impl Network {
                     network::send(core::iter::once(&frame.headers[..]).chain(pieces));
                     continue;
                 }
-                let mut whole = frame.headers;
-                for piece in &frame.payload {
-                    whole.extend_from_slice(piece);
+                let interface = frame.interface;
+                if let Some(frame) = stack.loop_back(frame, now) {
+                    let whole = Received {
+                        bytes: Slice::new(Arc::new(frame.to_vec())).into(),
+                        verified: true,
+                    };
+                    let _ = stack.receive(interface, whole, now);
                 }
-                let _ = stack.receive(frame.interface, Slice::new(Arc::new(whole)), now);
             }
             while let Some(event) = stack.take_event() {
                 if events.last() != Some(&event) {

@@ -20,7 +20,7 @@ impl<B: Buffer> Stack<B> {
         let bytes = header.bytes(&quoted);
         let length = bytes.len() + quoted.len();
         let answer = ipv4::Header::new(packet.destination, packet.source, ipv4::ICMP, length);
-        self.send_packet(answer, &bytes, Vec::from([quoted]), now);
+        self.send_packet(answer, Transport::whole(&bytes, quoted), now);
     }
 
     pub(super) fn receive_icmp(
@@ -45,7 +45,7 @@ impl<B: Buffer> Stack<B> {
                     ipv4::ICMP,
                     icmp::HEADER + data.len(),
                 );
-                self.send_packet(packet, &bytes, Vec::from([data]), now);
+                self.send_packet(packet, Transport::whole(&bytes, data), now);
             }
             icmp::UNREACHABLE => self.receive_unreachable(header.code, &data)?,
             _ => {}

@@ -80,21 +80,25 @@ impl<B: Buffer> Stack<B> {
             checksum: 0,
         };
         let mut bytes = header.bytes();
-        let sum = Sum::default()
-            .pseudo_header_v4(source, *remote.ip(), ipv4::UDP, length as u16)
-            .bytes(&bytes);
-        let mut checksum = sum_of(sum, core::slice::from_ref(&data)).checksum();
+        let sum = Sum::default().pseudo_header_v4(source, *remote.ip(), ipv4::UDP, length as u16);
+        let data = Pieces::from(data);
+        let partial = self.interfaces[interface].offload.checksum;
+        let mut checksum = match partial {
+            true => sum.partial(),
+            false => sum_of(sum.bytes(&bytes), &data).checksum(),
+        };
         if checksum == [0, 0] {
             checksum = [0xff, 0xff]; // 0 would mean none
         }
         bytes[6..8].copy_from_slice(&checksum);
         let packet = ipv4::Header::new(source, *remote.ip(), ipv4::UDP, length);
-        let payload = if data.is_empty() {
-            Vec::new()
-        } else {
-            Vec::from([data])
+        let transport = Transport {
+            header: &bytes,
+            payload: data,
+            partial: partial.then_some(6),
+            cut: 0,
         };
-        self.send_packet(packet, &bytes, payload, now);
+        self.send_packet(packet, transport, now);
         Ok(())
     }
 
@@ -105,7 +109,7 @@ impl<B: Buffer> Stack<B> {
             return socket.queue.front().cloned();
         }
         let datagram = socket.queue.pop_front()?;
-        socket.queued -= datagram.data.len();
+        socket.queued -= datagram.data.buffer().footprint();
         Some(datagram)
     }
 
@@ -136,12 +140,13 @@ impl<B: Buffer> Stack<B> {
         packet: &ipv4::Header,
         whole: &Slice<B>,
         payload: Slice<B>,
+        verified: bool,
         now: Instant,
     ) -> Result<(), Malformed> {
         let header = udp::Header::read(&payload)?;
         let mut data = payload;
         data.truncate(header.length.into());
-        if header.checksum != 0 {
+        if header.checksum != 0 && !verified {
             let sum = Sum::default().pseudo_header_v4(
                 packet.source,
                 packet.destination,
@@ -190,9 +195,11 @@ impl<B: Buffer> Stack<B> {
             return Ok(());
         };
         if let Ok(socket) = self.udp_mut(handle)
-            && socket.queued + data.len() <= socket.capacity
+            // The first one always has room, as on Linux.
+            && (socket.queue.is_empty()
+                || socket.queued + data.buffer().footprint() <= socket.capacity)
         {
-            socket.queued += data.len();
+            socket.queued += data.buffer().footprint();
             socket.queue.push_back(Datagram {
                 source,
                 destination,

@@ -6,17 +6,21 @@
 
 mod control;
 mod datagrams;
+mod frame;
 mod neighbours;
 mod packets;
 mod ports;
 mod streams;
+
+use frame::Transport;
+pub use frame::{Cut, Frame, Headers, Offload, Partial, Received};
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use crate::buffer::{Buffer, Slice};
+use crate::buffer::{Buffer, Pieces, Slice};
 use crate::tcp::{Connection, Options, Path, Readiness, Segment, Sequence, State};
 use crate::time::{Instant, SECOND};
 use crate::wire::checksum::Sum;
@@ -66,6 +70,8 @@ pub struct Interface {
     pub address: Option<(Ipv4Addr, u8)>,
     /// The router to everywhere else.
     pub gateway: Option<Ipv4Addr>,
+    /// What its device does by itself.
+    pub offload: Offload,
 }
 
 impl Interface {
@@ -76,6 +82,11 @@ impl Interface {
             mtu: 65_536,
             address: Some((Ipv4Addr::LOCALHOST, 8)),
             gateway: None,
+            offload: Offload {
+                checksum: true,
+                segmentation_v4: true,
+                segmentation_v6: true,
+            },
         }
     }
 
@@ -105,17 +116,6 @@ impl Interface {
                 prefix < 31 && u32::from(address) == u32::from(own) | !Self::mask(prefix)
             })
     }
-}
-
-/// A frame that is to be sent.
-#[derive(Debug)]
-pub struct Frame<B> {
-    /// By which interface.
-    pub interface: usize,
-    /// Its headers.
-    pub headers: Vec<u8>,
-    /// Its data, in pieces.
-    pub payload: Vec<Slice<B>>,
 }
 
 #[derive(Debug)]
@@ -365,9 +365,9 @@ fn v4(address: SocketAddr) -> Option<SocketAddrV4> {
     }
 }
 
-fn sum_of<B: Buffer>(mut sum: Sum, pieces: &[Slice<B>]) -> Sum {
+fn sum_of<B: Buffer>(mut sum: Sum, pieces: &Pieces<B>) -> Sum {
     let mut odd = false;
-    for piece in pieces {
+    for piece in pieces.iter() {
         let own = Sum::default().bytes(piece);
         sum = if odd {
             sum.plus_odd(own)

@@ -60,12 +60,15 @@ impl<B: Buffer> Stack<B> {
             source: packet.sender.0,
             kind: ethernet::ARP,
         };
-        let mut headers = Vec::from(frame.bytes());
-        headers.extend_from_slice(&packet.bytes());
+        let mut headers = Headers::new();
+        headers.push(&frame.bytes());
+        headers.push(&packet.bytes());
         self.frames.push_back(Frame {
             interface,
             headers,
-            payload: Vec::new(),
+            payload: Pieces::default(),
+            partial: None,
+            cut: None,
         });
     }
 

@@ -6,8 +6,7 @@ impl<B: Buffer> Stack<B> {
     pub(super) fn send_packet(
         &mut self,
         mut packet: ipv4::Header,
-        header: &[u8],
-        payload: Vec<Slice<B>>,
+        transport: Transport<'_, B>,
         now: Instant,
     ) {
         let Ok((interface, next)) = self.route(packet.destination) else {
@@ -15,7 +14,7 @@ impl<B: Buffer> Stack<B> {
         };
         self.identification = self.identification.wrapping_add(1);
         packet.identification = self.identification;
-        let mut headers = Vec::with_capacity(ethernet::HEADER + ipv4::HEADER + header.len());
+        let mut headers = Headers::new();
         let hardware = self.interfaces[interface].hardware;
         if let Some(source) = hardware {
             let frame = ethernet::Header {
@@ -23,20 +22,34 @@ impl<B: Buffer> Stack<B> {
                 source,
                 kind: ethernet::IPV4,
             };
-            headers.extend_from_slice(&frame.bytes());
+            headers.push(&frame.bytes());
         }
-        headers.extend_from_slice(&packet.bytes());
-        headers.extend_from_slice(header);
+        headers.push(&packet.bytes());
+        let start = headers.len() as u16;
+        headers.push(transport.header);
+        let cut = Cut {
+            size: transport.cut,
+            over_v6: false,
+        };
         let frame = Frame {
             interface,
             headers,
-            payload,
+            payload: transport.payload,
+            partial: transport.partial.map(|offset| Partial { start, offset }),
+            cut: (transport.cut != 0).then_some(cut),
         };
         if hardware.is_none() || self.interfaces[interface].is_broadcast(packet.destination) {
             self.frames.push_back(frame);
         } else {
             self.send_to_neighbour(interface, next, frame, now);
         }
+    }
+
+    /// What the device does by which packets to this address leave.
+    pub(super) fn offload_to(&self, address: Ipv4Addr) -> Offload {
+        self.route(address)
+            .map(|(interface, _)| self.interfaces[interface].offload)
+            .unwrap_or_default()
     }
 
     /// A frame has arrived at an interface.
@@ -46,23 +59,40 @@ impl<B: Buffer> Stack<B> {
     pub fn receive(
         &mut self,
         interface: usize,
-        frame: Slice<B>,
+        frame: impl Into<Received<B>>,
         now: Instant,
     ) -> Result<(), Malformed> {
-        let mut packet = frame;
+        self.receive_frame(interface, frame.into(), now)
+    }
+
+    fn receive_frame(
+        &mut self,
+        interface: usize,
+        frame: Received<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        let Received {
+            bytes: mut packet,
+            verified,
+        } = frame;
         if let Some(own) = self.interfaces[interface].hardware {
-            let header = ethernet::Header::read(&packet)?;
+            let first = packet.first().ok_or(Malformed::Short)?;
+            let header = ethernet::Header::read(first)?;
             if header.destination != own && !header.destination.is_group() {
                 return Ok(());
             }
             packet.advance(ethernet::HEADER);
             match header.kind {
                 ethernet::IPV4 => {}
-                ethernet::ARP => return self.receive_arp(interface, &packet, now),
+                ethernet::ARP => {
+                    let packet = packet.into_only().ok_or(Malformed::Short)?;
+                    return self.receive_arp(interface, &packet, now);
+                }
                 _ => return Ok(()),
             }
         }
-        let header = ipv4::Header::read(&packet)?;
+        let first = packet.first().ok_or(Malformed::Short)?;
+        let header = ipv4::Header::read_start(first, packet.length())?;
         packet.truncate(header.header_length + header.payload_length);
         if header.is_fragment() {
             return Err(Malformed::Field); // not put together yet
@@ -71,13 +101,39 @@ impl<B: Buffer> Stack<B> {
         if !self.is_local(header.destination) && !broadcast {
             return Ok(());
         }
+        if header.protocol == ipv4::TCP {
+            packet.advance(header.header_length);
+            return match broadcast {
+                false => self.receive_tcp(&header, packet, verified, now),
+                true => Ok(()),
+            };
+        }
+        let packet = packet.into_only().ok_or(Malformed::Short)?;
         let payload = packet.part(header.header_length, header.payload_length);
         match header.protocol {
-            ipv4::TCP if !broadcast => self.receive_tcp(&header, payload, now),
-            ipv4::UDP => self.receive_udp(&header, &packet, payload, now),
+            ipv4::UDP => self.receive_udp(&header, &packet, payload, verified, now),
             ipv4::ICMP => self.receive_icmp(&header, payload, now),
             _ => Ok(()),
         }
+    }
+
+    /// A frame for the loopback interface arrives there. Its data is not copied.
+    ///
+    /// Gives the frame back if it is not of TCP: it has to be made whole, in one piece, and given to [`Self::receive`].
+    pub fn loop_back(&mut self, frame: Frame<B>, now: Instant) -> Option<Frame<B>> {
+        let Ok(packet) = ipv4::Header::read_start(&frame.headers, frame.length()) else {
+            return Some(frame);
+        };
+        let Some(header) = frame.headers.get(packet.header_length..) else {
+            return Some(frame);
+        };
+        if packet.protocol != ipv4::TCP || !self.is_local(packet.destination) {
+            return Some(frame);
+        }
+        if let Ok((header, _)) = tcp::Header::read(header) {
+            self.receive_segment(&packet, &header, frame.payload, now);
+        }
+        None
     }
 
     /// Time has passed.

@@ -170,13 +170,17 @@ impl<B: Buffer> Stack<B> {
     /// Sends what a connection has to send, and sets its timer.
     pub(super) fn flush(&mut self, handle: Handle, now: Instant) {
         let mut segments = Vec::new();
+        let Some(remote) = self.connection(handle).and_then(|one| v4(one.remote())) else {
+            return;
+        };
+        let largest = self.offload_to(*remote.ip()).largest_segment(false);
         let Ok(socket) = self.tcp_mut(handle) else {
             return;
         };
         let TcpState::Connected(connection) = &mut socket.state else {
             return;
         };
-        connection.transmit(now, 0, &mut segments);
+        connection.transmit(now, largest, &mut segments);
         let deadline = connection.deadline();
         let over = connection.is_over() && socket.orphaned;
         let tuple = (v4(connection.local()), v4(connection.remote()));
@@ -220,39 +224,69 @@ impl<B: Buffer> Stack<B> {
         let mut bytes = [0; tcp::LONGEST_HEADER];
         let length = segment.header.write(&mut bytes);
         let data = segment.length();
-        let mut sum = Sum::default()
-            .pseudo_header_v4(*local.ip(), *remote.ip(), ipv4::TCP, (length + data) as u16)
-            .bytes(&bytes[..length]);
-        sum = sum_of(sum, &segment.payload);
-        bytes[16..18].copy_from_slice(&sum.checksum());
+        let mut sum = Sum::default().pseudo_header_v4(
+            *local.ip(),
+            *remote.ip(),
+            ipv4::TCP,
+            (length + data) as u16,
+        );
+        let partial = self.offload_to(*remote.ip()).checksum;
+        if partial {
+            bytes[16..18].copy_from_slice(&sum.partial());
+        } else {
+            sum = sum_of(sum.bytes(&bytes[..length]), &segment.payload);
+            bytes[16..18].copy_from_slice(&sum.checksum());
+        }
         let header = ipv4::Header::new(*local.ip(), *remote.ip(), ipv4::TCP, length + data);
-        self.send_packet(header, &bytes[..length], segment.payload, now);
+        let transport = Transport {
+            header: &bytes[..length],
+            payload: segment.payload,
+            partial: partial.then_some(16),
+            cut: segment.cut,
+        };
+        self.send_packet(header, transport, now);
     }
 
     pub(super) fn receive_tcp(
         &mut self,
         packet: &ipv4::Header,
-        payload: Slice<B>,
+        mut payload: Pieces<B>,
+        verified: bool,
         now: Instant,
     ) -> Result<(), Malformed> {
-        let sum = Sum::default().pseudo_header_v4(
-            packet.source,
-            packet.destination,
-            ipv4::TCP,
-            payload.len() as u16,
-        );
-        if !sum.bytes(&payload).is_right() {
-            return Err(Malformed::Checksum);
+        if !verified {
+            let sum = Sum::default().pseudo_header_v4(
+                packet.source,
+                packet.destination,
+                ipv4::TCP,
+                packet.payload_length as u16,
+            );
+            if !sum_of(sum, &payload).is_right() {
+                return Err(Malformed::Checksum);
+            }
         }
-        let (header, length) = tcp::Header::read(&payload)?;
+        let first = payload.first().ok_or(Malformed::Short)?;
+        let (header, length) = tcp::Header::read(first)?;
+        payload.advance(length);
+        self.receive_segment(packet, &header, payload, now);
+        Ok(())
+    }
+
+    /// A segment has arrived, whose checksum is right.
+    pub(super) fn receive_segment(
+        &mut self,
+        packet: &ipv4::Header,
+        header: &tcp::Header,
+        data: Pieces<B>,
+        now: Instant,
+    ) {
         let local = SocketAddrV4::new(packet.destination, header.destination);
         let remote = SocketAddrV4::new(packet.source, header.source);
         let tuple = (local, remote);
-        let mut data = payload;
-        data.advance(length);
+        let length = data.length();
         if let Some(handle) = self.connections.get(&tuple).copied() {
-            if self.deliver(handle, &header, &data, now) {
-                return Ok(());
+            if self.deliver(handle, header, data, now) {
+                return;
             }
             // The pair of addresses was only reserved: a new connection may have it.
             self.forget(handle, tuple);
@@ -260,10 +294,9 @@ impl<B: Buffer> Stack<B> {
         let opens =
             header.flags & (tcp::flag::SYN | tcp::flag::ACK | tcp::flag::RST) == tcp::flag::SYN;
         match self.find_listener(local) {
-            Some(listener) if opens => self.begin_connection(listener, tuple, &header, now),
-            _ => self.refuse(tuple, &header, data.len(), now),
+            Some(listener) if opens => self.begin_connection(listener, tuple, header, now),
+            _ => self.refuse(tuple, header, length, now),
         }
-        Ok(())
     }
 
     /// Gives a segment to a connection. False if that only waits for its end, and the segment begins a new one.
@@ -271,7 +304,7 @@ impl<B: Buffer> Stack<B> {
         &mut self,
         handle: Handle,
         header: &tcp::Header,
-        data: &Slice<B>,
+        data: Pieces<B>,
         now: Instant,
     ) -> bool {
         let Ok(socket) = self.tcp_mut(handle) else {
@@ -286,7 +319,7 @@ impl<B: Buffer> Stack<B> {
         {
             return false;
         }
-        connection.receive(header, data.clone(), now);
+        connection.receive(header, data, now);
         let after = noticeable(connection);
         self.flush(handle, now);
         if before != after {
@@ -429,7 +462,7 @@ impl<B: Buffer> Stack<B> {
         }
         let segment = Segment {
             header: answer,
-            payload: Vec::new(),
+            payload: Pieces::default(),
             cut: 0,
         };
         self.send_segment(tuple, segment, now);

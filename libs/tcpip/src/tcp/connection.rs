@@ -9,7 +9,7 @@ use super::receive::{Accepted, Receiver};
 use super::round_trip::RoundTrip;
 use super::send::{Delivered, Sender};
 use super::{Segment, Sequence};
-use crate::buffer::{Buffer, Slice};
+use crate::buffer::{Buffer, Pieces, Slice};
 use crate::time::{Instant, MILLISECOND, SECOND};
 use crate::wire::tcp::{Header, flag};
 
@@ -512,8 +512,9 @@ impl<B: Buffer> Connection<B> {
 
 /// What arrives.
 impl<B: Buffer> Connection<B> {
-    /// A segment of this connection has arrived.
-    pub fn receive(&mut self, header: &Header, data: Slice<B>, now: Instant) {
+    /// A segment of this connection has arrived, or several that the device has put together.
+    pub fn receive(&mut self, header: &Header, data: impl Into<Pieces<B>>, now: Instant) {
+        let data = data.into();
         match self.state {
             State::Closed => {}
             State::SynSent => self.receive_answer(header, data, now),
@@ -532,7 +533,7 @@ impl<B: Buffer> Connection<B> {
     }
 
     /// The answer to a SYN.
-    fn receive_answer(&mut self, header: &Header, data: Slice<B>, now: Instant) {
+    fn receive_answer(&mut self, header: &Header, data: Pieces<B>, now: Instant) {
         let acknowledges = header.has(flag::ACK);
         if acknowledges && header.acknowledgement != self.sender.nxt() {
             if !header.has(flag::RST) {
@@ -597,9 +598,9 @@ impl<B: Buffer> Connection<B> {
         }
     }
 
-    fn receive_segment(&mut self, header: &Header, data: Slice<B>, now: Instant) {
+    fn receive_segment(&mut self, header: &Header, data: Pieces<B>, now: Instant) {
         let length =
-            data.len() + usize::from(header.has(flag::SYN)) + usize::from(header.has(flag::FIN));
+            data.length() + usize::from(header.has(flag::SYN)) + usize::from(header.has(flag::FIN));
         // An old duplicate, by its timestamp.
         if let (Some(_), Some((value, _))) = (self.timestamps, header.timestamps)
             && (value.wrapping_sub(self.recent) as i32) < 0
@@ -828,9 +829,39 @@ impl<B: Buffer> Connection<B> {
         };
     }
 
-    fn receive_data(&mut self, header: &Header, data: Slice<B>, now: Instant) {
-        let fin = header.has(flag::FIN).then(|| header.sequence + data.len());
-        if !data.is_empty() {
+    /// Takes data, and decides when it is acknowledged.
+    fn accept(&mut self, mut sequence: Sequence, data: Pieces<B>, now: Instant) {
+        let length = data.length();
+        let (mut all_in_order, mut gap_filled) = (true, false);
+        for piece in data {
+            let next = sequence + piece.len();
+            match self.receiver.accept(sequence, piece) {
+                Accepted::InOrder { bytes, filled } => {
+                    self.unacknowledged += bytes;
+                    gap_filled |= filled;
+                }
+                Accepted::OutOfOrder | Accepted::Nothing => all_in_order = false,
+            }
+            sequence = next;
+        }
+        if !all_in_order {
+            self.acknowledge_now = true;
+            return;
+        }
+        self.largest_received = self.largest_received.max(length).min(self.own_segment);
+        let full = self.unacknowledged >= 2 * self.largest_received;
+        if self.quick != 0 || gap_filled || full || self.receiver.has_gap() {
+            self.quick = self.quick.saturating_sub(1);
+            self.acknowledge_now = true;
+        } else if self.timers.acknowledgement.is_none() {
+            self.timers.acknowledgement = Some(now + DELAYED_ACKNOWLEDGEMENT);
+        }
+    }
+
+    fn receive_data(&mut self, header: &Header, data: Pieces<B>, now: Instant) {
+        let length = data.length();
+        let fin = header.has(flag::FIN).then(|| header.sequence + length);
+        if length != 0 {
             if !self.receives() {
                 // Beyond the peer's own end.
                 return;
@@ -840,21 +871,7 @@ impl<B: Buffer> Connection<B> {
                 self.abort();
                 return;
             }
-            let length = data.len();
-            match self.receiver.accept(header.sequence, data) {
-                Accepted::InOrder { bytes, filled } => {
-                    self.unacknowledged += bytes;
-                    self.largest_received = self.largest_received.max(length).min(self.own_segment);
-                    let full = self.unacknowledged >= 2 * self.largest_received;
-                    if self.quick != 0 || filled || full || self.receiver.has_gap() {
-                        self.quick = self.quick.saturating_sub(1);
-                        self.acknowledge_now = true;
-                    } else if self.timers.acknowledgement.is_none() {
-                        self.timers.acknowledgement = Some(now + DELAYED_ACKNOWLEDGEMENT);
-                    }
-                }
-                Accepted::OutOfOrder | Accepted::Nothing => self.acknowledge_now = true,
-            }
+            self.accept(header.sequence, data, now);
         }
         self.early_fin = fin.or(self.early_fin);
         if self.early_fin == Some(self.receiver.next()) && !self.peer_fin {
@@ -989,8 +1006,7 @@ impl<B: Buffer> Connection<B> {
         out: &mut Vec<Segment<B>>,
     ) {
         let payload = self.sender.gather(start, length);
-        let data: usize = payload.iter().map(|slice| slice.len()).sum();
-        let mut flags = flag::ACK | if data == 0 { 0 } else { flag::PSH };
+        let mut flags = flag::ACK | if payload.is_empty() { 0 } else { flag::PSH };
         if self.fin_sent && start + length == self.sender.end() + 1 {
             flags |= flag::FIN;
         }
@@ -1100,7 +1116,7 @@ impl<B: Buffer> Connection<B> {
 fn plain<B>(header: Header) -> Segment<B> {
     Segment {
         header,
-        payload: Vec::new(),
+        payload: Pieces::default(),
         cut: 0,
     }
 }

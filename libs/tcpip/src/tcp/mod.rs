@@ -11,9 +11,7 @@ pub use congestion::Algorithm;
 pub use connection::{Connection, Ending, Options, Path, Readiness, State};
 pub use sequence::Sequence;
 
-use alloc::vec::Vec;
-
-use crate::buffer::Slice;
+use crate::buffer::Pieces;
 use crate::wire::tcp::Header;
 
 /// A segment that is to be sent.
@@ -22,7 +20,7 @@ pub struct Segment<B> {
     /// Its header.
     pub header: Header,
     /// Its data, in pieces.
-    pub payload: Vec<Slice<B>>,
+    pub payload: Pieces<B>,
     /// Data for each of the packets into which the device cuts it; 0 if it is one packet.
     pub cut: u16,
 }
@@ -30,6 +28,6 @@ pub struct Segment<B> {
 impl<B: crate::Buffer> Segment<B> {
     /// Bytes of data.
     pub fn length(&self) -> usize {
-        self.payload.iter().map(|slice| slice.len()).sum()
+        self.payload.length()
     }
 }

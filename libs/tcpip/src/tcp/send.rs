@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Sequence;
-use crate::buffer::{Buffer, Slice};
+use crate::buffer::{Buffer, Pieces, Slice};
 use crate::time::Instant;
 use crate::wire::tcp::Block;
 
@@ -133,10 +133,10 @@ impl<B: Buffer> Sender<B> {
     }
 
     /// The data of a range, in pieces.
-    pub fn gather(&self, start: Sequence, length: usize) -> Vec<Slice<B>> {
+    pub fn gather(&self, start: Sequence, length: usize) -> Pieces<B> {
         let mut skip = start.since(self.una);
         let mut left = length;
-        let mut pieces = Vec::new();
+        let mut pieces = Pieces::default();
         for slice in &self.queue {
             if left == 0 {
                 break;

@@ -69,6 +69,14 @@ impl Header {
     /// # Errors
     /// [`Malformed`].
     pub fn read(packet: &[u8]) -> Result<Self, Malformed> {
+        Self::read_start(packet, packet.len())
+    }
+
+    /// As [`Self::read`], of a packet of which only the start is given, and how many bytes all of it has.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn read_start(packet: &[u8], length: usize) -> Result<Self, Malformed> {
         let first = *packet.first().ok_or(Malformed::Short)?;
         let header_length = usize::from(first & 15) * 4;
         if first >> 4 != 4 || header_length < HEADER {
@@ -82,7 +90,7 @@ impl Header {
         if total < header_length {
             return Err(Malformed::Field);
         }
-        if total > packet.len() {
+        if total > length {
             return Err(Malformed::Short);
         }
         let fragment = u16_at(header, 6)?;

@@ -1,6 +1,7 @@
 //! Two connections, and a network between them that does what a test wants.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod card;
 pub mod script;
 
 use core::net::SocketAddr;
