@@ -17,17 +17,27 @@ pub const CHECKS: &[(&str, Check)] = &[("echo-microvm", echo_microvm), ("echo-q3
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Programs of sockets within one machine, and what the kernel says of each.
+const PROGRAMS: &[(&str, &[&str])] =
+    &[("internet", &["raw Internet sockets"]), ("interfaces", &[])];
+
 pub fn cases() -> Vec<Case> {
-    let mut case = Case::new(
-        format!("network::internet-{}", Build::Dynamic.name()),
-        &format!("{{internet:{}}}", Build::Dynamic.name()),
-        &[],
-    )
-    .on_several_processors()
-    .options(&["-m", "256M", "--net", "user"])
-    .message("raw Internet sockets");
-    case.machines = vec![Machine::Microvm, Machine::Q35];
-    vec![case]
+    let mut cases = Vec::new();
+    for (program, messages) in PROGRAMS {
+        let mut case = Case::new(
+            format!("network::{program}-{}", Build::Dynamic.name()),
+            &format!("{{{program}:{}}}", Build::Dynamic.name()),
+            &[],
+        )
+        .on_several_processors()
+        .options(&["-m", "256M", "--net", "user"]);
+        for message in *messages {
+            case = case.message(message);
+        }
+        case.machines = vec![Machine::Microvm, Machine::Q35];
+        cases.push(case);
+    }
+    cases
 }
 
 /// A port of the host that nobody uses now.

@@ -3,11 +3,14 @@
 //! * [`socket`] holds the trait that a family of sockets fulfils, and makes files of sockets;
 //! * [`address`], [`message`] and [`options`] are what all families share: addresses, data with what travels beside it,
 //!   and the options of `SOL_SOCKET`;
-//! * [`unix`] is the family of local sockets, [`internet`] that of IPv4.
+//! * [`controls`] are those that all sockets have, about interfaces;
+//! * [`unix`] is the family of local sockets, [`internet`] that of IPv4, [`netlink`] that of questions to the kernel.
 
 pub mod address;
+pub mod controls;
 pub mod internet;
 pub mod message;
+pub mod netlink;
 pub mod options;
 pub mod socket;
 pub mod unix;
@@ -26,7 +29,7 @@ static NAMED: AtomicU64 = AtomicU64::new(0);
 fn unsupported(number: i32) -> Errno {
     let bit = 1_u64 << (number as u32 % 64);
     if NAMED.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-        crate::warning!("socket: no network yet (address family {number}): it answers EAFNOSUPPORT");
+        crate::warning!("socket: there is no address family {number}: it answers EAFNOSUPPORT");
     }
     Errno::EAFNOSUPPORT
 }
@@ -53,10 +56,11 @@ pub fn create(family: i32, kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, 
     if family == i32::from(family::UNIX) {
         return Ok(unix::create(kind, protocol)?);
     }
-    if family == i32::from(family::INTERNET)
-        && let Some(socket) = internet::create(kind, protocol)
-    {
-        return socket;
+    if family == i32::from(family::INTERNET) {
+        return internet::create(kind, protocol);
+    }
+    if family == i32::from(family::NETLINK) {
+        return Ok(netlink::create(kind, protocol)?);
     }
     Err(unsupported(family))
 }
@@ -71,5 +75,7 @@ pub fn create_pair(family: i32, kind: u32, protocol: i32) -> Result<[Arc<dyn Soc
         let [one, other] = unix::create_pair(kind, protocol)?;
         return Ok([one, other]);
     }
-    Err(unsupported(family))
+    // As on Linux, which makes the sockets before it finds that they can't be connected.
+    create(family, kind, protocol)?;
+    Err(Errno::EOPNOTSUPP)
 }

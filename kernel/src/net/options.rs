@@ -9,7 +9,7 @@ use pith_linux::time::{NANOSECONDS, Timeval};
 use spin::Mutex;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::task::{self, Instant};
+use crate::task::{self, Instant, WaitError, WaitQueue, signal};
 
 /// Sizes of buffers: what a new socket has (`net.core.wmem_default`), and the most that a program may ask for
 /// (`net.core.wmem_max`).
@@ -92,6 +92,28 @@ pub enum Patience {
 }
 
 impl Patience {
+    /// Waits for a condition, as long as this says.
+    ///
+    /// # Errors
+    /// `EAGAIN` when the time is over, `EINTR`.
+    pub fn wait<T>(self, queue: &WaitQueue, mut condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
+        let deadline = match self {
+            Self::None => return condition().ok_or(Errno::EAGAIN),
+            Self::Until(deadline) => Some(deadline),
+            Self::Endless => None,
+        };
+        queue.wait_until(deadline, condition).map_err(|error| match error {
+            WaitError::TimedOut => Errno::EAGAIN,
+            WaitError::Interrupted => {
+                if deadline.is_some() {
+                    // As on Linux, a call with a time limit is not started again.
+                    signal::set_restart(signal::Restart::Never);
+                }
+                Errno::EINTR
+            }
+        })
+    }
+
     fn of(timeout: u64) -> Self {
         match timeout {
             u64::MAX => Self::Endless,

@@ -6,10 +6,11 @@ use core::any::Any;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, PollEvents, Statfs};
-use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind};
+use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family};
 use spin::Mutex;
 
 use super::address::Address;
+use super::controls;
 use super::message::{Ancillary, Incoming, Outgoing};
 use super::options::{Common, OptionValue};
 use crate::fs::file::{File, OpenFile, WriteAt};
@@ -153,7 +154,10 @@ impl File for SocketFile {
     }
 
     fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
-        self.socket.control(request, argument)
+        match self.socket.control(request, argument) {
+            Err(Errno::ENOTTY) => controls::control(request, argument, self.socket.family() == family::INTERNET),
+            other => other,
+        }
     }
 
     fn readiness(&self) -> PollEvents {

@@ -13,6 +13,7 @@ pub mod events;
 pub mod files;
 pub mod io_uring;
 pub mod ipc;
+pub mod netlink;
 pub mod signal;
 pub mod sockets;
 pub mod system;

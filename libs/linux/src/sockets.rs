@@ -11,6 +11,10 @@ pub mod family {
     pub const UNIX: u16 = 1;
     /// IPv4.
     pub const INTERNET: u16 = 2;
+    /// IPv6.
+    pub const INTERNET_6: u16 = 10;
+    /// Messages with the kernel about its tables (`netlink(7)`).
+    pub const NETLINK: u16 = 16;
     /// Families have numbers below this.
     pub const LIMIT: i32 = 46;
 }

@@ -3,6 +3,7 @@
 //! One lock is around the stack. It is held while packets are made and read, never while the program's memory is touched
 //! and never by interrupt handlers: these leave the work to the kernel's thread for it.
 
+pub mod interfaces;
 mod socket;
 
 use alloc::boxed::Box;
@@ -10,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_network_settings::Settings;
@@ -40,6 +42,29 @@ struct Network {
     armed: Mutex<Option<Instant>>,
     timer: Timer,
     worker: Once<Arc<Worker>>,
+    /// What each interface has carried.
+    traffic: Vec<Traffic>,
+}
+
+/// What an interface has carried.
+#[derive(Default)]
+struct Traffic {
+    received_packets: AtomicU64,
+    received_bytes: AtomicU64,
+    sent_packets: AtomicU64,
+    sent_bytes: AtomicU64,
+}
+
+impl Traffic {
+    fn received(&self, bytes: usize) {
+        self.received_packets.fetch_add(1, Ordering::Relaxed);
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn sent(&self, bytes: usize) {
+        self.sent_packets.fetch_add(1, Ordering::Relaxed);
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 static NETWORK: Once<Network> = Once::new();
@@ -90,20 +115,7 @@ pub fn initialise(command_line: &str, interfaces: &[Settings]) -> Result<(), Box
         gateway: settings.gateway,
         offload: Offload::default(),
     };
-    let mut secret = [0; 16];
-    random::fill(&mut secret);
-    let [low, high] = [0, 8].map(|at| {
-        let mut word = [0; 8];
-        word.copy_from_slice(&secret[at..at + 8]);
-        u64::from_le_bytes(word)
-    });
-    NETWORK.call_once(|| Network {
-        stack: Mutex::new(Stack::new(Vec::from([Interface::loopback(), card]), [low, high])),
-        sockets: Mutex::new(BTreeMap::new()),
-        armed: Mutex::new(None),
-        timer: Timer::new(),
-        worker: Once::new(),
-    });
+    NETWORK.call_once(|| Network::new(Vec::from([Interface::loopback(), card])));
     Ok(())
 }
 
@@ -114,9 +126,9 @@ fn arrived() {
     }
 }
 
-/// The network, if there is one.
-fn network() -> Option<&'static Network> {
-    NETWORK.get()
+/// The network. A machine that was given none has the interface by which it talks to itself.
+fn network() -> &'static Network {
+    NETWORK.call_once(|| Network::new(Vec::from([Interface::loopback()])))
 }
 
 fn now() -> Instant {
@@ -124,6 +136,24 @@ fn now() -> Instant {
 }
 
 impl Network {
+    fn new(interfaces: Vec<Interface>) -> Self {
+        let mut secret = [0; 16];
+        random::fill(&mut secret);
+        let [low, high] = [0, 8].map(|at| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&secret[at..at + 8]);
+            u64::from_le_bytes(word)
+        });
+        Self {
+            traffic: interfaces.iter().map(|_| Traffic::default()).collect(),
+            stack: Mutex::new(Stack::new(interfaces, [low, high])),
+            sockets: Mutex::new(BTreeMap::new()),
+            armed: Mutex::new(None),
+            timer: Timer::new(),
+            worker: Once::new(),
+        }
+    }
+
     /// Starts the thread that deals with what interrupts tell.
     fn start(&self) -> Result<(), Errno> {
         if self.worker.get().is_none() {
@@ -147,6 +177,7 @@ impl Network {
             let count = network::receive(BATCH, &mut |frame| frames.push(Arc::new(Vec::from(frame))));
             self.with(|stack, now| {
                 for frame in frames {
+                    self.traffic[CARD].received(frame.len());
                     // What makes no sense is thrown away.
                     let _ = stack.receive(CARD, Slice::new(frame), now);
                 }
@@ -168,12 +199,15 @@ impl Network {
             }
             let result = action(&mut stack, now);
             while let Some(frame) = stack.take_frame() {
+                let length = frame.headers.len() + frame.payload.iter().map(|piece| piece.len()).sum::<usize>();
+                self.traffic[frame.interface].sent(length);
                 if frame.interface == CARD {
                     let pieces = frame.payload.iter().map(|piece| &**piece);
                     network::send(core::iter::once(&frame.headers[..]).chain(pieces));
                     continue;
                 }
                 let interface = frame.interface;
+                self.traffic[interface].received(length);
                 if let Some(frame) = stack.loop_back(frame, now) {
                     let whole = Received {
                         bytes: Slice::new(Arc::new(frame.to_vec())).into(),

@@ -23,7 +23,7 @@ use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::{Common, OptionValue, Patience};
 use crate::net::socket::Socket;
-use crate::task::{self, WaitError, WaitQueue, signal};
+use crate::task::{self, WaitQueue, signal};
 
 /// The number of TCP as a protocol and as a level of options.
 const TCP: i32 = 6;
@@ -127,12 +127,12 @@ fn from_address(address: &Address) -> Result<SocketAddrV4, Errno> {
     Ok(SocketAddrV4::new(ip, u16::from_be_bytes([bytes[2], bytes[3]])))
 }
 
-/// A new socket. `None` if the machine has no network.
+/// A new socket.
 ///
 /// # Errors
 /// `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `ENOMEM`.
-pub fn create(kind: u32, protocol: i32) -> Option<Result<Arc<dyn Socket>, Errno>> {
-    let network = network()?;
+pub fn create(kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, Errno> {
+    let network = network();
     let made = match (SocketKind::from_number(kind), protocol) {
         (Some(SocketKind::Stream), 0 | TCP) => InternetSocket::make(network, SocketKind::Stream),
         (Some(SocketKind::Datagram), 0 | UDP) => InternetSocket::make(network, SocketKind::Datagram),
@@ -142,7 +142,7 @@ pub fn create(kind: u32, protocol: i32) -> Option<Result<Arc<dyn Socket>, Errno>
             Err(Errno::ESOCKTNOSUPPORT)
         }
     };
-    Some(made.map(|socket| socket as Arc<dyn Socket>))
+    Ok(made?)
 }
 
 impl InternetSocket {
@@ -188,21 +188,8 @@ impl InternetSocket {
         self.kind == SocketKind::Stream
     }
 
-    fn wait<T>(&self, patience: Patience, mut condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
-        let deadline = match patience {
-            Patience::None => return condition().ok_or(Errno::EAGAIN),
-            Patience::Until(deadline) => Some(deadline),
-            Patience::Endless => None,
-        };
-        self.queue.wait_until(deadline, condition).map_err(|error| match error {
-            WaitError::TimedOut => Errno::EAGAIN,
-            WaitError::Interrupted => {
-                if deadline.is_some() {
-                    signal::set_restart(signal::Restart::Never);
-                }
-                Errno::EINTR
-            }
-        })
+    fn wait<T>(&self, patience: Patience, condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
+        patience.wait(&self.queue, condition)
     }
 
     /// What the connection says of itself; `None` if there is none.

@@ -1,0 +1,263 @@
+//! What the stack knows, as programs may see it: interfaces, their addresses, and routes. Netlink, the controls of
+//! `netdevice(7)` and `/proc/net` tell it in their own words.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+use core::sync::atomic::Ordering;
+
+use pith_tcpip::stack;
+
+use super::network;
+
+/// Flags of interfaces (`IFF_…`).
+pub mod flag {
+    /// It is in use.
+    pub const UP: u32 = 1;
+    /// It has an address for everybody.
+    pub const BROADCAST: u32 = 2;
+    /// It leads to the machine itself.
+    pub const LOOPBACK: u32 = 8;
+    /// It works.
+    pub const RUNNING: u32 = 0x40;
+    /// It carries messages to groups.
+    pub const MULTICAST: u32 = 0x1000;
+    /// There is a signal.
+    pub const LOWER_UP: u32 = 0x1_0000;
+}
+
+/// Frames that may wait to be sent (`txqueuelen`): Linux's standard, and what nothing here ever reaches, since what the
+/// card can't take waits in the sockets.
+pub const QUEUE_LENGTH: u32 = 1000;
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its number, from 1 on.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// [`flag`]s.
+    pub flags: u32,
+    /// Bytes of an IP packet.
+    pub mtu: u32,
+    /// Its card's address; `None` for the loopback interface.
+    pub hardware: Option<[u8; 6]>,
+    /// Its addresses, and how many bits of each are the network's.
+    pub addresses: Vec<(IpAddr, u8)>,
+}
+
+impl Interface {
+    /// Whether it leads to the machine itself.
+    pub fn is_loopback(&self) -> bool {
+        self.hardware.is_none()
+    }
+
+    /// Its first address of IPv4.
+    pub fn address_v4(&self) -> Option<(Ipv4Addr, u8)> {
+        self.addresses.iter().find_map(|(address, prefix)| match address {
+            IpAddr::V4(address) => Some((*address, *prefix)),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// The address for everybody in an address's network; `None` where there is none.
+    pub fn broadcast_of(&self, address: IpAddr, prefix: u8) -> Option<Ipv4Addr> {
+        match address {
+            IpAddr::V4(address) if !self.is_loopback() && prefix < 31 => {
+                Some(Ipv4Addr::from_bits(address.to_bits() | !mask_v4(prefix)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The bits of an address that are the network's.
+pub fn mask_v4(prefix: u8) -> u32 {
+    let host = 32_u32.saturating_sub(prefix.into());
+    u32::MAX.checked_shl(host).unwrap_or(0)
+}
+
+/// An address without the bits that are not the network's.
+fn network_of(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask_v4(prefix))),
+        IpAddr::V6(address) => {
+            let host = 128_u32.saturating_sub(prefix.into());
+            let mask = u128::MAX.checked_shl(host).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+    }
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Out, perhaps by way of a router.
+    Unicast,
+    /// To the machine itself.
+    Local,
+    /// To everybody on the network.
+    Broadcast,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which addresses it is for,
+    pub destination: IpAddr,
+    /// and how many bits of them count.
+    pub prefix: u8,
+    /// The router.
+    pub gateway: Option<IpAddr>,
+    /// The address from which packets come that have none.
+    pub source: Option<IpAddr>,
+    /// The interface's number.
+    pub interface: u32,
+    /// Where it leads.
+    pub way: Way,
+}
+
+impl Route {
+    fn suits(&self, to: IpAddr) -> bool {
+        self.destination.is_ipv4() == to.is_ipv4() && network_of(to, self.prefix) == self.destination
+    }
+}
+
+fn describe(index: usize, interface: &stack::Interface) -> Interface {
+    let hardware = interface.hardware.map(|address| address.0);
+    let (name, flags) = match hardware {
+        None => (String::from("lo"), flag::LOOPBACK),
+        // Cards are counted from 0; the loopback interface is before them.
+        Some(_) => (
+            alloc::format!("eth{}", index.saturating_sub(1)),
+            flag::BROADCAST | flag::MULTICAST,
+        ),
+    };
+    Interface {
+        index: index as u32 + 1,
+        name,
+        flags: flags | flag::UP | flag::RUNNING | flag::LOWER_UP,
+        mtu: interface.mtu as u32,
+        hardware,
+        addresses: interface
+            .address
+            .map(|(address, prefix)| (IpAddr::V4(address), prefix))
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// What an interface has carried since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Packets that came.
+    pub received_packets: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Packets that went.
+    pub sent_packets: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+}
+
+/// What the interface of a number has carried.
+pub fn traffic(index: u32) -> Counts {
+    let Some(traffic) = network().traffic.get(index as usize - 1) else {
+        return Counts::default();
+    };
+    Counts {
+        received_packets: traffic.received_packets.load(Ordering::Relaxed),
+        received_bytes: traffic.received_bytes.load(Ordering::Relaxed),
+        sent_packets: traffic.sent_packets.load(Ordering::Relaxed),
+        sent_bytes: traffic.sent_bytes.load(Ordering::Relaxed),
+    }
+}
+
+/// All interfaces, in the order of their numbers.
+pub fn all() -> Vec<Interface> {
+    let stack = network().stack.lock();
+    let list = stack.interfaces().iter().enumerate();
+    list.map(|(index, interface)| describe(index, interface)).collect()
+}
+
+/// The interface of a name.
+pub fn by_name(name: &[u8]) -> Option<Interface> {
+    all().into_iter().find(|interface| interface.name.as_bytes() == name)
+}
+
+/// The interface of a number.
+pub fn by_index(index: u32) -> Option<Interface> {
+    all().into_iter().find(|interface| interface.index == index)
+}
+
+/// All routes: those that lead out first, then those to the machine itself.
+pub fn routes() -> Vec<Route> {
+    let interfaces = all();
+    let mut out = Vec::new();
+    for interface in &interfaces {
+        for gateway in gateways(interface.index) {
+            let (destination, source) = match gateway {
+                IpAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), interface.address_v4()),
+                IpAddr::V6(_) => (IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED), None),
+            };
+            out.push(Route {
+                destination,
+                prefix: 0,
+                gateway: Some(gateway),
+                source: source.map(|(address, _)| IpAddr::V4(address)),
+                interface: interface.index,
+                way: Way::Unicast,
+            });
+        }
+    }
+    let route = |interface: &Interface, destination: IpAddr, prefix, source, way| Route {
+        destination,
+        prefix,
+        gateway: None,
+        source: Some(source),
+        interface: interface.index,
+        way,
+    };
+    let mut local = Vec::new();
+    for interface in &interfaces {
+        for &(address, prefix) in &interface.addresses {
+            let network = network_of(address, prefix);
+            if interface.is_loopback() {
+                if address.is_ipv4() {
+                    local.push(route(interface, network, prefix, address, Way::Local));
+                }
+            } else {
+                out.push(route(interface, network, prefix, address, Way::Unicast));
+            }
+            local.push(route(
+                interface,
+                address,
+                if address.is_ipv4() { 32 } else { 128 },
+                address,
+                Way::Local,
+            ));
+            if let Some(everybody) = interface.broadcast_of(address, prefix) {
+                local.push(route(interface, IpAddr::V4(everybody), 32, address, Way::Broadcast));
+            }
+        }
+    }
+    out.extend(local);
+    out
+}
+
+/// The routers of an interface.
+fn gateways(index: u32) -> Vec<IpAddr> {
+    let stack = network().stack.lock();
+    let interface = stack.interfaces().get(index as usize - 1);
+    let gateway = interface.and_then(|interface| interface.gateway);
+    gateway.map(IpAddr::V4).into_iter().collect()
+}
+
+/// The route that packets to an address take: the one of which most bits count.
+pub fn route_to(to: IpAddr) -> Option<Route> {
+    routes()
+        .into_iter()
+        .filter(|route| route.suits(to))
+        .max_by_key(|route| (route.prefix, route.way != Way::Unicast))
+}
