@@ -37,6 +37,14 @@ pub fn cases() -> Vec<Case> {
         case.machines = vec![Machine::Microvm, Machine::Q35];
         cases.push(case);
     }
+    // Without a card there is still the loopback interface.
+    let name = Build::Dynamic.name();
+    let six = Case::new(
+        format!("network::internet6-{name}"),
+        &format!("{{internet6:{name}}}"),
+        &[],
+    );
+    cases.push(six.on_several_processors());
     cases
 }
 

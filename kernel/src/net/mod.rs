@@ -4,7 +4,8 @@
 //! * [`address`], [`message`] and [`options`] are what all families share: addresses, data with what travels beside it,
 //!   and the options of `SOL_SOCKET`;
 //! * [`controls`] are those that all sockets have, about interfaces;
-//! * [`unix`] is the family of local sockets, [`internet`] that of IPv4, [`netlink`] that of questions to the kernel.
+//! * [`unix`] is the family of local sockets, [`internet`] are those of IPv4 and IPv6, [`netlink`] that of questions to
+//!   the kernel.
 
 pub mod address;
 pub mod controls;
@@ -56,8 +57,10 @@ pub fn create(family: i32, kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, 
     if family == i32::from(family::UNIX) {
         return Ok(unix::create(kind, protocol)?);
     }
-    if family == i32::from(family::INTERNET) {
-        return internet::create(kind, protocol);
+    for known in [family::INTERNET, family::INTERNET_6] {
+        if family == i32::from(known) {
+            return internet::create(known, kind, protocol);
+        }
     }
     if family == i32::from(family::NETLINK) {
         return Ok(netlink::create(kind, protocol)?);

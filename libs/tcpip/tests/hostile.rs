@@ -2,15 +2,15 @@
 
 mod common;
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use common::{Memory, Random, address, slice};
-use pith_tcpip::stack::{Interface, Offload};
+use pith_tcpip::stack::{Offload, Reach, Route};
 use pith_tcpip::tcp::{Connection, Options, Path, Sequence};
 use pith_tcpip::wire::checksum::Sum;
 use pith_tcpip::wire::ethernet::{self, HardwareAddress};
 use pith_tcpip::wire::tcp::{Header, LONGEST_HEADER};
-use pith_tcpip::wire::{arp, icmp, ipv4, udp};
+use pith_tcpip::wire::{arp, icmp, ip, ipv4, udp};
 use pith_tcpip::{Instant, Stack};
 
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -118,19 +118,23 @@ fn a_connection_survives_any_segments_calls_and_times() {
 }
 
 fn stack() -> Stack<Memory> {
-    let card = Interface {
-        hardware: Some(HardwareAddress([2, 0, 0, 0, 0, 1])),
-        mtu: 1500,
-        address: Some((OWN, 24)),
-        gateway: Some(OTHER),
-        offload: Offload::default(),
-    };
-    let mut stack = Stack::new(vec![Interface::loopback(), card], [1, 2]);
-    let listener = stack.tcp_open(Options::default());
-    let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+    let now = Instant(1_000_000_000);
+    let mut stack = Stack::new([1, 2]);
+    let hardware = HardwareAddress([2, 0, 0, 0, 0, 1]);
+    let card = stack.add_card(hardware, 1500, Offload::default(), now);
+    stack.add_address(card, OWN.into(), 24, now);
+    stack.add_route(Route {
+        network: Ipv4Addr::UNSPECIFIED.into(),
+        prefix: 0,
+        interface: card,
+        gateway: Some(OTHER.into()),
+        metric: 0,
+    });
+    let listener = stack.tcp_open(Reach::Both, Options::default());
+    let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     stack.bind(listener, any(80), false).expect("free");
     stack.tcp_listen(listener, 8).expect("new");
-    let datagrams = stack.udp_open(10_000);
+    let datagrams = stack.udp_open(Reach::Both, 10_000);
     stack.bind(datagrams, any(53), false).expect("free");
     stack
 }
@@ -149,10 +153,10 @@ fn frame(random: &mut Random) -> Vec<u8> {
             let length = header.write(&mut bytes);
             let mut inner = bytes[..length].to_vec();
             inner.extend_from_slice(&payload);
-            let sum = Sum::default().pseudo_header_v4(OTHER, OWN, ipv4::TCP, inner.len() as u16);
+            let sum = Sum::default().pseudo_header(OTHER.into(), OWN.into(), ip::TCP, inner.len());
             let checksum = sum.bytes(&inner).checksum();
             inner[16..18].copy_from_slice(&checksum);
-            (ipv4::TCP, inner)
+            (ip::TCP, inner)
         }
         1 => {
             let header = udp::Header {
@@ -161,7 +165,7 @@ fn frame(random: &mut Random) -> Vec<u8> {
                 length: (8 + payload.len()) as u16,
                 checksum: 0,
             };
-            (ipv4::UDP, [&header.bytes()[..], &payload].concat())
+            (ip::UDP, [&header.bytes()[..], &payload].concat())
         }
         2 => {
             let header = icmp::Header {
@@ -173,7 +177,7 @@ fn frame(random: &mut Random) -> Vec<u8> {
                 code: 3,
                 rest: 1,
             };
-            (ipv4::ICMP, [&header.bytes(&payload)[..], &payload].concat())
+            (ip::ICMP, [&header.bytes(&payload)[..], &payload].concat())
         }
         _ => {
             let packet = arp::Packet {

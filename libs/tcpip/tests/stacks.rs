@@ -2,10 +2,10 @@
 
 mod common;
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 
 use common::{Memory, card, slice};
-use pith_tcpip::stack::{Handle, Interface, Offload, Received};
+use pith_tcpip::stack::{Handle, Offload, Reach, Received};
 use pith_tcpip::tcp::{Ending, Options, State};
 use pith_tcpip::wire::ethernet::HardwareAddress;
 use pith_tcpip::{Instant, Slice, Stack};
@@ -13,14 +13,12 @@ use pith_tcpip::{Instant, Slice, Stack};
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
 
 fn machine(index: u8, offload: Offload) -> Stack<Memory> {
-    let card = Interface {
-        hardware: Some(HardwareAddress([2, 0, 0, 0, 0, index])),
-        mtu: 1500,
-        address: Some((ADDRESSES[usize::from(index)], 24)),
-        gateway: None,
-        offload,
-    };
-    Stack::new(vec![Interface::loopback(), card], [7 + u64::from(index), 9])
+    let mut stack = Stack::new([7 + u64::from(index), 9]);
+    let now = Instant(1_000_000_000);
+    let hardware = HardwareAddress([2, 0, 0, 0, 0, index]);
+    let card = stack.add_card(hardware, 1500, offload, now);
+    stack.add_address(card, ADDRESSES[usize::from(index)].into(), 24, now);
+    stack
 }
 
 struct Wire {
@@ -107,8 +105,8 @@ impl Wire {
     }
 
     fn listen(&mut self, index: usize, port: u16, backlog: usize) -> Handle {
-        let handle = self.machines[index].tcp_open(Options::default());
-        let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let handle = self.machines[index].tcp_open(Reach::V4, Options::default());
+        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         self.machines[index]
             .bind(handle, address, false)
             .expect("free");
@@ -118,8 +116,8 @@ impl Wire {
         handle
     }
 
-    fn connect(&mut self, index: usize, to: SocketAddrV4) -> Handle {
-        let handle = self.machines[index].tcp_open(Options::default());
+    fn connect(&mut self, index: usize, to: SocketAddr) -> Handle {
+        let handle = self.machines[index].tcp_open(Reach::V4, Options::default());
         let now = self.now;
         self.machines[index]
             .tcp_connect(handle, to, now)
@@ -160,8 +158,8 @@ impl Wire {
 #[test]
 fn machines_find_each_other_and_talk() {
     for (from, to) in [
-        (0, SocketAddrV4::new(ADDRESSES[1], 80)),
-        (1, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80)),
+        (0, SocketAddr::from((ADDRESSES[1], 80))),
+        (1, SocketAddr::from((Ipv4Addr::LOCALHOST, 80))),
     ] {
         let mut wire = Wire::new();
         let listener = wire.listen(1, 80, 5);
@@ -187,7 +185,7 @@ fn machines_find_each_other_and_talk() {
 }
 
 /// Sends so many bytes, in pieces of odd sizes, and takes them at the other end.
-fn transfer(wire: &mut Wire, to: SocketAddrV4, length: usize) {
+fn transfer(wire: &mut Wire, to: SocketAddr, length: usize) {
     let (from_index, to_index) = match to.ip().is_loopback() {
         true => (0, 0),
         false => (0, 1),
@@ -229,7 +227,7 @@ fn cards_complete_cut_and_put_together() {
         segmentation_v4: false,
         ..offload
     };
-    let to = SocketAddrV4::new(ADDRESSES[1], 80);
+    let to = SocketAddr::from((ADDRESSES[1], 80));
     for (offload, together, cuts) in [
         (Offload::default(), None, false),
         (without_segmentation, None, false),
@@ -248,7 +246,7 @@ fn what_goes_to_the_same_machine_goes_in_large_segments() {
     let mut wire = Wire::new();
     transfer(
         &mut wire,
-        SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80),
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
         1_000_000,
     );
     assert_eq!(wire.cut, 0);
@@ -261,10 +259,10 @@ fn a_datagram_is_complete_after_its_card() {
         ..Offload::default()
     };
     let mut wire = Wire::with_cards(offload, None);
-    let to = SocketAddrV4::new(ADDRESSES[1], 53);
-    let server = wire.machines[1].udp_open(10_000);
+    let to = SocketAddr::from((ADDRESSES[1], 53));
+    let server = wire.machines[1].udp_open(Reach::V4, 10_000);
     wire.machines[1].bind(server, to, false).expect("free");
-    let client = wire.machines[0].udp_open(10_000);
+    let client = wire.machines[0].udp_open(Reach::V4, 10_000);
     let now = wire.now;
     for data in [&b""[..], b"x", b"a question"] {
         wire.machines[0]
@@ -279,7 +277,7 @@ fn a_datagram_is_complete_after_its_card() {
 #[test]
 fn a_port_without_listener_refuses() {
     let mut wire = Wire::new();
-    let client = wire.connect(0, SocketAddrV4::new(ADDRESSES[1], 81));
+    let client = wire.connect(0, SocketAddr::from((ADDRESSES[1], 81)));
     let connection = wire.machines[0].connection(client).expect("tried");
     assert_eq!(connection.ending(), Some(Ending::Refused));
 }
@@ -287,7 +285,7 @@ fn a_port_without_listener_refuses() {
 #[test]
 fn nobody_there_times_out() {
     let mut wire = Wire::new();
-    let client = wire.connect(0, SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 99), 80));
+    let client = wire.connect(0, SocketAddr::from((Ipv4Addr::new(10, 0, 0, 99), 80)));
     assert_eq!(wire.state(0, client), Some(State::SynSent));
     wire.pass(200_000_000_000);
     let connection = wire.machines[0].connection(client).expect("tried");
@@ -299,7 +297,7 @@ fn the_backlog_is_kept() {
     let mut wire = Wire::new();
     let listener = wire.listen(1, 80, 2);
     let clients: Vec<Handle> = (0..6)
-        .map(|_| wire.connect(0, SocketAddrV4::new(ADDRESSES[1], 80)))
+        .map(|_| wire.connect(0, SocketAddr::from((ADDRESSES[1], 80))))
         .collect();
     assert_eq!(wire.machines[1].tcp_listening(listener), Some(3));
     let waiting = clients
@@ -325,11 +323,11 @@ fn the_backlog_is_kept() {
 fn datagrams_find_their_sockets() {
     let mut wire = Wire::new();
     let now = wire.now;
-    let server = wire.machines[1].udp_open(10_000);
-    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53);
+    let server = wire.machines[1].udp_open(Reach::V4, 10_000);
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 53));
     wire.machines[1].bind(server, address, false).expect("free");
-    let client = wire.machines[0].udp_open(10_000);
-    let to = SocketAddrV4::new(ADDRESSES[1], 53);
+    let client = wire.machines[0].udp_open(Reach::V4, 10_000);
+    let to = SocketAddr::from((ADDRESSES[1], 53));
     wire.machines[0]
         .udp_connect(client, Some(to))
         .expect("a way there");
@@ -346,7 +344,7 @@ fn datagrams_find_their_sockets() {
     let answer = wire.machines[0].udp_receive(client, false).expect("came");
     assert_eq!((&*answer.data, answer.source), (&b"address"[..], to));
     // Nobody there.
-    let to = SocketAddrV4::new(ADDRESSES[1], 54);
+    let to = SocketAddr::from((ADDRESSES[1], 54));
     wire.machines[0]
         .udp_connect(client, Some(to))
         .expect("a way there");

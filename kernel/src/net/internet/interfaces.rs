@@ -61,6 +61,16 @@ impl Interface {
         })
     }
 
+    /// The address from which packets to a network come that have none: one in it, or else the first one.
+    fn source_near(&self, network: IpAddr, prefix: u8) -> Option<IpAddr> {
+        let mut own = self.addresses.iter().map(|(address, _)| *address);
+        let near = |address: &IpAddr| {
+            address.is_ipv4() == network.is_ipv4() && network_of(*address, prefix) == network_of(network, prefix)
+        };
+        let inside = own.clone().find(near);
+        inside.or_else(|| own.find(|address| network.is_ipv4() && address.is_ipv4()))
+    }
+
     /// The address for everybody in an address's network; `None` where there is none.
     pub fn broadcast_of(&self, address: IpAddr, prefix: u8) -> Option<Ipv4Addr> {
         match address {
@@ -141,9 +151,10 @@ fn describe(index: usize, interface: &stack::Interface) -> Interface {
         mtu: interface.mtu as u32,
         hardware,
         addresses: interface
-            .address
-            .map(|(address, prefix)| (IpAddr::V4(address), prefix))
-            .into_iter()
+            .addresses
+            .iter()
+            .filter(|own| own.is_usable())
+            .map(|own| (own.ip, own.prefix))
             .collect(),
     }
 }
@@ -194,23 +205,20 @@ pub fn by_index(index: u32) -> Option<Interface> {
 /// All routes: those that lead out first, then those to the machine itself.
 pub fn routes() -> Vec<Route> {
     let interfaces = all();
-    let mut out = Vec::new();
-    for interface in &interfaces {
-        for gateway in gateways(interface.index) {
-            let (destination, source) = match gateway {
-                IpAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), interface.address_v4()),
-                IpAddr::V6(_) => (IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED), None),
-            };
-            out.push(Route {
-                destination,
-                prefix: 0,
-                gateway: Some(gateway),
-                source: source.map(|(address, _)| IpAddr::V4(address)),
-                interface: interface.index,
+    let mut out: Vec<Route> = {
+        let stack = network().stack.lock();
+        let table = stack.routes().iter();
+        table
+            .map(|one| Route {
+                destination: network_of(one.network, one.prefix),
+                prefix: one.prefix,
+                gateway: one.gateway,
+                source: interfaces[one.interface].source_near(one.network, one.prefix),
+                interface: one.interface as u32 + 1,
                 way: Way::Unicast,
-            });
-        }
-    }
+            })
+            .collect()
+    };
     let route = |interface: &Interface, destination: IpAddr, prefix, source, way| Route {
         destination,
         prefix,
@@ -223,12 +231,8 @@ pub fn routes() -> Vec<Route> {
     for interface in &interfaces {
         for &(address, prefix) in &interface.addresses {
             let network = network_of(address, prefix);
-            if interface.is_loopback() {
-                if address.is_ipv4() {
-                    local.push(route(interface, network, prefix, address, Way::Local));
-                }
-            } else {
-                out.push(route(interface, network, prefix, address, Way::Unicast));
+            if interface.is_loopback() && address.is_ipv4() {
+                local.push(route(interface, network, prefix, address, Way::Local));
             }
             local.push(route(
                 interface,
@@ -244,14 +248,6 @@ pub fn routes() -> Vec<Route> {
     }
     out.extend(local);
     out
-}
-
-/// The routers of an interface.
-fn gateways(index: u32) -> Vec<IpAddr> {
-    let stack = network().stack.lock();
-    let interface = stack.interfaces().get(index as usize - 1);
-    let gateway = interface.and_then(|interface| interface.gateway);
-    gateway.map(IpAddr::V4).into_iter().collect()
 }
 
 /// The route that packets to an address take: the one of which most bits count.

@@ -3,20 +3,20 @@
 //! One lock is around the stack. It is held while packets are made and read, never while the program's memory is touched
 //! and never by interrupt handlers: these leave the work to the kernel's thread for it.
 
+mod configure;
 pub mod interfaces;
+mod name;
 mod socket;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_network_settings::Settings;
-use pith_tcpip::stack::{Handle, Interface, Offload, Received};
-use pith_tcpip::wire::ethernet::HardwareAddress;
+use pith_tcpip::stack::{Handle, Received};
 use pith_tcpip::{Instant, Slice, Stack};
 use spin::{Mutex, Once};
 
@@ -32,6 +32,10 @@ pub type Memory = Arc<Vec<u8>>;
 
 /// Frames that are taken from the card at a time.
 const BATCH: usize = 32;
+/// Most interfaces: the loopback interface and cards.
+const INTERFACES: usize = 1 + CARDS;
+/// Most cards.
+const CARDS: usize = 8;
 /// The card.
 const CARD: usize = 1;
 
@@ -43,7 +47,7 @@ struct Network {
     timer: Timer,
     worker: Once<Arc<Worker>>,
     /// What each interface has carried.
-    traffic: Vec<Traffic>,
+    traffic: [Traffic; INTERFACES],
 }
 
 /// What an interface has carried.
@@ -94,7 +98,7 @@ impl TimerTarget for Worker {
     }
 }
 
-/// Sets the network up, by the settings of each card in the order in which the monitor names them.
+/// Sets the cards up, by the settings of each in the order in which the monitor names them.
 ///
 /// # Errors
 /// Why the card can't be used.
@@ -105,17 +109,7 @@ pub fn initialise(command_line: &str, interfaces: &[Settings]) -> Result<(), Box
     }
     let hardware = network::initialise(command_line, arrived)
         .map_err(|failure| -> Box<dyn core::fmt::Display> { Box::new(failure) })?;
-    let card = Interface {
-        hardware: Some(HardwareAddress(hardware)),
-        mtu: settings.mtu.unwrap_or(1500).into(),
-        address: settings.addresses.iter().find_map(|subnet| match subnet.address {
-            IpAddr::V4(address) => Some((address, subnet.bits)),
-            IpAddr::V6(_) => None,
-        }),
-        gateway: settings.gateway,
-        offload: Offload::default(),
-    };
-    NETWORK.call_once(|| Network::new(Vec::from([Interface::loopback(), card])));
+    self::network().with(|stack, now| configure::add_card(stack, hardware, settings, now));
     Ok(())
 }
 
@@ -128,7 +122,7 @@ fn arrived() {
 
 /// The network. A machine that was given none has the interface by which it talks to itself.
 fn network() -> &'static Network {
-    NETWORK.call_once(|| Network::new(Vec::from([Interface::loopback()])))
+    NETWORK.call_once(Network::new)
 }
 
 fn now() -> Instant {
@@ -136,7 +130,7 @@ fn now() -> Instant {
 }
 
 impl Network {
-    fn new(interfaces: Vec<Interface>) -> Self {
+    fn new() -> Self {
         let mut secret = [0; 16];
         random::fill(&mut secret);
         let [low, high] = [0, 8].map(|at| {
@@ -145,8 +139,8 @@ impl Network {
             u64::from_le_bytes(word)
         });
         Self {
-            traffic: interfaces.iter().map(|_| Traffic::default()).collect(),
-            stack: Mutex::new(Stack::new(interfaces, [low, high])),
+            traffic: core::array::from_fn(|_| Traffic::default()),
+            stack: Mutex::new(Stack::new([low, high])),
             sockets: Mutex::new(BTreeMap::new()),
             armed: Mutex::new(None),
             timer: Timer::new(),

@@ -1,8 +1,8 @@
-//! Sockets of the family `AF_INET`: `ip(7)`, `tcp(7)`, `udp(7)`.
+//! Sockets of the families `AF_INET` and `AF_INET6`: `ip(7)`, `ipv6(7)`, `tcp(7)`, `udp(7)`.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pith_linux::Errno;
@@ -10,12 +10,12 @@ use pith_linux::files::PollEvents;
 use pith_linux::signal::Signal;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
 use pith_tcpip::Slice;
-use pith_tcpip::stack::{Error, Handle};
+use pith_tcpip::stack::{Error, Handle, Reach};
 use pith_tcpip::tcp::{Ending, Options, Readiness, State};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
 
-use super::{Memory, Network, network};
+use super::{Memory, Network, name, network};
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
 use crate::memory::{UserPointer, is_low, write_object};
@@ -31,6 +31,8 @@ const TCP: i32 = 6;
 const UDP: i32 = 17;
 /// The level of options of IP.
 const IP: i32 = 0;
+/// That of IPv6.
+const IPV6: i32 = 41;
 /// Bytes that are sent at a time.
 const PIECE: usize = 64 * 1024;
 /// Longest datagram.
@@ -41,6 +43,11 @@ const BACKLOG: i32 = 4096;
 const BYTES_TO_READ: u32 = 0x541b;
 /// `SIOCOUTQ`
 const BYTES_IN_FLIGHT: u32 = 0x5411;
+
+/// Options of IPv6.
+mod ipv6_option {
+    pub const ONLY_V6: i32 = 26;
+}
 
 /// Options of TCP.
 mod tcp_option {
@@ -58,6 +65,7 @@ pub struct InternetSocket {
     itself: Weak<Self>,
     network: &'static Network,
     handle: Handle,
+    family: u16,
     kind: SocketKind,
     number: u64,
     common: Common,
@@ -78,8 +86,9 @@ impl From<Error> for ErrnoOf {
             Error::InUse => Errno::EADDRINUSE,
             Error::NotLocal => Errno::EADDRNOTAVAIL,
             Error::Unreachable => Errno::ENETUNREACH,
-            Error::NoPort => Errno::EADDRNOTAVAIL,
-            Error::State => Errno::EINVAL,
+            Error::NoPort | Error::NoSource => Errno::EADDRNOTAVAIL,
+            Error::NoInterface => Errno::ENODEV,
+            Error::State | Error::NoScope => Errno::EINVAL,
             Error::TooLong => Errno::EMSGSIZE,
         })
     }
@@ -106,65 +115,49 @@ fn errno_of(ending: Ending) -> Errno {
     }
 }
 
-/// `struct sockaddr_in`
-fn to_address(address: SocketAddrV4) -> Address {
-    let mut bytes = [0; 16];
-    bytes[..2].copy_from_slice(&family::INTERNET.to_ne_bytes());
-    bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
-    bytes[4..8].copy_from_slice(&address.ip().octets());
-    Address::new(&bytes)
-}
-
-fn from_address(address: &Address) -> Result<SocketAddrV4, Errno> {
-    let bytes = address.bytes();
-    if bytes.len() < 16 {
-        return Err(Errno::EINVAL);
-    }
-    if address.family() != Some(family::INTERNET) {
-        return Err(Errno::EAFNOSUPPORT);
-    }
-    let ip = Ipv4Addr::new(bytes[4], bytes[5], bytes[6], bytes[7]);
-    Ok(SocketAddrV4::new(ip, u16::from_be_bytes([bytes[2], bytes[3]])))
-}
-
 /// A new socket.
 ///
 /// # Errors
 /// `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `ENOMEM`.
-pub fn create(kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, Errno> {
-    let network = network();
+pub fn create(family: u16, kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, Errno> {
     let made = match (SocketKind::from_number(kind), protocol) {
-        (Some(SocketKind::Stream), 0 | TCP) => InternetSocket::make(network, SocketKind::Stream),
-        (Some(SocketKind::Datagram), 0 | UDP) => InternetSocket::make(network, SocketKind::Datagram),
+        (Some(SocketKind::Stream), 0 | TCP) => InternetSocket::make(family, SocketKind::Stream),
+        (Some(SocketKind::Datagram), 0 | UDP) => InternetSocket::make(family, SocketKind::Datagram),
         (Some(SocketKind::Stream | SocketKind::Datagram), _) => Err(Errno::EPROTONOSUPPORT),
         _ => {
             crate::warning_once!("raw Internet sockets are not there yet: socket answers ESOCKTNOSUPPORT");
             Err(Errno::ESOCKTNOSUPPORT)
         }
     };
-    Ok(made?)
+    made.map(|socket| socket as Arc<dyn Socket>)
 }
 
 impl InternetSocket {
-    fn make(network: &'static Network, kind: SocketKind) -> Result<Arc<Self>, Errno> {
+    fn make(family: u16, kind: SocketKind) -> Result<Arc<Self>, Errno> {
         if is_low() {
             return Err(Errno::ENOMEM);
         }
+        let network = network();
+        let reach = match family {
+            family::INTERNET => Reach::V4,
+            _ => Reach::Both,
+        };
         network.start()?;
         let common = Common::default();
         let capacity = common.receive_buffer.load(Ordering::Relaxed);
         let handle = network.with(|stack, _| match kind {
-            SocketKind::Stream => stack.tcp_open(Options::default()),
-            _ => stack.udp_open(capacity),
+            SocketKind::Stream => stack.tcp_open(reach, Options::default()),
+            _ => stack.udp_open(reach, capacity),
         });
-        Ok(Self::with_handle(network, kind, handle))
+        Ok(Self::with_handle(network, family, kind, handle))
     }
 
-    fn with_handle(network: &'static Network, kind: SocketKind, handle: Handle) -> Arc<Self> {
+    fn with_handle(network: &'static Network, family: u16, kind: SocketKind, handle: Handle) -> Arc<Self> {
         let socket = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             network,
             handle,
+            family,
             kind,
             number: pipe::next_number(),
             common: Common::default(),
@@ -353,7 +346,7 @@ impl InternetSocket {
     }
 
     fn send_datagram(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
-        let to = message.address.as_ref().map(from_address).transpose()?;
+        let to = self.peer_of(&message)?;
         if self.network.with(|stack, _| stack.udp_take_refusal(self.handle)) {
             return Err(Errno::ECONNREFUSED);
         }
@@ -396,7 +389,7 @@ impl InternetSocket {
         let Some(datagram) = self.wait(patience, next)?? else {
             return Ok(0);
         };
-        message.address = Some(to_address(datagram.source));
+        message.address = Some(name::shown(self.family, datagram.source));
         let length = datagram.data.len();
         let copied = if length == 0 {
             0
@@ -408,6 +401,23 @@ impl InternetSocket {
         }
         let full = message.flags.contains(MessageFlags::TRUNCATED);
         Ok(if full { length } else { copied })
+    }
+
+    fn reach(&self) -> Reach {
+        let reach = self.network.stack.lock().reach(self.handle);
+        reach.unwrap_or(Reach::V4)
+    }
+
+    /// To whom a datagram goes, if the program says so.
+    fn peer_of(&self, message: &Outgoing<'_, '_>) -> Result<Option<SocketAddr>, Errno> {
+        match &message.address {
+            // As on Linux: no family means where the socket is connected to.
+            Some(address) if address.family() == Some(family::UNSPECIFIED) && self.family != family::INTERNET => {
+                Ok(None)
+            }
+            Some(address) => name::read_peer(self.family, address).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn change_options(&self, change: impl Fn(&mut Options)) {
@@ -444,7 +454,7 @@ impl InternetSocket {
 
 impl Socket for InternetSocket {
     fn family(&self) -> u16 {
-        family::INTERNET
+        self.family
     }
 
     fn kind(&self) -> SocketKind {
@@ -478,7 +488,10 @@ impl Socket for InternetSocket {
     }
 
     fn bind(&self, address: &Address) -> Result<(), Errno> {
-        let address = from_address(address)?;
+        let address = name::read(self.family, address)?;
+        if address.is_ipv4() && self.reach() == Reach::V6 {
+            return Err(Errno::EINVAL);
+        }
         let share = self.common.switch(option::REUSE_ADDRESS);
         let bound = self.network.with(|stack, _| stack.bind(self.handle, address, share));
         bound.map_err(errno)
@@ -491,13 +504,17 @@ impl Socket for InternetSocket {
                 .with(|stack, _| stack.udp_connect(self.handle, None))
                 .map_err(errno);
         }
-        let remote = from_address(address)?;
         if !self.is_stream() {
+            let remote = name::read_peer(self.family, address)?;
+            if remote.is_ipv4() && self.reach() == Reach::V6 && address.family() == Some(family::INTERNET) {
+                return Err(Errno::EAFNOSUPPORT);
+            }
             let connected = self
                 .network
                 .with(|stack, _| stack.udp_connect(self.handle, Some(remote)));
             return connected.map_err(errno);
         }
+        let remote = name::read(self.family, address)?;
         let patience = self.common.send_patience(nonblocking);
         if self.connecting.load(Ordering::Relaxed) {
             let pending = matches!(self.connection(), Some((State::SynSent | State::SynReceived, _)));
@@ -550,12 +567,12 @@ impl Socket for InternetSocket {
             }
         };
         let handle = self.wait(self.common.receive_patience(nonblocking), next)??;
-        Ok(Self::with_handle(self.network, SocketKind::Stream, handle))
+        Ok(Self::with_handle(self.network, self.family, SocketKind::Stream, handle))
     }
 
     fn local_address(&self) -> Result<Address, Errno> {
         let local = self.network.stack.lock().local(self.handle);
-        Ok(to_address(local.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))))
+        Ok(name::shown(self.family, local.unwrap_or(name::nobody(self.family))))
     }
 
     fn peer_address(&self) -> Result<Address, Errno> {
@@ -565,7 +582,8 @@ impl Socket for InternetSocket {
             return Err(Errno::ENOTCONN);
         }
         let remote = self.network.stack.lock().remote(self.handle);
-        remote.map(to_address).ok_or(Errno::ENOTCONN)
+        let shown = remote.map(|remote| name::shown(self.family, remote));
+        shown.ok_or(Errno::ENOTCONN)
     }
 
     fn send(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
@@ -682,6 +700,10 @@ impl Socket for InternetSocket {
                     _ => return Some(Err(Errno::ENOPROTOOPT)),
                 })))
             }
+            IPV6 if self.family == family::INTERNET_6 && name == ipv6_option::ONLY_V6 => {
+                let only = self.reach() == Reach::V6;
+                Some(Ok(OptionValue::Integer(only.into())))
+            }
             level::SOCKET if name == option::ERROR && self.is_stream() => {
                 let errno = self.take_ending().map_or(0, |errno| errno.number().into());
                 Some(Ok(OptionValue::Integer(errno)))
@@ -738,7 +760,12 @@ impl Socket for InternetSocket {
                 }
                 self.apply_keep_alive();
             }
-            (TCP | IP, _) => {
+            (IPV6, ipv6_option::ONLY_V6) if self.family == family::INTERNET_6 => {
+                let reach = if on { Reach::V6 } else { Reach::Both };
+                let changed = self.network.with(|stack, _| stack.set_reach(self.handle, reach));
+                changed.map_err(errno)?;
+            }
+            (TCP | IP | IPV6, _) => {
                 crate::warning_once!("option {name} of level {level} is not there yet: setsockopt answers ENOPROTOOPT");
                 return Err(Errno::ENOPROTOOPT);
             }

@@ -2,30 +2,65 @@
 
 use super::*;
 
+/// A packet of this machine that came back in an error.
+pub(super) struct Quoted<'a> {
+    pub(super) protocol: u8,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// What it carried, as far as it came back.
+    pub(super) inner: &'a [u8],
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Nobody listens at that port.
+    Port,
+    /// It did not get there.
+    Unreachable,
+}
+
 impl<B: Buffer> Stack<B> {
     /// Says that nobody listens at the port of a datagram.
-    pub(super) fn send_unreachable(
+    pub(super) fn send_unreachable(&mut self, packet: &Arrival, whole: &Slice<B>, now: Instant) {
+        match (packet.source, packet.destination) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => {
+                let header = icmp::Header {
+                    kind: icmp::UNREACHABLE,
+                    code: icmp::PORT_UNREACHABLE,
+                    rest: 0,
+                };
+                // Its header and the first eight bytes behind it (RFC 792); as many as Linux: up to 548 (RFC 1812).
+                let quoted = whole.part(0, packet.header_length + 520);
+                self.send_icmp(packet, header, quoted, now);
+            }
+            _ => {
+                let header = icmp::Header {
+                    kind: icmpv6::UNREACHABLE,
+                    code: icmpv6::PORT_UNREACHABLE,
+                    rest: 0,
+                };
+                self.send_error_v6(packet, header, whole, now);
+            }
+        }
+    }
+
+    /// Answers a packet with a message.
+    fn send_icmp(
         &mut self,
-        packet: &ipv4::Header,
-        whole: &Slice<B>,
+        packet: &Arrival,
+        header: icmp::Header,
+        payload: Slice<B>,
         now: Instant,
     ) {
-        // Its header and the first eight bytes behind it (RFC 792); as many as Linux: up to 548 (RFC 1812).
-        let quoted = whole.part(0, packet.header_length + 520);
-        let header = icmp::Header {
-            kind: icmp::UNREACHABLE,
-            code: icmp::PORT_UNREACHABLE,
-            rest: 0,
-        };
-        let bytes = header.bytes(&quoted);
-        let length = bytes.len() + quoted.len();
-        let answer = ipv4::Header::new(packet.destination, packet.source, ipv4::ICMP, length);
-        self.send_packet(answer, Transport::whole(&bytes, quoted), now);
+        let bytes = header.bytes(&payload);
+        let answer = ip::Header::new(packet.destination, packet.source, 0, ip::ICMP);
+        self.send_packet(&answer, Transport::whole(&bytes, payload), now);
     }
 
     pub(super) fn receive_icmp(
         &mut self,
-        packet: &ipv4::Header,
+        packet: &Arrival,
         payload: Slice<B>,
         now: Instant,
     ) -> Result<(), Malformed> {
@@ -33,40 +68,53 @@ impl<B: Buffer> Stack<B> {
         let mut data = payload;
         data.advance(icmp::HEADER);
         match header.kind {
-            icmp::ECHO if self.is_local(packet.destination) => {
+            icmp::ECHO if !packet.group => {
                 let answer = icmp::Header {
                     kind: icmp::ECHO_REPLY,
                     ..header
                 };
-                let bytes = answer.bytes(&data);
-                let packet = ipv4::Header::new(
-                    packet.destination,
-                    packet.source,
-                    ipv4::ICMP,
-                    icmp::HEADER + data.len(),
-                );
-                self.send_packet(packet, Transport::whole(&bytes, data), now);
+                self.send_icmp(packet, answer, data, now);
             }
-            icmp::UNREACHABLE => self.receive_unreachable(header.code, &data)?,
+            icmp::UNREACHABLE => {
+                let fault = match header.code {
+                    icmp::PORT_UNREACHABLE => Fault::Port,
+                    _ => Fault::Unreachable,
+                };
+                let quoted = self.quoted_v4(&data)?;
+                self.report(&quoted, fault);
+            }
             _ => {}
         }
         Ok(())
     }
 
-    /// One of our packets could not be delivered: its start comes back.
-    pub(super) fn receive_unreachable(&mut self, code: u8, quoted: &[u8]) -> Result<(), Malformed> {
-        // Less than a whole packet, so it is read by hand.
+    /// Reads the start of a packet of ours: less than a whole one, so by hand.
+    fn quoted_v4<'a>(&self, quoted: &'a [u8]) -> Result<Quoted<'a>, Malformed> {
         let length = usize::from(quoted.first().ok_or(Malformed::Short)? & 15) * 4;
         let header = quoted
             .get(..length.max(ipv4::HEADER))
             .ok_or(Malformed::Short)?;
-        let address = |offset| crate::wire::array_at::<4>(header, offset).map(Ipv4Addr::from);
-        let (from, to) = (address(12)?, address(16)?);
-        let (own, other) = tcp::Header::ports(&quoted[length..])?;
-        let (local, remote) = (SocketAddrV4::new(from, own), SocketAddrV4::new(to, other));
-        match header[9] {
-            ipv4::UDP => {
-                let list = self.datagrams.get(&own).cloned().unwrap_or_default();
+        let ip = |offset| crate::wire::array_at::<4>(header, offset).map(Ipv4Addr::from);
+        let inner = &quoted[header.len()..];
+        let (own, other) = tcp::Header::ports(inner)?;
+        Ok(Quoted {
+            protocol: header[9],
+            local: SocketAddrV4::new(ip(12)?, own).into(),
+            remote: SocketAddrV4::new(ip(16)?, other).into(),
+            inner,
+        })
+    }
+
+    /// Tells the socket that sent a packet what became of it.
+    pub(super) fn report(&mut self, quoted: &Quoted<'_>, fault: Fault) {
+        let (local, remote) = (quoted.local, quoted.remote);
+        match quoted.protocol {
+            ip::UDP if fault == Fault::Port => {
+                let list = self
+                    .datagrams
+                    .get(&local.port())
+                    .cloned()
+                    .unwrap_or_default();
                 for handle in list {
                     if let Ok(socket) = self.udp_mut(handle)
                         && socket.remote == Some(remote)
@@ -76,19 +124,30 @@ impl<B: Buffer> Stack<B> {
                     }
                 }
             }
-            ipv4::TCP => {
+            ip::TCP => {
                 if let Some(handle) = self.connections.get(&(local, remote)).copied()
                     && let Ok(Tcp {
                         state: TcpState::Connected(connection),
                         ..
                     }) = self.tcp_mut(handle)
                 {
-                    connection.unreachable(code == icmp::PORT_UNREACHABLE);
+                    connection.unreachable(fault == Fault::Port);
                     self.events.push_back(handle);
                 }
             }
             _ => {}
         }
-        Ok(())
+    }
+
+    /// A packet of ours found no neighbour.
+    pub(super) fn could_not_deliver(&mut self, frame: &Frame<B>, _now: Instant) {
+        let packet = frame.headers.get(ethernet::HEADER..).unwrap_or_default();
+        let quoted = match packet.first().map(|byte| byte >> 4) {
+            Some(4) => self.quoted_v4(packet),
+            _ => self.quoted_v6(frame.interface, packet),
+        };
+        if let Ok(quoted) = quoted {
+            self.report(&quoted, Fault::Unreachable);
+        }
     }
 }

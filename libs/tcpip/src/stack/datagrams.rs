@@ -4,8 +4,9 @@ use super::*;
 
 impl<B: Buffer> Stack<B> {
     /// A new socket, for which so many bytes may wait.
-    pub fn udp_open(&mut self, capacity: usize) -> Handle {
+    pub fn udp_open(&mut self, reach: Reach, capacity: usize) -> Handle {
         self.add(Socket::Udp(Udp {
+            reach,
             local: None,
             remote: None,
             queue: VecDeque::new(),
@@ -26,23 +27,28 @@ impl<B: Buffer> Stack<B> {
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::NoPort`].
-    pub fn udp_connect(
-        &mut self,
-        handle: Handle,
-        remote: Option<SocketAddrV4>,
-    ) -> Result<(), Error> {
-        if let Some(remote) = remote {
-            let source = self.source_for(*remote.ip())?;
-            if self.local(handle).is_none() {
-                self.bind(handle, SocketAddrV4::new(source, 0), false)?;
-            } else if let Ok(Udp {
-                local: Some(local), ..
-            }) = self.udp_mut(handle)
-                && local.ip().is_unspecified()
-            {
-                local.set_ip(source);
+    pub fn udp_connect(&mut self, handle: Handle, remote: Option<SocketAddr>) -> Result<(), Error> {
+        let remote = match remote {
+            None => None,
+            Some(remote) => {
+                let (reach, bound) = self.udp_mut(handle).map(|one| (one.reach, one.local))?;
+                let remote = self.peer(reach, bound, remote)?;
+                let own = self.own_address(remote, 0)?;
+                if bound.is_none() {
+                    self.bind(handle, own, false)?;
+                } else if let Ok(Udp {
+                    local: Some(local), ..
+                }) = self.udp_mut(handle)
+                    && local.ip().is_unspecified()
+                {
+                    *local = SocketAddr::new(own.ip(), local.port());
+                    if let (SocketAddr::V6(local), scope) = (local, scope_of(own)) {
+                        local.set_scope_id(scope);
+                    }
+                }
+                Some(remote)
             }
-        }
+        };
         self.udp_mut(handle)?.remote = remote;
         Ok(())
     }
@@ -50,27 +56,38 @@ impl<B: Buffer> Stack<B> {
     /// Sends a datagram.
     ///
     /// # Errors
-    /// [`Error::State`] without an address, [`Error::TooLong`], [`Error::Unreachable`], [`Error::NoPort`].
+    /// [`Error::State`] without an address, [`Error::TooLong`], [`Error::Unreachable`], [`Error::NoSource`],
+    /// [`Error::NoScope`], [`Error::NoPort`].
     pub fn udp_send(
         &mut self,
         handle: Handle,
-        to: Option<SocketAddrV4>,
+        to: Option<SocketAddr>,
         data: Slice<B>,
         now: Instant,
     ) -> Result<(), Error> {
-        let connected = self.udp_mut(handle)?.remote;
-        let remote = to.or(connected).ok_or(Error::State)?;
-        if self.local(handle).is_none() {
-            self.bind(handle, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), false)?;
+        let socket = self.udp_mut(handle)?;
+        let (reach, bound, connected) = (socket.reach, socket.local, socket.remote);
+        let remote = match to {
+            Some(to) => self.peer(reach, bound, to)?,
+            None => connected.ok_or(Error::State)?,
+        };
+        if bound.is_none() {
+            self.bind(handle, SocketAddr::new(reach.any(), 0), false)?;
         }
         let local = self.local(handle).ok_or(Error::State)?;
-        let source = match local.ip().is_unspecified() {
-            true => self.source_for(*remote.ip())?,
-            false => *local.ip(),
+        let scope = scope_of(remote);
+        let source = match local.ip().is_unspecified() || local.ip().is_multicast() {
+            true => self.source_for(remote.ip(), scope)?,
+            false => local.ip(),
         };
-        let (interface, _) = self.route(*remote.ip())?;
+        let way = self.route(remote.ip(), scope)?;
         let length = udp::HEADER + data.len();
-        if ipv4::HEADER + length > self.interfaces[interface].mtu.min(65_535) {
+        let header = if remote.is_ipv4() {
+            ipv4::HEADER
+        } else {
+            ipv6::HEADER
+        };
+        if header + length > self.interfaces[way.interface].mtu.min(65_535) {
             return Err(Error::TooLong);
         }
         let header = udp::Header {
@@ -80,9 +97,9 @@ impl<B: Buffer> Stack<B> {
             checksum: 0,
         };
         let mut bytes = header.bytes();
-        let sum = Sum::default().pseudo_header_v4(source, *remote.ip(), ipv4::UDP, length as u16);
+        let sum = Sum::default().pseudo_header(source, remote.ip(), ip::UDP, length);
         let data = Pieces::from(data);
-        let partial = self.interfaces[interface].offload.checksum;
+        let partial = self.interfaces[way.interface].offload.checksum;
         let mut checksum = match partial {
             true => sum.partial(),
             false => sum_of(sum.bytes(&bytes), &data).checksum(),
@@ -91,14 +108,14 @@ impl<B: Buffer> Stack<B> {
             checksum = [0xff, 0xff]; // 0 would mean none
         }
         bytes[6..8].copy_from_slice(&checksum);
-        let packet = ipv4::Header::new(source, *remote.ip(), ipv4::UDP, length);
+        let packet = ip::Header::new(source, remote.ip(), scope, ip::UDP);
         let transport = Transport {
             header: &bytes,
             payload: data,
             partial: partial.then_some(6),
             cut: 0,
         };
-        self.send_packet(packet, transport, now);
+        self.send_packet(&packet, transport, now);
         Ok(())
     }
 
@@ -137,33 +154,27 @@ impl<B: Buffer> Stack<B> {
 
     pub(super) fn receive_udp(
         &mut self,
-        packet: &ipv4::Header,
+        packet: &Arrival,
         whole: &Slice<B>,
         payload: Slice<B>,
-        verified: bool,
         now: Instant,
     ) -> Result<(), Malformed> {
         let header = udp::Header::read(&payload)?;
         let mut data = payload;
         data.truncate(header.length.into());
-        if header.checksum != 0 && !verified {
-            let sum = Sum::default().pseudo_header_v4(
-                packet.source,
-                packet.destination,
-                ipv4::UDP,
-                header.length,
-            );
+        // Only IPv4 lets senders do without a checksum.
+        if (header.checksum != 0 || packet.source.is_ipv6()) && !packet.verified {
+            let length = header.length.into();
+            let sum =
+                Sum::default().pseudo_header(packet.source, packet.destination, ip::UDP, length);
             if !sum.bytes(&data).is_right() {
                 return Err(Malformed::Checksum);
             }
         }
         data.advance(udp::HEADER);
-        let source = SocketAddrV4::new(packet.source, header.source);
-        let destination = SocketAddrV4::new(packet.destination, header.destination);
-        let group = self
-            .interfaces
-            .iter()
-            .any(|one| one.is_broadcast(packet.destination));
+        let source = self.socket_address(packet.interface, packet.source, header.source);
+        let destination =
+            self.socket_address(packet.interface, packet.destination, header.destination);
         let list = self
             .datagrams
             .get(&header.destination)
@@ -176,20 +187,21 @@ impl<B: Buffer> Stack<B> {
                 continue;
             };
             let Some(local) = socket.local else { continue };
-            if !local.ip().is_unspecified() && *local.ip() != packet.destination && !group {
+            let fit = socket.reach.accepts(local.ip(), packet.destination);
+            if fit == 0 || scope_of(local) != 0 && scope_of(local) != scope_of(destination) {
                 continue;
             }
             let score = match socket.remote {
-                Some(remote) if remote == source => 2,
+                Some(remote) if remote == source => 4,
                 Some(_) => continue,
-                None => u8::from(!local.ip().is_unspecified()),
+                None => fit,
             };
             if best.is_none_or(|(other, _)| score > other) {
                 best = Some((score, handle));
             }
         }
         let Some((_, handle)) = best else {
-            if !group {
+            if !packet.group {
                 self.send_unreachable(packet, whole, now);
             }
             return Ok(());
@@ -203,6 +215,9 @@ impl<B: Buffer> Stack<B> {
             socket.queue.push_back(Datagram {
                 source,
                 destination,
+                interface: packet.interface,
+                hops: packet.hops,
+                service: packet.service,
                 data,
             });
             self.events.push_back(handle);

@@ -1,15 +1,19 @@
 //! Interfaces, neighbours and sockets: which packet belongs to whom, and where one goes.
 //!
-//! IPv4 only so far. The owner calls [`Stack::receive`] for what arrives, [`Stack::expire`] at [`Stack::deadline`], and
+//! The owner calls [`Stack::receive`] for what arrives, [`Stack::expire`] at [`Stack::deadline`], and
 //! takes frames with [`Stack::take_frame`] and sockets whose readiness may have changed with [`Stack::take_event`] after
 //! whatever it called.
 
 mod control;
+mod control6;
 mod datagrams;
+mod discovery;
 mod frame;
+mod interfaces;
 mod neighbours;
 mod packets;
 mod ports;
+mod routes;
 mod streams;
 
 use frame::Transport;
@@ -18,30 +22,27 @@ pub use frame::{Cut, Frame, Headers, Offload, Partial, Received};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::buffer::{Buffer, Pieces, Slice};
 use crate::tcp::{Connection, Options, Path, Readiness, Segment, Sequence, State};
 use crate::time::{Instant, SECOND};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::HardwareAddress;
-use crate::wire::{Malformed, arp, ethernet, icmp, ipv4, tcp, udp};
+use crate::wire::{Malformed, arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, tcp, udp};
+use interfaces::scope_of;
+use neighbours::Neighbour;
+use routes::Way;
+
+pub use interfaces::{Address, AddressState, Interface, link_local_address};
+pub use neighbours::NeighbourState;
+pub use routes::Route;
 
 /// A socket's number.
 pub type Handle = u32;
 
 /// Ports that the stack chooses by itself (`net.ipv4.ip_local_port_range`).
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 32_768..=60_999;
-/// A question for a neighbour's address is asked again after this time, and so often.
-const NEIGHBOUR_INTERVAL: u64 = SECOND;
-const NEIGHBOUR_RETRIES: u32 = 3;
-/// An answer is good for so long.
-const NEIGHBOUR_LIFETIME: u64 = 60 * SECOND;
-/// Packets that wait for an answer, at most, for each neighbour.
-const NEIGHBOUR_QUEUE: usize = 16;
-/// Most neighbours that are known.
-const NEIGHBOURS: usize = 1024;
-
 /// Why a call can't be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -51,6 +52,12 @@ pub enum Error {
     NotLocal,
     /// No way leads there.
     Unreachable,
+    /// A way leads there, but no own address can be used on it.
+    NoSource,
+    /// There is no such interface.
+    NoInterface,
+    /// The address means something on one link only, and none was named.
+    NoScope,
     /// All ports are taken.
     NoPort,
     /// Not in this state.
@@ -59,72 +66,45 @@ pub enum Error {
     TooLong,
 }
 
-/// An interface.
-#[derive(Clone, Debug)]
-pub struct Interface {
-    /// Its card's address; `None` for the loopback interface.
-    pub hardware: Option<HardwareAddress>,
-    /// Bytes of an IP packet.
-    pub mtu: usize,
-    /// Its address, and how many bits of it are the network's.
-    pub address: Option<(Ipv4Addr, u8)>,
-    /// The router to everywhere else.
-    pub gateway: Option<Ipv4Addr>,
-    /// What its device does by itself.
-    pub offload: Offload,
+/// With which families a socket speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// IPv4.
+    V4,
+    /// IPv6 (`IPV6_V6ONLY`).
+    V6,
+    /// IPv6, and IPv4 too.
+    Both,
 }
 
-impl Interface {
-    /// The interface by which a machine talks to itself.
-    pub fn loopback() -> Self {
-        Self {
-            hardware: None,
-            mtu: 65_536,
-            address: Some((Ipv4Addr::LOCALHOST, 8)),
-            gateway: None,
-            offload: Offload {
-                checksum: true,
-                segmentation_v4: true,
-                segmentation_v6: true,
-            },
+impl Reach {
+    /// The address that stands for all of them.
+    pub fn any(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 | Self::Both => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
 
-    fn holds(&self, address: Ipv4Addr) -> bool {
-        match self.address {
-            Some((_, 8)) if self.hardware.is_none() => address.is_loopback(),
-            Some((own, _)) => own == address,
-            None => false,
+    /// Whether it can have such an address.
+    pub fn includes(self, ip: IpAddr) -> bool {
+        match self {
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+            Self::Both => true,
         }
     }
 
-    fn mask(prefix: u8) -> u32 {
-        u32::MAX
-            .checked_shl(32 - u32::from(prefix.min(32)))
-            .unwrap_or(0)
+    /// Whether a socket that is bound to an address gets what is sent to another one: 0 if it does not, and more if it
+    /// was more exactly bound.
+    fn accepts(self, bound: IpAddr, ip: IpAddr) -> u8 {
+        match bound == ip {
+            true => 3,
+            false if !bound.is_unspecified() => 0,
+            false if bound.is_ipv4() == ip.is_ipv4() => 2,
+            false => u8::from(self == Self::Both && bound.is_ipv6()),
+        }
     }
-
-    fn is_neighbour(&self, address: Ipv4Addr) -> bool {
-        self.address.is_some_and(|(own, prefix)| {
-            (u32::from(own) ^ u32::from(address)) & Self::mask(prefix) == 0
-        })
-    }
-
-    fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        address.is_broadcast()
-            || self.address.is_some_and(|(own, prefix)| {
-                prefix < 31 && u32::from(address) == u32::from(own) | !Self::mask(prefix)
-            })
-    }
-}
-
-#[derive(Debug)]
-struct Neighbour<B> {
-    hardware: Option<HardwareAddress>,
-    /// Until when it is known, or when it is to be asked for again.
-    until: Instant,
-    retries: u32,
-    waiting: Vec<Frame<B>>,
 }
 
 #[derive(Debug)]
@@ -141,7 +121,8 @@ enum TcpState<B> {
 
 #[derive(Debug)]
 struct Tcp<B> {
-    local: Option<SocketAddrV4>,
+    reach: Reach,
+    local: Option<SocketAddr>,
     options: Options,
     state: TcpState<B>,
     /// The listener that it came from, until it is accepted.
@@ -156,17 +137,24 @@ struct Tcp<B> {
 #[derive(Clone, Debug)]
 pub struct Datagram<B> {
     /// From whom.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// To which of our addresses.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
+    /// By which interface.
+    pub interface: usize,
+    /// Routers that it might still have passed.
+    pub hops: u8,
+    /// Type of service, or traffic class.
+    pub service: u8,
     /// Its data.
     pub data: Slice<B>,
 }
 
 #[derive(Debug)]
 struct Udp<B> {
-    local: Option<SocketAddrV4>,
-    remote: Option<SocketAddrV4>,
+    reach: Reach,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
     queue: VecDeque<Datagram<B>>,
     queued: usize,
     /// Bytes that may wait.
@@ -181,19 +169,48 @@ enum Socket<B> {
     Udp(Udp<B>),
 }
 
-type Tuple = (SocketAddrV4, SocketAddrV4);
+type Tuple = (SocketAddr, SocketAddr);
+
+/// A packet that has arrived, without its version.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    interface: usize,
+    source: IpAddr,
+    destination: IpAddr,
+    /// It was for more than one station.
+    group: bool,
+    hops: u8,
+    service: u8,
+    /// A device has checked the checksum, or there was no wire.
+    verified: bool,
+    /// Bytes in front of what it carries.
+    header_length: usize,
+}
+
+/// What is to be done at some time, besides the timers of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Chore {
+    /// Addresses of an interface change.
+    Address(usize),
+    /// A neighbour is asked again.
+    Neighbour(usize, IpAddr),
+}
 
 /// Everything.
 #[derive(Debug)]
 pub struct Stack<B> {
     interfaces: Vec<Interface>,
-    neighbours: BTreeMap<(usize, Ipv4Addr), Neighbour<B>>,
+    routes: Vec<Route>,
+    neighbours: BTreeMap<(usize, IpAddr), Neighbour<B>>,
     sockets: BTreeMap<Handle, Socket<B>>,
     next_handle: Handle,
     connections: BTreeMap<Tuple, Handle>,
     listeners: BTreeMap<u16, Vec<Handle>>,
     datagrams: BTreeMap<u16, Vec<Handle>>,
     timers: BTreeSet<(Instant, Handle)>,
+    chores: BTreeSet<(Instant, Chore)>,
+    /// Bytes that wait for neighbours.
+    waiting: usize,
     frames: VecDeque<Frame<B>>,
     events: VecDeque<Handle>,
     secret: [u64; 2],
@@ -212,10 +229,11 @@ fn noticeable<B: Buffer>(connection: &Connection<B>) -> (usize, bool, Readiness,
 }
 
 impl<B: Buffer> Stack<B> {
-    /// A stack with these interfaces. `secret` makes sequence numbers and ports hard to guess.
-    pub fn new(interfaces: Vec<Interface>, secret: [u64; 2]) -> Self {
+    /// A stack with nothing but the loopback interface. `secret` makes sequence numbers and ports hard to guess.
+    pub fn new(secret: [u64; 2]) -> Self {
         Self {
-            interfaces,
+            interfaces: Vec::from([Interface::loopback()]),
+            routes: Vec::new(),
             neighbours: BTreeMap::new(),
             sockets: BTreeMap::new(),
             next_handle: 1,
@@ -223,17 +241,14 @@ impl<B: Buffer> Stack<B> {
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             timers: BTreeSet::new(),
+            chores: BTreeSet::new(),
+            waiting: 0,
             frames: VecDeque::new(),
             events: VecDeque::new(),
             secret,
             identification: secret[0] as u16,
             draws: 0,
         }
-    }
-
-    /// The interfaces.
-    pub fn interfaces(&self) -> &[Interface] {
-        &self.interfaces
     }
 
     /// The next frame that is to be sent. Those for the loopback interface go to [`Self::receive`] again.
@@ -248,12 +263,9 @@ impl<B: Buffer> Stack<B> {
 
     /// When [`Self::expire`] is to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        let neighbours = self.neighbours.values();
-        let asked = neighbours
-            .filter(|one| one.hardware.is_none())
-            .map(|one| one.until);
+        let chore = self.chores.first().map(|(at, _)| *at);
         let timer = self.timers.first().map(|(at, _)| *at);
-        asked.chain(timer).min()
+        chore.into_iter().chain(timer).min()
     }
 
     /// A number that is hard to guess, made of the secret and others (SipHash with 1 and 3 rounds).
@@ -291,11 +303,14 @@ impl<B: Buffer> Stack<B> {
 
     /// The first sequence number and the offset of timestamps of a connection (RFC 6528).
     fn initial(&self, (local, remote): Tuple, now: Instant) -> (Sequence, u32) {
-        let addresses =
-            u64::from(u32::from(*local.ip())) << 32 | u64::from(u32::from(*remote.ip()));
+        let words = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => [0, ip.to_bits().into()],
+            IpAddr::V6(ip) => [(ip.to_bits() >> 64) as u64, ip.to_bits() as u64],
+        };
+        let ([a, b], [c, d]) = (words(local.ip()), words(remote.ip()));
         let ports = u64::from(local.port()) << 16 | u64::from(remote.port());
-        let first = self.hash(&[addresses, ports]) as u32;
-        let stamp = self.hash(&[addresses]) as u32;
+        let first = self.hash(&[a, b, c, d, ports]) as u32;
+        let stamp = self.hash(&[a, b, c, d]) as u32;
         // A step every 64 ns, as on Linux.
         (Sequence(first.wrapping_add((now.0 >> 6) as u32)), stamp)
     }
@@ -310,58 +325,17 @@ impl<B: Buffer> Stack<B> {
         handle
     }
 
-    fn is_local(&self, address: Ipv4Addr) -> bool {
-        self.interfaces
-            .iter()
-            .any(|interface| interface.holds(address))
-    }
-
-    /// The interface and the next station on the way to an address.
-    fn route(&self, to: Ipv4Addr) -> Result<(usize, Ipv4Addr), Error> {
-        let local = self
-            .interfaces
-            .iter()
-            .position(|one| one.hardware.is_none());
-        if self.is_local(to) || to.is_loopback() {
-            return local.map(|index| (index, to)).ok_or(Error::Unreachable);
-        }
-        let usable = |one: &&Interface| one.hardware.is_some() && one.address.is_some();
-        let find = |suits: &dyn Fn(&Interface) -> bool| {
-            let mut list = self.interfaces.iter();
-            list.position(|one| usable(&one) && suits(one))
+    fn path(&self, to: SocketAddr) -> Path {
+        let way = self.route(to.ip(), scope_of(to));
+        let mtu = way.map_or(1500, |way| self.interfaces[way.interface].mtu);
+        let header = if to.is_ipv4() {
+            ipv4::HEADER
+        } else {
+            ipv6::HEADER
         };
-        if let Some(index) = find(&|one| one.is_neighbour(to) || to.is_broadcast()) {
-            return Ok((index, to));
-        }
-        let index = find(&|one| one.gateway.is_some()).ok_or(Error::Unreachable)?;
-        let gateway = self.interfaces[index].gateway.ok_or(Error::Unreachable)?;
-        Ok((index, gateway))
-    }
-
-    /// The address from which packets to another one come.
-    fn source_for(&self, to: Ipv4Addr) -> Result<Ipv4Addr, Error> {
-        if self.is_local(to) || to.is_loopback() {
-            return Ok(to);
-        }
-        let (index, _) = self.route(to)?;
-        let address = self.interfaces[index].address;
-        address.map(|(own, _)| own).ok_or(Error::Unreachable)
-    }
-
-    fn path(&self, to: Ipv4Addr) -> Path {
-        let mtu = self
-            .route(to)
-            .map_or(1500, |(index, _)| self.interfaces[index].mtu);
         Path {
-            segment: mtu.min(65_535) - ipv4::HEADER - tcp::HEADER,
+            segment: mtu.min(65_535) - header - tcp::HEADER,
         }
-    }
-}
-
-fn v4(address: SocketAddr) -> Option<SocketAddrV4> {
-    match address {
-        SocketAddr::V4(address) => Some(address),
-        SocketAddr::V6(_) => None,
     }
 }
 

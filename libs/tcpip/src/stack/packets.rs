@@ -3,42 +3,90 @@
 use super::*;
 
 impl<B: Buffer> Stack<B> {
-    pub(super) fn send_packet(
+    /// Puts headers in front of what a packet carries.
+    pub(super) fn frame(
         &mut self,
-        mut packet: ipv4::Header,
+        interface: usize,
+        to: HardwareAddress,
+        packet: &ip::Header,
         transport: Transport<'_, B>,
-        now: Instant,
-    ) {
-        let Ok((interface, next)) = self.route(packet.destination) else {
-            return;
-        };
-        self.identification = self.identification.wrapping_add(1);
-        packet.identification = self.identification;
+    ) -> Frame<B> {
         let mut headers = Headers::new();
-        let hardware = self.interfaces[interface].hardware;
-        if let Some(source) = hardware {
+        if let Some(source) = self.interfaces[interface].hardware {
             let frame = ethernet::Header {
-                destination: HardwareAddress::BROADCAST,
+                destination: to,
                 source,
-                kind: ethernet::IPV4,
+                kind: match packet.source {
+                    IpAddr::V4(_) => ethernet::IPV4,
+                    IpAddr::V6(_) => ethernet::IPV6,
+                },
             };
             headers.push(&frame.bytes());
         }
-        headers.push(&packet.bytes());
+        let length = transport.header.len() + transport.payload.length();
+        match (packet.source, packet.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let mut own = ipv4::Header::new(source, destination, packet.protocol, length);
+                own.time_to_live = packet.hops;
+                own.service = packet.service;
+                own.do_not_fragment = packet.do_not_fragment;
+                // Only parts need a number of their packet (RFC 6864, section 4.1).
+                if !packet.do_not_fragment {
+                    self.identification = self.identification.wrapping_add(1);
+                    own.identification = self.identification;
+                }
+                headers.push(&own.bytes());
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let own = ipv6::Header {
+                    source,
+                    destination,
+                    next: packet.protocol,
+                    hops: packet.hops,
+                    service: packet.service,
+                    flow: 0,
+                    payload_length: length,
+                };
+                headers.push(&own.bytes());
+            }
+            _ => debug_assert!(false, "addresses of two families"),
+        }
         let start = headers.len() as u16;
         headers.push(transport.header);
         let cut = Cut {
             size: transport.cut,
-            over_v6: false,
+            over_v6: packet.source.is_ipv6(),
         };
-        let frame = Frame {
+        Frame {
             interface,
             headers,
             payload: transport.payload,
             partial: transport.partial.map(|offset| Partial { start, offset }),
             cut: (transport.cut != 0).then_some(cut),
+        }
+    }
+
+    /// Sends a packet on its way, if there is one.
+    pub(super) fn send_packet(
+        &mut self,
+        packet: &ip::Header,
+        transport: Transport<'_, B>,
+        now: Instant,
+    ) {
+        let destination = packet.destination;
+        let Ok(Way { interface, next }) = self.route(destination, packet.scope) else {
+            return;
         };
-        if hardware.is_none() || self.interfaces[interface].is_broadcast(packet.destination) {
+        let one = &self.interfaces[interface];
+        let to = match destination.is_multicast() {
+            true => Some(HardwareAddress::of_group(destination)),
+            false if one.is_broadcast(destination) => Some(HardwareAddress::BROADCAST),
+            false => None,
+        };
+        let is_direct = to.is_some() || one.hardware.is_none();
+        let to = to.unwrap_or_default();
+        let frame = self.frame(interface, to, packet, transport);
+        if is_direct {
             self.frames.push_back(frame);
         } else {
             self.send_to_neighbour(interface, next, frame, now);
@@ -46,9 +94,9 @@ impl<B: Buffer> Stack<B> {
     }
 
     /// What the device does by which packets to this address leave.
-    pub(super) fn offload_to(&self, address: Ipv4Addr) -> Offload {
-        self.route(address)
-            .map(|(interface, _)| self.interfaces[interface].offload)
+    pub(super) fn offload_to(&self, to: SocketAddr) -> Offload {
+        self.route(to.ip(), scope_of(to))
+            .map(|way| self.interfaces[way.interface].offload)
             .unwrap_or_default()
     }
 
@@ -75,45 +123,206 @@ impl<B: Buffer> Stack<B> {
             bytes: mut packet,
             verified,
         } = frame;
-        if let Some(own) = self.interfaces[interface].hardware {
-            let first = packet.first().ok_or(Malformed::Short)?;
-            let header = ethernet::Header::read(first)?;
-            if header.destination != own && !header.destination.is_group() {
-                return Ok(());
-            }
-            packet.advance(ethernet::HEADER);
-            match header.kind {
-                ethernet::IPV4 => {}
-                ethernet::ARP => {
-                    let packet = packet.into_only().ok_or(Malformed::Short)?;
-                    return self.receive_arp(interface, &packet, now);
+        let first = packet.first().ok_or(Malformed::Short)?;
+        let mut group = false;
+        let version = match self.interfaces[interface].hardware {
+            Some(own) => {
+                let header = ethernet::Header::read(first)?;
+                group = header.destination.is_group();
+                if header.destination != own && !group || header.source == own {
+                    return Ok(());
                 }
-                _ => return Ok(()),
+                packet.advance(ethernet::HEADER);
+                match header.kind {
+                    ethernet::IPV4 => 4,
+                    ethernet::IPV6 => 6,
+                    ethernet::ARP => {
+                        let packet = packet.into_only().ok_or(Malformed::Short)?;
+                        return self.receive_arp(interface, &packet, now);
+                    }
+                    _ => return Ok(()),
+                }
             }
+            None => first.first().ok_or(Malformed::Short)? >> 4,
+        };
+        let arrival = Arrival {
+            interface,
+            source: Ipv4Addr::UNSPECIFIED.into(),
+            destination: Ipv4Addr::UNSPECIFIED.into(),
+            group,
+            hops: 0,
+            service: 0,
+            verified,
+            header_length: 0,
+        };
+        match version {
+            4 => self.receive_v4(arrival, packet, now),
+            6 => self.receive_v6(arrival, packet, now),
+            _ => Err(Malformed::Field),
         }
+    }
+
+    fn receive_v4(
+        &mut self,
+        arrival: Arrival,
+        mut packet: Pieces<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
         let first = packet.first().ok_or(Malformed::Short)?;
         let header = ipv4::Header::read_start(first, packet.length())?;
         packet.truncate(header.header_length + header.payload_length);
         if header.is_fragment() {
             return Err(Malformed::Field); // not put together yet
         }
-        let broadcast = self.interfaces[interface].is_broadcast(header.destination);
-        if !self.is_local(header.destination) && !broadcast {
+        let arrival = self.arrival_v4(arrival, &header);
+        if !self.is_for_us(&arrival) {
             return Ok(());
         }
-        if header.protocol == ipv4::TCP {
+        if header.protocol == ip::TCP {
             packet.advance(header.header_length);
-            return match broadcast {
-                false => self.receive_tcp(&header, packet, verified, now),
+            return match arrival.group {
+                false => self.receive_tcp(&arrival, packet, now),
                 true => Ok(()),
             };
         }
         let packet = packet.into_only().ok_or(Malformed::Short)?;
         let payload = packet.part(header.header_length, header.payload_length);
         match header.protocol {
-            ipv4::UDP => self.receive_udp(&header, &packet, payload, verified, now),
-            ipv4::ICMP => self.receive_icmp(&header, payload, now),
+            ip::UDP => self.receive_udp(&arrival, &packet, payload, now),
+            ip::ICMP => self.receive_icmp(&arrival, payload, now),
             _ => Ok(()),
+        }
+    }
+
+    fn arrival_v4(&self, arrival: Arrival, header: &ipv4::Header) -> Arrival {
+        let destination = header.destination.into();
+        Arrival {
+            source: header.source.into(),
+            destination,
+            group: arrival.group || self.is_group(arrival.interface, destination),
+            hops: header.time_to_live,
+            service: header.service,
+            header_length: header.header_length,
+            ..arrival
+        }
+    }
+
+    fn receive_v6(
+        &mut self,
+        arrival: Arrival,
+        mut packet: Pieces<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        let first = packet.first().ok_or(Malformed::Short)?;
+        let header = ipv6::Header::read_start(first, packet.length())?;
+        packet.truncate(ipv6::HEADER + header.payload_length);
+        let mut arrival = self.arrival_v6(arrival, &header);
+        if !self.is_for_us(&arrival) {
+            return Ok(());
+        }
+        let first = packet.first().ok_or(Malformed::Short)?;
+        let upper = match ipv6::walk(first) {
+            Ok(upper) => upper,
+            Err(ipv6::Trouble::Malformed(malformed)) => return Err(malformed),
+            Err(ipv6::Trouble::Problem(code, at, even_for_groups)) => {
+                if (!arrival.group || even_for_groups)
+                    && let Some(packet) = packet.into_only()
+                {
+                    self.send_problem(&arrival, code, at, &packet, now);
+                }
+                return Err(Malformed::Field);
+            }
+        };
+        if upper.fragment.is_some() {
+            return Err(Malformed::Field); // not put together yet
+        }
+        arrival.header_length = upper.offset;
+        if upper.protocol == ip::TCP {
+            packet.advance(upper.offset);
+            return match arrival.group || header.source.is_unspecified() {
+                false => self.receive_tcp(&arrival, packet, now),
+                true => Ok(()),
+            };
+        }
+        let packet = packet.into_only().ok_or(Malformed::Short)?;
+        let payload = packet.part(upper.offset, packet.len());
+        match upper.protocol {
+            ip::ICMPV6 => self.receive_icmpv6(&arrival, payload, now),
+            // Nobody has this address: only messages for neighbours come from it.
+            _ if header.source.is_unspecified() => Err(Malformed::Field),
+            ip::UDP => self.receive_udp(&arrival, &packet, payload, now),
+            ipv6::NOTHING => Ok(()),
+            _ => {
+                if !arrival.group {
+                    self.send_problem(&arrival, 1, upper.next_at, &packet, now);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn arrival_v6(&self, arrival: Arrival, header: &ipv6::Header) -> Arrival {
+        let destination = header.destination.into();
+        Arrival {
+            source: header.source.into(),
+            destination,
+            group: arrival.group || self.is_group(arrival.interface, destination),
+            hops: header.hops,
+            service: header.service,
+            header_length: ipv6::HEADER,
+            ..arrival
+        }
+    }
+
+    /// Tells the sender which byte of a packet was not understood.
+    fn send_problem(
+        &mut self,
+        packet: &Arrival,
+        code: u8,
+        at: usize,
+        whole: &Slice<B>,
+        now: Instant,
+    ) {
+        let header = icmp::Header {
+            kind: icmpv6::PROBLEM,
+            code,
+            rest: at as u32,
+        };
+        self.send_error_v6(packet, header, whole, now);
+    }
+
+    /// Whether an address names several stations, this one among them.
+    fn is_group(&self, interface: usize, ip: IpAddr) -> bool {
+        let one = &self.interfaces[interface];
+        match ip {
+            IpAddr::V4(_) => one.is_broadcast(ip),
+            IpAddr::V6(ip) if ip.is_multicast() => {
+                ip == discovery::ALL_NODES
+                    || one.addresses.iter().any(|own| match own.ip {
+                        IpAddr::V6(own) => icmpv6::solicited_group(own) == ip,
+                        IpAddr::V4(_) => false,
+                    })
+            }
+            IpAddr::V6(_) => false,
+        }
+    }
+
+    /// Whether a packet is for this machine, and may have come from where it says.
+    fn is_for_us(&self, packet: &Arrival) -> bool {
+        let one = &self.interfaces[packet.interface];
+        let (source, destination) = (packet.source, packet.destination);
+        if source.is_multicast() || one.is_broadcast(source) {
+            return false;
+        }
+        if one.hardware.is_some() && (source.is_loopback() || destination.is_loopback()) {
+            return false;
+        }
+        let on_link = |ip| matches!(ip, IpAddr::V6(ip) if interfaces::has_scope(ip));
+        match packet.group && !self.is_local(destination) {
+            true => self.is_group(packet.interface, destination),
+            // An address of a link belongs to that link.
+            false if on_link(destination) && packet.interface != 0 => one.holds(destination),
+            false => self.is_local(destination),
         }
     }
 
@@ -121,17 +330,34 @@ impl<B: Buffer> Stack<B> {
     ///
     /// Gives the frame back if it is not of TCP: it has to be made whole, in one piece, and given to [`Self::receive`].
     pub fn loop_back(&mut self, frame: Frame<B>, now: Instant) -> Option<Frame<B>> {
-        let Ok(packet) = ipv4::Header::read_start(&frame.headers, frame.length()) else {
+        let arrival = Arrival {
+            interface: frame.interface,
+            source: Ipv4Addr::UNSPECIFIED.into(),
+            destination: Ipv4Addr::UNSPECIFIED.into(),
+            group: false,
+            hops: 0,
+            service: 0,
+            verified: true,
+            header_length: 0,
+        };
+        let (arrival, protocol) = match frame.headers.first().map(|first| first >> 4) {
+            Some(4) => match ipv4::Header::read_start(&frame.headers, frame.length()) {
+                Ok(header) => (self.arrival_v4(arrival, &header), header.protocol),
+                Err(_) => return Some(frame),
+            },
+            _ => match ipv6::Header::read_start(&frame.headers, frame.length()) {
+                Ok(header) => (self.arrival_v6(arrival, &header), header.next),
+                Err(_) => return Some(frame),
+            },
+        };
+        let Some(header) = frame.headers.get(arrival.header_length..) else {
             return Some(frame);
         };
-        let Some(header) = frame.headers.get(packet.header_length..) else {
-            return Some(frame);
-        };
-        if packet.protocol != ipv4::TCP || !self.is_local(packet.destination) {
+        if protocol != ip::TCP || arrival.group || !self.is_local(arrival.destination) {
             return Some(frame);
         }
         if let Ok((header, _)) = tcp::Header::read(header) {
-            self.receive_segment(&packet, &header, frame.payload, now);
+            self.receive_segment(&arrival, &header, frame.payload, now);
         }
         None
     }
@@ -145,22 +371,14 @@ impl<B: Buffer> Stack<B> {
             self.timers.remove(&(at, handle));
             self.expire_connection(handle, now);
         }
-        let due: Vec<(usize, Ipv4Addr)> = self
-            .neighbours
-            .iter()
-            .filter(|(_, one)| one.hardware.is_none() && one.until <= now)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in due {
-            let Some(neighbour) = self.neighbours.get_mut(&key) else {
-                continue;
-            };
-            neighbour.retries += 1;
-            neighbour.until = now + NEIGHBOUR_INTERVAL;
-            if neighbour.retries >= NEIGHBOUR_RETRIES {
-                self.neighbours.remove(&key);
-            } else {
-                self.ask(key.0, key.1);
+        while let Some((at, chore)) = self.chores.first().copied() {
+            if at > now {
+                break;
+            }
+            self.chores.remove(&(at, chore));
+            match chore {
+                Chore::Address(interface) => self.expire_addresses(interface, now),
+                Chore::Neighbour(interface, ip) => self.expire_neighbour(interface, ip, now),
             }
         }
     }
@@ -178,10 +396,9 @@ impl<B: Buffer> Stack<B> {
         let before = noticeable(connection);
         connection.expire(now, &mut segments);
         let after = noticeable(connection);
-        if let (Some(local), Some(remote)) = (v4(connection.local()), v4(connection.remote())) {
-            for segment in segments {
-                self.send_segment((local, remote), segment, now);
-            }
+        let tuple = (connection.local(), connection.remote());
+        for segment in segments {
+            self.send_segment(tuple, segment, now);
         }
         self.flush(handle, now);
         if before != after {

@@ -4,75 +4,189 @@ use super::*;
 
 impl<B: Buffer> Stack<B> {
     /// Whether another socket has the address. With `share`, only one that listens there counts.
-    pub(super) fn conflicts(&self, datagrams: bool, address: SocketAddrV4, share: bool) -> bool {
+    pub(super) fn conflicts(
+        &self,
+        datagrams: bool,
+        reach: Reach,
+        address: SocketAddr,
+        share: bool,
+    ) -> bool {
         let table = if datagrams {
             &self.datagrams
         } else {
             &self.listeners
         };
-        let same = |other: Option<SocketAddrV4>| {
+        let same = |other: Option<SocketAddr>, others: Reach| {
             other.is_some_and(|other| {
-                other.ip() == address.ip()
-                    || other.ip().is_unspecified()
-                    || address.ip().is_unspecified()
+                (scope_of(other) == scope_of(address))
+                    && (reach.accepts(address.ip(), other.ip()) != 0
+                        || others.accepts(other.ip(), address.ip()) != 0)
             })
         };
         let bound = table.get(&address.port()).into_iter().flatten();
         let mut sockets = bound.filter_map(|handle| self.sockets.get(handle));
         sockets.any(|socket| match socket {
             Socket::Tcp(socket) => {
-                same(socket.local) && (!share || matches!(socket.state, TcpState::Listening { .. }))
+                same(socket.local, socket.reach)
+                    && (!share || matches!(socket.state, TcpState::Listening { .. }))
             }
-            Socket::Udp(socket) => same(socket.local) && !share,
+            Socket::Udp(socket) => same(socket.local, socket.reach) && !share,
         })
     }
 
     pub(super) fn choose_port(
         &mut self,
         datagrams: bool,
-        ip: Ipv4Addr,
-        remote: Option<SocketAddrV4>,
+        reach: Reach,
+        mut address: SocketAddr,
+        remote: Option<SocketAddr>,
     ) -> Result<u16, Error> {
         let count = u32::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
         self.draws += 1;
         let start = self.hash(&[self.draws, 0x706f_7274]) as u32;
         for step in 0..count {
             let port = EPHEMERAL.start() + (start.wrapping_add(step) % count) as u16;
-            let address = SocketAddrV4::new(ip, port);
+            address.set_port(port);
             let used = match remote {
                 Some(remote) => self.connections.contains_key(&(address, remote)),
                 None => false,
             };
-            if !used && !self.conflicts(datagrams, address, false) {
+            if !used && !self.conflicts(datagrams, reach, address, false) {
                 return Ok(port);
             }
         }
         Err(Error::NoPort)
     }
 
+    /// With which families a socket speaks.
+    pub fn reach(&self, handle: Handle) -> Option<Reach> {
+        match self.sockets.get(&handle)? {
+            Socket::Tcp(socket) => Some(socket.reach),
+            Socket::Udp(socket) => Some(socket.reach),
+        }
+    }
+
+    /// Changes the families of a socket that has no address yet (`IPV6_V6ONLY`).
+    ///
+    /// # Errors
+    /// [`Error::State`].
+    pub fn set_reach(&mut self, handle: Handle, reach: Reach) -> Result<(), Error> {
+        if self.local(handle).is_some() {
+            return Err(Error::State);
+        }
+        match self.sockets.get_mut(&handle) {
+            Some(Socket::Tcp(socket)) => socket.reach = reach,
+            Some(Socket::Udp(socket)) => socket.reach = reach,
+            None => return Err(Error::State),
+        }
+        Ok(())
+    }
+
+    /// The address of a peer as a socket may have it: the unspecified one means this machine.
+    pub(super) fn peer(
+        &self,
+        reach: Reach,
+        bound: Option<SocketAddr>,
+        mut remote: SocketAddr,
+    ) -> Result<SocketAddr, Error> {
+        if remote.ip().is_unspecified() {
+            // What is bound to an address of the other version means that one's.
+            let v4 = remote.is_ipv4()
+                || bound.is_some_and(|bound| bound.is_ipv4()) && reach == Reach::Both;
+            remote.set_ip(match v4 {
+                true => Ipv4Addr::LOCALHOST.into(),
+                false => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let fits = match bound {
+            Some(bound) if !bound.ip().is_unspecified() || bound.is_ipv4() => {
+                bound.is_ipv4() == remote.is_ipv4()
+            }
+            _ => true,
+        };
+        if !fits || !reach.includes(remote.ip()) {
+            return Err(Error::Unreachable);
+        }
+        if let SocketAddr::V6(remote) = &mut remote {
+            remote.set_flowinfo(0);
+            if !interfaces::has_scope(*remote.ip()) {
+                remote.set_scope_id(0);
+            }
+        }
+        Ok(remote)
+    }
+
+    /// The own address for packets to a peer.
+    pub(super) fn own_address(&self, remote: SocketAddr, port: u16) -> Result<SocketAddr, Error> {
+        let source = self.source_for(remote.ip(), scope_of(remote))?;
+        let interface = match scope_of(remote) {
+            0 => self.route(remote.ip(), 0)?.interface,
+            scope => scope as usize - 1,
+        };
+        Ok(self.socket_address(interface, source, port))
+    }
+
+    /// Checks that an address can be a socket's own, and brings it into the form of the tables.
+    fn bindable(
+        &self,
+        reach: Reach,
+        datagrams: bool,
+        address: SocketAddr,
+    ) -> Result<SocketAddr, Error> {
+        let ip = address.ip();
+        if !reach.includes(ip) {
+            return Err(Error::NotLocal);
+        }
+        match address {
+            SocketAddr::V4(_) => {
+                let group =
+                    ip.is_multicast() || self.interfaces.iter().any(|one| one.is_broadcast(ip));
+                match ip.is_unspecified() || group || self.is_local(ip) {
+                    true => Ok(address),
+                    false => Err(Error::NotLocal),
+                }
+            }
+            SocketAddr::V6(own) => {
+                let scope = own.scope_id();
+                let scoped = interfaces::has_scope(*own.ip());
+                if ip.is_multicast() && !datagrams {
+                    return Err(Error::NotLocal);
+                }
+                if scoped && scope == 0 && !ip.is_multicast() {
+                    return Err(Error::NoScope);
+                }
+                let mut interfaces = self.interfaces.iter().enumerate();
+                let held = interfaces.any(|(index, one)| {
+                    (!scoped || index + 1 == scope as usize) && (ip.is_multicast() || one.holds(ip))
+                });
+                if !ip.is_unspecified() && !held && !(ip.is_multicast() && scope == 0) {
+                    return Err(if scoped && scope as usize > self.interfaces.len() {
+                        Error::NoInterface
+                    } else {
+                        Error::NotLocal
+                    });
+                }
+                let scope = if scoped { scope } else { 0 };
+                Ok(SocketAddrV6::new(*own.ip(), own.port(), 0, scope).into())
+            }
+        }
+    }
+
     /// Gives a socket its own address.
     ///
     /// # Errors
-    /// [`Error::State`] if it has one, [`Error::NotLocal`], [`Error::InUse`], [`Error::NoPort`].
-    pub fn bind(
-        &mut self,
-        handle: Handle,
-        mut address: SocketAddrV4,
-        share: bool,
-    ) -> Result<(), Error> {
-        if !address.ip().is_unspecified()
-            && !self.is_local(*address.ip())
-            && !address.ip().is_broadcast()
-        {
-            return Err(Error::NotLocal);
-        }
+    /// [`Error::State`] if it has one, [`Error::NotLocal`], [`Error::NoScope`], [`Error::NoInterface`],
+    /// [`Error::InUse`], [`Error::NoPort`].
+    pub fn bind(&mut self, handle: Handle, address: SocketAddr, share: bool) -> Result<(), Error> {
         let datagrams = matches!(self.sockets.get(&handle), Some(Socket::Udp(_)));
         if self.local(handle).is_some() {
             return Err(Error::State);
         }
+        let reach = self.reach(handle).ok_or(Error::State)?;
+        let mut address = self.bindable(reach, datagrams, address)?;
         if address.port() == 0 {
-            address.set_port(self.choose_port(datagrams, *address.ip(), None)?);
-        } else if self.conflicts(datagrams, address, share) {
+            address.set_port(self.choose_port(datagrams, reach, address, None)?);
+        } else if self.conflicts(datagrams, reach, address, share) {
             return Err(Error::InUse);
         }
         match self.sockets.get_mut(&handle) {
@@ -90,24 +204,24 @@ impl<B: Buffer> Stack<B> {
     }
 
     /// A socket's own address.
-    pub fn local(&self, handle: Handle) -> Option<SocketAddrV4> {
+    pub fn local(&self, handle: Handle) -> Option<SocketAddr> {
         match self.sockets.get(&handle)? {
             Socket::Tcp(Tcp {
                 state: TcpState::Connected(connection),
                 ..
-            }) => v4(connection.local()),
+            }) => Some(connection.local()),
             Socket::Tcp(socket) => socket.local,
             Socket::Udp(socket) => socket.local,
         }
     }
 
     /// The address of a socket's peer.
-    pub fn remote(&self, handle: Handle) -> Option<SocketAddrV4> {
+    pub fn remote(&self, handle: Handle) -> Option<SocketAddr> {
         match self.sockets.get(&handle)? {
             Socket::Tcp(Tcp {
                 state: TcpState::Connected(connection),
                 ..
-            }) => v4(connection.remote()),
+            }) => Some(connection.remote()),
             Socket::Tcp(_) => None,
             Socket::Udp(socket) => socket.remote,
         }

@@ -4,8 +4,9 @@ use super::*;
 
 impl<B: Buffer> Stack<B> {
     /// A new socket.
-    pub fn tcp_open(&mut self, options: Options) -> Handle {
+    pub fn tcp_open(&mut self, reach: Reach, options: Options) -> Handle {
         self.add(Socket::Tcp(Tcp {
+            reach,
             local: None,
             options,
             state: TcpState::Idle,
@@ -58,7 +59,8 @@ impl<B: Buffer> Stack<B> {
     /// [`Error::State`], [`Error::InUse`], [`Error::NoPort`].
     pub fn tcp_listen(&mut self, handle: Handle, backlog: usize) -> Result<(), Error> {
         if self.local(handle).is_none() {
-            self.bind(handle, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), false)?;
+            let any = self.tcp_mut(handle)?.reach.any();
+            self.bind(handle, SocketAddr::new(any, 0), false)?;
         }
         let socket = self.tcp_mut(handle)?;
         match &mut socket.state {
@@ -110,36 +112,38 @@ impl<B: Buffer> Stack<B> {
     /// Asks a peer for a connection.
     ///
     /// # Errors
-    /// [`Error::State`], [`Error::Unreachable`], [`Error::NoPort`], [`Error::InUse`].
+    /// [`Error::State`], [`Error::Unreachable`], [`Error::NoSource`], [`Error::NoScope`], [`Error::NoPort`],
+    /// [`Error::InUse`].
     pub fn tcp_connect(
         &mut self,
         handle: Handle,
-        mut remote: SocketAddrV4,
+        remote: SocketAddr,
         now: Instant,
     ) -> Result<(), Error> {
-        if remote.ip().is_unspecified() {
-            remote.set_ip(Ipv4Addr::LOCALHOST);
-        }
         let socket = self.tcp_mut(handle)?;
         if !matches!(socket.state, TcpState::Idle) {
             return Err(Error::State);
         }
-        let (bound, options) = (socket.local, socket.options);
-        let mut local = bound.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-        if local.ip().is_unspecified() {
-            local.set_ip(self.source_for(*remote.ip())?);
+        let (bound, reach, options) = (socket.local, socket.reach, socket.options);
+        let remote = self.peer(reach, bound, remote)?;
+        if remote.ip().is_multicast() {
+            return Err(Error::Unreachable);
         }
+        let port = bound.map_or(0, |bound| bound.port());
+        let mut local = match bound {
+            Some(bound) if !bound.ip().is_unspecified() => bound,
+            _ => self.own_address(remote, port)?,
+        };
         if local.port() == 0 {
-            local.set_port(self.choose_port(false, *local.ip(), Some(remote))?);
+            local.set_port(self.choose_port(false, reach, local, Some(remote))?);
         }
         let tuple = (local, remote);
         if self.connections.contains_key(&tuple) {
             return Err(Error::InUse);
         }
-        let path = self.path(*remote.ip());
+        let path = self.path(remote);
         let initial = self.initial(tuple, now);
-        let connection =
-            Connection::connect((local.into(), remote.into()), initial, path, options, now);
+        let connection = Connection::connect(tuple, initial, path, options, now);
         let socket = self.tcp_mut(handle)?;
         socket.state = TcpState::Connected(Box::new(connection));
         self.connections.insert(tuple, handle);
@@ -170,10 +174,10 @@ impl<B: Buffer> Stack<B> {
     /// Sends what a connection has to send, and sets its timer.
     pub(super) fn flush(&mut self, handle: Handle, now: Instant) {
         let mut segments = Vec::new();
-        let Some(remote) = self.connection(handle).and_then(|one| v4(one.remote())) else {
+        let Some(remote) = self.connection(handle).map(|one| one.remote()) else {
             return;
         };
-        let largest = self.offload_to(*remote.ip()).largest_segment(false);
+        let largest = self.offload_to(remote).largest_segment(remote.is_ipv6());
         let Ok(socket) = self.tcp_mut(handle) else {
             return;
         };
@@ -183,7 +187,7 @@ impl<B: Buffer> Stack<B> {
         connection.transmit(now, largest, &mut segments);
         let deadline = connection.deadline();
         let over = connection.is_over() && socket.orphaned;
-        let tuple = (v4(connection.local()), v4(connection.remote()));
+        let tuple = (connection.local(), connection.remote());
         let old = core::mem::replace(&mut socket.deadline, deadline);
         if old != deadline {
             if let Some(old) = old {
@@ -193,13 +197,11 @@ impl<B: Buffer> Stack<B> {
                 self.timers.insert((deadline, handle));
             }
         }
-        if let (Some(local), Some(remote)) = tuple {
-            for segment in segments {
-                self.send_segment((local, remote), segment, now);
-            }
-            if over {
-                self.forget(handle, (local, remote));
-            }
+        for segment in segments {
+            self.send_segment(tuple, segment, now);
+        }
+        if over {
+            self.forget(handle, tuple);
         }
     }
 
@@ -224,43 +226,34 @@ impl<B: Buffer> Stack<B> {
         let mut bytes = [0; tcp::LONGEST_HEADER];
         let length = segment.header.write(&mut bytes);
         let data = segment.length();
-        let mut sum = Sum::default().pseudo_header_v4(
-            *local.ip(),
-            *remote.ip(),
-            ipv4::TCP,
-            (length + data) as u16,
-        );
-        let partial = self.offload_to(*remote.ip()).checksum;
+        let mut sum = Sum::default().pseudo_header(local.ip(), remote.ip(), ip::TCP, length + data);
+        let partial = self.offload_to(remote).checksum;
         if partial {
             bytes[16..18].copy_from_slice(&sum.partial());
         } else {
             sum = sum_of(sum.bytes(&bytes[..length]), &segment.payload);
             bytes[16..18].copy_from_slice(&sum.checksum());
         }
-        let header = ipv4::Header::new(*local.ip(), *remote.ip(), ipv4::TCP, length + data);
+        let header = ip::Header::new(local.ip(), remote.ip(), scope_of(remote), ip::TCP);
         let transport = Transport {
             header: &bytes[..length],
             payload: segment.payload,
             partial: partial.then_some(16),
             cut: segment.cut,
         };
-        self.send_packet(header, transport, now);
+        self.send_packet(&header, transport, now);
     }
 
     pub(super) fn receive_tcp(
         &mut self,
-        packet: &ipv4::Header,
+        packet: &Arrival,
         mut payload: Pieces<B>,
-        verified: bool,
         now: Instant,
     ) -> Result<(), Malformed> {
-        if !verified {
-            let sum = Sum::default().pseudo_header_v4(
-                packet.source,
-                packet.destination,
-                ipv4::TCP,
-                packet.payload_length as u16,
-            );
+        if !packet.verified {
+            let length = payload.length();
+            let sum =
+                Sum::default().pseudo_header(packet.source, packet.destination, ip::TCP, length);
             if !sum_of(sum, &payload).is_right() {
                 return Err(Malformed::Checksum);
             }
@@ -275,13 +268,13 @@ impl<B: Buffer> Stack<B> {
     /// A segment has arrived, whose checksum is right.
     pub(super) fn receive_segment(
         &mut self,
-        packet: &ipv4::Header,
+        packet: &Arrival,
         header: &tcp::Header,
         data: Pieces<B>,
         now: Instant,
     ) {
-        let local = SocketAddrV4::new(packet.destination, header.destination);
-        let remote = SocketAddrV4::new(packet.source, header.source);
+        let local = self.socket_address(packet.interface, packet.destination, header.destination);
+        let remote = self.socket_address(packet.interface, packet.source, header.source);
         let tuple = (local, remote);
         let length = data.length();
         if let Some(handle) = self.connections.get(&tuple).copied() {
@@ -361,31 +354,31 @@ impl<B: Buffer> Stack<B> {
             self.events.push_back(listener);
         } else if before == State::SynReceived
             && let Some(connection) = self.connection(handle)
-            && let (Some(local), Some(remote)) = (v4(connection.local()), v4(connection.remote()))
         {
-            self.forget(handle, (local, remote));
+            let tuple = (connection.local(), connection.remote());
+            self.forget(handle, tuple);
         }
     }
 
-    pub(super) fn find_listener(&self, local: SocketAddrV4) -> Option<Handle> {
+    pub(super) fn find_listener(&self, local: SocketAddr) -> Option<Handle> {
         let list = self.listeners.get(&local.port())?;
-        let listens = |handle: &Handle, exact: bool| match self.sockets.get(handle) {
+        let fit = |handle: &Handle| match self.sockets.get(handle) {
             Some(Socket::Tcp(Tcp {
                 state: TcpState::Listening { .. },
                 local: Some(bound),
+                reach,
                 ..
-            })) if exact => bound.ip() == local.ip(),
-            Some(Socket::Tcp(Tcp {
-                state: TcpState::Listening { .. },
-                local: Some(bound),
-                ..
-            })) => bound.ip().is_unspecified(),
-            _ => false,
+            })) => reach.accepts(bound.ip(), local.ip()),
+            _ => 0,
         };
-        let exact = list.iter().find(|handle| listens(handle, true));
-        exact
-            .or_else(|| list.iter().find(|handle| listens(handle, false)))
-            .copied()
+        let mut best = (0, None);
+        for handle in list {
+            let fit = fit(handle);
+            if fit > best.0 {
+                best = (fit, Some(*handle));
+            }
+        }
+        best.1
     }
 
     pub(super) fn begin_connection(
@@ -398,7 +391,7 @@ impl<B: Buffer> Stack<B> {
         let Ok(socket) = self.tcp_mut(listener) else {
             return;
         };
-        let options = socket.options;
+        let (options, reach) = (socket.options, socket.reach);
         let TcpState::Listening {
             backlog,
             half_open,
@@ -412,17 +405,11 @@ impl<B: Buffer> Stack<B> {
             return;
         }
         *half_open += 1;
-        let path = self.path(*tuple.1.ip());
+        let path = self.path(tuple.1);
         let initial = self.initial(tuple, now);
-        let connection = Connection::answer(
-            (tuple.0.into(), tuple.1.into()),
-            syn,
-            initial,
-            path,
-            options,
-            now,
-        );
+        let connection = Connection::answer(tuple, syn, initial, path, options, now);
         let handle = self.add(Socket::Tcp(Tcp {
+            reach,
             local: None,
             options,
             state: TcpState::Connected(Box::new(connection)),

@@ -1,6 +1,6 @@
 //! The checksum of the Internet protocols (RFC 1071): the sum of all 16-bit words in one's complement.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 /// A sum that is being made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,19 +33,23 @@ impl Sum {
         self.bytes(&number.to_be_bytes())
     }
 
-    /// Adds the pseudo-header of TCP and UDP over IPv4 (RFC 9293, section 3.1).
+    /// Adds the pseudo-header of what is above IP (RFC 9293, section 3.1; RFC 8200, section 8.1).
     #[must_use]
-    pub fn pseudo_header_v4(
+    pub fn pseudo_header(
         self,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
+        source: IpAddr,
+        destination: IpAddr,
         protocol: u8,
-        length: u16,
+        length: usize,
     ) -> Self {
-        self.bytes(&source.octets())
-            .bytes(&destination.octets())
+        let address = |sum: Self, ip: IpAddr| match ip {
+            IpAddr::V4(ip) => sum.bytes(&ip.octets()),
+            IpAddr::V6(ip) => sum.bytes(&ip.octets()),
+        };
+        // For both versions it comes to the same sum: the length has more bits in one, which are zero.
+        address(address(self, source), destination)
             .number(protocol.into())
-            .number(length)
+            .bytes(&(length as u32).to_be_bytes())
     }
 
     /// Adds another sum, of bytes at an even offset.

@@ -1,11 +1,15 @@
 //! Ethernet frames.
 
+use core::net::IpAddr;
+
 use super::{Malformed, array_at, u16_at};
 
 /// Bytes of the header.
 pub const HEADER: usize = 14;
 /// The type of IPv4.
 pub const IPV4: u16 = 0x0800;
+/// The type of IPv6.
+pub const IPV6: u16 = 0x86dd;
 /// The type of ARP.
 pub const ARP: u16 = 0x0806;
 
@@ -16,6 +20,20 @@ pub struct HardwareAddress(pub [u8; 6]);
 impl HardwareAddress {
     /// All stations.
     pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// The stations that listen to a group of IPv4 (RFC 1112, section 6.4) or of IPv6 (RFC 2464, section 7).
+    pub fn of_group(group: IpAddr) -> Self {
+        match group {
+            IpAddr::V4(ip) => {
+                let [_, b, c, d] = ip.octets();
+                Self([1, 0, 0x5e, b & 0x7f, c, d])
+            }
+            IpAddr::V6(ip) => {
+                let [.., a, b, c, d] = ip.octets();
+                Self([0x33, 0x33, a, b, c, d])
+            }
+        }
+    }
 
     /// Whether it names more than one station.
     pub fn is_group(self) -> bool {

@@ -7,13 +7,6 @@ use super::{Malformed, array_at, u16_at};
 
 /// Bytes of a header without options.
 pub const HEADER: usize = 20;
-/// The protocol number of ICMP.
-pub const ICMP: u8 = 1;
-/// That of TCP.
-pub const TCP: u8 = 6;
-/// That of UDP.
-pub const UDP: u8 = 17;
-
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -149,7 +142,7 @@ mod tests {
         let mut header = Header::new(
             Ipv4Addr::new(10, 0, 0, 1),
             Ipv4Addr::new(10, 0, 0, 2),
-            TCP,
+            6,
             100,
         );
         header.fragment_offset = 1480;
@@ -163,7 +156,7 @@ mod tests {
 
     #[test]
     fn bad_headers_are_refused() {
-        let good = Header::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, UDP, 0).bytes();
+        let good = Header::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 17, 0).bytes();
         for (offset, value) in [(0, 0x65), (0, 0x44), (3, 19), (8, 1)] {
             let mut bad = good;
             bad[offset] = value;

@@ -1,0 +1,297 @@
+//! Interfaces and their addresses.
+
+use super::*;
+
+/// Time between the question whether somebody has an address and its use (RFC 4862, `RetransTimer`).
+const DETECTION: u64 = SECOND;
+
+/// Whether an address may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressState {
+    /// Others are asked whether they have it (RFC 4862, section 5.4).
+    Tentative,
+    /// It is this machine's.
+    Preferred,
+    /// It is, but new connections should use another one.
+    Deprecated,
+    /// Another station has it.
+    Duplicate,
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// How many bits of it are the network's.
+    pub prefix: u8,
+    /// Whether it may be used.
+    pub state: AddressState,
+    /// When the state ends; `None` for never.
+    pub until: Option<Instant>,
+    /// When it is taken away; `None` for never.
+    pub expires: Option<Instant>,
+}
+
+impl Address {
+    /// Whether packets may come from it.
+    pub fn is_usable(&self) -> bool {
+        matches!(
+            self.state,
+            AddressState::Preferred | AddressState::Deprecated
+        )
+    }
+
+    /// Whether another address is in the same network.
+    pub fn is_near(&self, other: IpAddr) -> bool {
+        common_bits(self.ip, other).is_some_and(|bits| bits >= self.prefix)
+    }
+}
+
+/// How many bits two addresses have in common at the start; `None` if they are of different families.
+pub(super) fn common_bits(one: IpAddr, other: IpAddr) -> Option<u8> {
+    let bits = match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
+        _ => return None,
+    };
+    Some(bits as u8)
+}
+
+/// An interface.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Its card's address; `None` for the loopback interface.
+    pub hardware: Option<HardwareAddress>,
+    /// Bytes of an IP packet.
+    pub mtu: usize,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// What its device does by itself.
+    pub offload: Offload,
+}
+
+impl Interface {
+    /// The interface by which a machine talks to itself.
+    pub(super) fn loopback() -> Self {
+        let own = |ip, prefix| Address {
+            ip,
+            prefix,
+            state: AddressState::Preferred,
+            until: None,
+            expires: None,
+        };
+        Self {
+            hardware: None,
+            mtu: 65_536,
+            addresses: Vec::from([
+                own(Ipv4Addr::LOCALHOST.into(), 8),
+                own(Ipv6Addr::LOCALHOST.into(), 128),
+            ]),
+            offload: Offload {
+                checksum: true,
+                segmentation_v4: true,
+                segmentation_v6: true,
+            },
+        }
+    }
+
+    /// Whether packets to the address are for this machine.
+    pub(super) fn holds(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) if self.hardware.is_none() && ip.is_loopback() => true,
+            _ => self
+                .addresses
+                .iter()
+                .any(|own| own.ip == ip && own.is_usable()),
+        }
+    }
+
+    /// Its first usable address of version 4.
+    pub(super) fn own_v4(&self) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|own| match own.ip {
+            IpAddr::V4(ip) if own.is_usable() => Some(ip),
+            _ => None,
+        })
+    }
+
+    /// Its first usable address with the scope of the link.
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
+        self.addresses.iter().find_map(|own| match own.ip {
+            IpAddr::V6(ip) if own.is_usable() && ip.is_unicast_link_local() => Some(ip),
+            _ => None,
+        })
+    }
+
+    pub(super) fn is_broadcast(&self, ip: IpAddr) -> bool {
+        let IpAddr::V4(ip) = ip else { return false };
+        ip.is_broadcast()
+            || self.addresses.iter().any(|own| match own.ip {
+                IpAddr::V4(address) if own.prefix < 31 && self.hardware.is_some() => {
+                    let host = u32::MAX.checked_shr(own.prefix.into()).unwrap_or(0);
+                    ip.to_bits() == address.to_bits() | host
+                }
+                _ => false,
+            })
+    }
+}
+
+/// The address that a card gives itself on its link (RFC 4291, appendix A).
+pub fn link_local_address(hardware: HardwareAddress) -> Ipv6Addr {
+    let own = hardware.0;
+    let [a, b, c, d, e, f] = own;
+    Ipv6Addr::from([
+        0xfe,
+        0x80,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        a ^ 2,
+        b,
+        c,
+        0xff,
+        0xfe,
+        d,
+        e,
+        f,
+    ])
+}
+
+impl<B: Buffer> Stack<B> {
+    /// The interfaces; the first is the loopback interface.
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
+    /// A new card, without addresses but that of the link. Returns its place among [`Self::interfaces`].
+    pub fn add_card(
+        &mut self,
+        hardware: HardwareAddress,
+        mtu: usize,
+        offload: Offload,
+        now: Instant,
+    ) -> usize {
+        let index = self.interfaces.len();
+        self.interfaces.push(Interface {
+            hardware: Some(hardware),
+            mtu,
+            addresses: Vec::new(),
+            offload,
+        });
+        self.add_address(index, link_local_address(hardware).into(), 64, now);
+        index
+    }
+
+    /// Gives an interface an address, and a way to its network. One of version 6 is used as soon as it is certain that
+    /// nobody else has it.
+    pub fn add_address(&mut self, interface: usize, ip: IpAddr, prefix: u8, now: Instant) {
+        let detect = ip.is_ipv6() && self.interfaces[interface].hardware.is_some();
+        let address = Address {
+            ip,
+            prefix,
+            state: match detect {
+                true => AddressState::Tentative,
+                false => AddressState::Preferred,
+            },
+            until: detect.then(|| now + DETECTION),
+            expires: None,
+        };
+        let list = &mut self.interfaces[interface].addresses;
+        list.retain(|own| own.ip != ip);
+        list.push(address);
+        self.add_route(Route {
+            network: ip,
+            prefix,
+            interface,
+            gateway: None,
+            metric: 0,
+        });
+        if let (true, IpAddr::V6(ip)) = (detect, ip) {
+            self.chores
+                .insert((now + DETECTION, Chore::Address(interface)));
+            self.ask_for_duplicates(interface, ip);
+        }
+    }
+
+    /// Takes an address away from an interface, and the way to its network if no other address needs it.
+    pub fn remove_address(&mut self, interface: usize, ip: IpAddr) {
+        let list = &mut self.interfaces[interface].addresses;
+        let Some(place) = list.iter().position(|own| own.ip == ip) else {
+            return;
+        };
+        let gone = list.remove(place);
+        if !list
+            .iter()
+            .any(|own| own.prefix == gone.prefix && gone.is_near(own.ip))
+        {
+            self.remove_route(gone.ip, gone.prefix, interface, None);
+        }
+    }
+
+    /// What time does to addresses of an interface.
+    pub(super) fn expire_addresses(&mut self, interface: usize, now: Instant) {
+        let Some(one) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        let gone = one
+            .addresses
+            .iter()
+            .find(|own| own.expires.is_some_and(|at| at <= now));
+        if let Some(ip) = gone.map(|own| own.ip) {
+            self.remove_address(interface, ip);
+            return self.expire_addresses(interface, now);
+        }
+        for own in &mut one.addresses {
+            if own.until.is_some_and(|at| at <= now) {
+                own.until = None;
+                own.state = match own.state {
+                    AddressState::Tentative => AddressState::Preferred,
+                    AddressState::Preferred => AddressState::Deprecated,
+                    state => state,
+                };
+            }
+        }
+    }
+
+    /// Whether packets to the address, of the interface if its scope is the link, are for this machine.
+    pub(super) fn is_local(&self, ip: IpAddr) -> bool {
+        self.interfaces.iter().any(|interface| interface.holds(ip))
+    }
+
+    /// An address with what makes it unique: the interface, if its scope is the link.
+    pub(super) fn socket_address(&self, interface: usize, ip: IpAddr, port: u16) -> SocketAddr {
+        match ip {
+            IpAddr::V4(ip) => SocketAddrV4::new(ip, port).into(),
+            IpAddr::V6(ip) => {
+                let scope = match has_scope(ip) {
+                    false => 0,
+                    // To itself, a packet goes by way of the loopback interface.
+                    true if interface == 0 => self
+                        .interfaces
+                        .iter()
+                        .position(|one| one.holds(ip.into()))
+                        .unwrap_or(0),
+                    true => interface,
+                };
+                let scope = if has_scope(ip) { scope as u32 + 1 } else { 0 };
+                SocketAddrV6::new(ip, port, 0, scope).into()
+            }
+        }
+    }
+}
+
+/// Whether an address means something on one link only.
+pub(super) fn has_scope(ip: Ipv6Addr) -> bool {
+    ip.is_unicast_link_local() || ip.is_multicast() && ip.octets()[1] & 15 <= 2
+}
+
+/// The interface that an address names, counted from 1; 0 for none.
+pub(super) fn scope_of(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
+    }
+}

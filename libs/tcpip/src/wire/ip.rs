@@ -1,0 +1,48 @@
+//! What both versions of the Internet Protocol have in common.
+
+use core::net::IpAddr;
+
+/// The number of ICMP as a protocol.
+pub const ICMP: u8 = 1;
+/// That of TCP.
+pub const TCP: u8 = 6;
+/// That of UDP.
+pub const UDP: u8 = 17;
+/// That of ICMP for IPv6.
+pub const ICMPV6: u8 = 58;
+/// Routers that a packet may pass if nobody says otherwise (`net.ipv4.ip_default_ttl`).
+pub const HOPS: u8 = 64;
+
+/// A packet that is to be sent, whatever its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// From where.
+    pub source: IpAddr,
+    /// To where, of the same family.
+    pub destination: IpAddr,
+    /// By which interface, where the address alone does not say; counted from 1, as Linux does; 0 for any.
+    pub scope: u32,
+    /// What is inside.
+    pub protocol: u8,
+    /// Routers that it may pass.
+    pub hops: u8,
+    /// Type of service, or traffic class.
+    pub service: u8,
+    /// No router may cut it (IPv6 routers never do).
+    pub do_not_fragment: bool,
+}
+
+impl Header {
+    /// A usual packet.
+    pub fn new(source: IpAddr, destination: IpAddr, scope: u32, protocol: u8) -> Self {
+        Self {
+            source,
+            destination,
+            scope,
+            protocol,
+            hops: HOPS,
+            service: 0,
+            do_not_fragment: true,
+        }
+    }
+}
