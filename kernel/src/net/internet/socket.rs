@@ -74,6 +74,8 @@ pub struct InternetSocket {
     receiving: Turn,
     sending: Turn,
     connecting: AtomicBool,
+    /// The last call of `connect` has failed, and another one may try again.
+    failed: AtomicBool,
     /// Idle time, interval and number of questions, for when `SO_KEEPALIVE` is on.
     keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
@@ -165,6 +167,7 @@ impl InternetSocket {
             receiving: Turn::new(),
             sending: Turn::new(),
             connecting: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             keep_alive: Mutex::new((7200 * SECOND, 75 * SECOND, 9)),
             no_more_input: AtomicBool::new(false),
         });
@@ -215,11 +218,13 @@ impl InternetSocket {
             Err(errno) => return Err(errno),
         };
         self.connecting.store(false, Ordering::Relaxed);
-        match self.take_ending() {
+        let result = match self.take_ending() {
             Some(errno) => Err(errno),
             None if state == State::Closed => Err(Errno::ECONNABORTED),
             None => Ok(()),
-        }
+        };
+        self.failed.store(result.is_err(), Ordering::Relaxed);
+        result
     }
 
     fn send_stream(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
@@ -522,6 +527,10 @@ impl Socket for InternetSocket {
                 return Err(Errno::EALREADY);
             }
             return self.finish_connecting(patience);
+        }
+        if self.failed.swap(false, Ordering::Relaxed) {
+            // Nothing to renew means that somebody else has connected it.
+            let _ = self.network.with(|stack, _| stack.tcp_renew(self.handle));
         }
         if self.connection().is_some() {
             return Err(Errno::EISCONN);

@@ -3,12 +3,10 @@
 use super::*;
 
 /// A packet of this machine that came back in an error.
-pub(super) struct Quoted<'a> {
+pub(super) struct Quoted {
     pub(super) protocol: u8,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    /// What it carried, as far as it came back.
-    pub(super) inner: &'a [u8],
 }
 
 /// What became of a packet.
@@ -89,7 +87,7 @@ impl<B: Buffer> Stack<B> {
     }
 
     /// Reads the start of a packet of ours: less than a whole one, so by hand.
-    fn quoted_v4<'a>(&self, quoted: &'a [u8]) -> Result<Quoted<'a>, Malformed> {
+    fn quoted_v4(&self, quoted: &[u8]) -> Result<Quoted, Malformed> {
         let length = usize::from(quoted.first().ok_or(Malformed::Short)? & 15) * 4;
         let header = quoted
             .get(..length.max(ipv4::HEADER))
@@ -101,12 +99,11 @@ impl<B: Buffer> Stack<B> {
             protocol: header[9],
             local: SocketAddrV4::new(ip(12)?, own).into(),
             remote: SocketAddrV4::new(ip(16)?, other).into(),
-            inner,
         })
     }
 
     /// Tells the socket that sent a packet what became of it.
-    pub(super) fn report(&mut self, quoted: &Quoted<'_>, fault: Fault) {
+    pub(super) fn report(&mut self, quoted: &Quoted, fault: Fault) {
         let (local, remote) = (quoted.local, quoted.remote);
         match quoted.protocol {
             ip::UDP if fault == Fault::Port => {

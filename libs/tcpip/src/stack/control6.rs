@@ -101,11 +101,7 @@ impl<B: Buffer> Stack<B> {
     }
 
     /// Reads the start of a packet of ours that came back.
-    pub(super) fn quoted_v6<'a>(
-        &self,
-        interface: usize,
-        quoted: &'a [u8],
-    ) -> Result<Quoted<'a>, Malformed> {
+    pub(super) fn quoted_v6(&self, interface: usize, quoted: &[u8]) -> Result<Quoted, Malformed> {
         let ip = |offset| crate::wire::array_at::<16>(quoted, offset).map(Ipv6Addr::from);
         let (source, destination) = (ip(8)?, ip(24)?);
         let Ok(upper) = ipv6::walk(quoted) else {
@@ -117,7 +113,6 @@ impl<B: Buffer> Stack<B> {
             protocol: upper.protocol,
             local: self.socket_address(interface, source.into(), own),
             remote: self.socket_address(interface, destination.into(), other),
-            inner,
         })
     }
 }

@@ -115,14 +115,6 @@ impl Interface {
         })
     }
 
-    /// Its first usable address with the scope of the link.
-    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
-        self.addresses.iter().find_map(|own| match own.ip {
-            IpAddr::V6(ip) if own.is_usable() && ip.is_unicast_link_local() => Some(ip),
-            _ => None,
-        })
-    }
-
     pub(super) fn is_broadcast(&self, ip: IpAddr) -> bool {
         let IpAddr::V4(ip) = ip else { return false };
         ip.is_broadcast()

@@ -150,7 +150,7 @@ impl<B: Buffer> Stack<B> {
                 let scope = own.scope_id();
                 let scoped = interfaces::has_scope(*own.ip());
                 if ip.is_multicast() && !datagrams {
-                    return Err(Error::NotLocal);
+                    return Err(Error::State);
                 }
                 if scoped && scope == 0 && !ip.is_multicast() {
                     return Err(Error::NoScope);
@@ -175,7 +175,7 @@ impl<B: Buffer> Stack<B> {
     /// Gives a socket its own address.
     ///
     /// # Errors
-    /// [`Error::State`] if it has one, [`Error::NotLocal`], [`Error::NoScope`], [`Error::NoInterface`],
+    /// [`Error::State`] if it has one, or if the address is a group's and the socket no datagram socket; [`Error::NotLocal`], [`Error::NoScope`], [`Error::NoInterface`],
     /// [`Error::InUse`], [`Error::NoPort`].
     pub fn bind(&mut self, handle: Handle, address: SocketAddr, share: bool) -> Result<(), Error> {
         let datagrams = matches!(self.sockets.get(&handle), Some(Socket::Udp(_)));

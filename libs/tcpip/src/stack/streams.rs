@@ -151,6 +151,24 @@ impl<B: Buffer> Stack<B> {
         Ok(())
     }
 
+    /// Makes a socket new again whose connection has ended, so that it can ask for another one.
+    ///
+    /// # Errors
+    /// [`Error::State`] if the connection has not ended.
+    pub fn tcp_renew(&mut self, handle: Handle) -> Result<(), Error> {
+        let socket = self.tcp_mut(handle)?;
+        let tuple = match &socket.state {
+            TcpState::Connected(one) if one.state() == State::Closed => (one.local(), one.remote()),
+            _ => return Err(Error::State),
+        };
+        socket.state = TcpState::Idle;
+        if let Some(deadline) = socket.deadline.take() {
+            self.timers.remove(&(deadline, handle));
+        }
+        self.connections.remove(&tuple);
+        Ok(())
+    }
+
     /// What was chosen for a socket.
     pub fn tcp_chosen(&self, handle: Handle) -> Option<Options> {
         match self.sockets.get(&handle)? {
