@@ -159,7 +159,7 @@ impl<B: Buffer> Stack<B> {
                 let held = interfaces.any(|(index, one)| {
                     (!scoped || index + 1 == scope as usize) && (ip.is_multicast() || one.holds(ip))
                 });
-                if !ip.is_unspecified() && !held && !(ip.is_multicast() && scope == 0) {
+                if !(ip.is_unspecified() || held || ip.is_multicast() && scope == 0) {
                     return Err(if scoped && scope as usize > self.interfaces.len() {
                         Error::NoInterface
                     } else {
