@@ -57,6 +57,10 @@ impl SharedMemory {
 }
 
 impl RingMemory for SharedMemory {
+    fn address(&self, offset: usize) -> u64 {
+        self.physical() + offset as u64
+    }
+
     fn read_u16(&self, offset: usize) -> u16 {
         // SAFETY: `place` checked bounds and alignment; any bit pattern is a number; a device may write at
         // the same time, which a volatile access of this size sees as before or after.

@@ -101,7 +101,7 @@ impl VirtioConsole {
         }
         let mut console = Self::with_queues(transport, RECEIVE, TRANSMIT)?;
         start(&mut *console.transport);
-        notify(&mut *console.transport, &console.receive, RECEIVE);
+        notify(&mut *console.transport, &mut console.receive, RECEIVE);
         Ok(console)
     }
 
@@ -120,7 +120,7 @@ impl VirtioConsole {
         }
         control.send(transport, PORT, control::PORT_READY)?;
         control.send(transport, PORT, control::PORT_OPEN)?;
-        notify(transport, &console.receive, RECEIVE_OF_PORT_1);
+        notify(transport, &mut console.receive, RECEIVE_OF_PORT_1);
         console.control = Some(control);
         Ok(Ok(console))
     }
@@ -204,7 +204,7 @@ impl Control {
         self.transmit
             .submit(buffer, region, Direction::ToDevice)
             .map_err(|_| Failure::Registers("its control queue is too short"))?;
-        notify(transport, &self.transmit, TRANSMIT_CONTROL);
+        notify(transport, &mut self.transmit, TRANSMIT_CONTROL);
         Ok(())
     }
 
@@ -225,7 +225,7 @@ impl Control {
             let region = buffer.region(PAGE_SIZE);
             // There is room: this buffer was there before.
             let _ = self.receive.submit(buffer, region, Direction::FromDevice);
-            notify(transport, &self.receive, RECEIVE_CONTROL);
+            notify(transport, &mut self.receive, RECEIVE_CONTROL);
             if names_port {
                 return Ok(port);
             }
@@ -269,7 +269,7 @@ impl ConsoleDevice for VirtioConsole {
         // There are fewer buffers than entries. The queue refuses only if the device has misbehaved, and then
         // nothing can be sent any more; `failure` tells.
         match self.transmit.submit(buffer, region, Direction::ToDevice) {
-            Ok(()) => notify(&mut *self.transport, &self.transmit, self.transmit_number),
+            Ok(()) => notify(&mut *self.transport, &mut self.transmit, self.transmit_number),
             Err(buffer) => self.keep_buffer(buffer),
         }
     }
@@ -298,7 +298,7 @@ impl ConsoleDevice for VirtioConsole {
             resubmitted = true;
         }
         if resubmitted {
-            notify(&mut *self.transport, &self.receive, self.receive_number);
+            notify(&mut *self.transport, &mut self.receive, self.receive_number);
         }
     }
 

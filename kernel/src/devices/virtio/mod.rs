@@ -205,7 +205,7 @@ pub fn start(transport: &mut dyn Transport) {
 }
 
 /// Tells the device about what was submitted, if it wants to know.
-fn notify<M: RingMemory, B>(transport: &mut dyn Transport, queue: &Queue<M, B>, number: u16) {
+fn notify<M: RingMemory, B>(transport: &mut dyn Transport, queue: &mut Queue<M, B>, number: u16) {
     if queue.wants_notification() {
         transport.notify(number);
     }

@@ -64,7 +64,7 @@ impl VirtioNetwork {
             *byte = transport.configuration(offset as u64);
         }
         start(&mut *transport);
-        notify(&mut *transport, &receive, RECEIVE);
+        notify(&mut *transport, &mut receive, RECEIVE);
         Ok(Self {
             transport,
             receive,
@@ -118,7 +118,7 @@ impl VirtioNetwork {
         let region = buffer.region(end);
         match self.transmit.submit(buffer, region, Direction::ToDevice) {
             Ok(()) => {
-                notify(&mut *self.transport, &self.transmit, TRANSMIT);
+                notify(&mut *self.transport, &mut self.transmit, TRANSMIT);
                 true
             }
             Err(buffer) => {
@@ -145,7 +145,7 @@ impl VirtioNetwork {
             }
         }
         if count != 0 {
-            notify(&mut *self.transport, &self.receive, RECEIVE);
+            notify(&mut *self.transport, &mut self.receive, RECEIVE);
         }
         count
     }
