@@ -4,7 +4,10 @@
 //! for each file 110 bytes of header in hexadecimal digits, the name with a NUL, and the data, both padded to
 //! multiples of four bytes.
 
+use std::collections::BTreeSet;
+
 /// What an entry is.
+#[derive(Clone, Copy)]
 pub enum Entry<'a> {
     /// A directory.
     Directory,
@@ -28,6 +31,26 @@ pub fn pack(entries: &[(&str, Entry<'_>)]) -> Vec<u8> {
     }
     append(&mut archive, 0, "TRAILER!!!", 0, (0, 0), &[]);
     archive
+}
+
+/// Packs files, which may lie in directories, with these empty directories and devices.
+pub fn pack_files(
+    directories: &[&str],
+    devices: &[(&str, Entry<'_>)],
+    files: &[(String, Vec<u8>)],
+) -> Vec<u8> {
+    let mut above: BTreeSet<&str> = directories.iter().copied().collect();
+    let names = files.iter().map(|(name, _)| name.as_str());
+    for name in names.chain(devices.iter().map(|(name, _)| *name)) {
+        above.extend(name.match_indices('/').map(|(index, _)| &name[..index]));
+    }
+    let directories = above.iter().map(|name| (*name, Entry::Directory));
+    let files = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), Entry::Program(bytes)));
+    let mut entries: Vec<(&str, Entry<'_>)> = directories.chain(files).collect();
+    entries.extend(devices.iter().copied());
+    pack(&entries)
 }
 
 fn append(

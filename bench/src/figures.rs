@@ -68,7 +68,8 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn new(name: impl Into<String>, unit: &'static str, aim: &'static str) -> Self {
+    /// A figure without values.
+    pub fn new(name: impl Into<String>, unit: &'static str, aim: &'static str) -> Self {
         Self {
             name: name.into(),
             unit,
@@ -102,7 +103,24 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Measures everything.
+    /// Says where these were measured.
+    pub fn about(options: &Options, linux: String, figures: Vec<Figure>) -> Self {
+        Self {
+            date: said_by("date", &["--utc", "--iso-8601=seconds"]),
+            processor: processor(),
+            accelerator: options.accelerator.clone(),
+            qemu: said_by("qemu-system-x86_64", &["--version"]),
+            pith: match options.with_pith {
+                true => env!("CARGO_PKG_VERSION").into(),
+                false => "not measured".into(),
+            },
+            linux,
+            discarded_linux_boots: 0,
+            figures,
+        }
+    }
+
+    /// Measures programs that need no network.
     pub fn measure(
         options: &Options,
         workshop: &Workshop,
@@ -134,17 +152,8 @@ impl Figures {
             figures.extend(instructions(linux, pith)?);
         }
         Ok(Self {
-            date: said_by("date", &["--utc", "--iso-8601=seconds"]),
-            processor: processor(),
-            accelerator: options.accelerator.clone(),
-            qemu: said_by("qemu-system-x86_64", &["--version"]),
-            pith: pith.map_or_else(
-                || "not measured".into(),
-                |_| env!("CARGO_PKG_VERSION").into(),
-            ),
-            linux: linux.name(),
             discarded_linux_boots: linux.discarded(),
-            figures,
+            ..Self::about(options, linux.name(), figures)
         })
     }
 }
@@ -161,7 +170,8 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-fn progress(what: &str) {
+/// Tells what is measured now.
+pub fn progress(what: &str) {
     eprintln!("==> {what}");
 }
 
@@ -175,7 +185,7 @@ fn expect_hello(side: &str, run: &Run) -> Result<(), String> {
 
 fn whole_run(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
     let mut figure = Figure::new("run of a static hello, start to end", "s", "at most 0.12 s");
-    for round in 0..=options.runs {
+    for round in 0..=options.rounds {
         let keep = |values: &mut Vec<f64>, time: Duration| {
             // The first round only warms the host's caches.
             if round > 0 {
@@ -234,7 +244,7 @@ fn calls(
         }
         Ok::<(), String>(())
     };
-    for _ in 0..options.runs {
+    for _ in 0..options.rounds {
         if let Some(pith) = pith {
             let run = pith.run(program, &["-m", &MEMORY.to_string(), "-c", &processors])?;
             add("pith", &run, |figure| &mut figure.pith)?;
@@ -256,7 +266,7 @@ fn calls(
 }
 
 /// The least number from 1 to `most` that works, if what works with some works with more.
-fn least(
+pub fn least(
     most: u32,
     mut works: impl FnMut(u32) -> Result<bool, String>,
 ) -> Result<Option<u32>, String> {
@@ -282,7 +292,7 @@ fn first_line(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<F
         "s",
         "no slower than Linux",
     );
-    for round in 0..=options.runs {
+    for round in 0..=options.rounds {
         let mut keep = |values: fn(&mut Figure) -> &mut Vec<f64>, side: &str, run: &Run| {
             let time = run
                 .time_of_line("1")

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// How often a run is tried again. On `microvm` Linux now and then fails to calibrate its clock against the
 /// interval timer of an emulator under load, and then waits for ever.
-const ATTEMPTS: usize = 6;
+pub const ATTEMPTS: usize = 6;
 
 /// Linux in QEMU.
 pub struct Linux {
@@ -137,7 +137,8 @@ impl Linux {
     }
 }
 
-fn newest_kernel(directory: &Path) -> Result<PathBuf, String> {
+/// The newest cloud kernel in a directory.
+pub fn newest_kernel(directory: &Path) -> Result<PathBuf, String> {
     let missing = "no kernel /boot/vmlinuz-*-cloud-amd64; type: cargo xtask setup bench";
     fs::read_dir(directory)
         .map_err(|error| format!("can't read {}: {error}", directory.display()))?

@@ -8,29 +8,51 @@
 mod archive;
 mod figures;
 mod linux;
+mod network;
 mod pith;
 mod python;
 mod run;
 mod table;
 
 use figures::Figures;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--runs N] [--accel tcg|kvm] [--only linux]
+usage: cargo xtask bench [PART] [--rounds N] [--filter TEXT] [--accel tcg|kvm] [--only pith|linux]
 
-  --runs N        how often each figure is measured; medians are shown [default: 5]
+  PART            programs: hello, calls, threads, Python; network: servers that are asked over the network
+                  [default: both]
+  --rounds N      how often each figure is measured; medians are shown [default: 5]
+  --filter TEXT   of the network's figures only those whose name contains this; nothing is stored
   --accel NAME    what executes the guests' instructions [default: tcg]
-  --only linux    measure one side, to check the comparison itself; nothing is stored
+  --only SIDE     measure one side, to check the comparison itself; nothing is stored
+
+The part `network` needs root, or the right to make user namespaces, and /dev/net/tun.
 ";
 
 /// What the person asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
-    runs: usize,
+    programs: bool,
+    network: bool,
+    rounds: usize,
+    filter: String,
     accelerator: String,
     with_pith: bool,
+    with_linux: bool,
+}
+
+impl Options {
+    /// Whether a figure of this name is wanted.
+    fn wants(&self, name: &str) -> bool {
+        name.contains(&self.filter)
+    }
+
+    /// Whether everything is measured, so that the results can be kept.
+    fn complete(&self) -> bool {
+        self.with_pith && self.with_linux && self.filter.is_empty()
+    }
 }
 
 fn main() -> ExitCode {
@@ -52,23 +74,43 @@ fn main() -> ExitCode {
 
 fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
     let mut options = Options {
-        runs: 5,
+        programs: true,
+        network: true,
+        rounds: 5,
+        filter: String::new(),
         accelerator: "tcg".into(),
         with_pith: true,
+        with_linux: true,
     };
-    let mut words = arguments.iter().map(String::as_str);
+    let mut words = arguments.iter().map(String::as_str).peekable();
+    match words.peek() {
+        Some(&"programs") => options.network = false,
+        Some(&"network") => options.programs = false,
+        _ => {}
+    }
+    if !(options.programs && options.network) {
+        words.next();
+    }
     while let Some(word) = words.next() {
         match (word, words.next()) {
             ("--help" | "-h", _) => return Ok(None),
-            ("--runs", Some(value)) => {
-                options.runs = value
+            ("--rounds", Some(value)) => {
+                options.rounds = value
                     .parse()
                     .ok()
-                    .filter(|&runs| runs > 0)
-                    .ok_or_else(|| format!("--runs takes a number from 1, not '{value}'"))?;
+                    .filter(|&rounds| rounds > 0)
+                    .ok_or_else(|| format!("--rounds takes a number from 1, not '{value}'"))?;
+            }
+            ("--filter", Some(value)) => {
+                options.programs = false;
+                options.filter = value.into();
             }
             ("--accel", Some(value @ ("tcg" | "kvm"))) => options.accelerator = value.into(),
             ("--only", Some("linux")) => options.with_pith = false,
+            ("--only", Some("pith")) => {
+                options.with_linux = false;
+                options.programs = false;
+            }
             _ => return Err(format!("can't make sense of '{word}'\n\n{USAGE}")),
         }
     }
@@ -77,28 +119,49 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
 
 fn measure(options: &Options) -> Result<(), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    if options.network {
+        network::enter()?;
+    }
     let workshop = run::Workshop::new(&root.join("programs"))?;
-    let linux = linux::Linux::new(&workshop, &root.join("programs"), &options.accelerator)?;
+    if options.programs {
+        let figures = measure_programs(options, &workshop, &root)?;
+        publish(options, &root, "latest", &figures)?;
+    }
+    if options.network {
+        let figures = network::measure(options, &workshop, &root)?;
+        publish(options, &root, "network", &figures)?;
+    }
+    Ok(())
+}
+
+fn measure_programs(
+    options: &Options,
+    workshop: &run::Workshop,
+    root: &Path,
+) -> Result<Figures, String> {
+    let programs = root.join("programs");
+    let linux = linux::Linux::new(workshop, &programs, &options.accelerator)?;
     let pith = match options.with_pith {
-        true => Some(pith::Pith::new(
-            &workshop,
-            &root.join("programs"),
-            &options.accelerator,
-        )?),
+        true => Some(pith::Pith::new(workshop, &programs, &options.accelerator)?),
         false => None,
     };
-    let figures = Figures::measure(options, &workshop, &linux, pith.as_ref())?;
-    let text = table::render(&figures);
+    Figures::measure(options, workshop, &linux, pith.as_ref())
+}
+
+/// Prints figures, and keeps them if they are all there.
+fn publish(options: &Options, root: &Path, name: &str, figures: &Figures) -> Result<(), String> {
+    let text = table::render(figures);
     print!("{text}");
-    if pith.is_some() {
-        let results = root.join("results");
-        run::make_directory(&results)?;
-        let json = serde_json::to_string_pretty(&figures).map_err(|error| error.to_string())?;
-        for (name, content) in [("latest.json", json + "\n"), ("latest.md", text)] {
-            let path = results.join(name);
-            run::write(&path, content.as_bytes())?;
-            eprintln!("wrote {}", path.display());
-        }
+    if !options.complete() {
+        return Ok(());
+    }
+    let results = root.join("results");
+    run::make_directory(&results)?;
+    let json = serde_json::to_string_pretty(figures).map_err(|error| error.to_string())?;
+    for (ending, content) in [("json", json + "\n"), ("md", text)] {
+        let path = results.join(format!("{name}.{ending}"));
+        run::write(&path, content.as_bytes())?;
+        eprintln!("wrote {}", path.display());
     }
     Ok(())
 }
@@ -113,23 +176,35 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let options = parse(&words("--runs 3 --accel kvm --only linux"))
+        let options = parse(&words("network --rounds 3 --accel kvm --only linux"))
             .expect("good options")
             .expect("not help");
-        assert_eq!(options.runs, 3);
+        assert_eq!(options.rounds, 3);
         assert_eq!(options.accelerator, "kvm");
-        assert!(!options.with_pith);
+        assert!(!options.programs && options.network);
+        assert!(!options.with_pith && options.with_linux);
         assert!(parse(&words("--help")).expect("help").is_none());
+    }
+
+    #[test]
+    fn only_a_complete_run_is_kept() {
+        for (text, kept) in [("", true), ("programs", true), ("--filter redis", false)] {
+            let options = parse(&words(text))
+                .expect("good options")
+                .expect("not help");
+            assert_eq!(options.complete(), kept, "{text}");
+        }
     }
 
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "--runs",
-            "--runs 0",
-            "--runs x",
+            "--rounds",
+            "--rounds 0",
+            "--rounds x",
             "--accel xen",
-            "--only pith",
+            "--only xen",
+            "network programs",
             "more",
         ] {
             assert!(parse(&words(text)).is_err(), "{text}");

@@ -30,12 +30,17 @@ pub struct KernelSize {
     pub in_memory: u64,
 }
 
+/// The command that is measured.
+pub fn command() -> Result<PathBuf, String> {
+    std::env::var_os("PITH_COMMAND")
+        .map(PathBuf::from)
+        .ok_or_else(|| "PITH_COMMAND does not name the command; type: cargo xtask bench".into())
+}
+
 impl Pith {
     /// Builds the images.
     pub fn new(workshop: &Workshop, sources: &Path, accelerator: &str) -> Result<Self, String> {
-        let command = std::env::var_os("PITH_COMMAND")
-            .map(PathBuf::from)
-            .ok_or("PITH_COMMAND does not name the command; type: cargo xtask bench")?;
+        let command = command()?;
         let script = format!("{}:/python.py", sources.join("python.py").display());
         let own = ["hello", "calls", "threads", "first"].map(|program| {
             let words = vec!["--".into(), workshop.path(program).into_os_string()];

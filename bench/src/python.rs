@@ -1,7 +1,7 @@
 //! Debian's Python on both sides. Pith takes the whole standard library, as it always does; Linux gets only the files
 //! that the measured program loads, since its initial file system is unpacked into memory at each boot.
 
-use crate::archive::{Entry, pack};
+use crate::archive::{Entry, pack_files};
 use crate::run::read;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn lines_of(command: &mut Command) -> Result<Vec<String>, String> {
 }
 
 /// The shared objects that a file needs.
-fn libraries(file: &str) -> Result<Vec<String>, String> {
+pub fn libraries(file: &str) -> Result<Vec<String>, String> {
     let lines = lines_of(Command::new("ldd").arg(file))?;
     let paths = lines.iter().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -64,25 +64,10 @@ pub fn archive(init: &[u8], script: &Path, arguments: &[&str]) -> Result<Vec<u8>
             format!("{INTERPRETER}\n{}\n", arguments.join("\n")).into_bytes(),
         ),
     ];
-    let mut directories = BTreeSet::from(["dev".to_owned()]);
     for file in files(script)? {
-        let name = file.trim_start_matches('/');
-        for (index, _) in name.match_indices('/') {
-            directories.insert(name[..index].to_owned());
-        }
-        contents.push((name.to_owned(), read(Path::new(&file))?));
+        let name = file.trim_start_matches('/').to_owned();
+        contents.push((name, read(Path::new(&file))?));
     }
-    let mut entries: Vec<(&str, Entry<'_>)> = Vec::new();
-    entries.extend(
-        directories
-            .iter()
-            .map(|name| (name.as_str(), Entry::Directory)),
-    );
-    entries.push(("dev/console", Entry::Device(5, 1)));
-    entries.extend(
-        contents
-            .iter()
-            .map(|(name, bytes)| (name.as_str(), Entry::Program(bytes))),
-    );
-    Ok(pack(&entries))
+    let console = ("dev/console", Entry::Device(5, 1));
+    Ok(pack_files(&[], &[console], &contents))
 }

@@ -27,16 +27,23 @@ impl Workshop {
             ("calls", &["-static"]),
             ("threads", &["-static", "-pthread"]),
             ("init", &["-static"]),
+            ("datagrams", &["-static"]),
+            ("../../examples/echo/echo", &["-static"]),
+            ("count", &["-shared", "-fPIC", "-fvisibility=hidden"]),
             (
                 "first",
                 &["-static", "-nostdlib", "-ffreestanding", "-no-pie"],
             ),
         ] {
+            let file = match name {
+                "count" => "count.so",
+                _ => name.rsplit('/').next().unwrap_or(name),
+            };
             let output = Command::new("gcc")
                 .args(["-O2", "-s", "-Wall", "-Werror"])
                 .args(options)
                 .arg("-o")
-                .arg(workshop.path(name))
+                .arg(workshop.path(file))
                 .arg(sources.join(format!("{name}.c")))
                 .args((name == "threads").then_some("-luring"))
                 .output()
@@ -152,6 +159,15 @@ pub fn time(command: &mut Command, limit: Duration) -> Result<Option<Run>, Strin
             }
         }
     })
+}
+
+/// Runs a command that has to succeed, and returns what it prints.
+pub fn output_of(command: &mut Command) -> Result<String, String> {
+    match time(command, LIMIT)? {
+        Some(run) if run.success => Ok(run.output),
+        Some(run) => Err(format!("{command:?} fails:\n{}{}", run.output, run.error)),
+        None => Err(format!("{command:?} hangs")),
+    }
 }
 
 /// Reads a stream to its end, and notes when how much was there.

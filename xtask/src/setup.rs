@@ -53,7 +53,15 @@ const PACKAGES: &[Package] = &[
     package("python3", "/usr/bin/python3", Purpose::Test),
     package("sqlite3", "/usr/bin/sqlite3", Purpose::Test),
     package("tzdata", "/usr/share/zoneinfo/UTC", Purpose::Test),
+    package("iperf3", "/usr/bin/iperf3", Purpose::Bench),
+    package("iproute2", "/usr/sbin/ip", Purpose::Bench),
     package("linux-image-cloud-amd64", "/boot", Purpose::Bench),
+    package("memcached", "/usr/bin/memcached", Purpose::Bench),
+    package("nginx", "/usr/sbin/nginx", Purpose::Bench),
+    package("redis-server", "/usr/bin/redis-server", Purpose::Bench),
+    package("redis-tools", "/usr/bin/redis-benchmark", Purpose::Bench),
+    package("util-linux", "/usr/bin/unshare", Purpose::Bench),
+    package("wrk", "/usr/bin/wrk", Purpose::Bench),
 ];
 
 const fn package(name: &'static str, file: &'static str, purpose: Purpose) -> Package {
