@@ -13,6 +13,7 @@ mod limits;
 mod network;
 mod programs;
 mod runtimes;
+mod servers;
 mod suites;
 mod threads;
 
@@ -124,6 +125,17 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     for (name, check) in network::CHECKS {
         let name = format!("network::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for service in servers::SERVICES {
+        for &board in service.boards {
+            let name = match board {
+                (machine, 1) => format!("servers::{}@{}", service.name, machine.name()),
+                (machine, count) => format!("servers::{}@{}-{count}", service.name, machine.name()),
+            };
+            trials.push(trial(name, workshop.as_ref(), move |workshop| {
+                servers::check(workshop, service, board)
+            }));
+        }
     }
     Ok(trials)
 }

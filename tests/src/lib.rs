@@ -13,6 +13,9 @@
 pub mod case;
 pub mod compare;
 pub mod execute;
+pub mod guest;
+pub mod http;
+pub mod namespace;
 pub mod suite;
 pub mod workshop;
 

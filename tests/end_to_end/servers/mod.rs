@@ -1,0 +1,143 @@
+//! Real servers, as Debian ships them, in a machine; and real clients that ask them.
+//!
+//! A service is a recipe, how its server is started, and a check, which asks it until nothing is left open. The boards
+//! say where. A test that needs more of the network than a few published ports makes a namespace of its own
+//! (`pith_end_to_end::namespace`).
+
+mod memcached;
+mod nginx;
+mod proxy;
+mod redis;
+mod web;
+
+use pith_end_to_end::execute::Outcome;
+use pith_end_to_end::guest::{Guest, Network, Recipe};
+use pith_end_to_end::{Machine, Workshop};
+use std::path::{Path, PathBuf};
+
+/// One server on its boards.
+pub struct Service {
+    /// Unique.
+    pub name: &'static str,
+    /// Board and number of processors.
+    pub boards: &'static [(Machine, u32)],
+    /// What is done there.
+    pub check: fn(&Site<'_>) -> Result<(), String>,
+}
+
+/// One processor on the usual board.
+const ONE: &[(Machine, u32)] = &[(Machine::Microvm, 1)];
+/// The same, two processors, and the other board.
+const THREE: &[(Machine, u32)] = &[
+    (Machine::Microvm, 1),
+    (Machine::Microvm, 2),
+    (Machine::Q35, 2),
+];
+
+pub const SERVICES: &[Service] = &[
+    Service {
+        name: "nginx",
+        boards: THREE,
+        check: nginx::check,
+    },
+    Service {
+        name: "redis",
+        boards: ONE,
+        check: redis::check,
+    },
+    Service {
+        name: "memcached",
+        boards: &[(Machine::Microvm, 1), (Machine::Microvm, 2)],
+        check: memcached::check,
+    },
+    Service {
+        name: "haproxy",
+        boards: ONE,
+        check: proxy::haproxy,
+    },
+    Service {
+        name: "lighttpd",
+        boards: ONE,
+        check: web::lighttpd,
+    },
+    Service {
+        name: "python-http.server",
+        boards: ONE,
+        check: web::python_http_server,
+    },
+    Service {
+        name: "python-asyncio",
+        boards: ONE,
+        check: web::python_asyncio,
+    },
+    Service {
+        name: "go-net-http",
+        boards: ONE,
+        check: web::go,
+    },
+    Service {
+        name: "rust-axum",
+        boards: ONE,
+        check: web::rust,
+    },
+    Service {
+        name: "node-http",
+        boards: ONE,
+        check: web::node,
+    },
+    Service {
+        name: "java-httpserver",
+        boards: ONE,
+        check: web::java,
+    },
+];
+
+/// Where a service is checked.
+pub struct Site<'a> {
+    workshop: &'a Workshop,
+    board: (Machine, u32),
+    directory: PathBuf,
+}
+
+impl Site<'_> {
+    /// A directory of this test's own.
+    fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Writes a file into it, and tells its path.
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<String, String> {
+        let path = self.directory.join(name);
+        std::fs::write(&path, content)
+            .map_err(|error| format!("can't write {}: {error}", path.display()))?;
+        Ok(path.display().to_string())
+    }
+
+    /// Starts a server behind QEMU's router, waits until it is ready, has it checked, and ends it.
+    fn serve(
+        &self,
+        recipe: &Recipe,
+        ready: impl Fn(&Guest) -> Result<(), String>,
+        check: impl FnOnce(&Guest) -> Result<(), String>,
+    ) -> Result<Outcome, String> {
+        let guest = Guest::start(self.workshop, self.board, &Network::User, recipe, ready)?;
+        check(&guest).map_err(|error| guest.explain(&error))?;
+        guest.stop()
+    }
+}
+
+/// Checks a service on one board.
+pub fn check(workshop: &Workshop, service: &Service, board: (Machine, u32)) -> Result<(), String> {
+    let (machine, processors) = board;
+    let name = format!("servers-{}-{}-{processors}", service.name, machine.name());
+    let directory = workshop.directory_for(&name)?;
+    let site = Site {
+        workshop,
+        board,
+        directory: directory.clone(),
+    };
+    (service.check)(&site)?;
+    // Kept only for whoever looks into a failure.
+    let _ = std::fs::remove_dir_all(&directory);
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Network namespaces: a test that needs ports, interfaces or packets of its own gets a network of its own.
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// Runs `body` in a fresh network namespace, in which only the loopback interface is up. What `body` starts, threads
+/// and processes, is in there too; with the last of them the namespace goes away.
+///
+/// # Errors
+/// Without the right to make one, which takes root.
+pub fn in_namespace<T: Send>(body: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                enter()?;
+                run("ip", &["link", "set", "lo", "up"])?;
+                body()
+            })
+            .join()
+            .unwrap_or_else(|_| Err("the test failed in its namespace".into()))
+    })
+}
+
+/// Moves this thread into a fresh namespace.
+fn enter() -> Result<(), String> {
+    let explain =
+        |error: std::io::Error| format!("can't make a network namespace, which root may: {error}");
+    // A process holds it until this thread is inside.
+    let mut holder = Command::new("unshare")
+        .args(["--net", "sh", "-c", "echo; exec cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(explain)?;
+    let mut line = String::new();
+    if let Some(output) = holder.stdout.take() {
+        BufReader::new(output)
+            .read_line(&mut line)
+            .map_err(explain)?;
+    }
+    let entered = File::open(format!("/proc/{}/ns/net", holder.id())).and_then(|file| {
+        if line.is_empty() {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(())
+    });
+    drop(holder.stdin.take());
+    holder.wait().map_err(explain)?;
+    entered.map_err(explain)
+}
+
+/// Runs a command that has to succeed.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("can't start {program}: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(format!(
+            "{program} {} ended with {}:\n{}{}",
+            arguments.join(" "),
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        ))
+    }
+}
