@@ -1,6 +1,7 @@
 //! A server in a machine, asked from outside.
 
 use crate::case::Machine;
+use crate::compare::accelerator;
 use crate::execute::{Outcome, pid, shell_status};
 use crate::workshop::Workshop;
 use regex_lite::Regex;
@@ -47,8 +48,8 @@ pub struct Recipe {
     pub command: Vec<String>,
     /// The ports that are asked from outside.
     pub ports: Vec<(u16, Transport)>,
-    /// The status after SIGTERM.
-    pub status: i32,
+    /// The status after SIGTERM: any of these.
+    pub status: Vec<i32>,
     /// What `pith` and the kernel may say on standard error: regular expressions.
     pub messages: Vec<&'static str>,
 }
@@ -60,7 +61,7 @@ impl Recipe {
             options: Vec::new(),
             command: command.iter().map(|&word| word.into()).collect(),
             ports: vec![(port, Transport::Tcp)],
-            status: 128 + 15,
+            status: vec![128 + 15],
             messages: Vec::new(),
         }
     }
@@ -84,8 +85,8 @@ impl Recipe {
     }
 
     /// Says how the server ends on SIGTERM.
-    pub fn status(mut self, status: i32) -> Self {
-        self.status = status;
+    pub fn status(mut self, status: &[i32]) -> Self {
+        self.status = status.to_vec();
         self
     }
 
@@ -144,7 +145,7 @@ impl Guest {
     ) -> Result<Self, String> {
         let mut command = workshop.pith("run");
         command
-            .args(["--machine", machine.name()])
+            .args(["--machine", machine.name(), "--accel", accelerator()])
             .args(["-c", &processors.to_string()]);
         let mut addresses = Vec::new();
         match network {
@@ -250,7 +251,7 @@ impl Guest {
     pub fn explain(&self, error: &str) -> String {
         let mut text = error.to_owned();
         for (name, heard) in [("output", self.output_text()), ("error", self.error_text())] {
-            let last: Vec<&str> = heard.lines().rev().take(40).collect();
+            let last: Vec<&str> = heard.lines().rev().take(60).collect();
             let lines: Vec<&str> = last.into_iter().rev().collect();
             // Writing to a text can't fail.
             let _ = write!(
@@ -278,9 +279,9 @@ impl Guest {
         for reader in self.readers.drain(..) {
             reader.join().map_err(|_| "a reader failed")?;
         }
-        if status != self.recipe.status {
-            let expected = self.recipe.status;
-            return Err(self.explain(&format!("it ended with {status} instead of {expected}")));
+        if !self.recipe.status.contains(&status) {
+            let expected = &self.recipe.status;
+            return Err(self.explain(&format!("it ended with {status} instead of {expected:?}")));
         }
         self.check_messages()?;
         Ok(Outcome {

@@ -25,7 +25,7 @@ pub fn check(site: &Site<'_>) -> Result<(), String> {
     ];
     let recipe = Recipe::new(&command, 11211)
         .options(&["-m", "256M"])
-        .status(0);
+        .status(&[0]);
     site.serve(
         &recipe,
         |guest| {

@@ -98,7 +98,7 @@ pub fn check(site: &Site<'_>) -> Result<(), String> {
         .file(format!("{content}:/srv/large.bin"))
         .file("/var/lib/nginx")
         .file("/var/log/nginx")
-        .status(0);
+        .status(&[0]);
     let outcome = site.serve(
         &recipe,
         |guest| {

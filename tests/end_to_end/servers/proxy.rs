@@ -54,6 +54,7 @@ impl Backend {
 }
 
 fn answer(mut stream: &TcpStream, name: &str) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     loop {
         let (mut path, mut client) = (String::new(), String::new());

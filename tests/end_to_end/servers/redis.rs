@@ -30,7 +30,8 @@ pub fn recipe() -> Recipe {
     ];
     Recipe::new(&command, 6379)
         .options(&["-m", "512M"])
-        .status(0)
+        .message("a second process can't be started .* it answers ENOSYS")
+        .status(&[0])
 }
 
 /// Whether the server answers.
@@ -145,8 +146,8 @@ const CONVERSATION: &[(&str, &str)] = &[
         "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     ),
     (
-        "EVAL local(t)=0;for(i)=1,10;end;return(t) 0",
-        "error: ERR Error compiling script (new function): user_script:1: <name> expected near '(' ",
+        "EVAL return\u{a0}} 0",
+        "error: ERR Error compiling script (new function): user_script:1: unexpected symbol near '}'",
     ),
     (
         "EVAL local\u{a0}t=0;for\u{a0}i=1,100000\u{a0}do\u{a0}t=t+i\u{a0}end;return\u{a0}t 0",
@@ -175,11 +176,8 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("DEL a b c copied", "4"),
     ("OBJECT ENCODING hash", "listpack"),
     ("CONFIG GET appendonly", "[appendonly no]"),
-    // Nothing is saved: it takes a second process, which there is not yet.
-    (
-        "BGSAVE",
-        "error: ERR Can't save in background: fork: Function not implemented",
-    ),
+    // It would take a second process, which there is not yet: that is said, and the server goes on.
+    ("BGSAVE", "error: ERR"),
 ];
 
 /// An answer.
