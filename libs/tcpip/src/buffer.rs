@@ -1,5 +1,6 @@
 //! Parts of buffers that are shared, not copied.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -20,17 +21,64 @@ pub trait Buffer: Clone {
     fn replace_end(&mut self, _keep: usize, _bytes: &[u8]) -> bool {
         false
     }
+
+    /// A buffer of its own with this data: small pieces are put together in such.
+    fn from_bytes(bytes: Vec<u8>) -> Self;
 }
 
 impl Buffer for Arc<[u8]> {
     fn bytes(&self) -> &[u8] {
         self
     }
+
+    fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self::from(bytes)
+    }
 }
 
 impl Buffer for Arc<Vec<u8>> {
     fn bytes(&self) -> &[u8] {
         self
+    }
+
+    fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self::new(bytes)
+    }
+}
+
+/// Pieces shorter than this are put together, so that a peer or a program that sends single bytes does not take a buffer
+/// for each.
+const SMALL: usize = 512;
+/// Up to this length.
+const MERGED: usize = 2048;
+/// Bytes that a piece costs beside its buffer: counters of references, its place in a queue, and what an allocator needs.
+const OVERHEAD: usize = 128;
+
+/// Adds a piece at the end of a queue. Returns how much more memory the queue takes, and how much less.
+pub(crate) fn append<B: Buffer>(queue: &mut VecDeque<Slice<B>>, data: Slice<B>) -> (usize, usize) {
+    if let Some(last) = queue.back_mut()
+        && data.len() < SMALL
+        && last.len() + data.len() <= MERGED
+    {
+        if last.extend(&data) {
+            return (0, 0);
+        }
+        let mut bytes = Vec::with_capacity(last.len() + data.len());
+        bytes.extend_from_slice(last);
+        bytes.extend_from_slice(&data);
+        let less = last.cost();
+        *last = Slice::new(B::from_bytes(bytes));
+        return (last.cost(), less);
+    }
+    let more = data.cost();
+    queue.push_back(data);
+    (more, 0)
+}
+
+/// Gives a queue's memory back if it is empty and has become large.
+pub(crate) fn release<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > 8 {
+        *queue = VecDeque::new();
     }
 }
 
@@ -83,6 +131,11 @@ impl<B: Buffer> Slice<B> {
     /// The buffer of which this is a part.
     pub fn buffer(&self) -> &B {
         &self.buffer
+    }
+
+    /// Bytes of memory that are kept for it: the whole buffer is.
+    pub fn cost(&self) -> usize {
+        self.buffer.footprint() + OVERHEAD
     }
 
     /// Where in the buffer the part begins.

@@ -96,7 +96,7 @@ fn a_connection_survives_any_segments_calls_and_times() {
                 _ => match random.next() % 20 {
                     0 => end.shut_down(),
                     1 => end.close(now),
-                    2 => end.options_mut().no_delay = true,
+                    2 => end.choose(|options| options.no_delay = true, now),
                     _ => {}
                 },
             }

@@ -1,7 +1,8 @@
 //! RFC 1122 and RFC 9293, section 3.8.6: when data is sent, and when windows are closed.
 
 mod common;
-use common::script::play;
+use common::script::{play, play_with};
+use pith_tcpip::tcp::Options;
 
 const OPEN: &str = "connect
     > S 0:0(0)
@@ -158,5 +159,76 @@ fn an_idle_peer_is_asked_whether_it_lives() {
         +1000 > R. 1:1(0) ack 1
         state Closed
         ends TimedOut",
+    );
+}
+
+#[test]
+fn a_corked_segment_goes_after_a_while() {
+    opened(
+        "cork
+        write 10
+        +199 none
+        +1 > P. 1:11(10) ack 1
+        write 10
+        none",
+    );
+}
+
+#[test]
+fn a_small_write_waits_only_for_a_small_one() {
+    // As on Linux: with a full segment under way the rest does not wait.
+    opened(
+        "write 1500
+        > . 1:1001(1000) ack 1
+        > P. 1001:1501(500) ack 1
+        write 10
+        none
+        < . 1:1(0) ack 1001 win 10000
+        none
+        < . 1:1(0) ack 1501 win 10000
+        > P. 1501:1511(10) ack 1",
+    );
+}
+
+#[test]
+fn a_window_that_is_too_small_for_a_segment_is_used_after_a_while() {
+    opened(
+        "< . 1:1(0) ack 1 win 400
+        write 2000
+        none
+        +200 none
+        +1 > P. 1:401(400) ack 1
+        < . 1:1(0) ack 401 win 10000
+        > . 401:1401(1000) ack 1
+        > P. 1401:2001(600) ack 1",
+    );
+}
+
+#[test]
+fn a_little_room_is_not_told() {
+    let options = Options {
+        receive_capacity: 4000,
+        receive_grows: false,
+        ..Options::default()
+    };
+    play_with(
+        options,
+        "connect
+        > S 0:0(0) win 4000
+        < S. 0:0(0) ack 1 win 10000 <mss 1000>
+        > . 1:1(0) ack 1 win 4000
+        < . 1:2001(2000) ack 1 win 10000
+        > . 1:1(0) ack 2001 win 2000
+        < . 2001:4001(2000) ack 1 win 10000
+        > . 1:1(0) ack 4001 win 0
+        read 500
+        none
+        < . 4000:4000(0) ack 1 win 10000
+        > . 1:1(0) ack 4001 win 0
+        read 1500
+        > . 1:1(0) ack 4001 win 2000
+        read 100
+        < . 4001:4002(1) ack 1 win 10000
+        > . 1:1(0) ack 4002 win 1999",
     );
 }

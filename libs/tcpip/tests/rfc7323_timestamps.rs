@@ -38,7 +38,8 @@ fn the_option_takes_room_from_the_data() {
     opened(
         "write 2000
         > . 1:989(988) ack 1
-        > . 989:1977(988) ack 1",
+        > . 989:1977(988) ack 1
+        > P. 1977:2001(24) ack 1",
     );
 }
 

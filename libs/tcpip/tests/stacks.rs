@@ -146,7 +146,7 @@ impl Wire {
             .with_connection(handle, now, |connection| {
                 let bytes: Vec<u8> = connection
                     .data()
-                    .flat_map(|part: &Slice<Memory>| part.to_vec())
+                    .flat_map(|part: Slice<Memory>| part.to_vec())
                     .collect();
                 connection.consume(bytes.len());
                 bytes
@@ -283,13 +283,13 @@ fn a_port_without_listener_refuses() {
 }
 
 #[test]
-fn nobody_there_times_out() {
+fn nobody_there_can_not_be_reached() {
     let mut wire = Wire::new();
     let client = wire.connect(0, SocketAddr::from((Ipv4Addr::new(10, 0, 0, 99), 80)));
     assert_eq!(wire.state(0, client), Some(State::SynSent));
     wire.pass(200_000_000_000);
     let connection = wire.machines[0].connection(client).expect("tried");
-    assert_eq!(connection.ending(), Some(Ending::TimedOut));
+    assert_eq!(connection.ending(), Some(Ending::Unreachable));
 }
 
 #[test]

@@ -16,11 +16,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_network_settings::Settings;
-use pith_tcpip::stack::{Handle, Received};
+use pith_tcpip::stack::{Handle, Limits, Received};
 use pith_tcpip::{Instant, Slice, Stack};
 use spin::{Mutex, Once};
 
 use crate::devices::network;
+use crate::memory;
 use crate::task::deferred::{self, Ticket, Work};
 use crate::task::{self, Timer, TimerTarget, random};
 
@@ -138,9 +139,12 @@ impl Network {
             word.copy_from_slice(&secret[at..at + 8]);
             u64::from_le_bytes(word)
         });
+        let mut stack = Stack::new([low, high]);
+        let memory = memory::counters().total as usize;
+        stack.set_limits(Limits::for_memory(memory));
         Self {
             traffic: core::array::from_fn(|_| Traffic::default()),
-            stack: Mutex::new(Stack::new([low, high])),
+            stack: Mutex::new(stack),
             sockets: Mutex::new(BTreeMap::new()),
             armed: Mutex::new(None),
             timer: Timer::new(),

@@ -11,7 +11,7 @@ use pith_linux::signal::Signal;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
 use pith_tcpip::Slice;
 use pith_tcpip::stack::{Error, Handle, Reach};
-use pith_tcpip::tcp::{Ending, Options, Readiness, State};
+use pith_tcpip::tcp::{Ending, KeepAlive, Options, Readiness, State};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
 
@@ -306,7 +306,7 @@ impl InternetSocket {
                             break;
                         }
                         length += piece.len();
-                        pieces.push(piece.clone());
+                        pieces.push(piece);
                     }
                     return Some(Ok(pieces));
                 }
@@ -445,7 +445,8 @@ impl InternetSocket {
     }
 
     fn apply_keep_alive(&self) {
-        let chosen = *self.keep_alive.lock();
+        let (idle, interval, count) = *self.keep_alive.lock();
+        let chosen = KeepAlive { idle, interval, count };
         let keep_alive = self.common.switch(option::KEEP_ALIVE).then_some(chosen);
         self.change_options(|options| options.keep_alive = keep_alive);
     }
@@ -730,12 +731,18 @@ impl Socket for InternetSocket {
             option::KEEP_ALIVE => self.apply_keep_alive(),
             option::SEND_BUFFER | option::SEND_BUFFER_FORCE => {
                 let capacity = size(&self.common.send_buffer);
-                self.change_options(|options| options.send_capacity = capacity);
+                self.change_options(|options| {
+                    options.send_capacity = capacity;
+                    options.send_grows = false;
+                });
             }
             // As tcp(7) says, it counts for connections that are made afterwards.
             option::RECEIVE_BUFFER | option::RECEIVE_BUFFER_FORCE => {
                 let capacity = size(&self.common.receive_buffer);
-                self.change_options(|options| options.receive_capacity = capacity);
+                self.change_options(|options| {
+                    options.receive_capacity = capacity;
+                    options.receive_grows = false;
+                });
             }
             _ => {}
         }

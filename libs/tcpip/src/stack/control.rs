@@ -122,7 +122,7 @@ impl<B: Buffer> Stack<B> {
                 }
             }
             ip::TCP => {
-                if let Some(handle) = self.connections.get(&(local, remote)).copied()
+                if let Some(Place::Socket(handle)) = self.directory.find(&(local, remote))
                     && let Ok(Tcp {
                         state: TcpState::Connected(connection),
                         ..

@@ -13,11 +13,12 @@ impl<B: Buffer> Stack<B> {
             queued: 0,
             capacity,
             refused: false,
+            sharing: Sharing::default(),
         }))
     }
 
     pub(super) fn udp_mut(&mut self, handle: Handle) -> Result<&mut Udp<B>, Error> {
-        match self.sockets.get_mut(&handle) {
+        match self.sockets.get_mut(handle) {
             Some(Socket::Udp(socket)) => Ok(socket),
             _ => Err(Error::State),
         }
@@ -132,7 +133,7 @@ impl<B: Buffer> Stack<B> {
 
     /// Bytes of the next datagram; `None` if there is none.
     pub fn udp_next(&self, handle: Handle) -> Option<usize> {
-        match self.sockets.get(&handle)? {
+        match self.sockets.get(handle)? {
             Socket::Udp(socket) => socket.queue.front().map(|datagram| datagram.data.len()),
             Socket::Tcp(_) => None,
         }
@@ -147,7 +148,7 @@ impl<B: Buffer> Stack<B> {
     /// Whether the last datagram found nobody.
     pub fn udp_was_refused(&self, handle: Handle) -> bool {
         matches!(
-            self.sockets.get(&handle),
+            self.sockets.get(handle),
             Some(Socket::Udp(Udp { refused: true, .. }))
         )
     }
@@ -175,29 +176,25 @@ impl<B: Buffer> Stack<B> {
         let source = self.socket_address(packet.interface, packet.source, header.source);
         let destination =
             self.socket_address(packet.interface, packet.destination, header.destination);
-        let list = self
-            .datagrams
-            .get(&header.destination)
-            .cloned()
-            .unwrap_or_default();
-        // The most particular one takes it: connected before bound before bound to any address.
+        let list = self.datagrams.get(&header.destination);
+        // The most particular one takes it: connected before bound before bound to any address. Of those that share a port
+        // and are equal, the addresses of both sides choose one.
         let mut best: Option<(u8, Handle)> = None;
-        for handle in list {
-            let Some(Socket::Udp(socket)) = self.sockets.get(&handle) else {
+        let mut equals = 0;
+        for handle in list.into_iter().flatten() {
+            let Some(Socket::Udp(socket)) = self.sockets.get(*handle) else {
                 continue;
             };
-            let Some(local) = socket.local else { continue };
-            let fit = socket.reach.accepts(local.ip(), packet.destination);
-            if fit == 0 || scope_of(local) != 0 && scope_of(local) != scope_of(destination) {
-                continue;
-            }
-            let score = match socket.remote {
-                Some(remote) if remote == source => 4,
-                Some(_) => continue,
-                None => fit,
-            };
-            if best.is_none_or(|(other, _)| score > other) {
-                best = Some((score, handle));
+            let score = self.udp_score(socket, packet, source, destination);
+            let (highest, _) = best.unwrap_or_default();
+            if score > highest {
+                best = Some((score, *handle));
+                equals = 1;
+            } else if score == highest && score != 0 {
+                equals += 1;
+                if socket.sharing.port && self.draws_lot(&(destination, source), equals) {
+                    best = Some((score, *handle));
+                }
             }
         }
         let Some((_, handle)) = best else {
@@ -223,5 +220,25 @@ impl<B: Buffer> Stack<B> {
             self.events.push_back(handle);
         }
         Ok(())
+    }
+
+    /// How particularly a socket is meant by a datagram; 0 if it is not.
+    fn udp_score(
+        &self,
+        socket: &Udp<B>,
+        packet: &Arrival,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> u8 {
+        let Some(local) = socket.local else { return 0 };
+        let fit = socket.reach.accepts(local.ip(), packet.destination);
+        if fit == 0 || scope_of(local) != 0 && scope_of(local) != scope_of(destination) {
+            return 0;
+        }
+        match socket.remote {
+            Some(remote) if remote == source => 4,
+            Some(_) => 0,
+            None => fit,
+        }
     }
 }

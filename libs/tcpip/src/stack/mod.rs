@@ -7,14 +7,21 @@
 mod control;
 mod control6;
 mod datagrams;
+mod directory;
 mod discovery;
 mod frame;
 mod interfaces;
+mod late;
+mod memory;
 mod neighbours;
 mod packets;
 mod ports;
+mod requests;
 mod routes;
+mod secret;
+mod segments;
 mod streams;
+mod table;
 
 use frame::Transport;
 pub use frame::{Cut, Frame, Headers, Offload, Partial, Received};
@@ -30,11 +37,17 @@ use crate::time::{Instant, SECOND};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::HardwareAddress;
 use crate::wire::{Malformed, arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, tcp, udp};
+use directory::{Directory, Place};
 use interfaces::scope_of;
+use late::Late;
 use neighbours::Neighbour;
+use requests::Pending;
 use routes::Way;
+use secret::Secret;
+use table::Table;
 
 pub use interfaces::{Address, AddressState, Interface, link_local_address};
+pub use memory::Limits;
 pub use neighbours::NeighbourState;
 pub use routes::Route;
 
@@ -107,15 +120,47 @@ impl Reach {
     }
 }
 
+/// What others may do with an address that a socket has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// They may have it too, as long as nobody listens there (`SO_REUSEADDR`).
+    pub address: bool,
+    /// They may have it too, and share what comes (`SO_REUSEPORT`).
+    pub port: bool,
+}
+
+impl From<bool> for Sharing {
+    fn from(address: bool) -> Self {
+        Self {
+            address,
+            port: false,
+        }
+    }
+}
+
+impl Sharing {
+    /// Whether two sockets may have the same address. `listens`: the other one waits for connections.
+    fn allows(self, other: Self, listens: bool) -> bool {
+        self.address && other.address && !listens || self.port && other.port
+    }
+}
+
+/// A socket that waits for connections.
+#[derive(Debug, Default)]
+struct Listener {
+    /// How many connections may wait to be accepted; one more is let in, as on Linux.
+    backlog: usize,
+    /// Requests that are not yet connections.
+    requests: usize,
+    ready: VecDeque<Handle>,
+    /// When a cookie was last given out.
+    cookies_at: Option<Instant>,
+}
+
 #[derive(Debug)]
 enum TcpState<B> {
     Idle,
-    Listening {
-        backlog: usize,
-        /// Connections that are being made.
-        half_open: usize,
-        ready: VecDeque<Handle>,
-    },
+    Listening(Listener),
     Connected(Box<Connection<B>>),
 }
 
@@ -123,14 +168,17 @@ enum TcpState<B> {
 struct Tcp<B> {
     reach: Reach,
     local: Option<SocketAddr>,
+    sharing: Sharing,
     options: Options,
     state: TcpState<B>,
-    /// The listener that it came from, until it is accepted.
-    listener: Option<Handle>,
-    /// When [`Stack::expire`] looks at it.
-    deadline: Option<Instant>,
+    /// When [`Stack::expire`] looks at it, at the latest.
+    armed: Option<Instant>,
     /// The program is gone.
     orphaned: bool,
+    /// The pair of addresses belongs to somebody else already.
+    detached: bool,
+    /// What it was charged for its data.
+    charged: usize,
 }
 
 /// A datagram that has arrived.
@@ -161,6 +209,7 @@ struct Udp<B> {
     capacity: usize,
     /// The last datagram found nobody.
     refused: bool,
+    sharing: Sharing,
 }
 
 #[derive(Debug)]
@@ -196,24 +245,42 @@ enum Chore {
     Neighbour(usize, IpAddr),
 }
 
+/// Whose timer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Socket(Handle),
+    Request(u32),
+    Late(u32),
+}
+
 /// Everything.
 #[derive(Debug)]
 pub struct Stack<B> {
     interfaces: Vec<Interface>,
     routes: Vec<Route>,
     neighbours: BTreeMap<(usize, IpAddr), Neighbour<B>>,
-    sockets: BTreeMap<Handle, Socket<B>>,
-    next_handle: Handle,
-    connections: BTreeMap<Tuple, Handle>,
+    sockets: Table<Socket<B>>,
+    requests: Table<Pending>,
+    late: Table<Late>,
+    directory: Directory,
+    /// How many connections hold an own address, by how others may share it.
+    holders: BTreeMap<(u16, IpAddr), [u32; 4]>,
     listeners: BTreeMap<u16, Vec<Handle>>,
     datagrams: BTreeMap<u16, Vec<Handle>>,
-    timers: BTreeSet<(Instant, Handle)>,
+    timers: BTreeSet<(Instant, Timer)>,
+    limits: Limits,
+    /// Bytes of data of all connections.
+    memory: usize,
+    scarce: bool,
+    orphans: usize,
+    /// Segments on their way out: kept for its memory.
+    segments: Vec<Segment<B>>,
     chores: BTreeSet<(Instant, Chore)>,
     /// Bytes that wait for neighbours.
     waiting: usize,
     frames: VecDeque<Frame<B>>,
     events: VecDeque<Handle>,
-    secret: [u64; 2],
+    secret: Secret,
     identification: u16,
     draws: u64,
 }
@@ -235,17 +302,24 @@ impl<B: Buffer> Stack<B> {
             interfaces: Vec::from([Interface::loopback()]),
             routes: Vec::new(),
             neighbours: BTreeMap::new(),
-            sockets: BTreeMap::new(),
-            next_handle: 1,
-            connections: BTreeMap::new(),
+            sockets: Table::new(),
+            requests: Table::new(),
+            late: Table::new(),
+            directory: Directory::new(Secret(secret)),
+            holders: BTreeMap::new(),
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             timers: BTreeSet::new(),
+            limits: Limits::default(),
+            memory: 0,
+            scarce: false,
+            orphans: 0,
+            segments: Vec::new(),
             chores: BTreeSet::new(),
             waiting: 0,
             frames: VecDeque::new(),
             events: VecDeque::new(),
-            secret,
+            secret: Secret(secret),
             identification: secret[0] as u16,
             draws: 0,
         }
@@ -268,61 +342,9 @@ impl<B: Buffer> Stack<B> {
         chore.into_iter().chain(timer).min()
     }
 
-    /// A number that is hard to guess, made of the secret and others (SipHash with 1 and 3 rounds).
-    fn hash(&self, words: &[u64]) -> u64 {
-        let [k0, k1] = self.secret;
-        let mut v = [
-            k0 ^ 0x736f_6d65_7073_6575,
-            k1 ^ 0x646f_7261_6e64_6f6d,
-            k0 ^ 0x6c79_6765_6e65_7261,
-            k1 ^ 0x7465_6462_7974_6573,
-        ];
-        let round = |v: &mut [u64; 4]| {
-            v[0] = v[0].wrapping_add(v[1]);
-            v[1] = v[1].rotate_left(13) ^ v[0];
-            v[0] = v[0].rotate_left(32);
-            v[2] = v[2].wrapping_add(v[3]);
-            v[3] = v[3].rotate_left(16) ^ v[2];
-            v[0] = v[0].wrapping_add(v[3]);
-            v[3] = v[3].rotate_left(21) ^ v[0];
-            v[2] = v[2].wrapping_add(v[1]);
-            v[1] = v[1].rotate_left(17) ^ v[2];
-            v[2] = v[2].rotate_left(32);
-        };
-        for word in words {
-            v[3] ^= word;
-            round(&mut v);
-            v[0] ^= word;
-        }
-        v[2] ^= 0xff;
-        for _ in 0..3 {
-            round(&mut v);
-        }
-        v[0] ^ v[1] ^ v[2] ^ v[3]
-    }
-
-    /// The first sequence number and the offset of timestamps of a connection (RFC 6528).
-    fn initial(&self, (local, remote): Tuple, now: Instant) -> (Sequence, u32) {
-        let words = |ip: IpAddr| match ip {
-            IpAddr::V4(ip) => [0, ip.to_bits().into()],
-            IpAddr::V6(ip) => [(ip.to_bits() >> 64) as u64, ip.to_bits() as u64],
-        };
-        let ([a, b], [c, d]) = (words(local.ip()), words(remote.ip()));
-        let ports = u64::from(local.port()) << 16 | u64::from(remote.port());
-        let first = self.hash(&[a, b, c, d, ports]) as u32;
-        let stamp = self.hash(&[a, b, c, d]) as u32;
-        // A step every 64 ns, as on Linux.
-        (Sequence(first.wrapping_add((now.0 >> 6) as u32)), stamp)
-    }
-
+    /// Adds a socket. Returns its number, or one that no socket has if there are too many.
     fn add(&mut self, socket: Socket<B>) -> Handle {
-        while self.sockets.contains_key(&self.next_handle) {
-            self.next_handle = self.next_handle.wrapping_add(1);
-        }
-        let handle = self.next_handle;
-        self.next_handle = self.next_handle.wrapping_add(1);
-        self.sockets.insert(handle, socket);
-        handle
+        self.sockets.insert(socket).unwrap_or(0)
     }
 
     fn path(&self, to: SocketAddr) -> Path {

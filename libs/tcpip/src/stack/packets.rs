@@ -364,12 +364,16 @@ impl<B: Buffer> Stack<B> {
 
     /// Time has passed.
     pub fn expire(&mut self, now: Instant) {
-        while let Some((at, handle)) = self.timers.first().copied() {
+        while let Some((at, timer)) = self.timers.first().copied() {
             if at > now {
                 break;
             }
-            self.timers.remove(&(at, handle));
-            self.expire_connection(handle, now);
+            self.timers.pop_first();
+            match timer {
+                Timer::Socket(handle) => self.expire_connection(handle, now),
+                Timer::Request(number) => self.expire_request(number, now),
+                Timer::Late(number) => self.expire_late(number, now),
+            }
         }
         while let Some((at, chore)) = self.chores.first().copied() {
             if at > now {
@@ -380,76 +384,6 @@ impl<B: Buffer> Stack<B> {
                 Chore::Address(interface) => self.expire_addresses(interface, now),
                 Chore::Neighbour(interface, ip) => self.expire_neighbour(interface, ip, now),
             }
-        }
-    }
-
-    pub(super) fn expire_connection(&mut self, handle: Handle, now: Instant) {
-        let mut segments = Vec::new();
-        let Ok(socket) = self.tcp_mut(handle) else {
-            return;
-        };
-        socket.deadline = None;
-        let listener = socket.listener;
-        let TcpState::Connected(connection) = &mut socket.state else {
-            return;
-        };
-        let before = noticeable(connection);
-        connection.expire(now, &mut segments);
-        let after = noticeable(connection);
-        let tuple = (connection.local(), connection.remote());
-        for segment in segments {
-            self.send_segment(tuple, segment, now);
-        }
-        self.flush(handle, now);
-        if before != after {
-            self.events.push_back(handle);
-        }
-        if let Some(listener) = listener {
-            self.advance_half_open(listener, handle, (before.3, after.3));
-        }
-    }
-
-    /// The program is done with a socket. A connection ends by itself.
-    pub fn close(&mut self, handle: Handle, now: Instant) {
-        match self.sockets.get_mut(&handle) {
-            Some(Socket::Udp(socket)) => {
-                let local = socket.local;
-                self.sockets.remove(&handle);
-                if let Some(local) = local {
-                    self.unbind(handle, local.port(), true);
-                }
-            }
-            Some(Socket::Tcp(socket)) => {
-                socket.orphaned = true;
-                match &mut socket.state {
-                    TcpState::Connected(connection) => {
-                        connection.close(now);
-                        // Its port is free for listeners from now on.
-                        if let Some(local) = socket.local.take() {
-                            self.unbind(handle, local.port(), false);
-                        }
-                        self.flush(handle, now);
-                    }
-                    TcpState::Idle | TcpState::Listening { .. } => {
-                        let ready = match &mut socket.state {
-                            TcpState::Listening { ready, .. } => core::mem::take(ready),
-                            _ => VecDeque::new(),
-                        };
-                        let local = socket.local;
-                        self.sockets.remove(&handle);
-                        if let Some(local) = local {
-                            self.unbind(handle, local.port(), false);
-                        }
-                        for connection in ready {
-                            if let Ok(socket) = self.tcp_mut(connection) {
-                                socket.orphaned = true;
-                            }
-                            self.with_connection(connection, now, |connection| connection.abort());
-                        }
-                    }
-                }
-            }
-            None => {}
         }
     }
 }

@@ -3,35 +3,109 @@
 use super::*;
 
 impl<B: Buffer> Stack<B> {
-    /// Whether another socket has the address. With `share`, only one that listens there counts.
+    /// Whether another socket has the address and does not share it.
     pub(super) fn conflicts(
         &self,
         datagrams: bool,
         reach: Reach,
         address: SocketAddr,
-        share: bool,
+        sharing: Sharing,
     ) -> bool {
         let table = if datagrams {
             &self.datagrams
         } else {
             &self.listeners
         };
-        let same = |other: Option<SocketAddr>, others: Reach| {
-            other.is_some_and(|other| {
-                (scope_of(other) == scope_of(address))
-                    && (reach.accepts(address.ip(), other.ip()) != 0
-                        || others.accepts(other.ip(), address.ip()) != 0)
-            })
-        };
-        let bound = table.get(&address.port()).into_iter().flatten();
-        let mut sockets = bound.filter_map(|handle| self.sockets.get(handle));
-        sockets.any(|socket| match socket {
-            Socket::Tcp(socket) => {
-                same(socket.local, socket.reach)
-                    && (!share || matches!(socket.state, TcpState::Listening { .. }))
-            }
-            Socket::Udp(socket) => same(socket.local, socket.reach) && !share,
+        let mut bound = table.get(&address.port()).into_iter().flatten();
+        bound.any(|handle| {
+            self.conflict(*handle, reach, address)
+                .is_some_and(|(other, listens)| !sharing.allows(other, listens))
         })
+    }
+
+    /// How a socket shares its address, and whether it listens there, if it gets what is for another address too.
+    fn conflict(
+        &self,
+        handle: Handle,
+        reach: Reach,
+        address: SocketAddr,
+    ) -> Option<(Sharing, bool)> {
+        let (other, others, sharing, listens) = match self.sockets.get(handle)? {
+            Socket::Tcp(socket) => {
+                let listens = matches!(socket.state, TcpState::Listening(_));
+                (socket.local?, socket.reach, socket.sharing, listens)
+            }
+            Socket::Udp(socket) => (socket.local?, socket.reach, socket.sharing, false),
+        };
+        let same = scope_of(other) == scope_of(address)
+            && (reach.accepts(address.ip(), other.ip()) != 0
+                || others.accepts(other.ip(), address.ip()) != 0);
+        same.then_some((sharing, listens))
+    }
+
+    /// Whether another socket listens where this one is about to.
+    pub(super) fn is_listened_to(&self, handle: Handle) -> bool {
+        let Some(Socket::Tcp(Tcp {
+            local: Some(address),
+            reach,
+            sharing,
+            ..
+        })) = self.sockets.get(handle)
+        else {
+            return false;
+        };
+        let mut bound = self.listeners.get(&address.port()).into_iter().flatten();
+        bound.any(|other| {
+            *other != handle
+                && self
+                    .conflict(*other, *reach, *address)
+                    .is_some_and(|(other, listens)| listens && !sharing.allows(other, true))
+        })
+    }
+
+    /// Whether connections hold an address that do not share it: as on Linux also those that are about to end.
+    fn is_held(&self, reach: Reach, address: SocketAddr, sharing: Sharing) -> bool {
+        let port = address.port();
+        let lowest = (port, Ipv4Addr::UNSPECIFIED.into());
+        let mut held = self.holders.range(lowest..);
+        held.by_ref()
+            .take_while(|((other, _), _)| *other == port)
+            .filter(|((_, ip), _)| reach.accepts(address.ip(), *ip) != 0)
+            .any(|(_, counts)| {
+                let mut kinds = counts.iter().enumerate();
+                kinds.any(|(kind, count)| {
+                    let other = Sharing {
+                        address: kind & 1 != 0,
+                        port: kind & 2 != 0,
+                    };
+                    *count != 0 && !sharing.allows(other, false)
+                })
+            })
+    }
+
+    /// Whether the last of so many equal sockets gets what comes from a peer, instead of the one that was chosen before: so
+    /// each is chosen by as many peers as the others.
+    pub(super) fn draws_lot(&self, tuple: &Tuple, equals: u64) -> bool {
+        let lot = self.secret.of_tuple(tuple, 4);
+        self.secret.hash(&[lot, equals]).is_multiple_of(equals)
+    }
+
+    /// A connection begins to hold its own address.
+    pub(super) fn hold(&mut self, local: SocketAddr, sharing: Sharing) {
+        let counts = self.holders.entry((local.port(), local.ip())).or_default();
+        counts[usize::from(sharing.address) | usize::from(sharing.port) << 1] += 1;
+    }
+
+    /// It does not hold it any more.
+    pub(super) fn let_go(&mut self, local: SocketAddr, sharing: Sharing) {
+        let key = (local.port(), local.ip());
+        if let Some(counts) = self.holders.get_mut(&key) {
+            let count = &mut counts[usize::from(sharing.address) | usize::from(sharing.port) << 1];
+            *count = count.saturating_sub(1);
+            if *counts == [0; 4] {
+                self.holders.remove(&key);
+            }
+        }
     }
 
     pub(super) fn choose_port(
@@ -40,18 +114,20 @@ impl<B: Buffer> Stack<B> {
         reach: Reach,
         mut address: SocketAddr,
         remote: Option<SocketAddr>,
+        now: Instant,
     ) -> Result<u16, Error> {
         let count = u32::from(EPHEMERAL.end() - EPHEMERAL.start()) + 1;
         self.draws += 1;
-        let start = self.hash(&[self.draws, 0x706f_7274]) as u32;
+        let start = self.secret.hash(&[self.draws, 0x706f_7274]) as u32;
+        let none = Sharing::default();
         for step in 0..count {
             let port = EPHEMERAL.start() + (start.wrapping_add(step) % count) as u16;
             address.set_port(port);
             let used = match remote {
-                Some(remote) => self.connections.contains_key(&(address, remote)),
-                None => false,
+                Some(remote) => !self.is_free(&(address, remote), now),
+                None => !datagrams && self.is_held(reach, address, none),
             };
-            if !used && !self.conflicts(datagrams, reach, address, false) {
+            if !used && !self.conflicts(datagrams, reach, address, none) {
                 return Ok(port);
             }
         }
@@ -60,7 +136,7 @@ impl<B: Buffer> Stack<B> {
 
     /// With which families a socket speaks.
     pub fn reach(&self, handle: Handle) -> Option<Reach> {
-        match self.sockets.get(&handle)? {
+        match self.sockets.get(handle)? {
             Socket::Tcp(socket) => Some(socket.reach),
             Socket::Udp(socket) => Some(socket.reach),
         }
@@ -74,7 +150,7 @@ impl<B: Buffer> Stack<B> {
         if self.local(handle).is_some() {
             return Err(Error::State);
         }
-        match self.sockets.get_mut(&handle) {
+        match self.sockets.get_mut(handle) {
             Some(Socket::Tcp(socket)) => socket.reach = reach,
             Some(Socket::Udp(socket)) => socket.reach = reach,
             None => return Err(Error::State),
@@ -177,21 +253,44 @@ impl<B: Buffer> Stack<B> {
     /// # Errors
     /// [`Error::State`] if it has one, or if the address is a group's and the socket no datagram socket; [`Error::NotLocal`], [`Error::NoScope`], [`Error::NoInterface`],
     /// [`Error::InUse`], [`Error::NoPort`].
-    pub fn bind(&mut self, handle: Handle, address: SocketAddr, share: bool) -> Result<(), Error> {
-        let datagrams = matches!(self.sockets.get(&handle), Some(Socket::Udp(_)));
+    pub fn bind(
+        &mut self,
+        handle: Handle,
+        address: SocketAddr,
+        sharing: impl Into<Sharing>,
+    ) -> Result<(), Error> {
+        self.bind_shared(handle, address, sharing.into())
+    }
+
+    fn bind_shared(
+        &mut self,
+        handle: Handle,
+        address: SocketAddr,
+        sharing: Sharing,
+    ) -> Result<(), Error> {
+        let datagrams = matches!(self.sockets.get(handle), Some(Socket::Udp(_)));
         if self.local(handle).is_some() {
             return Err(Error::State);
         }
         let reach = self.reach(handle).ok_or(Error::State)?;
         let mut address = self.bindable(reach, datagrams, address)?;
         if address.port() == 0 {
-            address.set_port(self.choose_port(datagrams, reach, address, None)?);
-        } else if self.conflicts(datagrams, reach, address, share) {
+            let now = Instant::default();
+            address.set_port(self.choose_port(datagrams, reach, address, None, now)?);
+        } else if self.conflicts(datagrams, reach, address, sharing)
+            || !datagrams && self.is_held(reach, address, sharing)
+        {
             return Err(Error::InUse);
         }
-        match self.sockets.get_mut(&handle) {
-            Some(Socket::Tcp(socket)) => socket.local = Some(address),
-            Some(Socket::Udp(socket)) => socket.local = Some(address),
+        match self.sockets.get_mut(handle) {
+            Some(Socket::Tcp(socket)) => {
+                socket.local = Some(address);
+                socket.sharing = sharing;
+            }
+            Some(Socket::Udp(socket)) => {
+                socket.local = Some(address);
+                socket.sharing = sharing;
+            }
             None => return Err(Error::State),
         }
         let table = if datagrams {
@@ -205,7 +304,7 @@ impl<B: Buffer> Stack<B> {
 
     /// A socket's own address.
     pub fn local(&self, handle: Handle) -> Option<SocketAddr> {
-        match self.sockets.get(&handle)? {
+        match self.sockets.get(handle)? {
             Socket::Tcp(Tcp {
                 state: TcpState::Connected(connection),
                 ..
@@ -217,7 +316,7 @@ impl<B: Buffer> Stack<B> {
 
     /// The address of a socket's peer.
     pub fn remote(&self, handle: Handle) -> Option<SocketAddr> {
-        match self.sockets.get(&handle)? {
+        match self.sockets.get(handle)? {
             Socket::Tcp(Tcp {
                 state: TcpState::Connected(connection),
                 ..

@@ -22,6 +22,16 @@ pub struct Congestion {
     /// Bytes that were acknowledged since the window last grew.
     acknowledged: usize,
     cubic: Cubic,
+    reduction: Option<Reduction>,
+}
+
+/// How far a reduction of the window has come (RFC 6937), in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Reduction {
+    /// What was under way when it began.
+    flight: usize,
+    delivered: usize,
+    sent: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +72,23 @@ impl Congestion {
             threshold: usize::MAX,
             acknowledged: 0,
             cubic: Cubic::default(),
+            reduction: None,
         }
+    }
+
+    /// Follows another rule from now on.
+    pub fn follow(&mut self, algorithm: Algorithm) {
+        if algorithm != self.algorithm {
+            self.algorithm = algorithm;
+            self.acknowledged = 0;
+            self.cubic = Cubic::default();
+        }
+    }
+
+    /// Segments are of another size from now on.
+    pub fn resize(&mut self, segment: usize) {
+        self.window = (self.window / self.segment.max(1)).max(1) * segment;
+        self.segment = segment;
     }
 
     /// Bytes that may be under way.
@@ -164,6 +190,70 @@ impl Congestion {
         self.threshold = reduced.max(least);
         self.window = self.threshold;
         self.acknowledged = 0;
+        self.reduction = None;
+    }
+
+    /// As [`Self::lost`], but the window comes down with what is delivered (RFC 6937): [`Self::reduce`] for each
+    /// acknowledgement, and [`Self::end_reduction`].
+    pub fn begin_reduction(&mut self, in_flight: usize) {
+        self.lost(in_flight);
+        self.reduction = Some(Reduction {
+            flight: in_flight.max(1),
+            delivered: 0,
+            sent: 0,
+        });
+    }
+
+    /// During a reduction so many bytes were delivered, and `pipe` are still under way. `progress`: the oldest byte was
+    /// acknowledged, and nothing more was found lost. `at_once`: a segment goes whatever the proportion is, as the first
+    /// one does.
+    pub fn reduce(&mut self, delivered: usize, pipe: usize, progress: bool, at_once: bool) {
+        let Some(reduction) = &mut self.reduction else {
+            return;
+        };
+        reduction.delivered += delivered;
+        let room = if pipe > self.threshold {
+            let share = reduction.delivered as u64 * self.threshold as u64;
+            let allowed = share.div_ceil(reduction.flight as u64) as usize;
+            allowed.saturating_sub(reduction.sent)
+        } else {
+            // Below the goal: back to it, by what has left the network, or faster if all goes well.
+            let left = reduction.delivered.saturating_sub(reduction.sent);
+            let limit = left.max(delivered) + if progress { self.segment } else { 0 };
+            limit.min(self.threshold - pipe)
+        };
+        let least = if reduction.sent == 0 || at_once {
+            self.segment
+        } else {
+            0
+        };
+        self.window = pipe + room.max(least);
+    }
+
+    /// So many bytes were sent.
+    pub fn sent(&mut self, bytes: usize) {
+        if let Some(reduction) = &mut self.reduction {
+            reduction.sent += bytes;
+        }
+    }
+
+    /// What was lost has arrived.
+    pub fn end_reduction(&mut self) {
+        if self.reduction.take().is_some() {
+            self.window = self.threshold;
+        }
+    }
+
+    /// It was not lost: back to where it was before.
+    pub fn undo(&mut self, before: &Self) {
+        let window = self.window.max(before.window);
+        *self = Self {
+            segment: self.segment,
+            algorithm: self.algorithm,
+            reduction: None,
+            ..*before
+        };
+        self.window = window;
     }
 
     /// Nothing came back in time: start again with one segment.
@@ -205,6 +295,42 @@ mod tests {
         assert_eq!(control.window(), 11_000);
         control.timed_out(11_000);
         assert_eq!((control.window(), control.threshold()), (1000, 5500));
+    }
+
+    #[test]
+    fn a_reduction_sends_in_proportion_to_what_arrives() {
+        // RFC 6937: with CUBIC seven segments for ten that were delivered, without a pause at first.
+        let mut control = Congestion::new(Algorithm::Cubic, 1000);
+        control.window = 100_000;
+        control.begin_reduction(100_000);
+        assert_eq!(control.threshold(), 70_019);
+        let (mut pipe, mut sent) = (99_000, 0);
+        for _ in 0..90 {
+            pipe -= 1000;
+            control.reduce(1000, pipe, false, false);
+            while pipe + 1000 <= control.window() {
+                control.sent(1000);
+                pipe += 1000;
+                sent += 1;
+            }
+        }
+        assert!((60..=65).contains(&sent), "{sent}");
+        control.end_reduction();
+        assert_eq!(control.window(), 70_019);
+    }
+
+    #[test]
+    fn what_was_not_lost_is_undone() {
+        let mut control = Congestion::new(Algorithm::Cubic, 1000);
+        control.window = 50_000;
+        let before = control;
+        control.timed_out(50_000);
+        assert_eq!(control.window(), 1000);
+        control.undo(&before);
+        assert_eq!(
+            (control.window(), control.threshold()),
+            (50_000, usize::MAX)
+        );
     }
 
     #[test]

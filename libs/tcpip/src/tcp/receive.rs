@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Sequence;
-use crate::buffer::{Buffer, Slice};
+use crate::buffer::{self, Buffer, Slice};
 use crate::wire::tcp::{Block, SACK_BLOCKS};
 
 /// Most pieces that wait for a gap to be filled: a peer that sends single bytes out of order gets no further.
@@ -32,10 +32,15 @@ pub struct Receiver<B> {
     next: Sequence,
     queue: VecDeque<Slice<B>>,
     queued: usize,
+    /// Bytes of memory in the queue, and in the pieces.
+    cost: usize,
+    pieces_cost: usize,
     /// Sorted, without overlap.
     pieces: Vec<(Sequence, Slice<B>)>,
     /// Where the piece lies that came last.
     recent: Option<Sequence>,
+    /// What came twice and was not reported yet (RFC 2883).
+    twice: Option<Block>,
     /// The end of the window that the peer was told.
     edge: Sequence,
     /// Bytes that may wait for the program.
@@ -49,8 +54,11 @@ impl<B: Buffer> Receiver<B> {
             next,
             queue: VecDeque::new(),
             queued: 0,
+            cost: 0,
+            pieces_cost: 0,
             pieces: Vec::new(),
             recent: None,
+            twice: None,
             edge: next,
             capacity,
         }
@@ -71,15 +79,41 @@ impl<B: Buffer> Receiver<B> {
         self.queued
     }
 
+    /// Bytes of memory that the data takes.
+    pub fn cost(&self) -> usize {
+        self.cost + self.pieces_cost
+    }
+
+    /// Bytes that may wait for the program.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// More or fewer may from now on.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Whether something is missing before what has arrived.
     pub fn has_gap(&self) -> bool {
         !self.pieces.is_empty()
     }
 
-    /// Bytes that the peer may send, if it were told now. What it was told is never taken back.
-    pub fn window(&self) -> usize {
+    /// Whether something is to be reported that came twice.
+    pub fn has_twice(&self) -> bool {
+        self.twice.is_some()
+    }
+
+    /// Bytes that the peer may send, if it were told now; with less than `step` more than it knows of it is not told
+    /// (RFC 9293, section 3.8.6.2.2). What it was told is never taken back.
+    pub fn window(&self, step: usize) -> usize {
         let free = self.capacity.saturating_sub(self.queued);
-        free.max(self.edge.since(self.next))
+        let told = self.told_window();
+        if free >= told + step.min(self.capacity / 2).max(1) {
+            free
+        } else {
+            told
+        }
     }
 
     /// Bytes that the peer may still send as far as it knows.
@@ -95,6 +129,9 @@ impl<B: Buffer> Receiver<B> {
     /// Takes data that begins at `sequence`.
     pub fn accept(&mut self, mut sequence: Sequence, mut data: Slice<B>) -> Accepted {
         let old = self.next.since(sequence);
+        if old != 0 {
+            self.note_twice(sequence, data.len());
+        }
         if old >= data.len() {
             return Accepted::Nothing;
         }
@@ -108,18 +145,24 @@ impl<B: Buffer> Receiver<B> {
             return self.keep(sequence, data);
         }
         let mut bytes = self.append(data);
-        let mut filled = false;
-        while let Some((start, _)) = self.pieces.first() {
+        let mut pieces = 0;
+        while let Some((start, piece)) = self.pieces.get(pieces) {
             if start.is_after(self.next) {
                 break;
             }
-            let (start, mut piece) = self.pieces.remove(0);
-            piece.advance(self.next.since(start));
+            self.pieces_cost -= piece.cost();
+            let mut piece = piece.clone();
+            piece.advance(self.next.since(*start));
             if !piece.is_empty() {
                 bytes += self.append(piece);
             }
-            filled = true;
+            pieces += 1;
         }
+        self.pieces.drain(..pieces);
+        if self.pieces.is_empty() {
+            self.pieces = Vec::new();
+        }
+        let filled = pieces != 0;
         Accepted::InOrder { bytes, filled }
     }
 
@@ -127,14 +170,17 @@ impl<B: Buffer> Receiver<B> {
         let length = data.len();
         self.next = self.next + length;
         self.queued += length;
-        self.queue.push_back(data);
+        let (more, less) = buffer::append(&mut self.queue, data);
+        self.cost = self.cost + more - less;
         length
     }
 
     /// Keeps data behind a gap: the parts of it that are not there.
     fn keep(&mut self, mut start: Sequence, mut data: Slice<B>) -> Accepted {
         let mut new = false;
-        let mut index = 0;
+        let mut index = self
+            .pieces
+            .partition_point(|(there, piece)| !(*there + piece.len()).is_after(start));
         while !data.is_empty() {
             let Some((there, piece)) = self.pieces.get(index) else {
                 new |= self.insert(index, start, data);
@@ -150,9 +196,13 @@ impl<B: Buffer> Receiver<B> {
                 new = true;
                 index += 1;
             }
-            let skipped = end.since(start).min(data.len());
-            data.advance(skipped.max(before));
-            start = start + skipped.max(before);
+            let skipped = end.since(start).min(data.len()).max(before);
+            if skipped > before {
+                self.twice = Some((start + before, start + skipped));
+                self.recent = Some(there);
+            }
+            data.advance(skipped);
+            start = start + skipped;
             index += 1;
         }
         if new {
@@ -163,12 +213,34 @@ impl<B: Buffer> Receiver<B> {
     }
 
     fn insert(&mut self, index: usize, start: Sequence, data: Slice<B>) -> bool {
-        if self.pieces.len() >= MOST_PIECES {
+        // Small pieces keep whole buffers: of those there may be as many as twice the data that is wanted.
+        let cost = data.cost();
+        if self.pieces.len() >= MOST_PIECES
+            || self.cost() + cost > (4 * self.capacity).max(64 * 1024)
+        {
             return false;
         }
+        self.pieces_cost += cost;
         self.pieces.insert(index, (start, data));
         self.recent = Some(start);
         true
+    }
+
+    /// Throws away what waits behind a gap: memory is scarce. The peer still has it.
+    pub fn prune(&mut self) {
+        self.pieces = Vec::new();
+        self.pieces_cost = 0;
+        self.recent = None;
+    }
+
+    /// Data came that was there already.
+    pub fn note_twice(&mut self, sequence: Sequence, length: usize) {
+        self.twice = Some((sequence, self.next.earlier(sequence + length)));
+    }
+
+    /// What came twice, to be reported once.
+    pub fn take_twice(&mut self) -> Option<Block> {
+        self.twice.take()
     }
 
     /// The ranges that have arrived behind a gap, the one that grew last first (RFC 2018, section 4).
@@ -209,15 +281,18 @@ impl<B: Buffer> Receiver<B> {
                 return;
             }
             bytes -= front.len();
+            self.cost -= front.cost();
             self.queue.pop_front();
         }
+        buffer::release(&mut self.queue);
     }
 
     /// Nobody will take anything any more.
     pub fn discard(&mut self) {
-        self.queue.clear();
+        self.queue = VecDeque::new();
         self.queued = 0;
-        self.pieces.clear();
+        self.cost = 0;
+        self.prune();
     }
 }
 
@@ -262,7 +337,7 @@ mod tests {
     fn the_window_is_never_taken_back() {
         let mut receiver = Receiver::new(Sequence(0), 10);
         receiver.tell(10);
-        assert_eq!(receiver.window(), 10);
+        assert_eq!(receiver.window(1), 10);
         assert_eq!(
             receiver.accept(Sequence(0), slice(&[0; 12])),
             Accepted::InOrder {
@@ -270,9 +345,12 @@ mod tests {
                 filled: false
             }
         );
-        assert_eq!(receiver.window(), 0);
-        receiver.consume(4);
-        assert_eq!(receiver.window(), 4);
+        assert_eq!(receiver.window(1), 0);
+        receiver.consume(2);
+        // A little is not worth telling.
+        assert_eq!(receiver.window(4), 0);
+        receiver.consume(2);
+        assert_eq!(receiver.window(4), 4);
     }
 
     #[test]
@@ -299,5 +377,31 @@ mod tests {
             receiver.accept(Sequence(1 + 2 * index), slice(&[0]));
         }
         assert_eq!(receiver.pieces.len(), MOST_PIECES);
+        // And the memory behind them.
+        let mut receiver = Receiver::new(Sequence(0), 100_000);
+        receiver.tell(100_000);
+        for index in 0..5000 {
+            let mut data = slice(&[0; 2048]);
+            data.truncate(1);
+            receiver.accept(Sequence(1 + 2 * index), data);
+        }
+        assert!(receiver.cost() <= 400_000, "{}", receiver.cost());
+    }
+
+    #[test]
+    fn what_comes_twice_is_reported_once() {
+        let mut receiver = Receiver::new(Sequence(0), 100);
+        receiver.tell(100);
+        let mut twice = |start, length| {
+            receiver.accept(Sequence(start), slice(&vec![0; length]));
+            receiver.take_twice().map(|(start, end)| (start.0, end.0))
+        };
+        assert_eq!(twice(0, 10), None);
+        assert_eq!(twice(0, 10), Some((0, 10)));
+        assert_eq!(twice(5, 10), Some((5, 10)));
+        assert_eq!(twice(20, 10), None);
+        assert_eq!(twice(25, 10), Some((25, 30)));
+        assert_eq!(twice(25, 5), Some((25, 30)));
+        assert_eq!(twice(40, 5), None);
     }
 }

@@ -58,6 +58,16 @@ impl RoundTrip {
         self.smoothed
     }
 
+    /// How much it varies, in nanoseconds.
+    pub fn variation(&self) -> u64 {
+        self.variation
+    }
+
+    /// How often the time was doubled.
+    pub fn backoff(&self) -> u32 {
+        self.backoff
+    }
+
     /// The shortest time ever; a second if nothing was measured.
     pub fn shortest(&self) -> u64 {
         if self.is_known() {

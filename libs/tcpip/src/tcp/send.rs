@@ -1,20 +1,23 @@
 //! What a connection has to send: the data from the oldest byte that was not acknowledged, and what became of each
-//! segment (RFC 2018, RFC 6675, RFC 8985).
+//! segment (RFC 2018, RFC 2883, RFC 6675, RFC 8985).
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use super::Sequence;
-use crate::buffer::{Buffer, Pieces, Slice};
+use crate::buffer::{self, Buffer, Pieces, Slice};
 use crate::time::Instant;
 use crate::wire::tcp::Block;
+
+/// So many recoveries in which nothing was sent twice for nothing make the patience with reordering as short as at first
+/// (RFC 8985, section 6.2, step 4).
+const PATIENT_RECOVERIES: u8 = 16;
 
 /// A segment that was sent and not acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     start: Sequence,
     /// Sequence numbers that it takes: its data, and one for a FIN.
-    length: usize,
+    length: u32,
     at: Instant,
     /// It has arrived, out of order.
     sacked: bool,
@@ -25,7 +28,11 @@ struct Sent {
 
 impl Sent {
     fn end(&self) -> Sequence {
-        self.start + self.length
+        self.start + self.length()
+    }
+
+    fn length(&self) -> usize {
+        self.length as usize
     }
 }
 
@@ -38,6 +45,8 @@ pub struct Delivered {
     pub acknowledged: usize,
     /// When the last of them was sent that was sent only once.
     pub sent_once_at: Option<Instant>,
+    /// Something of it was sent more than once.
+    pub again: bool,
 }
 
 /// The sending half.
@@ -49,14 +58,23 @@ pub struct Sender<B> {
     nxt: Sequence,
     queue: VecDeque<Slice<B>>,
     queued: usize,
+    cost: usize,
+    /// A piece of the queue and how far behind [`Self::una`] it begins: where data was taken last.
+    cursor: (usize, usize),
     sent: VecDeque<Sent>,
     sacked_bytes: usize,
+    sacked_count: usize,
     lost_bytes: usize,
+    /// Nothing before it is lost.
+    lost_from: Sequence,
     /// The segment that was sent last of those that have arrived, and how long that took.
     newest: Option<(Instant, Sequence)>,
     newest_took: u64,
     /// Segments have arrived after others that were sent later.
     reordering: bool,
+    /// By how much the patience with reordering has grown, and how long that lasts.
+    patience: u8,
+    patience_left: u8,
     /// The highest byte that was reported to have arrived.
     highest_sacked: Sequence,
 }
@@ -69,12 +87,18 @@ impl<B: Buffer> Sender<B> {
             nxt: first,
             queue: VecDeque::new(),
             queued: 0,
+            cost: 0,
+            cursor: (0, 0),
             sent: VecDeque::new(),
             sacked_bytes: 0,
+            sacked_count: 0,
             lost_bytes: 0,
+            lost_from: first,
             newest: None,
             newest_took: 0,
             reordering: false,
+            patience: 1,
+            patience_left: 0,
             highest_sacked: first,
         }
     }
@@ -92,6 +116,11 @@ impl<B: Buffer> Sender<B> {
     /// Bytes of data from the oldest on.
     pub fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Bytes of memory that the data takes.
+    pub fn cost(&self) -> usize {
+        self.cost
     }
 
     /// Bytes of data that were never sent.
@@ -121,34 +150,52 @@ impl<B: Buffer> Sender<B> {
         self.lost_bytes != 0
     }
 
-    /// Segments that have arrived out of order.
-    pub fn sacked_segments(&self) -> usize {
-        self.sent.iter().filter(|sent| sent.sacked).count()
+    /// Segments that were sent and not acknowledged, those of them that have arrived out of order, that are lost, and
+    /// that were sent again.
+    pub fn counts(&self) -> [usize; 4] {
+        let count = |suits: fn(&Sent) -> bool| self.sent.iter().filter(|sent| suits(sent)).count();
+        [
+            self.sent.len(),
+            self.sacked_count,
+            count(|sent| sent.lost),
+            count(|sent| sent.again && !sent.lost && !sent.sacked),
+        ]
+    }
+
+    /// Whether segments have arrived in another order than they were sent.
+    pub fn saw_reordering(&self) -> bool {
+        self.reordering
     }
 
     /// Adds data.
     pub fn push(&mut self, data: Slice<B>) {
         self.queued += data.len();
-        self.queue.push_back(data);
+        // The last piece may be made anew, a little longer: where it begins stays.
+        let (more, less) = buffer::append(&mut self.queue, data);
+        self.cost = self.cost + more - less;
     }
 
     /// The data of a range, in pieces.
-    pub fn gather(&self, start: Sequence, length: usize) -> Pieces<B> {
-        let mut skip = start.since(self.una);
+    pub fn gather(&mut self, start: Sequence, length: usize) -> Pieces<B> {
+        let from = start.since(self.una);
+        let (mut index, mut begin) = match self.cursor {
+            cursor if cursor.1 <= from => cursor,
+            _ => (0, 0),
+        };
         let mut left = length;
         let mut pieces = Pieces::default();
-        for slice in &self.queue {
-            if left == 0 {
-                break;
+        while left != 0
+            && let Some(slice) = self.queue.get(index)
+        {
+            let skip = (from + length - left).saturating_sub(begin);
+            if skip < slice.len() {
+                let part = slice.part(skip, left);
+                left -= part.len();
+                pieces.push(part);
+                self.cursor = (index, begin);
             }
-            if skip >= slice.len() {
-                skip -= slice.len();
-                continue;
-            }
-            let part = slice.part(skip, left);
-            skip = 0;
-            left -= part.len();
-            pieces.push(part);
+            begin += slice.len();
+            index += 1;
         }
         pieces
     }
@@ -160,7 +207,7 @@ impl<B: Buffer> Sender<B> {
             let part = left.min(size.max(1));
             self.sent.push_back(Sent {
                 start: self.nxt,
-                length: part,
+                length: part as u32,
                 at: now,
                 sacked: false,
                 lost: false,
@@ -171,26 +218,46 @@ impl<B: Buffer> Sender<B> {
         }
     }
 
-    /// The next segment that is to be sent again: its start and length.
-    pub fn next_lost(&self) -> Option<(Sequence, usize)> {
+    /// The place of the segment that holds a byte.
+    fn place(&self, byte: Sequence) -> usize {
+        self.sent.partition_point(|sent| !sent.end().is_after(byte))
+    }
+
+    /// The next segment that is to be sent again: its start and length, at most `size`.
+    pub fn next_lost(&mut self, size: usize) -> Option<(Sequence, usize)> {
         if self.lost_bytes == 0 {
             return None;
         }
-        let sent = self.sent.iter().find(|sent| sent.lost)?;
-        Some((sent.start, sent.length))
+        let from = self.place(self.lost_from);
+        let index = from + self.sent.range(from..).position(|sent| sent.lost)?;
+        self.lost_from = self.sent[index].start;
+        // The network takes less than when it was first sent; a FIN goes with the last byte.
+        if self.sent[index].length() > size + 1 {
+            let first = &mut self.sent[index];
+            let mut rest = *first;
+            first.length = size as u32;
+            rest.start = rest.start + size;
+            rest.length -= size as u32;
+            self.sent.insert(index + 1, rest);
+        }
+        let sent = &self.sent[index];
+        Some((sent.start, sent.length()))
     }
 
     /// The last segment, to be sent once more as a probe.
     pub fn last(&self) -> Option<(Sequence, usize)> {
-        self.sent.back().map(|sent| (sent.start, sent.length))
+        self.sent.back().map(|sent| (sent.start, sent.length()))
     }
 
     /// A segment that begins there was sent again.
     pub fn sent_again(&mut self, start: Sequence, now: Instant) {
-        if let Some(sent) = self.sent.iter_mut().find(|sent| sent.start == start) {
+        let index = self.place(start);
+        if let Some(sent) = self.sent.get_mut(index)
+            && sent.start == start
+        {
             if sent.lost {
                 sent.lost = false;
-                self.lost_bytes -= sent.length;
+                self.lost_bytes -= sent.length();
             }
             sent.again = true;
             sent.at = now;
@@ -199,9 +266,10 @@ impl<B: Buffer> Sender<B> {
 
     /// A segment has arrived.
     fn delivered(&mut self, sent: Sent, now: Instant, shortest: u64, delivered: &mut Delivered) {
-        delivered.bytes += sent.length;
+        delivered.bytes += sent.length();
         let took = now.since(sent.at);
         if sent.again {
+            delivered.again = true;
             // Too soon for the second sending: it was the first that arrived.
             if took < shortest {
                 return;
@@ -235,21 +303,17 @@ impl<B: Buffer> Sender<B> {
         while let Some(front) = self.sent.front().copied() {
             if front.start.is_before(ack) && front.end().is_after(ack) {
                 // A part of a segment: the rest stays.
-                let part = ack.since(front.start);
-                let rest = Sent {
-                    start: ack,
-                    length: front.length - part,
-                    ..front
-                };
-                self.forget_counts(&Sent {
+                let part = ack.since(front.start) as u32;
+                self.forget_bytes(&Sent {
                     length: part,
                     ..front
                 });
                 if !front.sacked {
-                    delivered.bytes += part;
+                    delivered.bytes += part as usize;
                 }
                 if let Some(place) = self.sent.front_mut() {
-                    *place = rest;
+                    place.start = ack;
+                    place.length -= part;
                 }
                 break;
             }
@@ -257,30 +321,45 @@ impl<B: Buffer> Sender<B> {
                 break;
             }
             self.sent.pop_front();
-            self.forget_counts(&front);
-            if !front.sacked {
+            self.forget_bytes(&front);
+            if front.sacked {
+                self.sacked_count -= 1;
+            } else {
                 self.delivered(front, now, shortest, delivered);
             }
         }
+        buffer::release(&mut self.sent);
         self.una = ack;
-        let mut data = bytes.min(self.queued);
-        self.queued -= data;
+        self.lost_from = self.lost_from.later(ack);
+        self.drop_data(bytes.min(self.queued));
+    }
+
+    fn drop_data(&mut self, bytes: usize) {
+        self.queued -= bytes;
+        let (mut data, mut pieces) = (bytes, 0);
         while let Some(front) = self.queue.front_mut() {
             if data < front.len() {
                 front.advance(data);
                 break;
             }
             data -= front.len();
+            self.cost -= front.cost();
             self.queue.pop_front();
+            pieces += 1;
         }
+        self.cursor = match self.cursor {
+            (index, begin) if index >= pieces && begin >= bytes => (index - pieces, begin - bytes),
+            _ => (0, 0),
+        };
+        buffer::release(&mut self.queue);
     }
 
-    fn forget_counts(&mut self, sent: &Sent) {
+    fn forget_bytes(&mut self, sent: &Sent) {
         if sent.sacked {
-            self.sacked_bytes -= sent.length;
+            self.sacked_bytes -= sent.length();
         }
         if sent.lost {
-            self.lost_bytes -= sent.length;
+            self.lost_bytes -= sent.length();
         }
     }
 
@@ -295,24 +374,39 @@ impl<B: Buffer> Sender<B> {
         if !start.is_before(end) || start.is_before(self.una) || end.is_after(self.nxt) {
             return;
         }
-        let mut arrived: Vec<Sent> = Vec::new();
-        for sent in &mut self.sent {
-            if !sent.start.is_before(end) {
-                break;
-            }
+        let mut index = self.place(start);
+        while let Some(sent) = self.sent.get_mut(index)
+            && sent.start.is_before(end)
+        {
+            index += 1;
             if sent.sacked || sent.start.is_before(start) || sent.end().is_after(end) {
                 continue;
             }
             if sent.lost {
                 sent.lost = false;
-                self.lost_bytes -= sent.length;
+                self.lost_bytes -= sent.length();
             }
             sent.sacked = true;
-            self.sacked_bytes += sent.length;
-            arrived.push(*sent);
-        }
-        for sent in arrived {
+            self.sacked_bytes += sent.length();
+            self.sacked_count += 1;
+            let sent = *sent;
             self.delivered(sent, now, shortest, delivered);
+        }
+    }
+
+    /// The peer says that it got something twice (RFC 2883): the network reorders more than was thought, so that there is
+    /// more patience from now on.
+    pub fn received_twice(&mut self) {
+        self.reordering = true;
+        self.patience = self.patience.saturating_add(1);
+        self.patience_left = PATIENT_RECOVERIES;
+    }
+
+    /// A recovery has ended.
+    pub fn recovered(&mut self) {
+        self.patience_left = self.patience_left.saturating_sub(1);
+        if self.patience_left == 0 {
+            self.patience = 1;
         }
     }
 
@@ -326,13 +420,18 @@ impl<B: Buffer> Sender<B> {
         recovering: bool,
     ) -> Option<Instant> {
         let (newest_at, newest_end) = self.newest?;
-        let patience = if !self.reordering && (recovering || self.sacked_segments() >= 3) {
+        let patience = if !self.reordering && (recovering || self.sacked_count >= 3) {
             0
         } else {
-            (shortest / 4).min(smoothed)
+            (shortest / 4 * u64::from(self.patience)).min(smoothed)
         };
         let mut again = None;
-        for sent in &mut self.sent {
+        for index in 0..self.sent.len() {
+            let sent = &mut self.sent[index];
+            if sent.at > newest_at && !sent.again {
+                // Nor was anything behind it sent earlier.
+                break;
+            }
             if sent.sacked || sent.lost {
                 continue;
             }
@@ -344,7 +443,8 @@ impl<B: Buffer> Sender<B> {
             let due = sent.at + self.newest_took + patience;
             if due <= now {
                 sent.lost = true;
-                self.lost_bytes += sent.length;
+                self.lost_bytes += sent.length();
+                self.lost_from = self.lost_from.earlier(sent.start);
             } else {
                 again = again.max(Some(due));
             }
@@ -359,18 +459,37 @@ impl<B: Buffer> Sender<B> {
             && !first.sacked
         {
             first.lost = true;
-            self.lost_bytes += first.length;
+            self.lost_bytes += first.length();
+            self.lost_from = self.una;
         }
+    }
+
+    fn lose_if(&mut self, suits: impl Fn(&Sent) -> bool) {
+        for sent in &mut self.sent {
+            if !sent.sacked && !sent.lost && suits(sent) {
+                sent.lost = true;
+                self.lost_bytes += sent.length();
+            }
+        }
+        self.lost_from = self.una;
     }
 
     /// Nothing came back in time: all is lost that has not arrived.
     pub fn lose_all(&mut self) {
+        self.lose_if(|_| true);
+    }
+
+    /// The network does not carry more than `size` bytes in a segment: longer ones were lost.
+    pub fn lose_longer(&mut self, size: usize) {
+        self.lose_if(|sent| sent.length() > size + 1);
+    }
+
+    /// Nothing was lost: what was to be sent again need not be.
+    pub fn lose_none(&mut self) {
         for sent in &mut self.sent {
-            if !sent.sacked && !sent.lost {
-                sent.lost = true;
-                self.lost_bytes += sent.length;
-            }
+            sent.lost = false;
         }
+        self.lost_bytes = 0;
     }
 
     /// The peer may have thrown away what it reported out of order (RFC 2018, section 8).
@@ -379,14 +498,101 @@ impl<B: Buffer> Sender<B> {
             sent.sacked = false;
         }
         self.sacked_bytes = 0;
+        self.sacked_count = 0;
     }
 
     /// Nothing will be sent any more.
     pub fn discard(&mut self) {
-        self.queue.clear();
+        self.queue = VecDeque::new();
         self.queued = 0;
-        self.sent.clear();
+        self.cost = 0;
+        self.cursor = (0, 0);
+        self.sent = VecDeque::new();
         self.sacked_bytes = 0;
+        self.sacked_count = 0;
         self.lost_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn slice(bytes: &[u8]) -> Slice<Arc<[u8]>> {
+        Slice::new(Arc::from(bytes))
+    }
+
+    fn bytes(pieces: &Pieces<Arc<[u8]>>) -> Vec<u8> {
+        pieces.iter().flat_map(|piece| piece.to_vec()).collect()
+    }
+
+    #[test]
+    fn any_range_is_found_whatever_was_asked_before() {
+        let whole: Vec<u8> = (0..200_000_u32).map(|index| (index / 7) as u8).collect();
+        let mut state = 7_usize;
+        let mut random = |most: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % most
+        };
+        let mut sender = Sender::new(Sequence(u32::MAX - 1000));
+        let (mut pushed, mut acknowledged) = (0, 0);
+        for _ in 0..3000 {
+            match random(3) {
+                0 if pushed < whole.len() => {
+                    let length = (1 + random(3000)).min(whole.len() - pushed);
+                    sender.push(slice(&whole[pushed..pushed + length]));
+                    pushed += length;
+                }
+                1 if pushed != acknowledged => {
+                    let length = random(pushed - acknowledged + 1).min(2000);
+                    let end = sender.una() + length;
+                    let unsent = end.since(sender.nxt());
+                    sender.sent(unsent, 1000, Instant(0));
+                    sender.acknowledge(end, Instant(1), 1, &mut Delivered::default());
+                    acknowledged += length;
+                }
+                _ => {
+                    let from = random(pushed - acknowledged + 1);
+                    let length = random(pushed - acknowledged - from + 1).min(3000);
+                    let pieces = sender.gather(sender.una() + from, length);
+                    let start = acknowledged + from;
+                    assert!(bytes(&pieces) == whole[start..start + length]);
+                }
+            }
+            assert_eq!(sender.queued(), pushed - acknowledged);
+        }
+    }
+
+    #[test]
+    fn single_bytes_share_buffers() {
+        let mut sender = Sender::new(Sequence(0));
+        for index in 0..10_000_u32 {
+            sender.push(slice(&[index as u8]));
+        }
+        assert!(sender.queue.len() <= 10, "{}", sender.queue.len());
+        assert!(sender.cost() <= 12_000, "{}", sender.cost());
+        let expected: Vec<u8> = (0..10_000_u32).map(|index| index as u8).collect();
+        assert!(bytes(&sender.gather(Sequence(0), 10_000)) == expected);
+        sender.sent(10_000, 1000, Instant(0));
+        sender.acknowledge(Sequence(10_000), Instant(1), 1, &mut Delivered::default());
+        assert_eq!((sender.cost(), sender.queued()), (0, 0));
+    }
+
+    #[test]
+    fn a_lost_segment_is_cut_where_the_network_has_become_narrow() {
+        let mut sender = Sender::new(Sequence(0));
+        sender.push(slice(&[0; 3000]));
+        sender.sent(3000, 1500, Instant(0));
+        sender.lose_longer(1000);
+        let mut again = Vec::new();
+        while let Some((start, length)) = sender.next_lost(1000) {
+            sender.sent_again(start, Instant(1));
+            again.push((start.0, length));
+        }
+        assert_eq!(again, [(0, 1000), (1000, 500), (1500, 1000), (2500, 500)]);
+        assert_eq!(sender.in_flight(), 3000);
     }
 }

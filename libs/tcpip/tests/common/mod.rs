@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use pith_tcpip::tcp::{Connection, Options, Path, Segment, Sequence};
+use pith_tcpip::tcp::{Connection, Offer, Options, Path, Request, Segment, Sequence, Step};
 use pith_tcpip::time::MILLISECOND;
 use pith_tcpip::wire::tcp::Header;
 use pith_tcpip::{Instant, Slice};
@@ -74,6 +74,7 @@ struct Packet {
 pub struct Net {
     pub now: Instant,
     pub ends: [Option<End>; 2],
+    request: Option<Request>,
     pub random: Random,
     pub weather: Weather,
     pub packets: usize,
@@ -90,6 +91,7 @@ impl Net {
         Self {
             now,
             ends: [Some(client(options, now)), None],
+            request: None,
             random: Random(seed | 1),
             weather,
             packets: 0,
@@ -174,6 +176,7 @@ impl Net {
             .iter()
             .flatten()
             .filter_map(|end| end.deadline())
+            .chain(self.request.map(|request| request.deadline()))
             .min();
         let next = [arrival, timer.map(|at| at.0)].into_iter().flatten().min();
         let Some(next) = next else { return false };
@@ -185,6 +188,10 @@ impl Net {
             let packet = self.stored[place].take().expect("carried once");
             self.arrive(packet);
         } else {
+            if let Some(request) = &mut self.request {
+                let step = request.expire(Offer::new(PATH, &self.options), self.now);
+                self.take_step(step, None);
+            }
             for from in 0..2 {
                 let mut out = Vec::new();
                 if let Some(end) = &mut self.ends[from] {
@@ -200,23 +207,47 @@ impl Net {
 
     fn arrive(&mut self, packet: Packet) {
         let now = self.now;
-        if self.ends[packet.to].is_none() && packet.header.has(pith_tcpip::wire::tcp::flag::SYN) {
-            self.ends[packet.to] = Some(Connection::answer(
-                (address(80), address(40_000)),
-                &packet.header,
-                (Sequence(5000), 99),
-                PATH,
-                self.options,
-                now,
-            ));
-            return;
-        }
         if let Some(end) = &mut self.ends[packet.to] {
             end.receive(&packet.header, slice(&packet.data), now);
+            return;
         }
+        let offer = Offer::new(PATH, &self.options);
+        let step = match &mut self.request {
+            Some(request) => request.receive(&packet.header, packet.data.len(), offer, now),
+            None if packet.header.has(pith_tcpip::wire::tcp::flag::SYN) => {
+                self.request = Some(Request::new(&packet.header, (Sequence(5000), 99), now));
+                Step::Answer
+            }
+            None => return,
+        };
+        self.take_step(step, Some(packet));
     }
 
-    pub fn end(&mut self, index: usize) -> &mut End {
-        self.ends[index].as_mut().expect("the end exists")
+    /// Does what the request of end 1 wants.
+    fn take_step(&mut self, step: Step, packet: Option<Packet>) {
+        let Some(request) = self.request else { return };
+        let now = self.now;
+        let offer = Offer::new(PATH, &self.options);
+        match step {
+            Step::Answer => {
+                let header = request.answer((80, 40_000), offer, now);
+                self.carry(1, &Segment::plain(header));
+            }
+            Step::Acknowledge => {
+                let header = request.acknowledgement((80, 40_000), offer, now);
+                self.carry(1, &Segment::plain(header));
+            }
+            Step::Establish => {
+                let addresses = (address(80), address(40_000));
+                let mut end = Connection::accept(addresses, &request, PATH, self.options, now);
+                if let Some(packet) = packet {
+                    end.receive(&packet.header, slice(&packet.data), now);
+                }
+                self.ends[1] = Some(end);
+                self.request = None;
+            }
+            Step::End { .. } => self.request = None,
+            Step::Ignore | Step::Refuse => {}
+        }
     }
 }

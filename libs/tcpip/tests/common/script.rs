@@ -5,7 +5,9 @@
 //! +10 < S. 0:0(0) ack 1 win 1000 <mss 1000,sackOK,wscale 2>
 //! > . 1:1(0) ack 1     the next segment that is sent
 //! none                 nothing else was sent
-//! write 500            the program's calls: write, read, shutdown, close, abort, nodelay, cork, uncork, keepalive
+//! write 500            the program's calls: write, read, shutdown, close, abort, nodelay, cork, uncork, keepalive,
+//!                      urgent, out-of-band, mark, inline, timeout
+//! window 10            the congestion window in segments
 //! state Established
 //! available 500
 //! ends Reset
@@ -18,7 +20,9 @@
 use std::collections::VecDeque;
 
 use pith_tcpip::Instant;
-use pith_tcpip::tcp::{Algorithm, Connection, Options, Segment, Sequence};
+use pith_tcpip::tcp::{
+    Algorithm, Connection, KeepAlive, Offer, Options, Request, Segment, Sequence, Step, Urgent,
+};
 use pith_tcpip::time::{MILLISECOND, SECOND};
 use pith_tcpip::wire::tcp::{Header, flag};
 
@@ -31,6 +35,7 @@ const STAMP: u32 = 1000;
 struct Play {
     now: Instant,
     end: Option<End>,
+    request: Option<Request>,
     options: Options,
     sent: VecDeque<Segment<Memory>>,
     line: usize,
@@ -52,6 +57,7 @@ pub fn play_with(options: Options, transcript: &str) {
     let mut play = Play {
         now: Instant(1000 * SECOND),
         end: None,
+        request: None,
         options,
         sent: VecDeque::new(),
         line: 0,
@@ -113,6 +119,13 @@ impl Play {
 
     fn pass(&mut self, nanoseconds: u64) {
         let goal = self.now + nanoseconds;
+        while let Some(request) = &mut self.request
+            && request.deadline() <= goal
+        {
+            self.now = request.deadline();
+            let step = request.expire(Offer::new(PATH, &self.options), self.now);
+            self.take_step(step, &Header::default(), &[]);
+        }
         while let Some(at) = self.end.as_ref().and_then(Connection::deadline)
             && at <= goal
         {
@@ -185,6 +198,10 @@ impl Play {
                     written.header.acknowledgement = other + value as usize;
                     written.has_acknowledgement = true;
                 }
+                "urg" => {
+                    written.header.flags |= flag::URG;
+                    written.header.urgent = value as u16;
+                }
                 "win" => {
                     written.header.window = value as u16;
                     written.has_window = true;
@@ -227,25 +244,58 @@ impl Play {
         let data: Vec<u8> = (0..written.length)
             .map(|index| (written.header.sequence + index).0 as u8)
             .collect();
-        match &mut self.end {
-            Some(end) => end.receive(&written.header, slice(&data), now),
-            None => {
+        match (&mut self.end, &mut self.request) {
+            (Some(end), _) => end.receive(&written.header, slice(&data), now),
+            (None, Some(request)) => {
+                let offer = Offer::new(PATH, &self.options);
+                let step = request.receive(&written.header, data.len(), offer, now);
+                self.take_step(step, &written.header, &data);
+            }
+            (None, None) => {
                 assert!(
                     written.header.has(flag::SYN),
                     "line {}: a listener wants a SYN",
                     self.line
                 );
-                self.end = Some(Connection::answer(
-                    (address(40_000), address(80)),
-                    &written.header,
-                    (OURS, STAMP),
-                    PATH,
-                    self.options,
-                    now,
-                ));
+                self.request = Some(Request::new(&written.header, (OURS, STAMP), now));
+                self.take_step(Step::Answer, &written.header, &[]);
             }
         }
         self.transmit();
+    }
+
+    /// Does what a request wants.
+    fn take_step(&mut self, step: Step, header: &Header, data: &[u8]) {
+        let now = self.now;
+        let request = self.request.expect("there is a request");
+        let offer = Offer::new(PATH, &self.options);
+        let ports = (40_000, 80);
+        match step {
+            Step::Ignore => {}
+            Step::Answer => self.send(request.answer(ports, offer, now)),
+            Step::Acknowledge => self.send(request.acknowledgement(ports, offer, now)),
+            Step::Refuse | Step::End { reset: true } => self.send(Header {
+                source: 40_000,
+                destination: 80,
+                sequence: header.acknowledgement,
+                flags: flag::RST,
+                ..Header::default()
+            }),
+            Step::End { reset: false } => {}
+            Step::Establish => {
+                let addresses = (address(40_000), address(80));
+                let mut end = Connection::accept(addresses, &request, PATH, self.options, now);
+                end.receive(header, slice(data), now);
+                self.end = Some(end);
+            }
+        }
+        if matches!(step, Step::End { .. } | Step::Establish) {
+            self.request = None;
+        }
+    }
+
+    fn send(&mut self, header: Header) {
+        self.sent.push_back(Segment::plain(header));
     }
 
     fn expect(&mut self, text: &str) {
@@ -278,6 +328,11 @@ impl Play {
             self.sent.push_front(segment);
             panic!("line {line}: instead of: {text}\n  {}", self.shown());
         }
+    }
+
+    fn choose(&mut self, change: impl Fn(&mut Options)) {
+        let now = self.now;
+        self.end().choose(change, now);
     }
 
     fn perform(&mut self, line: &str) {
@@ -317,19 +372,63 @@ impl Play {
             "shutdown" => self.end().shut_down(),
             "close" => self.end().close(now),
             "abort" => self.end().abort(),
-            "nodelay" => self.end().options_mut().no_delay = true,
-            "cork" => self.end().options_mut().cork = true,
-            "uncork" => self.end().options_mut().cork = false,
-            "keepalive" => {
-                self.end().options_mut().keep_alive = Some((10 * SECOND, SECOND, 3));
-                self.end().keep_alive_changed(now);
+            "nodelay" => self.choose(|options| options.no_delay = true),
+            "cork" => self.choose(|options| options.cork = true),
+            "uncork" => self.choose(|options| options.cork = false),
+            "inline" => self.choose(|options| options.urgent_inline = true),
+            "timeout" => {
+                let time = u64::from(number(rest)) * MILLISECOND;
+                self.choose(|options| options.user_timeout = time);
             }
-            "state" => assert_eq!(
-                format!("{:?}", self.end().state()),
+            "keepalive" => self.choose(|options| {
+                options.keep_alive = Some(KeepAlive {
+                    idle: 10 * SECOND,
+                    interval: SECOND,
+                    count: 3,
+                });
+            }),
+            "limit" => self.end().limit_segment(number(rest) as usize),
+            "scarce" => self.end().set_scarce(true),
+            "plenty" => self.end().set_scarce(false),
+            "drain" => self.sent.clear(),
+            "urgent" => {
+                let data = vec![7; number(rest) as usize];
+                self.end().send_urgent(slice(&data));
+            }
+            "out-of-band" => {
+                let found = match self.end().take_urgent(false) {
+                    Urgent::Byte(byte) => byte.to_string(),
+                    other => format!("{other:?}"),
+                };
+                assert_eq!(found, rest, "line {}", self.line);
+            }
+            "mark" => assert_eq!(
+                self.end().is_at_mark().to_string(),
                 rest,
                 "line {}",
                 self.line
             ),
+            "request" => assert_eq!(
+                self.request.is_some().to_string(),
+                rest,
+                "line {}",
+                self.line
+            ),
+            "state" => {
+                let state = match (&self.end, &self.request) {
+                    (None, Some(_)) => "SynReceived".to_owned(),
+                    _ => format!("{:?}", self.end().state()),
+                };
+                assert_eq!(state, rest, "line {}", self.line);
+            }
+            "window" => {
+                let window = self.end().information(now).window;
+                assert_eq!(window, number(rest) as usize, "line {}", self.line);
+            }
+            "trouble" => {
+                let trouble = self.end().information(now).trouble;
+                assert_eq!(format!("{trouble:?}"), rest, "line {}", self.line);
+            }
             "available" => assert_eq!(
                 self.end().available(),
                 number(rest) as usize,

@@ -1,0 +1,237 @@
+//! Segments: in to the connection, request or listener that they are for, and out.
+
+use super::*;
+
+impl<B: Buffer> Stack<B> {
+    /// Sends what a connection has to send, and sets its timer.
+    pub(super) fn flush(&mut self, handle: Handle, now: Instant) {
+        let Some(remote) = self.connection(handle).map(|one| one.remote()) else {
+            return;
+        };
+        let largest = self.offload_to(remote).largest_segment(remote.is_ipv6());
+        let mut segments = core::mem::take(&mut self.segments);
+        let Ok(socket) = self.tcp_mut(handle) else {
+            return;
+        };
+        let TcpState::Connected(connection) = &mut socket.state else {
+            return;
+        };
+        connection.transmit(now, largest, &mut segments);
+        let over = connection.is_over() && socket.orphaned;
+        let remains = !socket.detached && connection.remains(now).is_some();
+        let tuple = (connection.local(), connection.remote());
+        self.arm(handle);
+        self.charge(handle);
+        for segment in segments.drain(..) {
+            self.send_segment(tuple, segment, now);
+        }
+        self.segments = segments;
+        if over {
+            self.forget(handle, tuple);
+        } else if remains {
+            self.leave(handle, now);
+        }
+    }
+
+    /// Sets the timer of a connection, unless it fires early enough already: most deadlines are moved before they come,
+    /// so that it is cheaper to look once too often than to move the timer each time.
+    fn arm(&mut self, handle: Handle) {
+        let Ok(socket) = self.tcp_mut(handle) else {
+            return;
+        };
+        let TcpState::Connected(connection) = &mut socket.state else {
+            return;
+        };
+        let Some(deadline) = connection.deadline() else {
+            return;
+        };
+        if socket.armed.is_some_and(|armed| armed <= deadline) {
+            return;
+        }
+        if let Some(old) = socket.armed.replace(deadline) {
+            self.timers.remove(&(old, Timer::Socket(handle)));
+        }
+        self.timers.insert((deadline, Timer::Socket(handle)));
+    }
+
+    pub(super) fn expire_connection(&mut self, handle: Handle, now: Instant) {
+        let mut segments = Vec::new();
+        let Ok(socket) = self.tcp_mut(handle) else {
+            return;
+        };
+        socket.armed = None;
+        let TcpState::Connected(connection) = &mut socket.state else {
+            return;
+        };
+        let before = noticeable(connection);
+        connection.expire(now, &mut segments);
+        let after = noticeable(connection);
+        let tuple = (connection.local(), connection.remote());
+        for segment in segments {
+            self.send_segment(tuple, segment, now);
+        }
+        self.flush(handle, now);
+        if before != after {
+            self.events.push_back(handle);
+        }
+    }
+
+    /// A socket is of no use any more.
+    pub(super) fn forget(&mut self, handle: Handle, tuple: Tuple) {
+        let Some(Socket::Tcp(socket)) = self.sockets.remove(handle) else {
+            return;
+        };
+        if let Some(armed) = socket.armed {
+            self.timers.remove(&(armed, Timer::Socket(handle)));
+        }
+        self.memory -= socket.charged;
+        if socket.orphaned {
+            self.orphans = self.orphans.saturating_sub(1);
+        }
+        if !socket.detached {
+            self.directory.remove(&tuple, Place::Socket(handle));
+            self.let_go(tuple.0, socket.sharing);
+        }
+        if let Some(local) = socket.local {
+            self.unbind(handle, local.port(), false);
+        }
+    }
+
+    pub(super) fn send_segment(
+        &mut self,
+        (local, remote): Tuple,
+        segment: Segment<B>,
+        now: Instant,
+    ) {
+        let mut bytes = [0; tcp::LONGEST_HEADER];
+        let length = segment.header.write(&mut bytes);
+        let data = segment.length();
+        let mut sum = Sum::default().pseudo_header(local.ip(), remote.ip(), ip::TCP, length + data);
+        let partial = self.offload_to(remote).checksum;
+        if partial {
+            bytes[16..18].copy_from_slice(&sum.partial());
+        } else {
+            sum = sum_of(sum.bytes(&bytes[..length]), &segment.payload);
+            bytes[16..18].copy_from_slice(&sum.checksum());
+        }
+        let header = ip::Header::new(local.ip(), remote.ip(), scope_of(remote), ip::TCP);
+        let transport = Transport {
+            header: &bytes[..length],
+            payload: segment.payload,
+            partial: partial.then_some(16),
+            cut: segment.cut,
+        };
+        self.send_packet(&header, transport, now);
+    }
+
+    pub(super) fn receive_tcp(
+        &mut self,
+        packet: &Arrival,
+        mut payload: Pieces<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        if !packet.verified {
+            let length = payload.length();
+            let sum =
+                Sum::default().pseudo_header(packet.source, packet.destination, ip::TCP, length);
+            if !sum_of(sum, &payload).is_right() {
+                return Err(Malformed::Checksum);
+            }
+        }
+        let first = payload.first().ok_or(Malformed::Short)?;
+        let (header, length) = tcp::Header::read(first)?;
+        payload.advance(length);
+        self.receive_segment(packet, &header, payload, now);
+        Ok(())
+    }
+
+    /// A segment has arrived, whose checksum is right.
+    pub(super) fn receive_segment(
+        &mut self,
+        packet: &Arrival,
+        header: &tcp::Header,
+        data: Pieces<B>,
+        now: Instant,
+    ) {
+        let local = self.socket_address(packet.interface, packet.destination, header.destination);
+        let remote = self.socket_address(packet.interface, packet.source, header.source);
+        let tuple = (local, remote);
+        let first = match self.directory.find(&tuple) {
+            Some(Place::Socket(handle)) => {
+                self.deliver(handle, header, data, now);
+                return;
+            }
+            Some(Place::Request(number)) => {
+                self.receive_for_request(number, header, data, now);
+                return;
+            }
+            Some(Place::Late(number)) => {
+                match self.receive_late(number, header, data.length(), now) {
+                    None => return,
+                    first => first,
+                }
+            }
+            None => None,
+        };
+        let opens =
+            header.flags & (tcp::flag::SYN | tcp::flag::ACK | tcp::flag::RST) == tcp::flag::SYN;
+        match self.find_listener(&tuple) {
+            Some(listener) if opens => self.receive_request(listener, tuple, header, first, now),
+            Some(listener) if self.take_cookie(listener, tuple, header, &data, now) => {}
+            _ => self.refuse(tuple, header, data.length(), now),
+        }
+    }
+
+    /// Gives a segment to a connection.
+    pub(super) fn deliver(
+        &mut self,
+        handle: Handle,
+        header: &tcp::Header,
+        data: Pieces<B>,
+        now: Instant,
+    ) {
+        let Ok(Tcp {
+            state: TcpState::Connected(connection),
+            ..
+        }) = self.tcp_mut(handle)
+        else {
+            return;
+        };
+        let before = noticeable(connection);
+        connection.receive(header, data, now);
+        let after = noticeable(connection);
+        self.flush(handle, now);
+        if before != after {
+            self.events.push_back(handle);
+        }
+    }
+
+    /// Answers a segment of no connection with a reset (RFC 9293, section 3.10.7.1).
+    pub(super) fn refuse(
+        &mut self,
+        tuple: Tuple,
+        header: &tcp::Header,
+        length: usize,
+        now: Instant,
+    ) {
+        if header.has(tcp::flag::RST) {
+            return;
+        }
+        let mut answer = tcp::Header {
+            source: tuple.0.port(),
+            destination: tuple.1.port(),
+            flags: tcp::flag::RST,
+            ..tcp::Header::default()
+        };
+        if header.has(tcp::flag::ACK) {
+            answer.sequence = header.acknowledgement;
+        } else {
+            let numbers = length
+                + usize::from(header.has(tcp::flag::SYN))
+                + usize::from(header.has(tcp::flag::FIN));
+            answer.flags |= tcp::flag::ACK;
+            answer.acknowledgement = header.sequence + numbers;
+        }
+        self.send_segment(tuple, Segment::plain(answer), now);
+    }
+}
