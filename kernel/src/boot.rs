@@ -392,7 +392,7 @@ fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::Loa
 }
 
 /// Sets the network up that the monitor tells of. Without it the program runs all the same.
-fn start_network(command_line: &str) {
+fn start_network(command_line: &'static str) {
     let mut interfaces = Vec::new();
     for word in values(command_line, words::NETWORK) {
         match Settings::parse(word) {
@@ -400,11 +400,8 @@ fn start_network(command_line: &str) {
             Err(problem) => crate::warning!("{}: {problem}; this card is not used", words::NETWORK),
         }
     }
-    if interfaces.is_empty() {
-        return;
-    }
-    if let Err(failure) = net::internet::initialise(command_line, &interfaces) {
-        crate::warning!("the network card can't be used: {failure}");
+    if !interfaces.is_empty() {
+        net::internet::initialise(command_line, interfaces);
     }
 }
 
@@ -447,7 +444,7 @@ fn start_processors(process: &Arc<Process>, topology: Result<Topology, pith_firm
 fn start_program(
     header: &ImageHeader,
     payload: u64,
-    command_line: &str,
+    command_line: &'static str,
     topology: Result<Topology, pith_firmware_tables::Problem>,
 ) -> Result<Registers, program::LoadError> {
     let bytes = payload_bytes(payload, header.configuration_offset, header.configuration_length);

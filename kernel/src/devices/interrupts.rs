@@ -14,8 +14,14 @@ use spin::Once;
 
 use crate::arch;
 
-/// What is called when an interrupt arrives.
-pub type Handler = fn();
+/// What is called when an interrupt arrives, and with what.
+#[derive(Clone, Copy, Debug)]
+pub struct Handler {
+    /// The function.
+    pub call: fn(usize),
+    /// Its argument: which device it is, where there are several.
+    pub argument: usize,
+}
 
 /// First vector for devices: those below are the processor's exceptions and the old controller's lines.
 const FIRST: u8 = 0x30;
@@ -92,7 +98,7 @@ pub fn dispatch(vector: u8) {
                 .and_then(|index| HANDLERS.get(usize::from(index))?.get());
             // Nobody is told of a vector without a handler: no device was given it, and here is no place to log.
             if let Some(handler) = handler {
-                handler();
+                (handler.call)(handler.argument);
             }
         }
     }

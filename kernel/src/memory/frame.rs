@@ -206,6 +206,20 @@ pub fn allocate_for_heap(order: u8) -> Option<*mut u8> {
         .map(|frame| arch::boot::direct(frame * PAGE_SIZE as u64))
 }
 
+/// A block of 2^order contiguous frames with whatever they held before, as a physical address.
+pub fn allocate_block(order: u8, purpose: Purpose) -> Option<u64> {
+    allocator()
+        .lock()
+        .allocate(order, purpose)
+        .map(|frame| frame * PAGE_SIZE as u64)
+}
+
+/// Gives a block back that [`allocate_block`] gave.
+pub fn release_block(physical: u64) {
+    // As for tables.
+    let _ = allocator().lock().release(physical / PAGE_SIZE as u64);
+}
+
 /// One reference to a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {

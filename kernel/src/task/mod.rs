@@ -12,6 +12,7 @@ pub mod random;
 pub mod restartable;
 mod scheduler;
 pub mod signal;
+pub mod soon;
 pub mod system_name;
 mod thread;
 pub mod threads;

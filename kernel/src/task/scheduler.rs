@@ -19,7 +19,7 @@ use spin::Mutex;
 
 use super::process::Process;
 use super::thread::{MOVED, MUST_END, Thread, current};
-use super::{clock, restartable, signal, timer};
+use super::{clock, restartable, signal, soon, timer};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
 use crate::memory::AddressSpace;
 use crate::sync::InterruptMutex;
@@ -246,6 +246,7 @@ fn wait_in_place() {
         let cpu = arch::cpu_index();
         match SCHEDULER.pick(cpu, now()) {
             Next::Switch(next, others_wait) => return switch(next, others_wait, false),
+            Next::Same | Next::Idle if soon::work_if_wanted() => {}
             Next::Same | Next::Idle => halt(&CPUS[cpu]),
         }
     }
@@ -369,6 +370,7 @@ pub(super) fn idle_loop() -> ! {
         let cpu = arch::cpu_index();
         match SCHEDULER.pick(cpu, now()) {
             Next::Switch(next, others_wait) => switch(next, others_wait, false),
+            Next::Same | Next::Idle if soon::work_if_wanted() => {}
             Next::Same | Next::Idle => {
                 use_address_space_of(&current());
                 halt(&CPUS[cpu]);
@@ -402,6 +404,8 @@ fn look(yields: bool) {
 /// Everything that is due before the program goes on. Called with interrupts off, again and again until it returns
 /// false: then the program goes on with the registers as they are.
 pub fn before_return(registers: &mut Registers) -> bool {
+    // First, since it may wake threads.
+    soon::work_if_wanted();
     if this_cpu().must_look.load(Ordering::Relaxed) {
         look(false);
     }

@@ -22,8 +22,9 @@ pub trait Buffer: Clone {
         false
     }
 
-    /// A buffer of its own with this data: small pieces are put together in such.
-    fn from_bytes(bytes: Vec<u8>) -> Self;
+    /// A buffer of its own with the data of two, perhaps with room for more: small pieces are put together in such.
+    /// `None` without memory.
+    fn joined(first: &[u8], second: &[u8]) -> Option<Self>;
 }
 
 impl Buffer for Arc<[u8]> {
@@ -31,8 +32,8 @@ impl Buffer for Arc<[u8]> {
         self
     }
 
-    fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self::from(bytes)
+    fn joined(first: &[u8], second: &[u8]) -> Option<Self> {
+        Some([first, second].concat().into())
     }
 }
 
@@ -41,8 +42,8 @@ impl Buffer for Arc<Vec<u8>> {
         self
     }
 
-    fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self::new(bytes)
+    fn joined(first: &[u8], second: &[u8]) -> Option<Self> {
+        Some(Self::new([first, second].concat()))
     }
 }
 
@@ -63,12 +64,11 @@ pub(crate) fn append<B: Buffer>(queue: &mut VecDeque<Slice<B>>, data: Slice<B>) 
         if last.extend(&data) {
             return (0, 0);
         }
-        let mut bytes = Vec::with_capacity(last.len() + data.len());
-        bytes.extend_from_slice(last);
-        bytes.extend_from_slice(&data);
-        let less = last.cost();
-        *last = Slice::new(B::from_bytes(bytes));
-        return (last.cost(), less);
+        if let Some(joined) = B::joined(last, &data) {
+            let less = last.cost();
+            *last = Slice::new(joined);
+            return (last.cost(), less);
+        }
     }
     let more = data.cost();
     queue.push_back(data);

@@ -22,6 +22,7 @@ use pith_abi::image::LogLevel;
 use pith_linux::Errno;
 use spin::Once;
 
+use super::interrupts::Handler;
 use super::serial::SerialConsole;
 use super::shared_memory::Buffer;
 use super::virtio::Failure;
@@ -89,8 +90,8 @@ pub fn initialise(command_line: &str) {
     WINDOW.store(u32::from(rows) << 16 | u32::from(columns), Ordering::Relaxed);
 
     let device: Result<Box<dyn ConsoleDevice>, Failure> = match settings.channel {
-        Some("virtio") => VirtioConsole::find(command_line, interrupt).map(|device| Box::new(device) as _),
-        Some("serial") | None => SerialConsole::new(interrupt).map(|device| Box::new(device) as _),
+        Some("virtio") => VirtioConsole::find(command_line, HANDLER).map(|device| Box::new(device) as _),
+        Some("serial") | None => SerialConsole::new(HANDLER).map(|device| Box::new(device) as _),
         Some(other) => give_up(format_args!(
             "pith.channel={other} names no channel that this kernel knows: virtio or serial"
         )),
@@ -136,8 +137,13 @@ fn pass_signals(channel: &mut Channel) {
     }
 }
 
+const HANDLER: Handler = Handler {
+    call: interrupt,
+    argument: 0,
+};
+
 /// The device's interrupt.
-fn interrupt() {
+fn interrupt(_: usize) {
     if let Some(channel) = &mut *CHANNEL.lock() {
         channel.serve();
         pass_signals(channel);

@@ -84,12 +84,12 @@ impl VirtioConsole {
     /// # Errors
     /// Why there is none, or why it can't be used.
     pub fn find(command_line: &str, handler: Handler) -> Result<Self, Failure> {
-        let transport = virtio::find(command_line, kind::CONSOLE, bus::functions)?;
+        let transport = virtio::find(command_line, kind::CONSOLE, 0, bus::functions)?;
         Self::new(transport, handler)
     }
 
     fn new(mut transport: Box<dyn Transport>, handler: Handler) -> Result<Self, Failure> {
-        let agreed = negotiate(&mut *transport, MULTIPORT)?;
+        let agreed = negotiate(&*transport, MULTIPORT)?;
         transport.connect_interrupt(handler)?;
         if agreed & MULTIPORT != 0 {
             match Self::with_port(transport)? {
@@ -97,11 +97,11 @@ impl VirtioConsole {
                 // The only port is the first one, which needs none of this.
                 Err(same) => transport = same,
             }
-            negotiate(&mut *transport, 0)?;
+            negotiate(&*transport, 0)?;
         }
         let mut console = Self::with_queues(transport, RECEIVE, TRANSMIT)?;
-        start(&mut *console.transport);
-        notify(&mut *console.transport, &mut console.receive, RECEIVE);
+        start(&*console.transport);
+        notify(&*console.transport, &mut console.receive, RECEIVE);
         Ok(console)
     }
 
@@ -269,7 +269,7 @@ impl ConsoleDevice for VirtioConsole {
         // There are fewer buffers than entries. The queue refuses only if the device has misbehaved, and then
         // nothing can be sent any more; `failure` tells.
         match self.transmit.submit(buffer, region, Direction::ToDevice) {
-            Ok(()) => notify(&mut *self.transport, &mut self.transmit, self.transmit_number),
+            Ok(()) => notify(&*self.transport, &mut self.transmit, self.transmit_number),
             Err(buffer) => self.keep_buffer(buffer),
         }
     }
@@ -298,7 +298,7 @@ impl ConsoleDevice for VirtioConsole {
             resubmitted = true;
         }
         if resubmitted {
-            notify(&mut *self.transport, &mut self.receive, self.receive_number);
+            notify(&*self.transport, &mut self.receive, self.receive_number);
         }
     }
 

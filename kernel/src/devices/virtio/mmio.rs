@@ -24,6 +24,9 @@ const MODERN: u32 = 2;
 /// The lines of an I/O interrupt controller. QEMU's and Firecracker's have 24.
 const LINES: u32 = 24;
 
+/// Bit of the interrupt registers: a queue.
+const QUEUES: u32 = 1;
+
 /// Offsets of registers.
 mod register {
     pub const MAGIC: u64 = 0x00;
@@ -94,11 +97,11 @@ pub fn is_named(command_line: &str) -> bool {
     slots(command_line).next().is_some()
 }
 
-/// The first device of a kind.
+/// A device of a kind: the first has index 0. What there is before it is subtracted from the index.
 ///
 /// # Errors
 /// [`Failure::Absent`], [`Failure::Legacy`], [`Failure::Registers`].
-pub fn find(command_line: &str, kind: u32) -> Result<Box<dyn Transport>, Failure> {
+pub fn find(command_line: &str, kind: u32, index: &mut usize) -> Result<Box<dyn Transport>, Failure> {
     // Slots lie side by side, several in a page: one window for neighbours saves page tables.
     let mut window: Option<(u64, DeviceWindow)> = None;
     for slot in slots(command_line) {
@@ -119,6 +122,10 @@ pub fn find(command_line: &str, kind: u32) -> Result<Box<dyn Transport>, Failure
             line: slot.line,
         };
         if device.read(register::MAGIC) != MAGIC_VALUE || device.read(register::KIND) != kind {
+            continue;
+        }
+        if *index != 0 {
+            *index -= 1;
             continue;
         }
         return match device.read(register::VERSION) {
@@ -158,25 +165,25 @@ impl Transport for Mmio {
         self.read(register::STATUS) as u8
     }
 
-    fn set_status(&mut self, status: u8) {
+    fn set_status(&self, status: u8) {
         self.write(register::STATUS, status.into());
     }
 
-    fn device_features(&mut self) -> u64 {
+    fn device_features(&self) -> u64 {
         self.write(register::DEVICE_FEATURES_SELECT, 0);
         let low = self.read(register::DEVICE_FEATURES);
         self.write(register::DEVICE_FEATURES_SELECT, 1);
         u64::from(self.read(register::DEVICE_FEATURES)) << 32 | u64::from(low)
     }
 
-    fn set_driver_features(&mut self, features: u64) {
+    fn set_driver_features(&self, features: u64) {
         self.write(register::DRIVER_FEATURES_SELECT, 0);
         self.write(register::DRIVER_FEATURES, features as u32);
         self.write(register::DRIVER_FEATURES_SELECT, 1);
         self.write(register::DRIVER_FEATURES, (features >> 32) as u32);
     }
 
-    fn queue_limit(&mut self, queue: u16) -> u16 {
+    fn queue_limit(&self, queue: u16) -> u16 {
         self.write(register::QUEUE_SELECT, queue.into());
         self.read(register::QUEUE_SIZE_LIMIT).min(32768) as u16
     }
@@ -197,14 +204,18 @@ impl Transport for Mmio {
         Ok(())
     }
 
-    fn acknowledge_interrupt(&mut self) {
+    fn acknowledge_interrupt(&self) {
         let pending = self.read(register::INTERRUPT_STATUS);
         if pending != 0 {
             self.write(register::INTERRUPT_ACKNOWLEDGE, pending);
         }
     }
 
-    fn notify(&mut self, queue: u16) {
+    fn acknowledge_queues(&self) {
+        self.write(register::INTERRUPT_ACKNOWLEDGE, QUEUES);
+    }
+
+    fn notify(&self, queue: u16) {
         self.write(register::QUEUE_NOTIFY, queue.into());
     }
 

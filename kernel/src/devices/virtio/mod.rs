@@ -13,7 +13,7 @@ pub mod pci;
 
 use core::fmt;
 
-use pith_virtqueue::{Layout, Misbehaviour, Queue, RingMemory};
+use pith_virtqueue::{Agreement, Layout, Misbehaviour, Queue, RingMemory};
 
 use super::interrupts::Handler;
 use super::shared_memory::{Buffer, SharedMemory};
@@ -50,17 +50,17 @@ pub struct QueueAddresses {
 }
 
 /// A device's registers.
-pub trait Transport: Send {
+pub trait Transport: Send + Sync {
     /// The device's status.
     fn status(&self) -> u8;
     /// Changes the status; 0 resets.
-    fn set_status(&mut self, status: u8);
+    fn set_status(&self, status: u8);
     /// What the device offers.
-    fn device_features(&mut self) -> u64;
+    fn device_features(&self) -> u64;
     /// What of it is used.
-    fn set_driver_features(&mut self, features: u64);
+    fn set_driver_features(&self, features: u64);
     /// Largest size of a queue in entries; 0 if there is no such queue.
-    fn queue_limit(&mut self, queue: u16) -> u16;
+    fn queue_limit(&self, queue: u16) -> u16;
     /// Tells the device of a queue and lets it begin.
     ///
     /// # Errors
@@ -71,10 +71,13 @@ pub trait Transport: Send {
     /// # Errors
     /// [`Failure::Interrupt`], [`Failure::Registers`].
     fn connect_interrupt(&mut self, handler: Handler) -> Result<(), Failure>;
-    /// Tells the device that its interrupt was seen.
-    fn acknowledge_interrupt(&mut self);
+    /// Tells the device that its interrupt was seen, whatever it was for.
+    fn acknowledge_interrupt(&self);
+    /// Tells the device that an interrupt for its queues was seen. If it was not only for them, another one follows. Costs
+    /// less than [`Self::acknowledge_interrupt`]: nothing is read.
+    fn acknowledge_queues(&self);
     /// Tells the device that a queue has something for it.
-    fn notify(&mut self, queue: u16);
+    fn notify(&self, queue: u16);
     /// A byte of what is particular to the kind of device; 0 beyond its end.
     fn configuration(&self, offset: u64) -> u8;
 }
@@ -123,22 +126,23 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The first device of a kind, over whichever bus it is reached.
+/// A device of a kind, over whichever bus it is reached: the first has index 0.
 ///
 /// # Errors
 /// [`Failure`].
 pub fn find(
     command_line: &str,
     kind: u32,
+    mut index: usize,
     functions: impl Fn() -> alloc::vec::Vec<super::pci::Function>,
 ) -> Result<alloc::boxed::Box<dyn Transport>, Failure> {
     if mmio::is_named(command_line) {
-        match mmio::find(command_line, kind) {
+        match mmio::find(command_line, kind, &mut index) {
             Err(Failure::Absent) => {}
             found => return found,
         }
     }
-    pci::find(kind, &functions())
+    pci::find(kind, index, &functions())
 }
 
 /// Polls for a reset device this often; the specification sets no limit.
@@ -148,7 +152,15 @@ const RESET_PATIENCE: u32 = 100_000;
 ///
 /// # Errors
 /// [`Failure::Reset`], [`Failure::Legacy`], [`Failure::Features`].
-pub fn negotiate(transport: &mut dyn Transport, wanted: u64) -> Result<u64, Failure> {
+pub fn negotiate(transport: &dyn Transport, wanted: u64) -> Result<u64, Failure> {
+    choose(transport, &|_| wanted)
+}
+
+/// As [`negotiate`], with features that depend on which are offered.
+///
+/// # Errors
+/// As for [`negotiate`].
+pub fn choose(transport: &dyn Transport, wanted: &dyn Fn(u64) -> u64) -> Result<u64, Failure> {
     transport.set_status(0);
     let mut patience = RESET_PATIENCE;
     while transport.status() != 0 {
@@ -161,7 +173,7 @@ pub fn negotiate(transport: &mut dyn Transport, wanted: u64) -> Result<u64, Fail
         transport.set_status(status::FAILED);
         return Err(Failure::Legacy);
     }
-    let agreed = offered & (wanted | VERSION_1);
+    let agreed = offered & (wanted(offered) | VERSION_1);
     transport.set_driver_features(agreed);
     transport.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
     if transport.status() & status::FEATURES_OK == 0 {
@@ -180,13 +192,26 @@ pub fn make_queue(
     number: u16,
     size: u16,
 ) -> Result<Queue<SharedMemory, Buffer>, Failure> {
+    make_queue_for(transport, number, size, Agreement::default())
+}
+
+/// As [`make_queue`], for requests of any type, with what driver and device have agreed on.
+///
+/// # Errors
+/// As for [`make_queue`].
+pub fn make_queue_for<B>(
+    transport: &mut dyn Transport,
+    number: u16,
+    size: u16,
+    agreement: Agreement,
+) -> Result<Queue<SharedMemory, B>, Failure> {
     let limit = transport.queue_limit(number);
     if limit == 0 {
         return Err(Failure::Queue(number));
     }
     // The largest power of two that both sides can do.
     let size = size.min(1 << limit.ilog2());
-    let layout = Layout::new(size);
+    let layout = Layout::with_tables(size, agreement.table_entries);
     let memory = SharedMemory::new(layout.length).ok_or(Failure::Memory)?;
     let base = memory.physical();
     let addresses = QueueAddresses {
@@ -194,18 +219,18 @@ pub fn make_queue(
         available: base + layout.available as u64,
         used: base + layout.used as u64,
     };
-    let queue = Queue::new(memory, size);
+    let queue = Queue::with_agreement(memory, size, agreement);
     transport.enable_queue(number, size, addresses)?;
     Ok(queue)
 }
 
 /// Tells the device that the driver is ready.
-pub fn start(transport: &mut dyn Transport) {
+pub fn start(transport: &dyn Transport) {
     transport.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK);
 }
 
 /// Tells the device about what was submitted, if it wants to know.
-fn notify<M: RingMemory, B>(transport: &mut dyn Transport, queue: &mut Queue<M, B>, number: u16) {
+fn notify<M: RingMemory, B>(transport: &dyn Transport, queue: &mut Queue<M, B>, number: u16) {
     if queue.wants_notification() {
         transport.notify(number);
     }

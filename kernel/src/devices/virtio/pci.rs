@@ -65,19 +65,23 @@ mod register {
 /// Most queues for which notification is kept.
 const QUEUES: usize = 8;
 
-/// The first device of a kind.
+/// A device of a kind: the first has index 0.
 ///
 /// # Errors
 /// [`Failure::Absent`], [`Failure::Legacy`], [`Failure::Registers`].
-pub fn find(kind: u32, functions: &[Function]) -> Result<Box<dyn Transport>, Failure> {
+pub fn find(kind: u32, mut index: usize, functions: &[Function]) -> Result<Box<dyn Transport>, Failure> {
     for function in functions.iter().filter(|function| function.vendor == VENDOR) {
         let this = match function.identifier {
             identifier if TRANSITIONAL.contains(&identifier) => function.read(SUBSYSTEM) >> 16,
             identifier => u32::from(identifier.wrapping_sub(MODERN)),
         };
-        if this == kind {
+        if this != kind {
+            continue;
+        }
+        if index == 0 {
             return Ok(Box::new(Pci::new(*function)?));
         }
+        index -= 1;
     }
     Err(Failure::Absent)
 }
@@ -151,7 +155,7 @@ impl Pci {
         })
     }
 
-    fn select(&mut self, queue: u16) {
+    fn select(&self, queue: u16) {
         self.common.write_u16(register::QUEUE_SELECT, queue);
     }
 
@@ -166,18 +170,18 @@ impl Transport for Pci {
         self.common.read_u8(register::STATUS)
     }
 
-    fn set_status(&mut self, status: u8) {
+    fn set_status(&self, status: u8) {
         self.common.write_u8(register::STATUS, status);
     }
 
-    fn device_features(&mut self) -> u64 {
+    fn device_features(&self) -> u64 {
         self.common.write_u32(register::DEVICE_FEATURES_SELECT, 0);
         let low = self.common.read_u32(register::DEVICE_FEATURES);
         self.common.write_u32(register::DEVICE_FEATURES_SELECT, 1);
         u64::from(self.common.read_u32(register::DEVICE_FEATURES)) << 32 | u64::from(low)
     }
 
-    fn set_driver_features(&mut self, features: u64) {
+    fn set_driver_features(&self, features: u64) {
         self.common.write_u32(register::DRIVER_FEATURES_SELECT, 0);
         self.common.write_u32(register::DRIVER_FEATURES, features as u32);
         self.common.write_u32(register::DRIVER_FEATURES_SELECT, 1);
@@ -185,7 +189,7 @@ impl Transport for Pci {
             .write_u32(register::DRIVER_FEATURES, (features >> 32) as u32);
     }
 
-    fn queue_limit(&mut self, queue: u16) -> u16 {
+    fn queue_limit(&self, queue: u16) -> u16 {
         self.select(queue);
         self.common.read_u16(register::QUEUE_SIZE).min(32768)
     }
@@ -234,8 +238,12 @@ impl Transport for Pci {
         Ok(())
     }
 
-    fn acknowledge_interrupt(&mut self) {
+    fn acknowledge_interrupt(&self) {
         // A message needs no answer.
+    }
+
+    fn acknowledge_queues(&self) {
+        // As before.
     }
 
     fn configuration(&self, offset: u64) -> u8 {
@@ -245,7 +253,7 @@ impl Transport for Pci {
         }
     }
 
-    fn notify(&mut self, queue: u16) {
+    fn notify(&self, queue: u16) {
         if let Some(&offset) = self.notify_offsets.get(usize::from(queue)) {
             self.notify.write_u16(offset, queue);
         }

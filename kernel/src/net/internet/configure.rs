@@ -3,19 +3,21 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pith_network_settings::Settings;
-use pith_tcpip::stack::{Offload, Route};
+use pith_tcpip::stack::Route;
 use pith_tcpip::wire::ethernet::HardwareAddress;
 use pith_tcpip::{Instant, Stack};
 
 use super::Memory;
+use crate::devices::network::Card;
 
 /// Bytes of a packet where nobody says otherwise.
 const MTU: u16 = 1500;
 
 /// Adds a card with fixed addresses and routes.
-pub fn add_card(stack: &mut Stack<Memory>, hardware: [u8; 6], settings: &Settings, now: Instant) {
-    let mtu = settings.mtu.unwrap_or(MTU).into();
-    let card = stack.add_card(HardwareAddress(hardware), mtu, Offload::default(), now);
+pub fn add_card(stack: &mut Stack<Memory>, device: &Card, settings: &Settings, now: Instant) {
+    let mtu = settings.mtu.or(device.mtu()).unwrap_or(MTU).into();
+    let hardware = HardwareAddress(device.hardware());
+    let card = stack.add_card(hardware, mtu, device.offload(), now);
     for subnet in &settings.addresses {
         stack.add_address(card, subnet.address, subnet.bits, now);
     }

@@ -144,10 +144,15 @@ fn describe(index: usize, interface: &stack::Interface) -> Interface {
             flag::BROADCAST | flag::MULTICAST,
         ),
     };
+    let card = network().cards[index].get();
+    let signal = match card.is_none_or(|card| card.has_link()) {
+        true => flag::RUNNING | flag::LOWER_UP,
+        false => 0,
+    };
     Interface {
         index: index as u32 + 1,
         name,
-        flags: flags | flag::UP | flag::RUNNING | flag::LOWER_UP,
+        flags: flags | flag::UP | signal,
         mtu: interface.mtu as u32,
         hardware,
         addresses: interface
@@ -170,6 +175,10 @@ pub struct Counts {
     pub sent_packets: u64,
     /// Their bytes.
     pub sent_bytes: u64,
+    /// Packets that came and were lost, for lack of memory or because the card described them wrongly.
+    pub received_lost: u64,
+    /// Packets that were to go and were lost, for lack of memory or because the card did not take them.
+    pub sent_lost: u64,
 }
 
 /// What the interface of a number has carried.
@@ -177,11 +186,15 @@ pub fn traffic(index: u32) -> Counts {
     let Some(traffic) = network().traffic.get(index as usize - 1) else {
         return Counts::default();
     };
+    let card = network().cards[index as usize - 1].get();
+    let (received_lost, sent_lost) = card.map_or((0, 0), |card| card.lost());
     Counts {
         received_packets: traffic.received_packets.load(Ordering::Relaxed),
         received_bytes: traffic.received_bytes.load(Ordering::Relaxed),
         sent_packets: traffic.sent_packets.load(Ordering::Relaxed),
         sent_bytes: traffic.sent_bytes.load(Ordering::Relaxed),
+        received_lost,
+        sent_lost,
     }
 }
 

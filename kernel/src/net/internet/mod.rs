@@ -1,14 +1,15 @@
 //! The Internet: the stack of `libs/tcpip`, its interfaces, and its sockets.
 //!
 //! One lock is around the stack. It is held while packets are made and read, never while the program's memory is touched
-//! and never by interrupt handlers: these leave the work to the kernel's thread for it.
+//! and never by interrupt handlers. What these tell is dealt with by whichever thread comes by next (`task::soon`), in
+//! batches: many frames under one hold of the lock, each card told once of all that goes out, each socket once of all that
+//! came in. A flood is handed over to the kernel's thread for deferred work, so that the program has its turn.
 
 mod configure;
 pub mod interfaces;
 mod name;
 mod socket;
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -16,36 +17,39 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_network_settings::Settings;
-use pith_tcpip::stack::{Handle, Limits, Received};
+use pith_tcpip::stack::{Frame, Handle, Limits, Received};
 use pith_tcpip::{Instant, Slice, Stack};
 use spin::{Mutex, Once};
 
-use crate::devices::network;
-use crate::memory;
+use crate::devices::network::{self, Card};
+use crate::memory::{self, Packet, PacketRoom};
 use crate::task::deferred::{self, Ticket, Work};
-use crate::task::{self, Timer, TimerTarget, random};
+use crate::task::{self, Timer, TimerTarget, random, soon};
 
 use socket::InternetSocket;
 pub use socket::create;
 
 /// What packets are in.
-pub type Memory = Arc<Vec<u8>>;
+pub type Memory = Packet;
 
-/// Frames that are taken from the card at a time.
-const BATCH: usize = 32;
+/// Most frames that are taken from a card at a time.
+const BATCH: usize = 64;
 /// Most interfaces: the loopback interface and cards.
 const INTERFACES: usize = 1 + CARDS;
 /// Most cards.
 const CARDS: usize = 8;
-/// The card.
-const CARD: usize = 1;
 
 struct Network {
     stack: Mutex<Stack<Memory>>,
+    /// The cards, by their interfaces.
+    cards: [Once<&'static Card>; INTERFACES],
+    /// Room for a batch of frames, so that none need be allocated for each.
+    batch: Mutex<Vec<Received<Memory>>>,
     sockets: Mutex<BTreeMap<Handle, Weak<InternetSocket>>>,
     /// When the timer is set to fire.
     armed: Mutex<Option<Instant>>,
     timer: Timer,
+    alarm: Arc<Alarm>,
     worker: Once<Arc<Worker>>,
     /// What each interface has carried.
     traffic: [Traffic; INTERFACES],
@@ -85,45 +89,79 @@ impl Work for Worker {
 
     fn work(&self) {
         if let Some(network) = NETWORK.get() {
-            network.receive_all();
+            while network.look() {
+                task::yield_now();
+            }
         }
     }
 }
 
-impl TimerTarget for Worker {
+/// What the timer tells.
+struct Alarm;
+
+impl TimerTarget for Alarm {
     fn expired(&self, _now: task::Instant) -> Option<task::Instant> {
-        if let Some(network) = NETWORK.get() {
-            network.look_later();
-        }
+        soon::want();
         None
     }
 }
 
-/// Sets the cards up, by the settings of each in the order in which the monitor names them.
-///
-/// # Errors
-/// Why the card can't be used.
-pub fn initialise(command_line: &str, interfaces: &[Settings]) -> Result<(), Box<dyn core::fmt::Display>> {
-    let settings = &interfaces[0];
-    if interfaces.len() > 1 {
-        crate::warning!("only the first of {} network cards is used", interfaces.len());
+/// What the machine was told about its cards.
+struct Told {
+    command_line: &'static str,
+    settings: Vec<Settings>,
+}
+
+static TOLD: Once<Told> = Once::new();
+static CONFIGURED: Once<()> = Once::new();
+
+/// Remembers what the machine was told about its cards, in the order in which the monitor names them. They are set up when
+/// a program first wants to know of the network: those that never do don't wait for it.
+pub fn initialise(command_line: &'static str, settings: Vec<Settings>) {
+    TOLD.call_once(|| Told { command_line, settings });
+}
+
+/// Sets the cards up. What is not there, or can't be used, is told of.
+fn configure(network: &'static Network, told: &Told) {
+    let cards = network::find(told.command_line, arrived, &mut |index, failure| {
+        crate::warning!("network card {index} can't be used: {failure}");
+    });
+    let mut free: Vec<&'static Card> = cards.iter().collect();
+    for settings in &told.settings {
+        let meant = |card: &&'static Card| settings.hardware.is_none_or(|hardware| hardware == card.hardware());
+        let Some(place) = free.iter().position(meant) else {
+            crate::warning!("there is no network card for the settings `{settings}`");
+            continue;
+        };
+        let card = free.remove(place);
+        match card.start() {
+            Ok(()) => network.add_card(card, settings),
+            Err(failure) => crate::warning!("a network card can't be used: {failure}"),
+        }
     }
-    let hardware = network::initialise(command_line, arrived)
-        .map_err(|failure| -> Box<dyn core::fmt::Display> { Box::new(failure) })?;
-    self::network().with(|stack, now| configure::add_card(stack, hardware, settings, now));
-    Ok(())
 }
 
 /// An interrupt says that frames may have come.
 fn arrived() {
-    if let Some(network) = NETWORK.get() {
+    soon::want();
+}
+
+/// What [`soon`] calls.
+fn look() {
+    if let Some(network) = NETWORK.get()
+        && network.look()
+    {
         network.look_later();
     }
 }
 
 /// The network. A machine that was given none has the interface by which it talks to itself.
 fn network() -> &'static Network {
-    NETWORK.call_once(Network::new)
+    let network = NETWORK.call_once(Network::new);
+    if let Some(told) = TOLD.get() {
+        CONFIGURED.call_once(|| configure(network, told));
+    }
+    network
 }
 
 fn now() -> Instant {
@@ -132,6 +170,7 @@ fn now() -> Instant {
 
 impl Network {
     fn new() -> Self {
+        soon::set_work(look);
         let mut secret = [0; 16];
         random::fill(&mut secret);
         let [low, high] = [0, 8].map(|at| {
@@ -144,103 +183,176 @@ impl Network {
         stack.set_limits(Limits::for_memory(memory));
         Self {
             traffic: core::array::from_fn(|_| Traffic::default()),
+            cards: [const { Once::new() }; INTERFACES],
+            batch: Mutex::new(Vec::new()),
             stack: Mutex::new(stack),
             sockets: Mutex::new(BTreeMap::new()),
             armed: Mutex::new(None),
             timer: Timer::new(),
+            alarm: Arc::new(Alarm),
             worker: Once::new(),
         }
     }
 
-    /// Starts the thread that deals with what interrupts tell.
+    /// Adds a card that works.
+    fn add_card(&self, card: &'static Card, settings: &Settings) {
+        self.with(|stack, now| {
+            if stack.interfaces().len() < INTERFACES {
+                // Frames may leave before this is done.
+                self.cards[stack.interfaces().len()].call_once(|| card);
+                configure::add_card(stack, card, settings, now);
+            } else {
+                crate::warning!("more than {CARDS} network cards: one is not used");
+            }
+        });
+    }
+
+    /// Starts the thread that deals with floods.
     fn start(&self) -> Result<(), Errno> {
         if self.worker.get().is_none() {
             let ticket = Ticket::new()?;
             self.worker.call_once(|| Arc::new(Worker { ticket }));
-            self.look_later();
         }
         Ok(())
     }
 
     fn look_later(&self) {
-        if let Some(worker) = self.worker.get() {
-            deferred::defer(worker.clone());
+        match self.worker.get() {
+            Some(worker) => deferred::defer(worker.clone()),
+            // No program has a socket yet.
+            None => soon::want(),
         }
     }
 
-    /// Takes what the card has.
-    fn receive_all(&self) {
-        loop {
-            let mut frames: Vec<Memory> = Vec::new();
-            let count = network::receive(BATCH, &mut |frame| frames.push(Arc::new(Vec::from(frame))));
+    /// Deals with a batch of frames from each card, and with what time has brought. True if there may be more frames.
+    fn look(&self) -> bool {
+        let mut batch = self.batch.lock();
+        let mut more = false;
+        let mut any = false;
+        for (interface, card) in self.cards.iter().enumerate() {
+            let Some(card) = card.get() else { continue };
+            let count = card.poll(BATCH, &mut batch);
+            more |= count >= BATCH;
+            if batch.is_empty() {
+                continue;
+            }
+            any = true;
+            let traffic = &self.traffic[interface];
             self.with(|stack, now| {
-                for frame in frames {
-                    self.traffic[CARD].received(frame.len());
+                for frame in batch.drain(..) {
+                    traffic.received(frame.bytes.length());
                     // What makes no sense is thrown away.
-                    let _ = stack.receive(CARD, Slice::new(frame), now);
+                    let _ = stack.receive(interface, frame, now);
                 }
             });
-            if count == 0 {
-                return;
-            }
         }
+        if !any {
+            // It was the timer.
+            self.with(|_, _| ());
+        }
+        more
     }
 
     /// Does something with the stack; sends what comes of it, and tells the sockets.
     fn with<T>(&self, action: impl FnOnce(&mut Stack<Memory>, Instant) -> T) -> T {
         let now = now();
-        let mut events = Vec::new();
-        let (result, deadline) = {
+        let mut outcome = Outcome::default();
+        let result = {
             let mut stack = self.stack.lock();
             if stack.deadline().is_some_and(|at| at <= now) {
                 stack.expire(now);
             }
             let result = action(&mut stack, now);
-            while let Some(frame) = stack.take_frame() {
-                let length = frame.headers.len() + frame.payload.iter().map(|piece| piece.len()).sum::<usize>();
-                self.traffic[frame.interface].sent(length);
-                if frame.interface == CARD {
-                    let pieces = frame.payload.iter().map(|piece| &**piece);
-                    network::send(core::iter::once(&frame.headers[..]).chain(pieces));
-                    continue;
-                }
-                let interface = frame.interface;
-                self.traffic[interface].received(length);
-                if let Some(frame) = stack.loop_back(frame, now) {
-                    let whole = Received {
-                        bytes: Slice::new(Arc::new(frame.to_vec())).into(),
-                        verified: true,
-                    };
-                    let _ = stack.receive(interface, whole, now);
-                }
-            }
-            while let Some(event) = stack.take_event() {
-                if events.last() != Some(&event) {
-                    events.push(event);
-                }
-            }
-            (result, stack.deadline())
+            self.carry(&mut stack, now, &mut outcome);
+            result
         };
-        self.arm(deadline, now);
-        for handle in events {
-            let socket = self.sockets.lock().get(&handle).and_then(Weak::upgrade);
+        self.finish(&outcome, now);
+        result
+    }
+
+    /// Takes what the stack has for cards and sockets.
+    #[inline(never)]
+    fn carry(&self, stack: &mut Stack<Memory>, now: Instant, outcome: &mut Outcome) {
+        while let Some(frame) = stack.take_frame() {
+            let (interface, length) = (frame.interface, frame.length());
+            let traffic = &self.traffic[interface];
+            traffic.sent(length);
+            if let Some(card) = self.cards[interface].get() {
+                card.send(frame);
+                outcome.used_cards |= 1 << interface;
+                continue;
+            }
+            traffic.received(length);
+            let Some(frame) = stack.loop_back(frame, now) else {
+                continue;
+            };
+            if let Some(whole) = whole(&frame) {
+                let whole = Received {
+                    bytes: Slice::new(whole).into(),
+                    verified: true,
+                };
+                let _ = stack.receive(interface, whole, now);
+            }
+        }
+        while let Some(event) = stack.take_event() {
+            if !outcome.events.contains(&event) {
+                outcome.events.push(event);
+            }
+        }
+        outcome.deadline = stack.deadline();
+    }
+
+    /// Tells cards and sockets, without the lock of the stack.
+    #[inline(never)]
+    fn finish(&self, outcome: &Outcome, now: Instant) {
+        for (interface, card) in self.cards.iter().enumerate() {
+            if outcome.used_cards >> interface & 1 != 0
+                && let Some(card) = card.get()
+            {
+                card.tell();
+            }
+        }
+        self.arm(outcome.deadline, now);
+        for handle in &outcome.events {
+            let socket = self.sockets.lock().get(handle).and_then(Weak::upgrade);
             if let Some(socket) = socket {
                 socket.changed();
             }
         }
-        result
     }
 
     /// Sets the timer, unless it fires early enough already.
     fn arm(&self, deadline: Option<Instant>, now: Instant) {
-        let (Some(deadline), Some(worker)) = (deadline, self.worker.get()) else {
-            return;
-        };
+        let Some(deadline) = deadline else { return };
         let mut armed = self.armed.lock();
         if armed.is_none_or(|at| at <= now || at > deadline) {
             *armed = Some(deadline);
-            let target: Weak<dyn TimerTarget> = Arc::<Worker>::downgrade(worker);
+            let target: Weak<dyn TimerTarget> = Arc::<Alarm>::downgrade(&self.alarm);
             self.timer.arm(task::Instant(deadline.0.max(now.0 + 1)), target);
         }
     }
+}
+
+/// What is to be done after the stack was used.
+#[derive(Default)]
+struct Outcome {
+    /// Sockets whose readiness may have changed.
+    events: Vec<Handle>,
+    /// Cards that frames were given to: bit n for interface n.
+    used_cards: u32,
+    /// When the stack wants to be looked at.
+    deadline: Option<Instant>,
+}
+
+/// A copy of a frame in one piece. `None` without memory.
+fn whole(frame: &Frame<Memory>) -> Option<Memory> {
+    let length = frame.length();
+    let mut room = PacketRoom::new(length)?;
+    let mut end = frame.headers.len();
+    room.bytes_mut()[..end].copy_from_slice(&frame.headers);
+    for piece in frame.payload.iter() {
+        room.bytes_mut()[end..end + piece.len()].copy_from_slice(piece);
+        end += piece.len();
+    }
+    Some(room.filled(length))
 }

@@ -18,7 +18,7 @@ use spin::Mutex;
 use super::{Memory, Network, name, network};
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
-use crate::memory::{UserPointer, is_low, write_object};
+use crate::memory::{LARGE_PACKET, PacketRoom, UserPointer, is_low, write_object};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::{Common, OptionValue, Patience};
@@ -33,8 +33,6 @@ const UDP: i32 = 17;
 const IP: i32 = 0;
 /// That of IPv6.
 const IPV6: i32 = 41;
-/// Bytes that are sent at a time.
-const PIECE: usize = 64 * 1024;
 /// Longest datagram.
 const LONGEST_DATAGRAM: usize = 65_507;
 /// Most connections that wait to be accepted (`net.core.somaxconn`).
@@ -254,13 +252,11 @@ impl InternetSocket {
             // A call that blocks sends everything.
             let result = self.wait(patience, room);
             let step = result.and_then(|room| room).and_then(|room| {
-                let length = room.min(PIECE).min(message.data.remaining());
-                let mut bytes = Vec::new();
-                bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
-                bytes.resize(length, 0);
-                let copied = message.data.take(&mut bytes)?;
-                bytes.truncate(copied);
-                let data: Slice<Memory> = Slice::new(Arc::new(bytes));
+                let length = room.min(LARGE_PACKET).min(message.data.remaining());
+                let mut packet = PacketRoom::up_to(length).ok_or(Errno::ENOBUFS)?;
+                let length = length.min(packet.capacity());
+                let copied = message.data.take(&mut packet.bytes_mut()[..length])?;
+                let data: Slice<Memory> = Slice::new(packet.filled(copied));
                 self.network.with(|stack, now| {
                     stack.with_connection(self.handle, now, |connection| connection.send(data));
                 });
@@ -359,13 +355,11 @@ impl InternetSocket {
         if length > LONGEST_DATAGRAM {
             return Err(Errno::EMSGSIZE);
         }
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
-        bytes.resize(length, 0);
-        if message.data.take(&mut bytes)? != length {
+        let mut packet = PacketRoom::new(length).ok_or(Errno::ENOBUFS)?;
+        if message.data.take(&mut packet.bytes_mut()[..length])? != length {
             return Err(Errno::EFAULT);
         }
-        let data: Slice<Memory> = Slice::new(Arc::new(bytes));
+        let data: Slice<Memory> = Slice::new(packet.filled(length));
         let sent = self
             .network
             .with(|stack, now| stack.udp_send(self.handle, to, data, now));

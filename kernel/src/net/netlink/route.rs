@@ -65,7 +65,8 @@ fn with_name(builder: Builder, kind: u16, name: &str) -> Builder {
     builder.attribute(kind, &bytes)
 }
 
-/// Counts in the order of `struct rtnl_link_stats64`: packets and bytes each way first; nothing else is ever counted.
+/// Counts in the order of `struct rtnl_link_stats64`: packets and bytes each way first, then errors, of which there are
+/// none, then what was lost; nothing else is ever counted.
 fn statistics(interface: &Interface) -> [u64; 24] {
     let traffic = interfaces::traffic(interface.index);
     let mut counts = [0; 24];
@@ -75,6 +76,7 @@ fn statistics(interface: &Interface) -> [u64; 24] {
         traffic.received_bytes,
         traffic.sent_bytes,
     ]);
+    counts[6..8].copy_from_slice(&[traffic.received_lost, traffic.sent_lost]);
     counts
 }
 
@@ -92,8 +94,14 @@ fn link_message(interface: &Interface, header: Header) -> Vec<u8> {
         flags: interface.flags,
         change: 0,
     };
-    // Linux does not know whether a loopback interface works (`IF_OPER_UNKNOWN`); a card is up (`IF_OPER_UP`).
-    let state = if hardware.is_some() { 6 } else { 0 };
+    let has_link = interface.flags & interfaces::flag::LOWER_UP != 0;
+    // Linux does not know whether a loopback interface works (`IF_OPER_UNKNOWN`); a card is up (`IF_OPER_UP`) or not
+    // (`IF_OPER_DOWN`).
+    let state = match hardware {
+        None => 0,
+        Some(_) if has_link => 6,
+        Some(_) => 2,
+    };
     let everybody = if hardware.is_some() { [0xff; 6] } else { zero };
     let counts = statistics(interface);
     let mut wide = Vec::new();
@@ -113,7 +121,7 @@ fn link_message(interface: &Interface, header: Header) -> Vec<u8> {
         .number(link_attribute::PROMISCUITY, 0)
         .number(link_attribute::TRANSMIT_QUEUES, 1)
         .number(link_attribute::RECEIVE_QUEUES, 1)
-        .attribute(link_attribute::CARRIER, &[1]);
+        .attribute(link_attribute::CARRIER, &[has_link.into()]);
     let builder = builder
         .attribute(link_attribute::ADDRESS, &hardware.unwrap_or(zero))
         .attribute(link_attribute::BROADCAST, &everybody)

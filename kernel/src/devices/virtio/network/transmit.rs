@@ -1,0 +1,171 @@
+//! Frames that go out.
+//!
+//! The device reads headers and data where they are. It is told once for several frames, and what it is done with is
+//! taken back when the next ones come; only when its queue is full it is asked for an interrupt, and further frames wait.
+
+use alloc::collections::VecDeque;
+
+use pith_tcpip::buffer::{Pieces, Slice};
+use pith_tcpip::stack::Frame;
+use pith_virtqueue::{Queue, Region};
+
+use super::header;
+use crate::devices::shared_memory::SharedMemory;
+use crate::devices::virtio::{Transport, notify};
+use crate::memory::{LARGEST_PACKET, Packet, PacketRoom};
+
+/// Most pieces of a frame: headers, and data.
+pub const PIECES: usize = 18;
+/// Most frames that wait for room in the queue.
+const WAITING: usize = 1000;
+/// Bytes of the block for headers.
+const HEAD: usize = 220;
+/// Data up to this length travels behind its headers.
+const SMALL: usize = 72;
+
+/// What the device reads of a frame.
+pub struct Sent {
+    /// Header and headers.
+    _head: PacketRoom,
+    /// Data.
+    _payload: Pieces<Packet>,
+}
+
+/// The queue for frames that go out.
+pub struct Transmit {
+    pub queue: Queue<SharedMemory, Sent>,
+    pub number: u16,
+    waiting: VecDeque<Frame<Packet>>,
+    /// Frames that were lost.
+    pub lost: u64,
+}
+
+impl Transmit {
+    /// A queue.
+    pub fn new(mut queue: Queue<SharedMemory, Sent>, number: u16) -> Self {
+        queue.set_interrupts(false);
+        Self {
+            queue,
+            number,
+            waiting: VecDeque::new(),
+            lost: 0,
+        }
+    }
+
+    /// Sends a frame, now or when there is room. The device may have to be told: see [`Self::tell`].
+    pub fn send(&mut self, frame: Frame<Packet>) {
+        if self.queue.in_flight() >= usize::from(self.queue.size() / 2) {
+            self.reclaim();
+        }
+        if self.waiting.is_empty() && self.has_room(&frame) {
+            self.submit(frame);
+            return;
+        }
+        if self.waiting.len() < WAITING && self.queue.misbehaviour().is_none() {
+            self.waiting.push_back(frame);
+            self.resume();
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// Tells the device of what was sent since it was last told.
+    pub fn tell(&mut self, transport: &dyn Transport) {
+        notify(transport, &mut self.queue, self.number);
+    }
+
+    /// Takes back what the device is done with.
+    pub fn reclaim(&mut self) {
+        while self.queue.take_used().is_some() {}
+    }
+
+    /// Sends frames that wait, as far as there is room. If some are left, an interrupt will tell when to go on. True if
+    /// the device has to be told.
+    pub fn resume(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            return false;
+        }
+        let mut any = false;
+        loop {
+            self.reclaim();
+            while let Some(frame) = self.waiting.front()
+                && self.has_room(frame)
+            {
+                if let Some(frame) = self.waiting.pop_front() {
+                    self.submit(frame);
+                    any = true;
+                }
+            }
+            if self.waiting.is_empty() {
+                self.queue.set_interrupts(false);
+                return any;
+            }
+            let some = self.queue.in_flight() / 2;
+            self.queue.interrupt_after(some as u16);
+            // What came back meanwhile causes no interrupt.
+            if !self.queue.has_used() {
+                return any;
+            }
+        }
+    }
+
+    fn has_room(&self, frame: &Frame<Packet>) -> bool {
+        self.queue.has_room((frame.payload.count() + 1).min(PIECES))
+    }
+
+    fn submit(&mut self, frame: Frame<Packet>) {
+        if self.try_submit(frame).is_none() {
+            self.lost += 1;
+        }
+    }
+
+    fn try_submit(&mut self, frame: Frame<Packet>) -> Option<()> {
+        let mut head = PacketRoom::new(HEAD)?;
+        let mut end = header::LENGTH + frame.headers.len();
+        let bytes = head.bytes_mut();
+        bytes[..header::LENGTH].copy_from_slice(&header::write(&frame));
+        bytes[header::LENGTH..end].copy_from_slice(&frame.headers);
+        let mut payload = frame.payload;
+        if payload.length() <= SMALL {
+            for piece in payload.iter() {
+                bytes[end..end + piece.len()].copy_from_slice(piece);
+                end += piece.len();
+            }
+            payload = Pieces::default();
+        } else if payload.count() >= PIECES {
+            payload = in_one_piece(&payload)?;
+        }
+        let mut regions = [Region { address: 0, length: 0 }; PIECES];
+        regions[0] = Region {
+            address: head.physical(),
+            length: end as u32,
+        };
+        let count = payload.count() + 1;
+        for (region, piece) in regions[1..].iter_mut().zip(payload.iter()) {
+            *region = Region {
+                address: piece.buffer().physical() + piece.offset() as u64,
+                length: piece.len() as u32,
+            };
+        }
+        let sent = Sent {
+            _head: head,
+            _payload: payload,
+        };
+        self.queue.submit_chain(sent, &regions[..count], &[]).ok()
+    }
+}
+
+/// A copy of data that is in too many pieces.
+fn in_one_piece(pieces: &Pieces<Packet>) -> Option<Pieces<Packet>> {
+    let length = pieces.length();
+    if length > LARGEST_PACKET {
+        return None;
+    }
+    let mut room = PacketRoom::new(length)?;
+    let mut end = 0;
+    for piece in pieces.iter() {
+        room.bytes_mut()[end..end + piece.len()].copy_from_slice(piece);
+        end += piece.len();
+    }
+    Some(Slice::new(room.filled(end)).into())
+}
