@@ -9,9 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pith_abi::image::MAXIMUM_CPUS;
 use pith_image::{FileMapping, LogLevel, parse_memory};
 use pith_monitor::accelerator::Request;
-use pith_monitor::{MachineType, PublishedPort};
+use pith_monitor::{MachineType, PublishedPorts};
 
-use crate::network::{NetworkArgument, parse_network};
+use crate::network::{NetworkArgument, parse_network, parse_ports};
 
 /// Runs unmodified Linux programs as unikernels: one program, one virtual machine.
 #[derive(Debug, Parser)]
@@ -73,15 +73,16 @@ pub struct RunArguments {
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
 
-    /// A network card: user (behind a router that needs no privilege), tap:INTERFACE, or none; behind a comma its
-    /// settings: ip=10.0.0.2/24,gateway=10.0.0.1,ip6=…,gateway6=…,dns=…,mtu=…,mac=…,dhcp,slaac. May be repeated
+    /// A network card: user (behind a router that needs no privilege), tap:INTERFACE, bridge:INTERFACE, or none; behind
+    /// a comma its settings: ip=10.0.0.2/24,gateway=10.0.0.1,ip6=…,gateway6=…,dns=…,mtu=…,mac=…,dhcp,slaac. May be repeated
     /// [default: none, or user with -p]
     #[arg(long, value_name = "KIND[,SETTINGS]", value_parser = parse_network)]
     pub net: Vec<NetworkArgument>,
 
-    /// Let a port of this machine lead to one of the program: 8080:80, 127.0.0.1:8080:80, 5353:53/udp
-    #[arg(short = 'p', long, value_name = "[ADDRESS:]HOST:GUEST[/udp]", value_parser = parse_port)]
-    pub publish: Vec<PublishedPort>,
+    /// Let a port of this machine lead to one of the program: 8080:80, 127.0.0.1:8080:80, 5353:53/udp,
+    /// 9000-9009:9000-9009. May be repeated
+    #[arg(short = 'p', long, value_name = "[ADDRESS:]HOST:GUEST[/udp]", value_parser = parse_ports)]
+    pub publish: Vec<PublishedPorts>,
 
     /// Kill the program after this time: 500ms, 10s, 2m, 1h
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -307,34 +308,6 @@ pub enum OverridableArgument {
     Environment,
     WorkingDirectory,
     Diagnostics,
-}
-
-/// Reads a port such as `8080:80`, `127.0.0.1:8080:80` or `5353:53/udp`.
-pub fn parse_port(text: &str) -> Result<PublishedPort, String> {
-    let expected = "write [ADDRESS:]HOST:GUEST[/udp], such as 8080:80";
-    let (ports, datagrams) = match text.split_once('/') {
-        None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), false),
-        Some((ports, "udp")) => (ports, true),
-        Some(_) => return Err("the protocol is tcp or udp".into()),
-    };
-    let parts: Vec<&str> = ports.split(':').collect();
-    let (address, host, guest) = match parts[..] {
-        [host, guest] => ("0.0.0.0", host, guest),
-        [address, host, guest] => (address, host, guest),
-        _ => return Err(expected.into()),
-    };
-    let port = |text: &str| match text.parse() {
-        Ok(0) | Err(_) => Err(format!("`{text}` is no port: a number from 1 to 65535")),
-        Ok(port) => Ok(port),
-    };
-    Ok(PublishedPort {
-        address: address
-            .parse()
-            .map_err(|_| format!("`{address}` is no IPv4 address; {expected}"))?,
-        host: port(host)?,
-        guest: port(guest)?,
-        datagrams,
-    })
 }
 
 /// Reads a time such as `500ms`, `1.5s`, `2m` or `1h`. A bare number counts seconds.

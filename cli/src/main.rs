@@ -8,6 +8,7 @@ mod build;
 mod failure;
 mod inspect;
 mod network;
+mod notice;
 mod progress;
 mod run;
 mod stats;

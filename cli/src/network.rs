@@ -2,9 +2,13 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use pith_monitor::{Connection, NetworkCard, PublishedPort};
+use pith_monitor::forwarding::Forwarding;
+use pith_monitor::tap::{self, Tap, TapError};
+use pith_monitor::{Connection, NetworkCard, PublishedPorts};
 use pith_network_settings::{Settings, Subnet};
 
 use crate::failure::Failure;
@@ -14,6 +18,9 @@ const MAXIMUM_NAME: usize = 15;
 
 /// Most cards of a machine; the small board has sockets for eight devices.
 const MAXIMUM_CARDS: usize = 4;
+
+/// Most ports in one range. Each is a socket of the host.
+const MAXIMUM_PORTS: u16 = 1024;
 
 /// The first three bytes of QEMU's hardware addresses: locally administered, for one card.
 const VENDOR: [u8; 3] = [0x52, 0x54, 0x00];
@@ -27,9 +34,11 @@ pub enum NetworkArgument {
     User(Settings),
     /// A card on a TAP device.
     Tap(String, Settings),
+    /// A card on a bridge.
+    Bridge(String, Settings),
 }
 
-/// Reads `none`, `user` or `tap:NAME`, with settings behind a comma.
+/// Reads `none`, `user`, `tap:NAME` or `bridge:NAME`, with settings behind a comma.
 pub fn parse_network(text: &str) -> Result<NetworkArgument, String> {
     let (kind, settings) = text.split_once(',').unwrap_or((text, ""));
     let settings = Settings::parse(settings).map_err(|problem| problem.to_string())?;
@@ -38,9 +47,10 @@ pub fn parse_network(text: &str) -> Result<NetworkArgument, String> {
         None if kind == "none" => Err("`none` has no settings".into()),
         None if kind == "user" => Ok(NetworkArgument::User(settings)),
         Some(("tap", name)) => Ok(NetworkArgument::Tap(interface_name(name)?, settings)),
+        Some(("bridge", name)) => Ok(NetworkArgument::Bridge(interface_name(name)?, settings)),
         _ => Err(
-            "write none, user or tap:INTERFACE, and settings behind it, such as \
-                  tap:tap0,ip=10.0.0.2/24,gateway=10.0.0.1"
+            "write none, user, tap:INTERFACE or bridge:INTERFACE, and settings behind it, such \
+             as tap:tap0,ip=10.0.0.2/24,gateway=10.0.0.1"
                 .into(),
         ),
     }
@@ -62,11 +72,160 @@ fn interface_name(name: &str) -> Result<String, String> {
     }
 }
 
-/// The cards that the arguments ask for.
-pub fn cards(
+/// Reads ports such as `8080:80`, `127.0.0.1:8080:80`, `5353:53/udp` or `9000-9009:9000-9009`.
+pub fn parse_ports(text: &str) -> Result<PublishedPorts, String> {
+    let expected = "write [ADDRESS:]HOST:GUEST[/udp], such as 8080:80";
+    let (ports, datagrams) = match text.split_once('/') {
+        None => (text, false),
+        Some((ports, "tcp")) => (ports, false),
+        Some((ports, "udp")) => (ports, true),
+        Some(_) => return Err("the protocol is tcp or udp".into()),
+    };
+    let parts: Vec<&str> = ports.split(':').collect();
+    let (address, host, guest) = match parts[..] {
+        [host, guest] => ("0.0.0.0", host, guest),
+        [address, host, guest] => (address, host, guest),
+        _ => return Err(expected.into()),
+    };
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(0) | Err(_) => Err(format!("`{text}` is no port: a number from 1 to 65535")),
+        Ok(port) => Ok(port),
+    };
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (port(first)?, port(last)?);
+        match last.checked_sub(first) {
+            None => Err(format!("`{text}` ends before it begins")),
+            Some(more) if more >= MAXIMUM_PORTS => {
+                Err(format!("`{text}` are more than {MAXIMUM_PORTS} ports"))
+            }
+            Some(more) => Ok((first, more + 1)),
+        }
+    };
+    let ((host, count), (guest, guests)) = (range(host)?, range(guest)?);
+    if count != guests {
+        return Err(format!(
+            "{count} ports of the host can't lead to {guests} of the machine"
+        ));
+    }
+    Ok(PublishedPorts {
+        address: address
+            .parse()
+            .map_err(|_| format!("`{address}` is no IPv4 address; {expected}"))?,
+        host,
+        guest,
+        count,
+        datagrams,
+    })
+}
+
+/// Where a card's cable leads, before anything is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    User(Vec<PublishedPorts>),
+    Tap(String),
+    Bridge(String),
+}
+
+/// The cards of a machine, and what serves them while it runs.
+#[derive(Debug, Default)]
+pub struct Network {
+    /// The cards.
+    pub cards: Vec<NetworkCard>,
+    /// Who listens at published ports; they end with this.
+    forwardings: Vec<Forwarding>,
+}
+
+impl Network {
+    /// Makes the network that the arguments ask for.
+    pub fn open(
+        networks: &[NetworkArgument],
+        ports: &[PublishedPorts],
+        cpus: u32,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
+        let mut network = Self::default();
+        for (place, settings) in plan(networks, ports)? {
+            let connection = match place {
+                Place::User(ports) => network.user(&ports)?,
+                Place::Tap(name) => queues(tap::open(&name, cpus), quiet)?,
+                Place::Bridge(name) => queues(tap::open_on_bridge(&name, cpus), quiet)?,
+            };
+            network.cards.push(NetworkCard {
+                connection,
+                settings,
+            });
+        }
+        Ok(network)
+    }
+
+    /// The way to a router that the monitor plays, with somebody who listens at the published ports.
+    fn user(&mut self, ports: &[PublishedPorts]) -> Result<Connection, Failure> {
+        for ports in ports.iter().filter(|ports| ports.datagrams) {
+            check_datagram_ports(ports)?;
+        }
+        let (forwarding, ports) =
+            Forwarding::start(ports).map_err(|(address, error)| refused("TCP", address, &error))?;
+        self.forwardings.extend(forwarding);
+        Ok(Connection::User { ports })
+    }
+}
+
+fn queues(tap: Result<Tap, TapError>, quiet: bool) -> Result<Connection, Failure> {
+    let tap = tap.map_err(|error| Failure::new(&error, &error.remedy))?;
+    if let Some(note) = &tap.note
+        && !quiet
+    {
+        eprintln!("pith: note: {note}");
+    }
+    Ok(Connection::Tap(tap.queues))
+}
+
+/// Tells in good time what would keep the monitor from listening: its own words would come late and say less.
+fn check_datagram_ports(ports: &PublishedPorts) -> Result<(), Failure> {
+    for port in (0..ports.count).map(|offset| ports.host + offset) {
+        let address = SocketAddr::from((ports.address, port));
+        UdpSocket::bind(address).map_err(|error| refused("UDP", address, &error))?;
+    }
+    Ok(())
+}
+
+/// Why a port can't be published.
+fn refused(kind: &str, address: SocketAddr, error: &io::Error) -> Failure {
+    let port = address.port();
+    match error.kind() {
+        ErrorKind::AddrInUse => Failure::new(
+            format_args!("{kind} port {port} of this machine is taken"),
+            format_args!(
+                "publish another one (-p), or see who has it: ss -l{}np sport = {port}",
+                if kind == "UDP" { 'u' } else { 't' }
+            ),
+        ),
+        ErrorKind::AddrNotAvailable => Failure::new(
+            format_args!("{} is no address of this machine", address.ip()),
+            "see its addresses: ip address",
+        ),
+        ErrorKind::PermissionDenied => Failure::new(
+            format_args!("{kind} port {port} of this machine needs privilege"),
+            format_args!(
+                "publish one from 1024 on (-p), or: sudo sysctl net.ipv4.ip_unprivileged_port_start={port}"
+            ),
+        ),
+        _ => Failure::new(
+            format_args!(
+                "{kind} port {port} of {} can't be published: {error}",
+                address.ip()
+            ),
+            "publish another one (-p)",
+        ),
+    }
+}
+
+/// What the arguments mean.
+fn plan(
     networks: &[NetworkArgument],
-    ports: &[PublishedPort],
-) -> Result<Vec<NetworkCard>, Failure> {
+    ports: &[PublishedPorts],
+) -> Result<Vec<(Place, Settings)>, Failure> {
     let default = [NetworkArgument::User(Settings::default())];
     let networks: &[NetworkArgument] = match networks {
         [] if !ports.is_empty() => &default,
@@ -89,7 +248,7 @@ pub fn cards(
     let cards = networks
         .iter()
         .enumerate()
-        .map(|(index, network)| card(index, network, &mut unpublished))
+        .filter_map(|(index, network)| card(index, network, &mut unpublished))
         .collect();
     match unpublished {
         None => Ok(cards),
@@ -103,30 +262,31 @@ pub fn cards(
 fn card(
     index: usize,
     network: &NetworkArgument,
-    ports: &mut Option<Vec<PublishedPort>>,
-) -> NetworkCard {
-    let (connection, mut settings) = match network {
-        NetworkArgument::None => unreachable!("refused before"),
-        NetworkArgument::User(settings) => {
-            let ports = ports.take().unwrap_or_default();
-            (Connection::User { ports }, user_settings(index, settings))
-        }
-        NetworkArgument::Tap(name, settings) => {
-            let mut settings = settings.clone();
-            if !settings.has_addressing() {
-                settings.dhcp = true;
-                settings.slaac = true;
-            }
-            (Connection::Tap(name.clone()), settings)
-        }
+    ports: &mut Option<Vec<PublishedPorts>>,
+) -> Option<(Place, Settings)> {
+    let (place, mut settings) = match network {
+        NetworkArgument::None => return None,
+        NetworkArgument::User(settings) => (
+            Place::User(ports.take().unwrap_or_default()),
+            user_settings(index, settings),
+        ),
+        NetworkArgument::Tap(name, settings) => (Place::Tap(name.clone()), asking(settings)),
+        NetworkArgument::Bridge(name, settings) => (Place::Bridge(name.clone()), asking(settings)),
     };
     if settings.hardware.is_none() {
-        settings.hardware = Some(hardware_address(index, &connection));
+        settings.hardware = Some(hardware_address(index, &place));
     }
-    NetworkCard {
-        connection,
-        settings,
+    Some((place, settings))
+}
+
+/// Whoever is given no address asks the network for one.
+fn asking(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    if !settings.has_addressing() {
+        settings.dhcp = true;
+        settings.slaac = true;
     }
+    settings
 }
 
 /// What a machine behind `--net user` is set to: the addresses that QEMU's router has given for ever, 10.0.2.15 for the
@@ -149,23 +309,33 @@ fn user_settings(index: usize, given: &Settings) -> Settings {
 }
 
 /// The address of a card that was given none. Behind a router of its own it is always the same. On a link that it shares
-/// with others it depends on the host and the name of the device, so that it stays and yet differs from others'.
-fn hardware_address(index: usize, connection: &Connection) -> [u8; 6] {
+/// with others it depends on the host and the name of the device, so that it stays and yet differs from others'; several
+/// machines may be on one bridge, so there it depends on the time as well.
+fn hardware_address(index: usize, place: &Place) -> [u8; 6] {
     let [a, b, c] = VENDOR;
-    let last = match connection {
-        Connection::User { .. } => [0x12, 0x34, 0x56 + index as u8],
-        Connection::Tap(name) => {
-            let mut hasher = DefaultHasher::new();
-            // A host without this file still has names for its devices.
-            std::fs::read("/etc/machine-id")
-                .unwrap_or_default()
-                .hash(&mut hasher);
-            name.hash(&mut hasher);
-            let [x, y, z, ..] = hasher.finish().to_le_bytes();
-            [x, y, z]
+    let last = match place {
+        Place::User(_) => [0x12, 0x34, 0x56 + index as u8],
+        Place::Tap(name) => digest(name, index, 0),
+        Place::Bridge(name) => {
+            // A clock before 1970 tells nothing; the process number does.
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            digest(name, index, now.as_nanos() ^ u128::from(std::process::id()))
         }
     };
     [a, b, c, last[0], last[1], last[2]]
+}
+
+fn digest(name: &str, index: usize, other: u128) -> [u8; 3] {
+    let mut hasher = DefaultHasher::new();
+    // A host without this file still has names for its devices.
+    std::fs::read("/etc/machine-id")
+        .unwrap_or_default()
+        .hash(&mut hasher);
+    (name, index, other).hash(&mut hasher);
+    let [x, y, z, ..] = hasher.finish().to_le_bytes();
+    [x, y, z]
 }
 
 #[cfg(test)]
@@ -176,18 +346,101 @@ mod tests {
         parse_network(text).unwrap()
     }
 
-    fn texts(networks: &[&str], ports: &[PublishedPort]) -> Vec<String> {
+    fn texts(networks: &[&str], ports: &[PublishedPorts]) -> Vec<String> {
         let networks: Vec<_> = networks.iter().map(|text| argument(text)).collect();
-        let cards = cards(&networks, ports).unwrap();
-        cards.iter().map(|card| card.settings.to_string()).collect()
+        let cards = plan(&networks, ports).unwrap();
+        cards
+            .iter()
+            .map(|(_, settings)| settings.to_string())
+            .collect()
     }
 
-    const PORT: PublishedPort = PublishedPort {
+    const PORT: PublishedPorts = PublishedPorts {
         address: Ipv4Addr::LOCALHOST,
         host: 8080,
         guest: 80,
+        count: 1,
         datagrams: false,
     };
+
+    #[test]
+    fn ports_are_read() {
+        assert_eq!(parse_ports("127.0.0.1:8080:80"), Ok(PORT));
+        assert_eq!(parse_ports("127.0.0.1:8080:80/tcp"), Ok(PORT));
+        assert_eq!(
+            parse_ports("5353:53/udp"),
+            Ok(PublishedPorts {
+                address: Ipv4Addr::UNSPECIFIED,
+                host: 5353,
+                guest: 53,
+                count: 1,
+                datagrams: true,
+            })
+        );
+        let range = parse_ports("65000-65535:1-536").unwrap();
+        assert_eq!((range.host, range.guest, range.count), (65000, 1, 536));
+        for (bad, reason) in [
+            ("80", "write [ADDRESS:]HOST:GUEST"),
+            ("a:b:c:d", "write [ADDRESS:]HOST:GUEST"),
+            ("0:80", "`0` is no port"),
+            ("80:65536", "`65536` is no port"),
+            ("80:", "`` is no port"),
+            ("8080:80/sctp", "tcp or udp"),
+            ("localhost:8080:80", "no IPv4 address"),
+            ("9-8:9-8", "ends before it begins"),
+            (
+                "80-81:80",
+                "2 ports of the host can't lead to 1 of the machine",
+            ),
+            ("1-1025:1-1025", "more than 1024 ports"),
+        ] {
+            let error = parse_ports(bad).expect_err(bad);
+            assert!(error.contains(reason), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_the_remedy() {
+        let text = |ports: &PublishedPorts| {
+            format!("{:?}", Network::default().user(&[*ports]).unwrap_err())
+        };
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let ports = PublishedPorts {
+            host: listener.local_addr().unwrap().port(),
+            ..PORT
+        };
+        let told = text(&ports);
+        let expected = format!("TCP port {} of this machine is taken", ports.host);
+        assert!(
+            told.contains(&expected) && told.contains("ss -ltnp"),
+            "{told}"
+        );
+        drop(listener);
+        let mut network = Network::default();
+        assert!(network.user(&[ports]).is_ok());
+        let elsewhere = PublishedPorts {
+            address: Ipv4Addr::new(192, 0, 2, 77),
+            ..ports
+        };
+        let told = text(&elsewhere);
+        assert!(
+            told.contains("192.0.2.77 is no address of this machine"),
+            "{told}"
+        );
+
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let ports = PublishedPorts {
+            host: socket.local_addr().unwrap().port(),
+            datagrams: true,
+            ..PORT
+        };
+        let told = text(&ports);
+        let expected = format!("UDP port {} of this machine is taken", ports.host);
+        assert!(
+            told.contains(&expected) && told.contains("ss -lunp"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn networks_are_read() {
@@ -199,8 +452,9 @@ mod tests {
             NetworkArgument::Tap("tap0".into(), settings)
         );
         for (bad, reason) in [
-            ("", "write none, user or tap:INTERFACE"),
-            ("tap", "write none, user or tap:INTERFACE"),
+            ("", "write none, user, tap:INTERFACE or bridge:"),
+            ("tap", "write none, user, tap:INTERFACE or bridge:"),
+            ("bridge:", "no name of an interface"),
             ("tap:", "no name of an interface"),
             ("tap:a/b", "no name of an interface"),
             ("tap:sixteencharacter", "no name of an interface"),
@@ -239,9 +493,9 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        let refused = |networks: &[&str], ports: &[PublishedPort]| {
+        let refused = |networks: &[&str], ports: &[PublishedPorts]| {
             let networks: Vec<_> = networks.iter().map(|text| argument(text)).collect();
-            cards(&networks, ports).unwrap_err().status()
+            plan(&networks, ports).unwrap_err().status()
         };
         assert_eq!(refused(&["none", "user"], &[]), 2);
         assert_eq!(refused(&["tap:tap0"], &[PORT]), 2);

@@ -1,29 +1,26 @@
 //! `pith run`.
 
 use std::ffi::OsString;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pith_abi::command_line as key;
 use pith_image::{Configuration, Overridable};
-use pith_monitor::accelerator::{Accelerator, HostFacts, Obstacle, Request, choose};
+use pith_monitor::accelerator::{Accelerator, HostFacts, Request, choose};
 use pith_monitor::command_line::KernelCommandLine;
 use pith_monitor::{HostStreams, MachineSpecification, Qemu, RunOptions};
 
 use crate::arguments::{ContentArguments, RunArguments};
 use crate::failure::Failure;
-use crate::{KERNEL, build, kernel, network, progress, stats};
+use crate::network::Network;
+use crate::{KERNEL, build, kernel, notice, progress, stats};
 
 /// Least memory that a machine gets unless told otherwise, in MiB.
 const LEAST_DEFAULT_MEMORY: u64 = 128;
 
 /// Memory that a machine gets beyond twice its image unless told otherwise, in MiB.
 const MEMORY_BEYOND_IMAGE: u64 = 64;
-
-/// File in the cache directory that remembers what was said about the accelerator.
-const NOTICE: &str = "accelerator-notice";
 
 /// Runs a program or an image, and returns the status to exit with.
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
@@ -44,16 +41,18 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     override_diagnostics(&image, &configuration, content, &mut command_line)?;
     let image_time = begin.elapsed();
 
+    let cpus = content.cpus.or(nonzero(configuration.cpus)).unwrap_or(1);
+    let network = Network::open(&arguments.net, &arguments.publish, cpus, arguments.quiet)?;
     let specification = MachineSpecification {
         memory_mebibytes: content
             .memory
             .or(nonzero(configuration.memory_mebibytes))
             .unwrap_or_else(|| default_memory(image_size)),
-        cpus: content.cpus.or(nonzero(configuration.cpus)).unwrap_or(1),
+        cpus,
         accelerator: accelerator(arguments.accel.into(), arguments.quiet)?,
         machine_type: arguments.machine.into(),
         cpu_model: arguments.cpu.clone(),
-        network: network::cards(&arguments.net, &arguments.publish)?,
+        network: network.cards.clone(),
         command_line,
         image,
     };
@@ -204,31 +203,12 @@ fn accelerator(request: Request, quiet: bool) -> Result<Accelerator, Failure> {
             obstacle.remedy(),
         )
     })?;
-    if let Some(obstacle) = &choice.fallback
-        && !quiet
-        && is_news(obstacle)
-    {
-        eprintln!(
-            "pith: note: {obstacle}; QEMU translates instructions instead (TCG), which is slower. \
-             This is said once."
-        );
+    if let Some(obstacle) = &choice.fallback {
+        let message =
+            format!("{obstacle}; QEMU translates instructions instead (TCG), which is slower");
+        notice::once("accelerator-notice", &message, quiet);
     }
     Ok(choice.accelerator)
-}
-
-/// Whether the user was not told of this obstacle before; remembers that it is being told now. Where nothing
-/// can be remembered, it is news each time.
-fn is_news(obstacle: &Obstacle) -> bool {
-    let Ok(directory) = pith_image::cache_directory() else {
-        return true;
-    };
-    let path = directory.join(NOTICE);
-    let text = obstacle.to_string();
-    if fs::read_to_string(&path).is_ok_and(|told| told == text) {
-        return false;
-    }
-    let _ = fs::create_dir_all(&directory).and_then(|()| fs::write(&path, text));
-    true
 }
 
 #[cfg(test)]

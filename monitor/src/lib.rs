@@ -9,8 +9,10 @@
 
 pub mod accelerator;
 pub mod command_line;
+pub mod forwarding;
 pub mod frame;
 pub mod symbols;
+pub mod tap;
 
 mod console;
 mod death_signal;
@@ -20,7 +22,6 @@ mod report;
 mod session;
 mod signals;
 mod specification;
-mod tap;
 mod terminal;
 
 pub use launch::{Machine, Monitor, StartError};
@@ -28,6 +29,6 @@ pub use qemu::{PROGRAM_VARIABLE, Qemu};
 pub use report::{Ending, GuestFigures, HostTimes, Report, signal_name};
 pub use session::{HostStreams, RunError, RunOptions, run};
 pub use specification::{
-    Connection, MachineSpecification, MachineType, NetworkCard, PublishedPort,
+    Connection, MachineSpecification, MachineType, NetworkCard, PublishedPorts,
 };
 pub use terminal::is_terminal;

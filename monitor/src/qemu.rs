@@ -13,11 +13,14 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use pith_abi::command_line as key;
+use pith_network_settings::Settings;
 
 use crate::accelerator::Accelerator;
 use crate::death_signal::die_with_parent;
@@ -92,7 +95,8 @@ impl Monitor for Qemu {
             // Ctrl-C at the terminal reaches every process of the foreground group. QEMU would end at once;
             // it is the program inside that has to decide.
             .process_group(0);
-        die_with_parent(&mut command);
+        let files = specification.network.iter().flat_map(|card| card.files());
+        die_with_parent(&mut command, files.cloned().collect());
         command
             .spawn()
             .and_then(Machine::new)
@@ -176,44 +180,62 @@ fn check_memory(specification: &MachineSpecification) -> Result<(), StartError> 
     }
 }
 
-/// Queues each way of a card on a TAP device: one for each processor, as far as the device has them.
-fn queues(card: &NetworkCard, cpus: u32) -> u32 {
-    match &card.connection {
-        Connection::User { .. } => 1,
-        Connection::Tap(name) if tap::has_queues(name) => cpus.clamp(2, tap::MAXIMUM_QUEUES),
-        Connection::Tap(_) => 1,
-    }
-}
-
 /// The host's side of a network card.
-fn backend(index: usize, card: &NetworkCard, cpus: u32) -> String {
+fn backend(index: usize, card: &NetworkCard) -> String {
     match &card.connection {
         Connection::User { ports } => {
             let mut backend = format!("user,id=network{index},ipv6=off");
-            for port in ports {
-                let protocol = if port.datagrams { "udp" } else { "tcp" };
-                let (address, host, guest) = (port.address, port.host, port.guest);
-                backend += &format!(",hostfwd={protocol}:{address}:{host}-:{guest}");
+            backend += &router(&card.settings);
+            for ports in ports {
+                let protocol = if ports.datagrams { "udp" } else { "tcp" };
+                let (address, host, guest) = (ports.address, ports.host, ports.guest);
+                for offset in 0..ports.count {
+                    let (host, guest) = (host + offset, guest + offset);
+                    backend += &format!(",hostfwd={protocol}:{address}:{host}-:{guest}");
+                }
             }
             backend
         }
-        Connection::Tap(name) => {
+        Connection::Tap(files) => {
+            let numbers: Vec<String> = files
+                .iter()
+                .map(|file| file.as_raw_fd().to_string())
+                .collect();
+            let key = if files.len() == 1 { "fd" } else { "fds" };
             let vhost = if tap::has_vhost() { "on" } else { "off" };
-            let mut backend = format!(
-                "tap,id=network{index},ifname={name},script=no,downscript=no,vnet_hdr=on,vhost={vhost}"
-            );
-            let queues = queues(card, cpus);
-            if queues > 1 {
-                backend += &format!(",queues={queues}");
-            }
-            backend
+            // Whether frames carry a header with checksums and sizes still to be dealt with, QEMU asks the device.
+            format!(
+                "tap,id=network{index},{key}={},vhost={vhost}",
+                numbers.join(":")
+            )
         }
     }
 }
 
+/// What QEMU's router has to be told to agree with a machine's fixed addresses.
+fn router(settings: &Settings) -> String {
+    let mut options = String::new();
+    for subnet in &settings.addresses {
+        if let IpAddr::V4(address) = subnet.address {
+            let mask = u32::MAX
+                .checked_shl(32 - u32::from(subnet.bits))
+                .unwrap_or(0);
+            let network = Ipv4Addr::from_bits(address.to_bits() & mask);
+            options += &format!(",net={network}/{},dhcpstart={address}", subnet.bits);
+            break;
+        }
+    }
+    if let Some(gateway) = settings.gateway {
+        options += &format!(",host={gateway}");
+    }
+    if let Some(server) = settings.name_servers.iter().find(|server| server.is_ipv4()) {
+        options += &format!(",dns={server}");
+    }
+    options
+}
+
 /// The machine's side of a network card.
-fn device(index: usize, card: &NetworkCard, machine_type: MachineType, cpus: u32) -> String {
-    let queues = queues(card, cpus);
+fn device(index: usize, card: &NetworkCard, machine_type: MachineType) -> String {
     let mut device = match machine_type {
         MachineType::Microvm => "virtio-net-device".to_owned(),
         // Without the program with which it could start the machine.
@@ -223,6 +245,7 @@ fn device(index: usize, card: &NetworkCard, machine_type: MachineType, cpus: u32
     if let Some(mtu) = card.settings.mtu {
         device += &format!(",host_mtu={mtu}");
     }
+    let queues = card.files().len();
     if queues > 1 {
         device += ",mq=on";
         if machine_type == MachineType::Q35 {
@@ -311,8 +334,8 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
     option("-device", "virtserialport,chardev=channel");
     option("-device", "isa-debug-exit,iobase=0xf4,iosize=4");
     for (index, card) in network.iter().enumerate() {
-        option("-netdev", &backend(index, card, *cpus));
-        option("-device", &device(index, card, *machine_type, *cpus));
+        option("-netdev", &backend(index, card));
+        option("-device", &device(index, card, *machine_type));
     }
     if !command_line.is_empty() {
         option("-append", command_line.as_str());
@@ -327,9 +350,9 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
 mod tests {
     use super::*;
     use crate::command_line::KernelCommandLine;
-    use crate::specification::PublishedPort;
-    use pith_network_settings::Settings;
-    use std::net::Ipv4Addr;
+    use crate::specification::PublishedPorts;
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
 
     fn specification() -> MachineSpecification {
         let mut command_line = KernelCommandLine::new();
@@ -400,52 +423,63 @@ mod tests {
             connection,
             settings: Settings::parse(settings).unwrap(),
         };
+        let file = || Arc::new(File::open("/dev/null").unwrap().into());
+        let (queue, other): (_, Arc<OwnedFd>) = (file(), file());
+        let numbers = [&queue, &other].map(|file| file.as_raw_fd());
+        let settings = |index: u8, rest: &str| format!("mac=52:54:00:00:00:{index:02x},{rest}");
         specification.network = vec![
             card(
                 Connection::User {
-                    ports: vec![PublishedPort {
+                    ports: vec![PublishedPorts {
                         address: Ipv4Addr::LOCALHOST,
                         host: 8080,
                         guest: 80,
+                        count: 2,
                         datagrams: false,
                     }],
                 },
-                "mac=52:54:00:00:00:01,ip=10.0.2.15/24",
+                &settings(1, "ip=10.0.9.15/24,gateway=10.0.9.2,dns=10.0.9.3"),
             ),
             card(
-                Connection::Tap("no such".into()),
-                "mac=52:54:00:00:00:02,dhcp,mtu=9000",
+                Connection::Tap(vec![queue, other]),
+                &settings(2, "dhcp,mtu=9000"),
             ),
         ];
         let options = arguments(&specification).unwrap();
-        let backends = after(&options, "-netdev");
-        assert!(
-            backends[0].ends_with(",hostfwd=tcp:127.0.0.1:8080-:80"),
-            "{backends:?}"
+        let vhost = if tap::has_vhost() { "on" } else { "off" };
+        assert_eq!(
+            after(&options, "-netdev"),
+            [
+                "user,id=network0,ipv6=off,net=10.0.9.0/24,dhcpstart=10.0.9.15,host=10.0.9.2,dns=10.0.9.3,\
+                 hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:8081-:81"
+                    .to_owned(),
+                format!("tap,id=network1,fds={}:{},vhost={vhost}", numbers[0], numbers[1]),
+            ]
         );
-        assert!(
-            backends[1].starts_with("tap,id=network1,ifname=no such,script=no,"),
-            "{backends:?}"
-        );
-        assert!(backends[1].contains("vnet_hdr=on"), "{backends:?}");
         let devices = after(&options, "-device");
-        assert!(
-            devices.contains(&"virtio-net-device,netdev=network0,mac=52:54:00:00:00:01".to_owned()),
-            "{devices:?}"
-        );
-        assert!(
-            devices.contains(
-                &"virtio-net-device,netdev=network1,mac=52:54:00:00:00:02,host_mtu=9000".to_owned()
-            ),
-            "{devices:?}"
-        );
+        for device in [
+            "virtio-net-device,netdev=network0,mac=52:54:00:00:00:01",
+            "virtio-net-device,netdev=network1,mac=52:54:00:00:00:02,host_mtu=9000,mq=on",
+        ] {
+            assert!(devices.contains(&device.to_owned()), "{devices:?}");
+        }
         let line = &after(&options, "-append")[0];
         assert!(
             line.ends_with(
-                "pith.network=mac=52:54:00:00:00:01,ip=10.0.2.15/24 \
+                "pith.network=mac=52:54:00:00:00:01,ip=10.0.9.15/24,gateway=10.0.9.2,dns=10.0.9.3 \
                  pith.network=mac=52:54:00:00:00:02,mtu=9000,dhcp"
             ),
             "{line}"
+        );
+        specification.machine_type = MachineType::Q35;
+        let devices = after(&arguments(&specification).unwrap(), "-device");
+        assert!(
+            devices.contains(
+                &"virtio-net-pci,disable-legacy=on,romfile=,netdev=network1,mac=52:54:00:00:00:02,host_mtu=9000,\
+                  mq=on,vectors=6"
+                    .to_owned()
+            ),
+            "{devices:?}"
         );
     }
 

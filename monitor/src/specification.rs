@@ -1,7 +1,9 @@
 //! What a machine is made of.
 
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pith_network_settings::Settings;
 
@@ -18,33 +20,35 @@ pub enum MachineType {
     Q35,
 }
 
-/// A port of the host that leads to one of the machine.
+/// Ports of the host that lead to ports of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishedPort {
+pub struct PublishedPorts {
     /// Where the host listens.
     pub address: Ipv4Addr,
-    /// At which port.
+    /// The host's first port.
     pub host: u16,
-    /// The machine's port.
+    /// The machine's first port.
     pub guest: u16,
+    /// How many ports there are from the first, at least 1.
+    pub count: u16,
     /// Datagrams instead of connections.
     pub datagrams: bool,
 }
 
 /// What the cable of a network card leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Connection {
-    /// A router that a process of this user plays: it needs no privilege.
+    /// A router that the monitor plays, which needs no privilege.
     User {
         /// Ports of the host that lead to the machine.
-        ports: Vec<PublishedPort>,
+        ports: Vec<PublishedPorts>,
     },
-    /// A TAP device of the host, by name: an interface of the host's own, whose other end is the card.
-    Tap(String),
+    /// A TAP device: an interface of the host's own, whose other end is the card. One file for each queue.
+    Tap(Vec<Arc<OwnedFd>>),
 }
 
 /// A network card.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct NetworkCard {
     /// Where its frames go.
     pub connection: Connection,
@@ -57,6 +61,14 @@ impl NetworkCard {
     pub(crate) fn hardware_address(&self) -> String {
         let bytes = self.settings.hardware.unwrap_or_default();
         bytes.map(|byte| format!("{byte:02x}")).join(":")
+    }
+
+    /// The files that the monitor's process must have.
+    pub(crate) fn files(&self) -> &[Arc<OwnedFd>] {
+        match &self.connection {
+            Connection::User { .. } => &[],
+            Connection::Tap(files) => files,
+        }
     }
 }
 
