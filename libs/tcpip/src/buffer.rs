@@ -1,10 +1,11 @@
 //! Parts of buffers that are shared, not copied.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
+
+use crate::queue::Queue;
 
 /// Memory with data; a clone is another reference to the same.
 pub trait Buffer: Clone {
@@ -56,7 +57,7 @@ const MERGED: usize = 2048;
 const OVERHEAD: usize = 128;
 
 /// Adds a piece at the end of a queue. Returns how much more memory the queue takes, and how much less.
-pub(crate) fn append<B: Buffer>(queue: &mut VecDeque<Slice<B>>, data: Slice<B>) -> (usize, usize) {
+pub(crate) fn append<B: Buffer>(queue: &mut Queue<Slice<B>>, data: Slice<B>) -> (usize, usize) {
     if let Some(last) = queue.back_mut()
         && data.len() < SMALL
         && last.len() + data.len() <= MERGED
@@ -73,13 +74,6 @@ pub(crate) fn append<B: Buffer>(queue: &mut VecDeque<Slice<B>>, data: Slice<B>) 
     let more = data.cost();
     queue.push_back(data);
     (more, 0)
-}
-
-/// Gives a queue's memory back if it is empty and has become large.
-pub(crate) fn release<T>(queue: &mut VecDeque<T>) {
-    if queue.is_empty() && queue.capacity() > 8 {
-        *queue = VecDeque::new();
-    }
 }
 
 /// A part of a buffer.

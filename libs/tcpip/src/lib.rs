@@ -17,6 +17,7 @@
 extern crate alloc;
 
 pub mod buffer;
+mod queue;
 pub mod stack;
 pub mod tcp;
 pub mod time;

@@ -32,6 +32,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::buffer::{Buffer, Pieces, Slice};
+use crate::queue::Queue;
 use crate::tcp::{Connection, Options, Path, Readiness, Segment, Sequence, State};
 use crate::time::{Instant, SECOND};
 use crate::wire::checksum::Sum;
@@ -146,21 +147,23 @@ impl Sharing {
 }
 
 /// A socket that waits for connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Listener {
+    /// For those that it accepts.
+    options: Options,
     /// How many connections may wait to be accepted; one more is let in, as on Linux.
     backlog: usize,
     /// Requests that are not yet connections.
     requests: usize,
-    ready: VecDeque<Handle>,
+    ready: Queue<Handle>,
     /// When a cookie was last given out.
     cookies_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum TcpState<B> {
-    Idle,
-    Listening(Listener),
+    Idle(Box<Options>),
+    Listening(Box<Listener>),
     Connected(Box<Connection<B>>),
 }
 
@@ -169,7 +172,6 @@ struct Tcp<B> {
     reach: Reach,
     local: Option<SocketAddr>,
     sharing: Sharing,
-    options: Options,
     state: TcpState<B>,
     /// When [`Stack::expire`] looks at it, at the latest.
     armed: Option<Instant>,

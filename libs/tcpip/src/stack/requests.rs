@@ -36,12 +36,15 @@ impl<B: Buffer> Stack<B> {
         let taken = self.is_listened_to(handle);
         let socket = self.tcp_mut(handle)?;
         match &mut socket.state {
-            TcpState::Idle if taken => Err(Error::InUse),
-            TcpState::Idle => {
-                socket.state = TcpState::Listening(Listener {
+            TcpState::Idle(_) if taken => Err(Error::InUse),
+            TcpState::Idle(options) => {
+                socket.state = TcpState::Listening(Box::new(Listener {
+                    options: **options,
                     backlog,
-                    ..Listener::default()
-                });
+                    requests: 0,
+                    ready: Queue::new(),
+                    cookies_at: None,
+                }));
                 Ok(())
             }
             TcpState::Listening(listener) => {
@@ -80,13 +83,11 @@ impl<B: Buffer> Stack<B> {
     /// [`Error::State`] if the socket does not listen.
     pub fn tcp_accept(&mut self, handle: Handle) -> Result<Option<Handle>, Error> {
         let listener = self.listener_mut(handle).ok_or(Error::State)?;
-        let next = listener.ready.pop_front();
-        crate::buffer::release(&mut listener.ready);
-        Ok(next)
+        Ok(listener.ready.pop_front())
     }
 
     /// The program does not wait for connections any more. Those that wait to be accepted are reset.
-    pub(super) fn stop_listening(&mut self, handle: Handle, listener: Listener, now: Instant) {
+    pub(super) fn stop_listening(&mut self, handle: Handle, mut listener: Listener, now: Instant) {
         let numbers: Vec<u32> = self
             .requests
             .iter()
@@ -96,7 +97,7 @@ impl<B: Buffer> Stack<B> {
         for number in numbers {
             self.drop_request(number);
         }
-        for connection in listener.ready {
+        while let Some(connection) = listener.ready.pop_front() {
             self.with_connection(connection, now, |connection| connection.abort());
             self.close(connection, now);
         }

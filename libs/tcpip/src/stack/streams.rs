@@ -8,8 +8,7 @@ impl<B> Tcp<B> {
             reach,
             local: None,
             sharing: Sharing::default(),
-            options,
-            state: TcpState::Idle,
+            state: TcpState::Idle(Box::new(options)),
             armed: None,
             orphaned: false,
             detached: false,
@@ -73,10 +72,10 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) -> Result<(), Error> {
         let socket = self.tcp_mut(handle)?;
-        if !matches!(socket.state, TcpState::Idle) {
+        let TcpState::Idle(options) = &socket.state else {
             return Err(Error::State);
-        }
-        let (bound, reach, options) = (socket.local, socket.reach, socket.options);
+        };
+        let (bound, reach, options) = (socket.local, socket.reach, **options);
         let sharing = socket.sharing;
         let remote = self.peer(reach, bound, remote)?;
         if remote.ip().is_multicast() {
@@ -117,11 +116,12 @@ impl<B: Buffer> Stack<B> {
     /// [`Error::State`] if the connection has not ended.
     pub fn tcp_renew(&mut self, handle: Handle) -> Result<(), Error> {
         let socket = self.tcp_mut(handle)?;
-        let tuple = match &socket.state {
-            TcpState::Connected(one) if one.state() == State::Closed => (one.local(), one.remote()),
+        let connection = match &socket.state {
+            TcpState::Connected(one) if one.state() == State::Closed => one,
             _ => return Err(Error::State),
         };
-        socket.state = TcpState::Idle;
+        let tuple = (connection.local(), connection.remote());
+        socket.state = TcpState::Idle(Box::new(*connection.options()));
         let (sharing, detached) = (socket.sharing, socket.detached);
         if let Some(armed) = socket.armed.take() {
             self.timers.remove(&(armed, Timer::Socket(handle)));
@@ -136,23 +136,26 @@ impl<B: Buffer> Stack<B> {
 
     /// What was chosen for a socket.
     pub fn tcp_chosen(&self, handle: Handle) -> Option<Options> {
-        match self.sockets.get(handle)? {
-            Socket::Tcp(Tcp {
-                state: TcpState::Connected(connection),
-                ..
-            }) => Some(*connection.options()),
-            Socket::Tcp(socket) => Some(socket.options),
-            Socket::Udp(_) => None,
-        }
+        let Socket::Tcp(socket) = self.sockets.get(handle)? else {
+            return None;
+        };
+        Some(match &socket.state {
+            TcpState::Idle(options) => **options,
+            TcpState::Listening(listener) => listener.options,
+            TcpState::Connected(connection) => *connection.options(),
+        })
     }
 
     /// Changes what a socket's connection, or those that it accepts, does.
     pub fn tcp_options(&mut self, handle: Handle, now: Instant, change: impl Fn(&mut Options)) {
         if let Ok(socket) = self.tcp_mut(handle) {
-            change(&mut socket.options);
-            if let TcpState::Connected(connection) = &mut socket.state {
-                connection.choose(change, now);
-                self.flush(handle, now);
+            match &mut socket.state {
+                TcpState::Idle(options) => change(options),
+                TcpState::Listening(listener) => change(&mut listener.options),
+                TcpState::Connected(connection) => {
+                    connection.choose(change, now);
+                    self.flush(handle, now);
+                }
             }
         }
     }
@@ -172,16 +175,14 @@ impl<B: Buffer> Stack<B> {
                     self.close_connection(handle, now);
                     return;
                 }
-                let (local, state) = (
-                    socket.local,
-                    core::mem::replace(&mut socket.state, TcpState::Idle),
-                );
-                self.sockets.remove(handle);
-                if let Some(local) = local {
+                let Some(Socket::Tcp(socket)) = self.sockets.remove(handle) else {
+                    return;
+                };
+                if let Some(local) = socket.local {
                     self.unbind(handle, local.port(), false);
                 }
-                if let TcpState::Listening(listener) = state {
-                    self.stop_listening(handle, listener, now);
+                if let TcpState::Listening(listener) = socket.state {
+                    self.stop_listening(handle, *listener, now);
                 }
             }
             None => {}

@@ -1,10 +1,10 @@
 //! What a connection has received: in order for the program, and out of order until the gap is filled.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Sequence;
 use crate::buffer::{self, Buffer, Slice};
+use crate::queue::Queue;
 use crate::wire::tcp::{Block, SACK_BLOCKS};
 
 /// Most pieces that wait for a gap to be filled: a peer that sends single bytes out of order gets no further.
@@ -30,7 +30,7 @@ pub enum Accepted {
 #[derive(Debug)]
 pub struct Receiver<B> {
     next: Sequence,
-    queue: VecDeque<Slice<B>>,
+    queue: Queue<Slice<B>>,
     queued: usize,
     /// Bytes of memory in the queue, and in the pieces.
     cost: usize,
@@ -52,7 +52,7 @@ impl<B: Buffer> Receiver<B> {
     pub fn new(next: Sequence, capacity: usize) -> Self {
         Self {
             next,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             queued: 0,
             cost: 0,
             pieces_cost: 0,
@@ -284,12 +284,11 @@ impl<B: Buffer> Receiver<B> {
             self.cost -= front.cost();
             self.queue.pop_front();
         }
-        buffer::release(&mut self.queue);
     }
 
     /// Nobody will take anything any more.
     pub fn discard(&mut self) {
-        self.queue = VecDeque::new();
+        self.queue = Queue::new();
         self.queued = 0;
         self.cost = 0;
         self.prune();

@@ -1,10 +1,9 @@
 //! What a connection has to send: the data from the oldest byte that was not acknowledged, and what became of each
 //! segment (RFC 2018, RFC 2883, RFC 6675, RFC 8985).
 
-use alloc::collections::VecDeque;
-
 use super::Sequence;
 use crate::buffer::{self, Buffer, Pieces, Slice};
+use crate::queue::Queue;
 use crate::time::Instant;
 use crate::wire::tcp::Block;
 
@@ -56,12 +55,12 @@ pub struct Sender<B> {
     una: Sequence,
     /// The first that was not sent.
     nxt: Sequence,
-    queue: VecDeque<Slice<B>>,
+    queue: Queue<Slice<B>>,
     queued: usize,
     cost: usize,
     /// A piece of the queue and how far behind [`Self::una`] it begins: where data was taken last.
     cursor: (usize, usize),
-    sent: VecDeque<Sent>,
+    sent: Queue<Sent>,
     sacked_bytes: usize,
     sacked_count: usize,
     lost_bytes: usize,
@@ -85,11 +84,11 @@ impl<B: Buffer> Sender<B> {
         Self {
             una: first,
             nxt: first,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             queued: 0,
             cost: 0,
             cursor: (0, 0),
-            sent: VecDeque::new(),
+            sent: Queue::new(),
             sacked_bytes: 0,
             sacked_count: 0,
             lost_bytes: 0,
@@ -229,19 +228,20 @@ impl<B: Buffer> Sender<B> {
             return None;
         }
         let from = self.place(self.lost_from);
-        let index = from + self.sent.range(from..).position(|sent| sent.lost)?;
-        self.lost_from = self.sent[index].start;
+        let index = from + self.sent.iter().skip(from).position(|sent| sent.lost)?;
+        let first = self.sent.get_mut(index)?;
+        self.lost_from = first.start;
+        let (start, length) = (first.start, first.length());
         // The network takes less than when it was first sent; a FIN goes with the last byte.
-        if self.sent[index].length() > size + 1 {
-            let first = &mut self.sent[index];
-            let mut rest = *first;
-            first.length = size as u32;
-            rest.start = rest.start + size;
-            rest.length -= size as u32;
-            self.sent.insert(index + 1, rest);
+        if length <= size + 1 {
+            return Some((start, length));
         }
-        let sent = &self.sent[index];
-        Some((sent.start, sent.length()))
+        let mut rest = *first;
+        first.length = size as u32;
+        rest.start = rest.start + size;
+        rest.length -= size as u32;
+        self.sent.insert(index + 1, rest);
+        Some((start, size))
     }
 
     /// The last segment, to be sent once more as a probe.
@@ -328,7 +328,6 @@ impl<B: Buffer> Sender<B> {
                 self.delivered(front, now, shortest, delivered);
             }
         }
-        buffer::release(&mut self.sent);
         self.una = ack;
         self.lost_from = self.lost_from.later(ack);
         self.drop_data(bytes.min(self.queued));
@@ -351,7 +350,6 @@ impl<B: Buffer> Sender<B> {
             (index, begin) if index >= pieces && begin >= bytes => (index - pieces, begin - bytes),
             _ => (0, 0),
         };
-        buffer::release(&mut self.queue);
     }
 
     fn forget_bytes(&mut self, sent: &Sent) {
@@ -426,8 +424,7 @@ impl<B: Buffer> Sender<B> {
             (shortest / 4 * u64::from(self.patience)).min(smoothed)
         };
         let mut again = None;
-        for index in 0..self.sent.len() {
-            let sent = &mut self.sent[index];
+        for sent in self.sent.iter_mut() {
             if sent.at > newest_at && !sent.again {
                 // Nor was anything behind it sent earlier.
                 break;
@@ -465,7 +462,7 @@ impl<B: Buffer> Sender<B> {
     }
 
     fn lose_if(&mut self, suits: impl Fn(&Sent) -> bool) {
-        for sent in &mut self.sent {
+        for sent in self.sent.iter_mut() {
             if !sent.sacked && !sent.lost && suits(sent) {
                 sent.lost = true;
                 self.lost_bytes += sent.length();
@@ -486,7 +483,7 @@ impl<B: Buffer> Sender<B> {
 
     /// Nothing was lost: what was to be sent again need not be.
     pub fn lose_none(&mut self) {
-        for sent in &mut self.sent {
+        for sent in self.sent.iter_mut() {
             sent.lost = false;
         }
         self.lost_bytes = 0;
@@ -494,7 +491,7 @@ impl<B: Buffer> Sender<B> {
 
     /// The peer may have thrown away what it reported out of order (RFC 2018, section 8).
     pub fn forget_selective(&mut self) {
-        for sent in &mut self.sent {
+        for sent in self.sent.iter_mut() {
             sent.sacked = false;
         }
         self.sacked_bytes = 0;
@@ -503,11 +500,11 @@ impl<B: Buffer> Sender<B> {
 
     /// Nothing will be sent any more.
     pub fn discard(&mut self) {
-        self.queue = VecDeque::new();
+        self.queue = Queue::new();
         self.queued = 0;
         self.cost = 0;
         self.cursor = (0, 0);
-        self.sent = VecDeque::new();
+        self.sent = Queue::new();
         self.sacked_bytes = 0;
         self.sacked_count = 0;
         self.lost_bytes = 0;

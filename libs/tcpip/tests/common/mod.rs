@@ -3,6 +3,7 @@
 
 pub mod card;
 pub mod script;
+pub mod wire;
 
 use core::net::SocketAddr;
 use std::cmp::Reverse;

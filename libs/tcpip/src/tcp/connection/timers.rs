@@ -2,85 +2,116 @@
 
 use super::*;
 
+/// A point in time at which something is due, or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Alarm(Instant);
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self::NEVER
+    }
+}
+
+impl Alarm {
+    const NEVER: Self = Self(Instant(u64::MAX));
+
+    fn is_set(self) -> bool {
+        self != Self::NEVER
+    }
+
+    /// Whether it is due; it is never, then.
+    fn rings(&mut self, now: Instant) -> bool {
+        let due = self.0 <= now && self.is_set();
+        if due {
+            *self = Self::NEVER;
+        }
+        due
+    }
+
+    /// Sets it, unless it is set already.
+    fn set_once(&mut self, at: Instant) {
+        if !self.is_set() {
+            self.0 = at;
+        }
+    }
+}
+
 /// When something is due.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Timers {
     /// A segment is overdue, or (`is_probe`) the tail is to be probed.
-    retransmission: Option<Instant>,
+    retransmission: Alarm,
     is_probe: bool,
     /// Losses are to be looked for again.
-    reordering: Option<Instant>,
+    reordering: Alarm,
     /// The peer's window is closed, or too small: ask whether it still is.
-    persist: Option<Instant>,
+    persist: Alarm,
     /// What was held back goes.
-    cork: Option<Instant>,
-    acknowledgement: Option<Instant>,
-    keep_alive: Option<Instant>,
+    cork: Alarm,
+    acknowledgement: Alarm,
+    keep_alive: Alarm,
     /// The state ends by itself.
-    end: Option<Instant>,
+    end: Alarm,
 }
 
 impl Timers {
     pub(super) fn end(&self) -> Option<Instant> {
-        self.end
+        self.end.is_set().then_some(self.end.0)
     }
 
     pub(super) fn stop_retransmission(&mut self) {
-        self.retransmission = None;
+        self.retransmission = Alarm::NEVER;
         self.is_probe = false;
     }
 
     pub(super) fn stop_persist(&mut self) {
-        self.persist = None;
+        self.persist = Alarm::NEVER;
     }
 
     pub(super) fn set_persist(&mut self, at: Instant) {
-        self.persist = Some(at);
+        self.persist = Alarm(at);
     }
 
     pub(super) fn persists(&self) -> bool {
-        self.persist.is_some()
+        self.persist.is_set()
     }
 
     /// A segment is overdue then.
     pub(super) fn await_overdue(&mut self, at: Instant) {
-        self.retransmission = Some(at);
+        self.retransmission = Alarm(at);
         self.is_probe = false;
     }
 
     pub(super) fn stop_acknowledgement(&mut self) {
-        self.acknowledgement = None;
+        self.acknowledgement = Alarm::NEVER;
     }
 
     pub(super) fn set_reordering(&mut self, at: Option<Instant>) {
-        self.reordering = at;
+        self.reordering = at.map_or(Alarm::NEVER, Alarm);
     }
 
     /// Something is held back, or nothing is.
     pub(super) fn set_cork(&mut self, at: Option<Instant>) {
-        self.cork = match at {
-            Some(at) => self.cork.or(Some(at)),
-            None => None,
-        };
+        match at {
+            Some(at) => self.cork.set_once(at),
+            None => self.cork = Alarm::NEVER,
+        }
     }
 
     pub(super) fn retransmits(&self) -> bool {
-        self.retransmission.is_some()
+        self.retransmission.is_set()
     }
 
     fn earliest(&self) -> Option<Instant> {
-        [
-            self.retransmission,
-            self.reordering,
-            self.persist,
-            self.cork,
-            self.acknowledgement,
-            self.keep_alive,
-            self.end,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let first = self
+            .retransmission
+            .min(self.reordering)
+            .min(self.persist)
+            .min(self.cork)
+            .min(self.acknowledgement)
+            .min(self.keep_alive)
+            .min(self.end);
+        first.is_set().then_some(first.0)
     }
 }
 
@@ -88,7 +119,7 @@ impl<B: Buffer> Connection<B> {
     pub(super) fn restart_retransmission(&mut self, now: Instant) {
         if !self.sender.is_waiting() {
             self.timers.stop_retransmission();
-            self.timers.reordering = None;
+            self.timers.reordering = Alarm::NEVER;
             return;
         }
         let overdue = self.round_trip.timeout();
@@ -107,24 +138,26 @@ impl<B: Buffer> Connection<B> {
                 } else {
                     2 * MILLISECOND
                 };
-            self.timers.retransmission = Some(now + patience.min(overdue));
+            self.timers.retransmission = Alarm(now + patience.min(overdue));
             self.timers.is_probe = true;
             return;
         }
-        self.timers.is_probe = false;
-        self.timers.retransmission = Some(now + overdue);
+        self.timers.await_overdue(now + overdue);
     }
 
     pub(super) fn restart_keep_alive(&mut self, now: Instant) {
-        self.timers.keep_alive = self.options.keep_alive.map(|chosen| now + chosen.idle);
+        self.timers.keep_alive = match self.options.keep_alive {
+            Some(chosen) => Alarm(now + chosen.idle),
+            None => Alarm::NEVER,
+        };
     }
 
     pub(super) fn acknowledge_by(&mut self, at: Instant) {
-        self.timers.acknowledgement = self.timers.acknowledgement.or(Some(at));
+        self.timers.acknowledgement.set_once(at);
     }
 
     pub(super) fn end_at(&mut self, at: Instant) {
-        self.timers.end = Some(at);
+        self.timers.end = Alarm(at);
     }
 
     /// When [`Self::expire`] is to be called.
@@ -136,40 +169,42 @@ impl<B: Buffer> Connection<B> {
     /// keep-alive, 4 for the closed window.
     pub fn timer_kind(&self) -> u8 {
         let timers = &self.timers;
-        match (timers.retransmission, timers.persist, timers.keep_alive) {
-            (Some(_), _, _) => 1,
-            (_, Some(_), _) => 4,
-            (_, _, Some(_)) => 2,
-            _ => 0,
+        if timers.retransmission.is_set() {
+            1
+        } else if timers.persist.is_set() {
+            4
+        } else if timers.keep_alive.is_set() {
+            2
+        } else {
+            0
         }
     }
 
     /// Time has passed. What is due is put into `out`, or sent by the next [`Self::transmit`].
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Segment<B>>) {
-        let due = |timer: &mut Option<Instant>| timer.take_if(|at| *at <= now).is_some();
-        if due(&mut self.timers.end) {
+        if self.timers.end.rings(now) {
             self.end(None);
             return;
         }
-        if due(&mut self.timers.acknowledgement) {
+        if self.timers.acknowledgement.rings(now) {
             self.acknowledge_now = true;
         }
-        if due(&mut self.timers.cork) {
+        if self.timers.cork.rings(now) {
             self.push = true;
         }
-        if due(&mut self.timers.reordering) {
+        if self.timers.reordering.rings(now) {
             self.detect_by_time(now);
             if self.sender.has_lost() && self.recovery.is_none() {
                 self.enter_recovery();
             }
         }
-        if due(&mut self.timers.retransmission) {
+        if self.timers.retransmission.rings(now) {
             self.overdue(now, out);
         }
-        if due(&mut self.timers.persist) {
+        if self.timers.persist.rings(now) {
             self.probe_window(now, out);
         }
-        if due(&mut self.timers.keep_alive) {
+        if self.timers.keep_alive.rings(now) {
             self.ask_whether_alive(now, out);
         }
     }
@@ -211,7 +246,7 @@ impl<B: Buffer> Connection<B> {
             let left = self.options.user_timeout.saturating_sub(waited);
             patience = patience.min(left.max(MILLISECOND));
         }
-        self.timers.retransmission = Some(now + patience);
+        self.timers.retransmission = Alarm(now + patience);
     }
 
     fn probe_window(&mut self, now: Instant, out: &mut Vec<Segment<B>>) {
@@ -250,7 +285,7 @@ impl<B: Buffer> Connection<B> {
             } else {
                 chosen.idle
             };
-            self.timers.keep_alive = Some(now + wait);
+            self.timers.keep_alive = Alarm(now + wait);
             return;
         }
         let silent = self.options.user_timeout != 0
@@ -265,6 +300,6 @@ impl<B: Buffer> Connection<B> {
         self.keep_alive_sent += 1;
         let header = self.header(self.sender.una() - 1, flag::ACK, now);
         self.emit(Segment::plain(header), out);
-        self.timers.keep_alive = Some(now + chosen.interval);
+        self.timers.keep_alive = Alarm(now + chosen.interval);
     }
 }

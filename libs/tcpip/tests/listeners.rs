@@ -1,0 +1,471 @@
+//! Listeners under load: queues, cookies, sharing of ports, and what is left of connections that have ended.
+
+mod common;
+
+use core::net::{Ipv4Addr, SocketAddr};
+
+use common::slice;
+use common::wire::{ADDRESSES, Wire};
+use pith_tcpip::stack::{Error, Handle, Limits, Offload, Reach, Sharing};
+use pith_tcpip::tcp::{Options, State};
+use pith_tcpip::time::SECOND;
+use pith_tcpip::wire::tcp::{Header, flag};
+use pith_tcpip::wire::{ethernet, ip, ipv4};
+
+const SERVER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(ADDRESSES[1]), 80);
+
+/// A segment from a peer that does not exist, as a frame for machine 1.
+fn frame(source: Ipv4Addr, header: &Header) -> Vec<u8> {
+    let mut segment = [0; 60];
+    let length = header.write(&mut segment);
+    let sum = pith_tcpip::wire::checksum::Sum::default()
+        .pseudo_header(source.into(), ADDRESSES[1].into(), ip::TCP, length)
+        .bytes(&segment[..length]);
+    segment[16..18].copy_from_slice(&sum.checksum());
+    let packet = ipv4::Header::new(source, ADDRESSES[1], ip::TCP, length);
+    let start = ethernet::Header {
+        destination: ethernet::HardwareAddress([2, 0, 0, 0, 0, 1]),
+        source: ethernet::HardwareAddress([2, 0, 0, 0, 0, 0]),
+        kind: ethernet::IPV4,
+    };
+    [&start.bytes()[..], &packet.bytes(), &segment[..length]].concat()
+}
+
+fn syn(port: u16) -> Header {
+    Header {
+        source: port,
+        destination: 80,
+        flags: flag::SYN,
+        window: 1000,
+        maximum_segment: Some(1400),
+        timestamps: Some((5, 0)),
+        window_scale: Some(3),
+        sack_permitted: true,
+        ..Header::default()
+    }
+}
+
+/// What machine 1 sends.
+fn sent(wire: &mut Wire) -> Vec<Header> {
+    let mut headers = Vec::new();
+    while let Some(frame) = wire.machines[1].take_frame() {
+        let bytes = frame.to_vec();
+        if bytes[12..14] == [8, 0] {
+            headers.push(Header::read(&bytes[34..]).expect("a segment").0);
+        }
+    }
+    headers
+}
+
+/// Machine 0 knows machine 1, and the other way round.
+fn acquainted() -> Wire {
+    let mut wire = Wire::new();
+    let client = wire.connect(0, SERVER);
+    let now = wire.now;
+    wire.machines[0].close(client, now);
+    wire.settle();
+    wire
+}
+
+fn arrive(wire: &mut Wire, header: &Header) {
+    let frame = frame(ADDRESSES[0], header);
+    let now = wire.now;
+    let result = wire.machines[1].receive(1, slice(&frame), now);
+    assert_eq!(result, Ok(()));
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_with_cookies_and_keeps_nobody_out() {
+    let mut wire = acquainted();
+    let listener = wire.listen(1, 80, 64);
+    for port in 1..10_000 {
+        arrive(&mut wire, &syn(port));
+    }
+    let answers = sent(&mut wire);
+    assert_eq!(answers.len(), 9999);
+    assert!(answers.iter().all(|answer| answer.has(flag::SYN)));
+    // Only so many are kept.
+    assert_eq!(wire.machines[1].counts()[1], 64);
+    // Who answers is let in, with all that was agreed on.
+    let client = wire.connect(0, SERVER);
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let server = server.expect("has come");
+    let now = wire.now;
+    let end = wire.machines[1].connection(server).expect("connected");
+    let information = end.information(now);
+    assert_eq!((information.sack, information.timestamps), (true, true));
+    assert_eq!(information.scales, Some((7, 7)));
+    assert_eq!(information.send_segment, 1460 - 12);
+    wire.send(0, client, b"question");
+    assert_eq!(wire.received(1, server), b"question");
+    wire.send(1, server, &[7; 100_000]);
+    wire.pass(SECOND);
+    assert_eq!(wire.received(0, client), [7; 100_000]);
+}
+
+#[test]
+fn guessed_cookies_are_refused() {
+    let mut wire = acquainted();
+    wire.listen(1, 80, 4);
+    for port in 1..100 {
+        arrive(&mut wire, &syn(port));
+    }
+    sent(&mut wire);
+    for guess in 0..10_000_u32 {
+        let header = Header {
+            sequence: pith_tcpip::tcp::Sequence(1),
+            acknowledgement: pith_tcpip::tcp::Sequence(guess.wrapping_mul(429_497)),
+            flags: flag::ACK,
+            ..syn(200)
+        };
+        arrive(&mut wire, &header);
+    }
+    assert!(sent(&mut wire).iter().all(|answer| answer.has(flag::RST)));
+    assert_eq!(wire.machines[1].counts()[0], 1);
+}
+
+#[test]
+fn a_full_queue_drops_the_acknowledgement_and_asks_for_it_again() {
+    let mut wire = acquainted();
+    let listener = wire.listen(1, 80, 1);
+    // Two requests, of which the last is acknowledged when there is no room any more.
+    arrive(&mut wire, &syn(9));
+    let answer = sent(&mut wire).remove(0);
+    let clients: Vec<Handle> = (0..2).map(|_| wire.connect(0, SERVER)).collect();
+    assert_eq!(wire.machines[1].tcp_listening(listener), Some(2));
+    let acknowledgement = Header {
+        source: 9,
+        destination: 80,
+        sequence: answer.acknowledgement,
+        acknowledgement: answer.sequence + 1,
+        flags: flag::ACK,
+        window: 1000,
+        timestamps: Some((6, answer.timestamps.expect("used").0)),
+        ..Header::default()
+    };
+    arrive(&mut wire, &acknowledgement);
+    assert!(sent(&mut wire).is_empty());
+    assert_eq!(wire.machines[1].tcp_listening(listener), Some(2));
+    for _ in &clients {
+        assert!(
+            wire.machines[1]
+                .tcp_accept(listener)
+                .expect("listens")
+                .is_some()
+        );
+    }
+    // The answer comes again, and is acknowledged again.
+    let at = wire.machines[1].deadline().expect("waits");
+    wire.now = at.max(wire.now);
+    while wire.machines[1].counts()[1] == 1 && sent(&mut wire).is_empty() {
+        wire.now = wire.machines[1].deadline().expect("waits").max(wire.now);
+        let now = wire.now;
+        wire.machines[1].expire(now);
+    }
+    arrive(&mut wire, &acknowledgement);
+    assert_eq!(wire.machines[1].tcp_listening(listener), Some(1));
+}
+
+#[test]
+fn a_listener_that_goes_resets_who_waits() {
+    let mut wire = acquainted();
+    let listener = wire.listen(1, 80, 8);
+    let client = wire.connect(0, SERVER);
+    arrive(&mut wire, &syn(9));
+    let answer = sent(&mut wire).remove(0);
+    let now = wire.now;
+    wire.machines[1].close(listener, now);
+    wire.settle();
+    assert_eq!(wire.state(0, client), Some(State::Closed));
+    let acknowledgement = Header {
+        source: 9,
+        destination: 80,
+        sequence: answer.acknowledgement,
+        acknowledgement: answer.sequence + 1,
+        flags: flag::ACK,
+        ..Header::default()
+    };
+    arrive(&mut wire, &acknowledgement);
+    assert!(sent(&mut wire).remove(0).has(flag::RST));
+    assert_eq!(wire.machines[1].counts(), [0, 0, 0, 0]);
+}
+
+#[test]
+fn listeners_that_share_a_port_get_their_shares() {
+    let mut wire = Wire::new();
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
+    let sharing = Sharing {
+        address: false,
+        port: true,
+    };
+    let listeners: Vec<Handle> = (0..4)
+        .map(|_| {
+            let machine = &mut wire.machines[1];
+            let handle = machine.tcp_open(Reach::V4, Options::default());
+            machine.bind(handle, any, sharing).expect("shared");
+            machine.tcp_listen(handle, 1000).expect("shared");
+            handle
+        })
+        .collect();
+    // Nobody else gets in.
+    let other = wire.machines[1].tcp_open(Reach::V4, Options::default());
+    assert_eq!(wire.machines[1].bind(other, any, true), Err(Error::InUse));
+    for _ in 0..400 {
+        wire.connect(0, SERVER);
+    }
+    for listener in listeners {
+        let count = wire.machines[1].tcp_listening(listener).expect("listens");
+        assert!((50..150).contains(&count), "{count}");
+    }
+}
+
+#[test]
+fn datagrams_to_sockets_that_share_a_port_are_shared_by_peer() {
+    let mut wire = Wire::new();
+    let now = wire.now;
+    let to = SocketAddr::from((ADDRESSES[1], 53));
+    let sharing = Sharing {
+        address: false,
+        port: true,
+    };
+    let servers: Vec<Handle> = (0..4)
+        .map(|_| {
+            let handle = wire.machines[1].udp_open(Reach::V4, 100_000);
+            wire.machines[1].bind(handle, to, sharing).expect("shared");
+            handle
+        })
+        .collect();
+    let clients: Vec<Handle> = (0..200)
+        .map(|_| wire.machines[0].udp_open(Reach::V4, 1000))
+        .collect();
+    for round in 0..2 {
+        for client in &clients {
+            wire.machines[0]
+                .udp_send(*client, Some(to), slice(&[round]), now)
+                .expect("sent");
+            wire.settle();
+        }
+    }
+    let mut owner = std::collections::BTreeMap::new();
+    for server in servers {
+        let mut count = 0;
+        while let Some(datagram) = wire.machines[1].udp_receive(server, false) {
+            // All of a peer's go to the same one.
+            assert_eq!(*owner.entry(datagram.source).or_insert(server), server);
+            count += 1;
+        }
+        assert!((50..150).contains(&count), "{count}");
+    }
+    assert_eq!(owner.len(), 200);
+}
+
+/// Makes a connection that machine 0 ends first, and returns its port there.
+fn end_one(wire: &mut Wire, listener: Handle) -> u16 {
+    let client = wire.connect(0, SERVER);
+    let port = wire.machines[0].local(client).expect("connected").port();
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let server = server.expect("has come");
+    let now = wire.now;
+    wire.machines[0].close(client, now);
+    wire.settle();
+    wire.machines[1].close(server, now);
+    wire.settle();
+    port
+}
+
+#[test]
+fn what_has_ended_is_a_little_record_for_a_minute() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 8);
+    end_one(&mut wire, listener);
+    assert_eq!(wire.machines[0].counts(), [0, 0, 1, 0]);
+    assert_eq!(wire.machines[1].counts(), [1, 0, 0, 0]);
+    wire.pass(59 * SECOND);
+    assert_eq!(wire.machines[0].counts(), [0, 0, 1, 0]);
+    wire.pass(2 * SECOND);
+    assert_eq!(wire.machines[0].counts(), [0, 0, 0, 0]);
+    assert_eq!(wire.machines[0].deadline(), None);
+}
+
+#[test]
+fn records_and_connections_without_a_program_are_limited() {
+    let mut wire = Wire::new();
+    let limits = Limits {
+        late: 10,
+        orphans: 5,
+        ..Limits::default()
+    };
+    wire.machines[0].set_limits(limits);
+    let listener = wire.listen(1, 80, 100);
+    for _ in 0..30 {
+        end_one(&mut wire, listener);
+    }
+    assert_eq!(wire.machines[0].counts(), [0, 0, 10, 0]);
+    // Their peer says nothing any more.
+    let clients: Vec<Handle> = (0..10).map(|_| wire.connect(0, SERVER)).collect();
+    let now = wire.now;
+    for client in clients {
+        wire.machines[0]
+            .with_connection(client, now, |connection| connection.send(slice(&[1; 100])));
+        while wire.machines[0].take_frame().is_some() {}
+        wire.machines[0].close(client, now);
+    }
+    assert_eq!(wire.machines[0].counts()[3], 5);
+}
+
+#[test]
+fn a_peer_that_never_ends_is_not_waited_for() {
+    let mut wire = Wire::new();
+    wire.listen(1, 80, 100);
+    let client = wire.connect(0, SERVER);
+    let now = wire.now;
+    wire.machines[0].close(client, now);
+    wire.settle();
+    // The connection is only a record already.
+    assert_eq!(wire.machines[0].counts(), [0, 0, 1, 0]);
+    wire.pass(61 * SECOND);
+    assert_eq!(wire.machines[0].counts(), [0, 0, 0, 0]);
+}
+
+#[test]
+fn the_program_reads_what_came_although_the_connection_is_only_a_record() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 8);
+    let client = wire.connect(0, SERVER);
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let server = server.expect("has come");
+    let now = wire.now;
+    wire.machines[0].with_connection(client, now, |connection| connection.shut_down());
+    wire.settle();
+    wire.send(1, server, b"answer");
+    wire.machines[1].close(server, now);
+    wire.settle();
+    assert_eq!(wire.machines[0].counts(), [1, 0, 1, 0]);
+    assert_eq!(wire.received(0, client), b"answer");
+    let end = wire.machines[0].connection(client).expect("still there");
+    assert!(end.is_at_end() && end.ending().is_none());
+    wire.machines[0].close(client, now);
+    assert_eq!(wire.machines[0].counts(), [0, 0, 1, 0]);
+}
+
+#[test]
+fn the_same_ports_can_be_used_again_when_the_peer_asks_anew() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 8);
+    // The server ends first, so that the record is there.
+    let client = wire.connect(0, SERVER);
+    let port = wire.machines[0].local(client).expect("connected").port();
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let now = wire.now;
+    wire.machines[1].close(server.expect("has come"), now);
+    wire.settle();
+    wire.machines[0].close(client, now);
+    wire.settle();
+    assert_eq!(wire.machines[1].counts()[2], 1);
+    wire.now = wire.now + SECOND;
+    let again = wire.machines[0].tcp_open(Reach::V4, Options::default());
+    let own = SocketAddr::from((ADDRESSES[0], port));
+    wire.machines[0].bind(again, own, true).expect("free");
+    let now = wire.now;
+    wire.machines[0]
+        .tcp_connect(again, SERVER, now)
+        .expect("free");
+    wire.settle();
+    assert_eq!(wire.state(0, again), Some(State::Established));
+    assert_eq!(wire.machines[1].counts()[2], 0);
+}
+
+#[test]
+fn a_port_is_held_by_connections_unless_both_share_it() {
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
+    let open = |wire: &mut Wire| wire.machines[1].tcp_open(Reach::V4, Options::default());
+    for (first, second, allowed) in [
+        (false, false, false),
+        (true, false, false),
+        (false, true, false),
+        (true, true, true),
+    ] {
+        let mut wire = Wire::new();
+        let listener = open(&mut wire);
+        wire.machines[1].bind(listener, any, first).expect("free");
+        wire.machines[1].tcp_listen(listener, 8).expect("free");
+        let client = wire.connect(0, SERVER);
+        let server = wire.machines[1].tcp_accept(listener).expect("listens");
+        let now = wire.now;
+        // While it listens nobody else may.
+        let other = open(&mut wire);
+        assert_eq!(wire.machines[1].bind(other, any, second), Err(Error::InUse));
+        wire.machines[1].close(listener, now);
+        // A connection, and then its record, hold the port.
+        let bound = wire.machines[1].bind(other, any, second);
+        assert_eq!(bound.is_ok(), allowed, "{first} {second}");
+        wire.machines[1].close(other, now);
+        wire.machines[1].close(server.expect("has come"), now);
+        wire.settle();
+        wire.machines[0].close(client, now);
+        wire.settle();
+        assert_eq!(wire.machines[1].counts(), [0, 0, 1, 0]);
+        let other = open(&mut wire);
+        let bound = wire.machines[1].bind(other, any, second);
+        assert_eq!(bound.is_ok(), allowed, "{first} {second}");
+        wire.machines[1].close(other, now);
+        wire.pass(61 * SECOND);
+        let other = open(&mut wire);
+        wire.machines[1]
+            .bind(other, any, second)
+            .expect("free at last");
+    }
+}
+
+#[test]
+fn of_two_that_share_an_address_only_one_listens() {
+    let mut wire = Wire::new();
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80));
+    let handles: Vec<Handle> = (0..2)
+        .map(|_| {
+            let handle = wire.machines[1].tcp_open(Reach::V4, Options::default());
+            wire.machines[1].bind(handle, any, true).expect("shared");
+            handle
+        })
+        .collect();
+    assert_eq!(wire.machines[1].tcp_listen(handles[0], 5), Ok(()));
+    assert_eq!(
+        wire.machines[1].tcp_listen(handles[1], 5),
+        Err(Error::InUse)
+    );
+}
+
+#[test]
+fn memory_that_runs_out_is_taken_from_what_waits_behind_gaps() {
+    let mut wire = Wire::with_cards(Offload::default(), None);
+    let listener = wire.listen(1, 80, 100);
+    let limits = Limits {
+        memory: 200_000,
+        ..Limits::default()
+    };
+    wire.machines[1].set_limits(limits);
+    let clients: Vec<Handle> = (0..20).map(|_| wire.connect(0, SERVER)).collect();
+    let servers: Vec<Handle> = (0..20)
+        .map(|_| {
+            let accepted = wire.machines[1].tcp_accept(listener).expect("listens");
+            accepted.expect("has come")
+        })
+        .collect();
+    // Nobody reads.
+    for client in &clients {
+        wire.send(0, *client, &[7; 60_000]);
+    }
+    wire.pass(2 * SECOND);
+    let held = wire.machines[1].memory();
+    assert!(held < 200_000 + 20 * 80_000, "{held}");
+    // Everything comes when there is room again.
+    let mut counts = [0; 20];
+    for _ in 0..300 {
+        for (server, count) in servers.iter().zip(&mut counts) {
+            *count += wire.received(1, *server).len();
+        }
+        wire.pass(SECOND);
+    }
+    assert_eq!(counts, [60_000; 20]);
+    assert_eq!(wire.machines[1].memory(), 0);
+}
