@@ -7,7 +7,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use common::slice;
 use common::wire::{ADDRESSES, Wire};
 use pith_tcpip::stack::{Handle, Offload, Reach};
-use pith_tcpip::tcp::{Ending, Options, State};
+use pith_tcpip::tcp::{Ending, State};
 
 #[test]
 fn machines_find_each_other_and_talk() {
