@@ -202,6 +202,43 @@ static void datagrams(void) {
     close(old);
 }
 
+/* The longest datagrams, one that is too long, and what poll says when one was refused. */
+static void limits(void) {
+    static char sent[65600], received[65600];
+    for (int i = 0; i < (int)sizeof sent; i++)
+        sent[i] = i * 3 ^ i >> 7;
+    const char *ips[] = {"::1", "::ffff:127.0.0.1"};
+    int lengths[2][3] = {{65487, 65527, 65528}, {65000, 65507, 65508}};
+    for (int version = 0; version < 2; version++) {
+        int server = socket(AF_INET6, SOCK_DGRAM, 0), client = socket(AF_INET6, SOCK_DGRAM, 0);
+        struct sockaddr_in6 to = six(ips[version], 0);
+        RESULT(BIND(server, to));
+        to.sin6_port = htons(port_of(server));
+        for (int i = 0; i < 3; i++) {
+            int length = lengths[version][i];
+            RESULT(sendto(client, sent, length, 0, (struct sockaddr *)&to, sizeof to));
+            RESULT(recv(server, received, sizeof received, MSG_DONTWAIT));
+            CHECK(i == 2 || memcmp(sent, received, length) == 0);
+        }
+        close(server);
+        RESULT(CONNECT(client, to));
+        RESULT(send(client, "x", 1, 0));
+        struct pollfd poller = {client, POLLIN | POLLOUT, 0};
+        for (int i = 0; i < 100 && !(poller.revents & POLLERR); i++) {
+            poll(&poller, 1, 0);
+            usleep(1000);
+        }
+        printf("events %#x\n", poller.revents);
+        int error = 0;
+        socklen_t size = sizeof error;
+        RESULT(getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &size));
+        printf("%s\n", strerror(error));
+        RESULT(poll(&poller, 1, 0));
+        printf("events %#x\n", poller.revents);
+        close(client);
+    }
+}
+
 static void errors(void) {
     int client = socket(AF_INET6, SOCK_STREAM, 0);
     struct sockaddr_in6 foreign = six("2001:db8::9", 1000), link = six("fe80::1234", 1000), group = six("ff02::1", 1000);
@@ -243,6 +280,7 @@ int main(void) {
     streams();
     only_six();
     datagrams();
+    limits();
     errors();
     return 0;
 }

@@ -10,7 +10,7 @@ use pith_linux::files::PollEvents;
 use pith_linux::signal::Signal;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
 use pith_tcpip::Slice;
-use pith_tcpip::stack::{Error, Handle, Reach};
+use pith_tcpip::stack::{Cause, Error, Handle, Reach};
 use pith_tcpip::tcp::{Ending, KeepAlive, Options, Readiness, State};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
@@ -33,8 +33,6 @@ const UDP: i32 = 17;
 const IP: i32 = 0;
 /// That of IPv6.
 const IPV6: i32 = 41;
-/// Longest datagram.
-const LONGEST_DATAGRAM: usize = 65_507;
 /// Most connections that wait to be accepted (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 /// `FIONREAD`
@@ -90,6 +88,8 @@ impl From<Error> for ErrnoOf {
             Error::NoInterface => Errno::ENODEV,
             Error::State | Error::NoScope => Errno::EINVAL,
             Error::TooLong => Errno::EMSGSIZE,
+            Error::Forbidden => Errno::EACCES,
+            Error::Failed(cause) => errno_for(cause),
         })
     }
 }
@@ -112,6 +112,25 @@ fn errno_of(ending: Ending) -> Errno {
         Ending::Reset => Errno::ECONNRESET,
         Ending::TimedOut => Errno::ETIMEDOUT,
         Ending::Unreachable => Errno::EHOSTUNREACH,
+        Ending::NoNetwork => Errno::ENETUNREACH,
+        Ending::NoProtocol => Errno::ENOPROTOOPT,
+        Ending::Forbidden => Errno::EACCES,
+    }
+}
+
+/// What a program is told of a datagram that did not arrive.
+fn errno_for(cause: Cause) -> Errno {
+    match cause {
+        Cause::Refused => Errno::ECONNREFUSED,
+        Cause::HostUnreachable => Errno::EHOSTUNREACH,
+        Cause::NetworkUnreachable => Errno::ENETUNREACH,
+        Cause::NoProtocol => Errno::ENOPROTOOPT,
+        Cause::TooLong => Errno::EMSGSIZE,
+        Cause::HostDown => Errno::EHOSTDOWN,
+        Cause::Isolated => Errno::ENONET,
+        Cause::SourceRoute => Errno::EOPNOTSUPP,
+        Cause::Forbidden => Errno::EACCES,
+        Cause::Malformed => Errno::EPROTO,
     }
 }
 
@@ -348,11 +367,8 @@ impl InternetSocket {
 
     fn send_datagram(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
         let to = self.peer_of(&message)?;
-        if self.network.with(|stack, _| stack.udp_take_refusal(self.handle)) {
-            return Err(Errno::ECONNREFUSED);
-        }
         let length = message.data.remaining();
-        if length > LONGEST_DATAGRAM {
+        if length > usize::from(u16::MAX) {
             return Err(Errno::EMSGSIZE);
         }
         let mut packet = PacketRoom::new(length).ok_or(Errno::ENOBUFS)?;
@@ -377,8 +393,8 @@ impl InternetSocket {
         let only_look = message.peeks();
         let next = || {
             let mut stack = self.network.stack.lock();
-            if stack.udp_take_refusal(self.handle) {
-                return Some(Err(Errno::ECONNREFUSED));
+            if let Some(cause) = stack.udp_take_error(self.handle) {
+                return Some(Err(errno_for(cause)));
             }
             match stack.udp_receive(self.handle, only_look) {
                 Some(datagram) => Some(Ok(Some(datagram))),
@@ -389,12 +405,14 @@ impl InternetSocket {
             return Ok(0);
         };
         message.address = Some(name::shown(self.family, datagram.source));
-        let length = datagram.data.len();
-        let copied = if length == 0 {
-            0
-        } else {
-            message.data.put(&datagram.data)?
-        };
+        let length = datagram.data.length();
+        let mut copied = 0;
+        for piece in datagram.data.iter() {
+            if message.data.remaining() == 0 {
+                break;
+            }
+            copied += message.data.put(piece)?;
+        }
         if copied < length {
             message.result |= MessageFlags::TRUNCATED;
         }
@@ -635,11 +653,11 @@ impl Socket for InternetSocket {
         let mut events = PollEvents::empty();
         let stack = self.network.stack.lock();
         if !self.is_stream() {
-            let refused = stack.udp_was_refused(self.handle);
+            let (failed, reports) = stack.udp_has_error(self.handle);
             let shut = self.no_more_input.load(Ordering::Relaxed);
-            events.set(READABLE, stack.udp_next(self.handle).is_some() || refused || shut);
+            events.set(READABLE, stack.udp_next(self.handle).is_some() || shut);
             events |= WRITABLE;
-            events.set(PollEvents::ERROR, refused);
+            events.set(PollEvents::ERROR, failed || reports);
             return events;
         }
         if let Some(ready) = stack.tcp_listening(self.handle) {
@@ -708,9 +726,16 @@ impl Socket for InternetSocket {
                 let only = self.reach() == Reach::V6;
                 Some(Ok(OptionValue::Integer(only.into())))
             }
-            level::SOCKET if name == option::ERROR && self.is_stream() => {
-                let errno = self.take_ending().map_or(0, |errno| errno.number().into());
-                Some(Ok(OptionValue::Integer(errno)))
+            level::SOCKET if name == option::ERROR => {
+                let errno = match self.is_stream() {
+                    true => self.take_ending(),
+                    false => {
+                        let cause = self.network.stack.lock().udp_take_error(self.handle);
+                        cause.map(errno_for)
+                    }
+                };
+                let number = errno.map_or(0, |errno| errno.number().into());
+                Some(Ok(OptionValue::Integer(number)))
             }
             _ => None,
         }
@@ -718,6 +743,14 @@ impl Socket for InternetSocket {
 
     fn common_set(&self, name: i32) {
         if !self.is_stream() {
+            if name == option::BROADCAST {
+                let mut stack = self.network.stack.lock();
+                if let Some(mut manner) = stack.udp_manner(self.handle) {
+                    manner.broadcast = self.common.switch(option::BROADCAST);
+                    // It is a datagram socket, or it had no manner.
+                    let _ = stack.udp_set_manner(self.handle, manner);
+                }
+            }
             return;
         }
         let size = |size: &AtomicUsize| size.load(Ordering::Relaxed);

@@ -2,37 +2,15 @@
 
 use super::*;
 
-/// A packet of this machine that came back in an error.
-pub(super) struct Quoted {
-    pub(super) protocol: u8,
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
-}
-
-/// What became of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Nobody listens at that port.
-    Port,
-    /// It did not get there.
-    Unreachable,
-}
-
 impl<B: Buffer> Stack<B> {
     /// Says that nobody listens at the port of a datagram.
     pub(super) fn send_unreachable(&mut self, packet: &Arrival, whole: &Slice<B>, now: Instant) {
-        match (packet.source, packet.destination) {
-            (IpAddr::V4(_), IpAddr::V4(_)) => {
-                let header = icmp::Header {
-                    kind: icmp::UNREACHABLE,
-                    code: icmp::PORT_UNREACHABLE,
-                    rest: 0,
-                };
-                // Its header and the first eight bytes behind it (RFC 792); as many as Linux: up to 548 (RFC 1812).
-                let quoted = whole.part(0, packet.header_length + 520);
-                self.send_icmp(packet, header, quoted, now);
+        match packet.source {
+            IpAddr::V4(_) => {
+                let message = (icmp::UNREACHABLE, icmp::PORT_UNREACHABLE);
+                self.send_error_v4(packet, message, whole, now);
             }
-            _ => {
+            IpAddr::V6(_) => {
                 let header = icmp::Header {
                     kind: icmpv6::UNREACHABLE,
                     code: icmpv6::PORT_UNREACHABLE,
@@ -43,27 +21,73 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
+    /// Says that the parts of a packet that are missing did not come in time.
+    pub(super) fn send_time_exceeded(&mut self, packet: &Arrival, whole: &Slice<B>, now: Instant) {
+        const REASSEMBLY: u8 = 1;
+        match packet.source {
+            IpAddr::V4(_) => {
+                let message = (icmp::TIME_EXCEEDED, REASSEMBLY);
+                self.send_error_v4(packet, message, whole, now);
+            }
+            IpAddr::V6(_) => {
+                let header = icmp::Header {
+                    kind: icmpv6::TIME_EXCEEDED,
+                    code: REASSEMBLY,
+                    rest: 0,
+                };
+                self.send_error_v6(packet, header, whole, now);
+            }
+        }
+    }
+
+    /// Tells the sender of a packet what became of it. Groups never get such messages, nor does nobody (RFC 1122,
+    /// section 3.2.2).
+    pub(super) fn send_error_v4(
+        &mut self,
+        packet: &Arrival,
+        (kind, code): (u8, u8),
+        whole: &Slice<B>,
+        now: Instant,
+    ) {
+        if packet.group || packet.source.is_unspecified() || !self.may_complain(packet.source, now)
+        {
+            return;
+        }
+        let header = icmp::Header {
+            kind,
+            code,
+            rest: 0,
+        };
+        // Its header and the first eight bytes behind it (RFC 792); as many as Linux: up to 548 (RFC 1812).
+        let quoted = whole.part(0, packet.header_length + 520);
+        self.send_icmp(packet, header, quoted.into(), now);
+    }
+
     /// Answers a packet with a message.
     fn send_icmp(
         &mut self,
         packet: &Arrival,
         header: icmp::Header,
-        payload: Slice<B>,
+        payload: Pieces<B>,
         now: Instant,
     ) {
-        let bytes = header.bytes(&payload);
-        let answer = ip::Header::new(packet.destination, packet.source, 0, ip::ICMP);
+        let bytes = header.bytes_with(sum_of(Sum::default(), &payload));
+        let mut answer = ip::Header::new(packet.destination, packet.source, 0, ip::ICMP);
+        answer.do_not_fragment = false;
+        answer.service = packet.service;
         self.send_packet(&answer, Transport::whole(&bytes, payload), now);
     }
 
     pub(super) fn receive_icmp(
         &mut self,
         packet: &Arrival,
-        payload: Slice<B>,
+        mut data: Pieces<B>,
         now: Instant,
     ) -> Result<(), Malformed> {
-        let header = icmp::Header::read(&payload)?;
-        let mut data = payload;
+        if !sum_of(Sum::default(), &data).is_right() {
+            return Err(Malformed::Checksum);
+        }
+        let header = icmp::Header::parse(data.first().ok_or(Malformed::Short)?)?;
         data.advance(icmp::HEADER);
         match header.kind {
             icmp::ECHO if !packet.group => {
@@ -73,78 +97,15 @@ impl<B: Buffer> Stack<B> {
                 };
                 self.send_icmp(packet, answer, data, now);
             }
-            icmp::UNREACHABLE => {
-                let fault = match header.code {
-                    icmp::PORT_UNREACHABLE => Fault::Port,
-                    _ => Fault::Unreachable,
-                };
-                let quoted = self.quoted_v4(&data)?;
-                self.report(&quoted, fault);
+            icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PROBLEM => {
+                let fault = Fault::of_icmp(&header, packet.source);
+                let quoted = self.quoted_v4(data.first().ok_or(Malformed::Short)?)?;
+                if let Some(fault) = fault {
+                    self.report(&quoted, fault, now);
+                }
             }
             _ => {}
         }
         Ok(())
-    }
-
-    /// Reads the start of a packet of ours: less than a whole one, so by hand.
-    fn quoted_v4(&self, quoted: &[u8]) -> Result<Quoted, Malformed> {
-        let length = usize::from(quoted.first().ok_or(Malformed::Short)? & 15) * 4;
-        let header = quoted
-            .get(..length.max(ipv4::HEADER))
-            .ok_or(Malformed::Short)?;
-        let ip = |offset| crate::wire::array_at::<4>(header, offset).map(Ipv4Addr::from);
-        let inner = &quoted[header.len()..];
-        let (own, other) = tcp::Header::ports(inner)?;
-        Ok(Quoted {
-            protocol: header[9],
-            local: SocketAddrV4::new(ip(12)?, own).into(),
-            remote: SocketAddrV4::new(ip(16)?, other).into(),
-        })
-    }
-
-    /// Tells the socket that sent a packet what became of it.
-    pub(super) fn report(&mut self, quoted: &Quoted, fault: Fault) {
-        let (local, remote) = (quoted.local, quoted.remote);
-        match quoted.protocol {
-            ip::UDP if fault == Fault::Port => {
-                let list = self
-                    .datagrams
-                    .get(&local.port())
-                    .cloned()
-                    .unwrap_or_default();
-                for handle in list {
-                    if let Ok(socket) = self.udp_mut(handle)
-                        && socket.remote == Some(remote)
-                    {
-                        socket.refused = true;
-                        self.events.push_back(handle);
-                    }
-                }
-            }
-            ip::TCP => {
-                if let Some(Place::Socket(handle)) = self.directory.find(&(local, remote))
-                    && let Ok(Tcp {
-                        state: TcpState::Connected(connection),
-                        ..
-                    }) = self.tcp_mut(handle)
-                {
-                    connection.unreachable(fault == Fault::Port);
-                    self.events.push_back(handle);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A packet of ours found no neighbour.
-    pub(super) fn could_not_deliver(&mut self, frame: &Frame<B>, _now: Instant) {
-        let packet = frame.headers.get(ethernet::HEADER..).unwrap_or_default();
-        let quoted = match packet.first().map(|byte| byte >> 4) {
-            Some(4) => self.quoted_v4(packet),
-            _ => self.quoted_v6(frame.interface, packet),
-        };
-        if let Ok(quoted) = quoted {
-            self.report(&quoted, Fault::Unreachable);
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! ICMP for IPv6: echoes, and errors in both directions.
 
-use super::control::{Fault, Quoted};
 use super::discovery::UNROUTED;
 use super::*;
 
@@ -20,7 +19,7 @@ impl<B: Buffer> Stack<B> {
         else {
             return;
         };
-        if source.is_unspecified() || source.is_multicast() {
+        if source.is_unspecified() || !self.may_complain(packet.source, now) {
             return;
         }
         let scope = scope_of(self.socket_address(packet.interface, packet.source, 0));
@@ -41,26 +40,35 @@ impl<B: Buffer> Stack<B> {
     pub(super) fn receive_icmpv6(
         &mut self,
         packet: &Arrival,
-        payload: Slice<B>,
+        mut data: Pieces<B>,
         now: Instant,
     ) -> Result<(), Malformed> {
         let (IpAddr::V6(source), IpAddr::V6(destination)) = (packet.source, packet.destination)
         else {
             return Ok(());
         };
-        let header = icmpv6::read(source, destination, &payload)?;
-        let mut data = payload;
+        let sum = icmpv6::pseudo_header(source, destination, data.length());
+        if !sum_of(sum, &data).is_right() {
+            return Err(Malformed::Checksum);
+        }
+        let header = icmp::Header::parse(data.first().ok_or(Malformed::Short)?)?;
         data.advance(icmp::HEADER);
         let unrouted = packet.hops == UNROUTED && header.code == 0;
+        if header.kind == icmpv6::ECHO {
+            self.answer_echo_v6(packet, (source, destination), header, data, now);
+            return Ok(());
+        }
+        // No other message comes in parts (RFC 6980).
+        let data = match data.is_empty() {
+            true => return Err(Malformed::Short),
+            false => data.into_only().ok_or(Malformed::Field)?,
+        };
         match header.kind {
-            icmpv6::ECHO => self.answer_echo_v6(packet, (source, destination), header, data, now),
-            icmpv6::UNREACHABLE => {
-                let fault = match header.code {
-                    icmpv6::PORT_UNREACHABLE => Fault::Port,
-                    _ => Fault::Unreachable,
-                };
+            kind if icmpv6::is_error(kind) => {
                 let quoted = self.quoted_v6(packet.interface, &data)?;
-                self.report(&quoted, fault);
+                if let Some(fault) = Fault::of_icmpv6(&header, packet.source) {
+                    self.report(&quoted, fault, now);
+                }
             }
             icmpv6::SOLICITATION if unrouted => {
                 let addresses = (source, destination);
@@ -79,7 +87,7 @@ impl<B: Buffer> Stack<B> {
         packet: &Arrival,
         (source, destination): (Ipv6Addr, Ipv6Addr),
         header: icmp::Header,
-        data: Slice<B>,
+        data: Pieces<B>,
         now: Instant,
     ) {
         let scope = scope_of(self.socket_address(packet.interface, packet.source, 0));
@@ -95,24 +103,11 @@ impl<B: Buffer> Stack<B> {
             kind: icmpv6::ECHO_REPLY,
             ..header
         };
-        let bytes = icmpv6::bytes(&answer, own, source, &data);
-        let answer = ip::Header::new(own.into(), source.into(), scope, ip::ICMPV6);
+        let sum = icmpv6::pseudo_header(own, source, icmp::HEADER + data.length());
+        let bytes = answer.bytes_with(sum_of(sum, &data));
+        let mut answer = ip::Header::new(own.into(), source.into(), scope, ip::ICMPV6);
+        answer.do_not_fragment = false;
+        answer.service = packet.service;
         self.send_packet(&answer, Transport::whole(&bytes, data), now);
-    }
-
-    /// Reads the start of a packet of ours that came back.
-    pub(super) fn quoted_v6(&self, interface: usize, quoted: &[u8]) -> Result<Quoted, Malformed> {
-        let ip = |offset| crate::wire::array_at::<16>(quoted, offset).map(Ipv6Addr::from);
-        let (source, destination) = (ip(8)?, ip(24)?);
-        let Ok(upper) = ipv6::walk(quoted) else {
-            return Err(Malformed::Field);
-        };
-        let inner = quoted.get(upper.offset..).ok_or(Malformed::Short)?;
-        let (own, other) = tcp::Header::ports(inner)?;
-        Ok(Quoted {
-            protocol: upper.protocol,
-            local: self.socket_address(interface, source.into(), own),
-            remote: self.socket_address(interface, destination.into(), other),
-        })
     }
 }

@@ -12,8 +12,10 @@ impl<B: Buffer> Stack<B> {
             queue: VecDeque::new(),
             queued: 0,
             capacity,
-            refused: false,
             sharing: Sharing::default(),
+            manner: Manner::default(),
+            error: None,
+            reports: VecDeque::new(),
         }))
     }
 
@@ -54,11 +56,31 @@ impl<B: Buffer> Stack<B> {
         Ok(())
     }
 
+    /// How a socket sends.
+    pub fn udp_manner(&self, handle: Handle) -> Option<Manner> {
+        match self.sockets.get(handle)? {
+            Socket::Udp(socket) => Some(socket.manner),
+            Socket::Tcp(_) => None,
+        }
+    }
+
+    /// Changes how a socket sends.
+    ///
+    /// # Errors
+    /// [`Error::State`] if it is no such socket.
+    pub fn udp_set_manner(&mut self, handle: Handle, manner: Manner) -> Result<(), Error> {
+        let socket = self.udp_mut(handle)?;
+        socket.manner = manner;
+        if !manner.reports {
+            socket.reports.clear();
+        }
+        Ok(())
+    }
+
     /// Sends a datagram.
     ///
     /// # Errors
-    /// [`Error::State`] without an address, [`Error::TooLong`], [`Error::Unreachable`], [`Error::NoSource`],
-    /// [`Error::NoScope`], [`Error::NoPort`].
+    /// As for [`Self::udp_send_as`].
     pub fn udp_send(
         &mut self,
         handle: Handle,
@@ -66,50 +88,84 @@ impl<B: Buffer> Stack<B> {
         data: Slice<B>,
         now: Instant,
     ) -> Result<(), Error> {
+        self.udp_send_as(handle, to, data, Exception::default(), now)
+    }
+
+    /// Sends a datagram in its own way.
+    ///
+    /// # Errors
+    /// [`Error::State`] without an address, [`Error::TooLong`], [`Error::Unreachable`], [`Error::NoSource`],
+    /// [`Error::NoScope`], [`Error::NoPort`], [`Error::Forbidden`], [`Error::NotLocal`] for a source that is not this
+    /// machine's, [`Error::Failed`] if an error has come back since the last call.
+    pub fn udp_send_as(
+        &mut self,
+        handle: Handle,
+        to: Option<SocketAddr>,
+        data: Slice<B>,
+        exception: Exception,
+        now: Instant,
+    ) -> Result<(), Error> {
         let socket = self.udp_mut(handle)?;
         let (reach, bound, connected) = (socket.reach, socket.local, socket.remote);
+        let manner = socket.manner;
         let remote = match to {
             Some(to) => self.peer(reach, bound, to)?,
             None => connected.ok_or(Error::State)?,
         };
+        if let Some(cause) = self.udp_take_error(handle) {
+            return Err(Error::Failed(cause));
+        }
         if bound.is_none() {
             self.bind(handle, SocketAddr::new(reach.any(), 0), false)?;
         }
         let local = self.local(handle).ok_or(Error::State)?;
-        let scope = scope_of(remote);
-        let source = match local.ip().is_unspecified() || local.ip().is_multicast() {
-            true => self.source_for(remote.ip(), scope)?,
-            false => local.ip(),
+        let scope = match exception.interface {
+            0 => scope_of(remote),
+            chosen => chosen,
+        };
+        let source = match exception.source {
+            Some(source) if !self.is_local(source) => return Err(Error::NotLocal),
+            Some(source) => source,
+            None if local.ip().is_unspecified() || local.ip().is_multicast() => {
+                self.source_for(remote.ip(), scope)?
+            }
+            None => local.ip(),
         };
         let way = self.route(remote.ip(), scope)?;
+        let interface = &self.interfaces[way.interface];
+        if !manner.broadcast && interface.is_broadcast(remote.ip()) {
+            return Err(Error::Forbidden);
+        }
+        let (link, offload) = (interface.mtu, interface.offload);
         let length = udp::HEADER + data.len();
-        let header = if remote.is_ipv4() {
-            ipv4::HEADER
-        } else {
-            ipv6::HEADER
+        let (headers, longest) = match remote {
+            SocketAddr::V4(_) => (ipv4::HEADER, 65_535 - ipv4::HEADER),
+            SocketAddr::V6(_) => (ipv6::HEADER, 65_535),
         };
-        if header + length > self.interfaces[way.interface].mtu.min(65_535) {
+        let mtu = match manner.discovery {
+            Discovery::Probe => link,
+            _ => link.min(self.learned_mtu(remote.ip(), now)),
+        };
+        let fits = headers + length <= mtu;
+        let refused = matches!(manner.discovery, Discovery::Always | Discovery::Probe);
+        if length > longest || !fits && refused {
             return Err(Error::TooLong);
         }
+        let mut packet = ip::Header::new(source, remote.ip(), scope, ip::UDP);
+        packet.hops = exception.hops.unwrap_or(manner.hops);
+        packet.service = exception.service.unwrap_or(manner.service);
+        packet.do_not_fragment =
+            fits && manner.discovery != Discovery::Never && !self.is_cut(remote.ip(), now);
+        // A device completes the checksum of what it sends as one packet.
+        let partial = offload.checksum && fits;
         let header = udp::Header {
             source: local.port(),
             destination: remote.port(),
             length: length as u16,
             checksum: 0,
         };
-        let mut bytes = header.bytes();
-        let sum = Sum::default().pseudo_header(source, remote.ip(), ip::UDP, length);
         let data = Pieces::from(data);
-        let partial = self.interfaces[way.interface].offload.checksum;
-        let mut checksum = match partial {
-            true => sum.partial(),
-            false => sum_of(sum.bytes(&bytes), &data).checksum(),
-        };
-        if checksum == [0, 0] {
-            checksum = [0xff, 0xff]; // 0 would mean none
-        }
-        bytes[6..8].copy_from_slice(&checksum);
-        let packet = ip::Header::new(source, remote.ip(), scope, ip::UDP);
+        let bytes = complete(&header, &packet, &data, partial);
         let transport = Transport {
             header: &bytes,
             payload: data,
@@ -127,48 +183,57 @@ impl<B: Buffer> Stack<B> {
             return socket.queue.front().cloned();
         }
         let datagram = socket.queue.pop_front()?;
-        socket.queued -= datagram.data.buffer().footprint();
+        socket.queued -= footprint(&datagram.data);
         Some(datagram)
     }
 
     /// Bytes of the next datagram; `None` if there is none.
     pub fn udp_next(&self, handle: Handle) -> Option<usize> {
         match self.sockets.get(handle)? {
-            Socket::Udp(socket) => socket.queue.front().map(|datagram| datagram.data.len()),
+            Socket::Udp(socket) => socket.queue.front().map(|datagram| datagram.data.length()),
             Socket::Tcp(_) => None,
         }
     }
 
-    /// Whether the last datagram found nobody; the next call says no.
-    pub fn udp_take_refusal(&mut self, handle: Handle) -> bool {
-        self.udp_mut(handle)
-            .is_ok_and(|socket| core::mem::take(&mut socket.refused))
+    /// What became of an earlier datagram, which is told once.
+    pub fn udp_take_error(&mut self, handle: Handle) -> Option<Cause> {
+        self.udp_mut(handle).ok()?.error.take()
     }
 
-    /// Whether the last datagram found nobody.
-    pub fn udp_was_refused(&self, handle: Handle) -> bool {
-        matches!(
-            self.sockets.get(handle),
-            Some(Socket::Udp(Udp { refused: true, .. }))
-        )
+    /// Whether there is an error to be told, and whether there are reports.
+    pub fn udp_has_error(&self, handle: Handle) -> (bool, bool) {
+        match self.sockets.get(handle) {
+            Some(Socket::Udp(socket)) => (socket.error.is_some(), !socket.reports.is_empty()),
+            _ => (false, false),
+        }
+    }
+
+    /// The next report of an error, if the socket wants them ([`Manner::reports`]).
+    pub fn udp_take_report(&mut self, handle: Handle) -> Option<Report> {
+        let socket = self.udp_mut(handle).ok()?;
+        let report = socket.reports.pop_front();
+        if socket.reports.is_empty() {
+            socket.error = None;
+        }
+        report
     }
 
     pub(super) fn receive_udp(
         &mut self,
         packet: &Arrival,
         whole: &Slice<B>,
-        payload: Slice<B>,
+        mut data: Pieces<B>,
         now: Instant,
     ) -> Result<(), Malformed> {
-        let header = udp::Header::read(&payload)?;
-        let mut data = payload;
+        let first = data.first().ok_or(Malformed::Short)?;
+        let header = udp::Header::read_start(first, data.length())?;
         data.truncate(header.length.into());
         // Only IPv4 lets senders do without a checksum.
         if (header.checksum != 0 || packet.source.is_ipv6()) && !packet.verified {
             let length = header.length.into();
             let sum =
                 Sum::default().pseudo_header(packet.source, packet.destination, ip::UDP, length);
-            if !sum.bytes(&data).is_right() {
+            if !sum_of(sum, &data).is_right() {
                 return Err(Malformed::Checksum);
             }
         }
@@ -203,22 +268,15 @@ impl<B: Buffer> Stack<B> {
             }
             return Ok(());
         };
-        if let Ok(socket) = self.udp_mut(handle)
-            // The first one always has room, as on Linux.
-            && (socket.queue.is_empty()
-                || socket.queued + data.buffer().footprint() <= socket.capacity)
-        {
-            socket.queued += data.buffer().footprint();
-            socket.queue.push_back(Datagram {
-                source,
-                destination,
-                interface: packet.interface,
-                hops: packet.hops,
-                service: packet.service,
-                data,
-            });
-            self.events.push_back(handle);
-        }
+        let datagram = Datagram {
+            source,
+            destination,
+            interface: packet.interface,
+            hops: packet.hops,
+            service: packet.service,
+            data,
+        };
+        self.queue_datagram(handle, datagram);
         Ok(())
     }
 
@@ -241,4 +299,46 @@ impl<B: Buffer> Stack<B> {
             None => fit,
         }
     }
+
+    fn queue_datagram(&mut self, handle: Handle, datagram: Datagram<B>) {
+        let size = footprint(&datagram.data);
+        if let Ok(socket) = self.udp_mut(handle)
+            // The first one always has room, as on Linux.
+            && (socket.queue.is_empty() || socket.queued + size <= socket.capacity)
+        {
+            socket.queued += size;
+            socket.queue.push_back(datagram);
+            self.events.push_back(handle);
+        }
+    }
+}
+
+/// What Linux reckons for the bookkeeping of a datagram.
+const OVERHEAD: usize = 256;
+
+/// Memory that a datagram keeps in use; even an empty one keeps some.
+fn footprint<B: Buffer>(data: &Pieces<B>) -> usize {
+    let bytes: usize = data.iter().map(|piece| piece.buffer().footprint()).sum();
+    OVERHEAD + bytes
+}
+
+/// The bytes of a header with its checksum, or with what a device needs to complete it.
+fn complete<B: Buffer>(
+    header: &udp::Header,
+    packet: &ip::Header,
+    data: &Pieces<B>,
+    partial: bool,
+) -> [u8; udp::HEADER] {
+    let mut bytes = header.bytes();
+    let length = header.length.into();
+    let sum = Sum::default().pseudo_header(packet.source, packet.destination, ip::UDP, length);
+    let mut checksum = match partial {
+        true => sum.partial(),
+        false => sum_of(sum.bytes(&bytes), data).checksum(),
+    };
+    if checksum == [0, 0] {
+        checksum = [0xff, 0xff]; // 0 would mean none
+    }
+    bytes[6..8].copy_from_slice(&checksum);
+    bytes
 }

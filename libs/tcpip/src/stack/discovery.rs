@@ -28,7 +28,7 @@ impl<B: Buffer> Stack<B> {
         packet.hops = UNROUTED;
         let to = to.unwrap_or_else(|| HardwareAddress::of_group(destination.into()));
         let transport = Transport::whole(&bytes, Pieces::default());
-        let frame = self.frame(interface, to, &packet, transport);
+        let frame = self.frame(interface, to, &packet, None, transport);
         self.frames.push_back(frame);
     }
 

@@ -9,12 +9,15 @@ mod control6;
 mod datagrams;
 mod directory;
 mod discovery;
+mod faults;
+mod fragments;
 mod frame;
 mod interfaces;
 mod late;
 mod memory;
 mod neighbours;
 mod packets;
+mod paths;
 mod ports;
 mod requests;
 mod routes;
@@ -39,14 +42,18 @@ use crate::wire::checksum::Sum;
 use crate::wire::ethernet::HardwareAddress;
 use crate::wire::{Malformed, arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, tcp, udp};
 use directory::{Directory, Place};
+use faults::Fault;
+use fragments::{Part, Parts, Whose};
 use interfaces::scope_of;
 use late::Late;
 use neighbours::Neighbour;
+use paths::{Complaints, Learned};
 use requests::Pending;
 use routes::Way;
 use secret::Secret;
 use table::Table;
 
+pub use faults::{Cause, Report};
 pub use interfaces::{Address, AddressState, Interface, link_local_address};
 pub use memory::Limits;
 pub use neighbours::NeighbourState;
@@ -78,6 +85,64 @@ pub enum Error {
     State,
     /// The datagram is too long.
     TooLong,
+    /// The socket is not allowed to send to everybody.
+    Forbidden,
+    /// An error that has come back.
+    Failed(Cause),
+}
+
+/// What a socket does about the length of packets that a path carries (`IP_MTU_DISCOVER`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Discovery {
+    /// Routers may cut packets.
+    Never,
+    /// Datagrams that are too long for the path are sent in parts.
+    #[default]
+    Usual,
+    /// They are refused.
+    Always,
+    /// They are sent as they are, whatever is known of the path.
+    Probe,
+}
+
+/// How a datagram socket sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Routers that a packet may pass (`IP_TTL`, `IPV6_UNICAST_HOPS`).
+    pub hops: u8,
+    /// Type of service, or traffic class (`IP_TOS`, `IPV6_TCLASS`).
+    pub service: u8,
+    /// What is done about long packets.
+    pub discovery: Discovery,
+    /// Packets to everybody are allowed (`SO_BROADCAST`).
+    pub broadcast: bool,
+    /// All errors are wanted (`IP_RECVERR`), see [`Stack::udp_take_report`].
+    pub reports: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            hops: ip::HOPS,
+            service: 0,
+            discovery: Discovery::Usual,
+            broadcast: false,
+            reports: false,
+        }
+    }
+}
+
+/// What is different for one datagram (`IP_PKTINFO`, `IP_TTL`, … as ancillary data).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exception {
+    /// Its source.
+    pub source: Option<IpAddr>,
+    /// The interface, counted from 1; 0 for any.
+    pub interface: u32,
+    /// [`Manner::hops`]
+    pub hops: Option<u8>,
+    /// [`Manner::service`]
+    pub service: Option<u8>,
 }
 
 /// With which families a socket speaks.
@@ -197,7 +262,7 @@ pub struct Datagram<B> {
     /// Type of service, or traffic class.
     pub service: u8,
     /// Its data.
-    pub data: Slice<B>,
+    pub data: Pieces<B>,
 }
 
 #[derive(Debug)]
@@ -209,9 +274,12 @@ struct Udp<B> {
     queued: usize,
     /// Bytes that may wait.
     capacity: usize,
-    /// The last datagram found nobody.
-    refused: bool,
     sharing: Sharing,
+    manner: Manner,
+    /// What became of an earlier datagram; the next call tells it.
+    error: Option<Cause>,
+    /// What became of earlier datagrams, if the program wants to know everything.
+    reports: VecDeque<Report>,
 }
 
 #[derive(Debug)]
@@ -245,6 +313,8 @@ enum Chore {
     Address(usize),
     /// A neighbour is asked again.
     Neighbour(usize, IpAddr),
+    /// Parts of packets have waited long enough.
+    Fragments,
 }
 
 /// Whose timer it is.
@@ -280,10 +350,15 @@ pub struct Stack<B> {
     chores: BTreeSet<(Instant, Chore)>,
     /// Bytes that wait for neighbours.
     waiting: usize,
+    paths: BTreeMap<IpAddr, Learned>,
+    complaints: Complaints,
+    fragments: BTreeMap<Whose, Parts<B>>,
+    /// Bytes of memory that parts of packets take.
+    fragment_memory: usize,
     frames: VecDeque<Frame<B>>,
     events: VecDeque<Handle>,
     secret: Secret,
-    identification: u16,
+    identification: u32,
     draws: u64,
 }
 
@@ -319,10 +394,14 @@ impl<B: Buffer> Stack<B> {
             segments: Vec::new(),
             chores: BTreeSet::new(),
             waiting: 0,
+            paths: BTreeMap::new(),
+            complaints: Complaints::default(),
+            fragments: BTreeMap::new(),
+            fragment_memory: 0,
             frames: VecDeque::new(),
             events: VecDeque::new(),
             secret: Secret(secret),
-            identification: secret[0] as u16,
+            identification: secret[0] as u32,
             draws: 0,
         }
     }
@@ -347,19 +426,6 @@ impl<B: Buffer> Stack<B> {
     /// Adds a socket. Returns its number, or one that no socket has if there are too many.
     fn add(&mut self, socket: Socket<B>) -> Handle {
         self.sockets.insert(socket).unwrap_or(0)
-    }
-
-    fn path(&self, to: SocketAddr) -> Path {
-        let way = self.route(to.ip(), scope_of(to));
-        let mtu = way.map_or(1500, |way| self.interfaces[way.interface].mtu);
-        let header = if to.is_ipv4() {
-            ipv4::HEADER
-        } else {
-            ipv6::HEADER
-        };
-        Path {
-            segment: mtu.min(65_535) - header - tcp::HEADER,
-        }
     }
 }
 

@@ -14,7 +14,7 @@ const REACHABLE: u64 = 30 * SECOND;
 /// One that is used without having answered lately is asked after this time (`DELAY_FIRST_PROBE_TIME`).
 const DELAY: u64 = 5 * SECOND;
 /// Packets that wait for an answer, at most, for each neighbour, and bytes that wait for all of them.
-const QUEUE: usize = 16;
+const QUEUE: usize = 128;
 const WAITING: usize = 1 << 20;
 /// Most neighbours that are known (`gc_thresh3`).
 const NEIGHBOURS: usize = 1024;

@@ -3,12 +3,13 @@
 use super::*;
 
 impl<B: Buffer> Stack<B> {
-    /// Puts headers in front of what a packet carries.
+    /// Puts headers in front of what a packet carries, or of a part of it.
     pub(super) fn frame(
         &mut self,
         interface: usize,
         to: HardwareAddress,
         packet: &ip::Header,
+        part: Option<ipv6::Fragment>,
         transport: Transport<'_, B>,
     ) -> Frame<B> {
         let mut headers = Headers::new();
@@ -30,24 +31,35 @@ impl<B: Buffer> Stack<B> {
                 own.time_to_live = packet.hops;
                 own.service = packet.service;
                 own.do_not_fragment = packet.do_not_fragment;
-                // Only parts need a number of their packet (RFC 6864, section 4.1).
-                if !packet.do_not_fragment {
+                // Only what may be cut needs a number (RFC 6864, section 4.1).
+                if let Some(part) = part {
+                    own.identification = part.identification as u16;
+                    own.fragment_offset = part.offset;
+                    own.more_fragments = part.more;
+                } else if !packet.do_not_fragment {
                     self.identification = self.identification.wrapping_add(1);
-                    own.identification = self.identification;
+                    own.identification = self.identification_for(packet) as u16;
                 }
                 headers.push(&own.bytes());
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let (next, more) = match part {
+                    Some(_) => (ipv6::FRAGMENT, ipv6::FRAGMENT_HEADER),
+                    None => (packet.protocol, 0),
+                };
                 let own = ipv6::Header {
                     source,
                     destination,
-                    next: packet.protocol,
+                    next,
                     hops: packet.hops,
                     service: packet.service,
                     flow: 0,
-                    payload_length: length,
+                    payload_length: length + more,
                 };
                 headers.push(&own.bytes());
+                if let Some(part) = part {
+                    headers.push(&part.bytes());
+                }
             }
             _ => debug_assert!(false, "addresses of two families"),
         }
@@ -66,17 +78,41 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
-    /// Sends a packet on its way, if there is one.
+    /// Sends a packet on its way, if there is one; in parts if it is too long and may be cut.
     pub(super) fn send_packet(
         &mut self,
         packet: &ip::Header,
         transport: Transport<'_, B>,
         now: Instant,
     ) {
-        let destination = packet.destination;
-        let Ok(Way { interface, next }) = self.route(destination, packet.scope) else {
+        let Ok(way) = self.route(packet.destination, packet.scope) else {
             return;
         };
+        if !packet.do_not_fragment {
+            let headers = match packet.source {
+                IpAddr::V4(_) => ipv4::HEADER,
+                IpAddr::V6(_) => ipv6::HEADER,
+            };
+            let length = headers + transport.header.len() + transport.payload.length();
+            let learned = self.learned_mtu(packet.destination, now);
+            let mtu = self.interfaces[way.interface].mtu.min(learned);
+            if length > mtu {
+                return self.send_parts(way, packet, transport, mtu, now);
+            }
+        }
+        self.send_frame(way, packet, None, transport, now);
+    }
+
+    pub(super) fn send_frame(
+        &mut self,
+        way: Way,
+        packet: &ip::Header,
+        part: Option<ipv6::Fragment>,
+        transport: Transport<'_, B>,
+        now: Instant,
+    ) {
+        let Way { interface, next } = way;
+        let destination = packet.destination;
         let one = &self.interfaces[interface];
         let to = match destination.is_multicast() {
             true => Some(HardwareAddress::of_group(destination)),
@@ -85,7 +121,7 @@ impl<B: Buffer> Stack<B> {
         };
         let is_direct = to.is_some() || one.hardware.is_none();
         let to = to.unwrap_or_default();
-        let frame = self.frame(interface, to, packet, transport);
+        let frame = self.frame(interface, to, packet, part, transport);
         if is_direct {
             self.frames.push_back(frame);
         } else {
@@ -171,26 +207,73 @@ impl<B: Buffer> Stack<B> {
         let first = packet.first().ok_or(Malformed::Short)?;
         let header = ipv4::Header::read_start(first, packet.length())?;
         packet.truncate(header.header_length + header.payload_length);
-        if header.is_fragment() {
-            return Err(Malformed::Field); // not put together yet
-        }
         let arrival = self.arrival_v4(arrival, &header);
         if !self.is_for_us(&arrival) {
             return Ok(());
         }
-        if header.protocol == ip::TCP {
-            packet.advance(header.header_length);
-            return match arrival.group {
-                false => self.receive_tcp(&arrival, packet, now),
-                true => Ok(()),
-            };
+        if header.is_fragment() {
+            let packet = packet.into_only().ok_or(Malformed::Short)?;
+            return self.receive_part_v4(&arrival, &header, packet, now);
         }
-        let packet = packet.into_only().ok_or(Malformed::Short)?;
-        let payload = packet.part(header.header_length, header.payload_length);
-        match header.protocol {
-            ip::UDP => self.receive_udp(&arrival, &packet, payload, now),
-            ip::ICMP => self.receive_icmp(&arrival, payload, now),
-            _ => Ok(()),
+        let whole = packet.first().ok_or(Malformed::Short)?.clone();
+        packet.advance(header.header_length);
+        self.dispatch_v4(&arrival, header.protocol, &whole, packet, now)
+    }
+
+    /// Gives what a packet carries to whom it belongs. `whole`: the packet, or the first part of it.
+    fn dispatch_v4(
+        &mut self,
+        arrival: &Arrival,
+        protocol: u8,
+        whole: &Slice<B>,
+        payload: Pieces<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        match protocol {
+            ip::TCP if arrival.group => Ok(()),
+            ip::TCP => self.receive_tcp(arrival, payload, now),
+            ip::UDP => self.receive_udp(arrival, whole, payload, now),
+            ip::ICMP => self.receive_icmp(arrival, payload, now),
+            _ => {
+                let message = (icmp::UNREACHABLE, icmp::PROTOCOL_UNREACHABLE);
+                self.send_error_v4(arrival, message, whole, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn receive_part_v4(
+        &mut self,
+        arrival: &Arrival,
+        header: &ipv4::Header,
+        packet: Slice<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        // All parts but the last are cut at multiples of eight.
+        if header.more_fragments && !header.payload_length.is_multiple_of(8) {
+            return Err(Malformed::Field);
+        }
+        let whose = Whose {
+            interface: arrival.interface,
+            source: arrival.source,
+            destination: arrival.destination,
+            protocol: header.protocol,
+            identification: header.identification.into(),
+        };
+        let part = Part {
+            offset: header.fragment_offset.into(),
+            more: header.more_fragments,
+            data: packet
+                .part(header.header_length, header.payload_length)
+                .into(),
+            packet,
+            next: header.protocol,
+        };
+        match self.add_part(whose, arrival, part, now) {
+            Some(whole) => {
+                self.dispatch_v4(&whole.arrival, whole.next, &whole.packet, whole.data, now)
+            }
+            None => Ok(()),
         }
     }
 
@@ -233,32 +316,121 @@ impl<B: Buffer> Stack<B> {
                 return Err(Malformed::Field);
             }
         };
-        if upper.fragment.is_some() {
-            return Err(Malformed::Field); // not put together yet
-        }
         arrival.header_length = upper.offset;
-        if upper.protocol == ip::TCP {
-            packet.advance(upper.offset);
-            return match arrival.group || header.source.is_unspecified() {
-                false => self.receive_tcp(&arrival, packet, now),
-                true => Ok(()),
-            };
+        let whole = first.clone();
+        if let Some(part) = upper.fragment {
+            let packet = packet.into_only().ok_or(Malformed::Short)?;
+            return self.receive_part_v6(&arrival, part, packet, now);
         }
-        let packet = packet.into_only().ok_or(Malformed::Short)?;
-        let payload = packet.part(upper.offset, packet.len());
+        packet.advance(upper.offset);
+        self.dispatch_v6(&arrival, &upper, &whole, packet, now)
+    }
+
+    /// Gives what a packet carries to whom it belongs. `whole`: the packet, or the first part of it.
+    fn dispatch_v6(
+        &mut self,
+        arrival: &Arrival,
+        upper: &ipv6::Upper,
+        whole: &Slice<B>,
+        payload: Pieces<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
         match upper.protocol {
-            ip::ICMPV6 => self.receive_icmpv6(&arrival, payload, now),
+            ip::ICMPV6 => self.receive_icmpv6(arrival, payload, now),
             // Nobody has this address: only messages for neighbours come from it.
-            _ if header.source.is_unspecified() => Err(Malformed::Field),
-            ip::UDP => self.receive_udp(&arrival, &packet, payload, now),
+            _ if arrival.source.is_unspecified() => Err(Malformed::Field),
+            ip::TCP if arrival.group => Ok(()),
+            ip::TCP => self.receive_tcp(arrival, payload, now),
+            ip::UDP => self.receive_udp(arrival, whole, payload, now),
             ipv6::NOTHING => Ok(()),
             _ => {
                 if !arrival.group {
-                    self.send_problem(&arrival, 1, upper.next_at, &packet, now);
+                    self.send_problem(arrival, 1, upper.next_at, whole, now);
                 }
                 Ok(())
             }
         }
+    }
+
+    fn receive_part_v6(
+        &mut self,
+        arrival: &Arrival,
+        header: ipv6::Fragment,
+        packet: Slice<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        let data: Pieces<B> = packet.part(arrival.header_length, packet.len()).into();
+        if header.more && !data.length().is_multiple_of(8) {
+            // The field of the payload's length is at fault (RFC 8200, section 4.5).
+            self.send_problem(arrival, 0, 4, &packet, now);
+            return Err(Malformed::Field);
+        }
+        if usize::from(header.offset) + data.length() > 65_535 {
+            let at = arrival.header_length - ipv6::FRAGMENT_HEADER + 2;
+            self.send_problem(arrival, 0, at, &packet, now);
+            return Err(Malformed::Field);
+        }
+        // A part that is all of it waits for nobody (RFC 6946).
+        if header.offset == 0 && !header.more {
+            return self.dispatch_inside(arrival, header.next, &packet, data, now);
+        }
+        let whose = Whose {
+            interface: arrival.interface,
+            source: arrival.source,
+            destination: arrival.destination,
+            protocol: 0,
+            identification: header.identification,
+        };
+        let part = Part {
+            offset: header.offset.into(),
+            more: header.more,
+            data,
+            packet,
+            next: header.next,
+        };
+        match self.add_part(whose, arrival, part, now) {
+            Some(whole) => {
+                self.dispatch_inside(&whole.arrival, whole.next, &whole.packet, whole.data, now)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What has been put together may begin with more headers.
+    fn dispatch_inside(
+        &mut self,
+        arrival: &Arrival,
+        next: u8,
+        whole: &Slice<B>,
+        mut data: Pieces<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        let first = data.first().ok_or(Malformed::Short)?;
+        let mut upper = match ipv6::walk_inside(first, next) {
+            Ok(upper) => upper,
+            Err(ipv6::Trouble::Malformed(malformed)) => return Err(malformed),
+            Err(ipv6::Trouble::Problem(code, at, even_for_groups)) => {
+                if !arrival.group || even_for_groups {
+                    self.send_problem(arrival, code, arrival.header_length + at, whole, now);
+                }
+                return Err(Malformed::Field);
+            }
+        };
+        upper.next_at = match upper.offset {
+            0 => arrival.header_length - ipv6::FRAGMENT_HEADER,
+            _ => arrival.header_length + upper.next_at,
+        };
+        // Messages for neighbours do not come in parts (RFC 6980): an echo is all that does.
+        if upper.protocol == ip::ICMPV6
+            && !matches!(
+                first.get(upper.offset),
+                Some(&(icmpv6::ECHO | icmpv6::ECHO_REPLY))
+            )
+        {
+            return Err(Malformed::Field);
+        }
+        data.advance(upper.offset);
+        self.dispatch_v6(arrival, &upper, whole, data, now)
     }
 
     fn arrival_v6(&self, arrival: Arrival, header: &ipv6::Header) -> Arrival {
@@ -383,6 +555,7 @@ impl<B: Buffer> Stack<B> {
             match chore {
                 Chore::Address(interface) => self.expire_addresses(interface, now),
                 Chore::Neighbour(interface, ip) => self.expire_neighbour(interface, ip, now),
+                Chore::Fragments => self.expire_fragments(now),
             }
         }
     }

@@ -364,6 +364,7 @@ impl<B: Buffer> Stack<B> {
             listener.ready.push_back(handle);
         }
         self.events.push_back(listener);
+        self.limit_to_path(handle, now);
         self.deliver(handle, header, data, now);
     }
 }

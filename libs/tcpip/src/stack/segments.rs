@@ -200,6 +200,10 @@ impl<B: Buffer> Stack<B> {
         let before = noticeable(connection);
         connection.receive(header, data, now);
         let after = noticeable(connection);
+        // Only now is it known what the peer takes.
+        if before.3 != after.3 && !self.paths.is_empty() {
+            self.limit_to_path(handle, now);
+        }
         self.flush(handle, now);
         if before != after {
             self.events.push_back(handle);

@@ -11,6 +11,12 @@ pub const ECHO_REPLY: u8 = 0;
 pub const UNREACHABLE: u8 = 3;
 /// A request to be echoed.
 pub const ECHO: u8 = 8;
+/// A packet was under way for too long.
+pub const TIME_EXCEEDED: u8 = 11;
+/// A field of a packet was not understood.
+pub const PROBLEM: u8 = 12;
+/// Code of [`UNREACHABLE`]: the protocol is not known.
+pub const PROTOCOL_UNREACHABLE: u8 = 2;
 /// Code of [`UNREACHABLE`]: nobody listens at that port.
 pub const PORT_UNREACHABLE: u8 = 3;
 
@@ -26,15 +32,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads a message whose checksum covers all of `bytes`.
+    /// Reads the header of a message whose checksum is known to be right.
     ///
     /// # Errors
-    /// [`Malformed`].
-    pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
+    /// [`Malformed::Short`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let rest = u32_at(bytes, 4)?;
-        if !Sum::default().bytes(bytes).is_right() {
-            return Err(Malformed::Checksum);
-        }
         Ok(Self {
             kind: bytes[0],
             code: bytes[1],
@@ -44,11 +47,16 @@ impl Header {
 
     /// The bytes, with the checksum of a message that goes on with `payload`.
     pub fn bytes(&self, payload: &[u8]) -> [u8; HEADER] {
+        self.bytes_with(Sum::default().bytes(payload))
+    }
+
+    /// The bytes, with the checksum of a message of which all else has this sum.
+    pub fn bytes_with(&self, sum: Sum) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0] = self.kind;
         bytes[1] = self.code;
         bytes[4..].copy_from_slice(&self.rest.to_be_bytes());
-        let checksum = Sum::default().bytes(&bytes).bytes(payload).checksum();
+        let checksum = sum.bytes(&bytes).checksum();
         bytes[2..4].copy_from_slice(&checksum);
         bytes
     }

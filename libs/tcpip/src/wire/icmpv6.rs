@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 use super::checksum::Sum;
 use super::ethernet::HardwareAddress;
 use super::icmp::{HEADER, Header};
-use super::{Malformed, array_at, ip, u32_at};
+use super::{Malformed, array_at, ip};
 
 /// A packet could not be delivered.
 pub const UNREACHABLE: u8 = 1;
@@ -45,18 +45,11 @@ pub const TARGET_LINK: u8 = 2;
 /// # Errors
 /// [`Malformed`].
 pub fn read(source: Ipv6Addr, destination: Ipv6Addr, bytes: &[u8]) -> Result<Header, Malformed> {
-    let rest = u32_at(bytes, 4)?;
-    if !pseudo_header(source, destination, bytes.len())
-        .bytes(bytes)
-        .is_right()
-    {
-        return Err(Malformed::Checksum);
+    let sum = pseudo_header(source, destination, bytes.len());
+    match sum.bytes(bytes).is_right() {
+        true => Header::parse(bytes),
+        false => Err(Malformed::Checksum),
     }
-    Ok(Header {
-        kind: bytes[0],
-        code: bytes[1],
-        rest,
-    })
 }
 
 /// The bytes of the header of a message that goes on with `payload`.
@@ -66,17 +59,12 @@ pub fn bytes(
     destination: Ipv6Addr,
     payload: &[u8],
 ) -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
-    bytes[0] = header.kind;
-    bytes[1] = header.code;
-    bytes[4..].copy_from_slice(&header.rest.to_be_bytes());
     let sum = pseudo_header(source, destination, HEADER + payload.len());
-    let checksum = sum.bytes(&bytes).bytes(payload).checksum();
-    bytes[2..4].copy_from_slice(&checksum);
-    bytes
+    header.bytes_with(sum.bytes(payload))
 }
 
-fn pseudo_header(source: Ipv6Addr, destination: Ipv6Addr, length: usize) -> Sum {
+/// The sum of what a checksum covers besides the message (RFC 8200, section 8.1).
+pub fn pseudo_header(source: Ipv6Addr, destination: Ipv6Addr, length: usize) -> Sum {
     Sum::default().pseudo_header(source.into(), destination.into(), ip::ICMPV6, length)
 }
 

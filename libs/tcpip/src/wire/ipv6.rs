@@ -154,13 +154,40 @@ impl From<Malformed> for Trouble {
 /// # Errors
 /// [`Trouble`].
 pub fn walk(packet: &[u8]) -> Result<Upper, Trouble> {
-    let mut upper = Upper {
-        protocol: *packet.get(6).ok_or(Malformed::Short)?,
+    let first = *packet.get(6).ok_or(Malformed::Short)?;
+    let start = Upper {
+        protocol: first,
         offset: HEADER,
         next_at: 6,
         fragment: None,
         router_alert: false,
     };
+    walk_from(packet, start)
+}
+
+/// The same for what has been put together of parts: bytes that begin with what `next` says.
+///
+/// # Errors
+/// [`Trouble`]. A part within a part is none of anything.
+pub fn walk_inside(bytes: &[u8], next: u8) -> Result<Upper, Trouble> {
+    let start = Upper {
+        protocol: next,
+        offset: 0,
+        next_at: 0,
+        fragment: None,
+        router_alert: false,
+    };
+    let upper = match next {
+        HOP_BY_HOP => return Err(Malformed::Field.into()),
+        _ => walk_from(bytes, start)?,
+    };
+    match upper.fragment {
+        None => Ok(upper),
+        Some(_) => Err(Malformed::Field.into()),
+    }
+}
+
+fn walk_from(packet: &[u8], mut upper: Upper) -> Result<Upper, Trouble> {
     for count in 0..MOST_HEADERS {
         let at = upper.offset;
         match upper.protocol {

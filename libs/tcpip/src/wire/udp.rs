@@ -24,6 +24,14 @@ impl Header {
     /// # Errors
     /// [`Malformed`].
     pub fn read(datagram: &[u8]) -> Result<Self, Malformed> {
+        Self::read_start(datagram, datagram.len())
+    }
+
+    /// As [`Self::read`], of a datagram of which only the start is given, and how many bytes all of it has.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn read_start(datagram: &[u8], available: usize) -> Result<Self, Malformed> {
         let header = Self {
             source: u16_at(datagram, 0)?,
             destination: u16_at(datagram, 2)?,
@@ -32,7 +40,7 @@ impl Header {
         };
         match usize::from(header.length) {
             length if length < HEADER => Err(Malformed::Field),
-            length if length > datagram.len() => Err(Malformed::Short),
+            length if length > available => Err(Malformed::Short),
             _ => Ok(header),
         }
     }

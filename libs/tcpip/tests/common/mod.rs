@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub mod card;
+pub mod host;
 pub mod script;
 pub mod wire;
 

@@ -7,6 +7,7 @@ impl<B: Buffer> Connection<B> {
     pub fn receive(&mut self, header: &Header, data: impl Into<Pieces<B>>, now: Instant) {
         let data = data.into();
         self.counters.segments_in += 1;
+        self.suspicion = None;
         match self.state {
             State::Closed => {}
             State::SynSent => self.receive_answer(header, data, now),

@@ -92,6 +92,12 @@ pub enum Ending {
     TimedOut,
     /// The network says that it can't get there.
     Unreachable,
+    /// There is no way to the peer's network.
+    NoNetwork,
+    /// The peer does not know TCP.
+    NoProtocol,
+    /// Somebody on the way does not allow it.
+    Forbidden,
 }
 
 /// What a program can do without waiting.
@@ -185,6 +191,8 @@ pub struct Connection<B> {
     /// Nobody will read any more.
     orphaned: bool,
     ending: Option<Ending>,
+    /// What the network has said since something arrived: the reason, should nothing arrive any more.
+    suspicion: Option<Ending>,
     /// A reset is to be sent with this number.
     reset: Option<Sequence>,
 }
@@ -289,6 +297,7 @@ impl<B: Buffer> Connection<B> {
             early_fin: None,
             orphaned: false,
             ending: None,
+            suspicion: None,
             reset: None,
             options,
         }
@@ -426,6 +435,10 @@ impl<B: Buffer> Connection<B> {
 
     fn end(&mut self, ending: Option<Ending>) {
         self.state = State::Closed;
+        let ending = match ending {
+            Some(Ending::TimedOut) => self.suspicion.or(ending),
+            _ => ending,
+        };
         self.ending = self.ending.or(ending);
         self.timers = Timers::default();
         self.undo = None;

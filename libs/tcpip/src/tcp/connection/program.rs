@@ -251,14 +251,24 @@ impl<B: Buffer> Connection<B> {
     }
 
     /// The network says that the peer can't be reached.
-    pub fn unreachable(&mut self, refused: bool) {
+    pub fn unreachable(&mut self, reason: Ending) {
         // Only the start of a connection ends by that (RFC 5461).
         if self.state == State::SynSent {
-            self.end(Some(if refused {
-                Ending::Refused
-            } else {
-                Ending::Unreachable
-            }));
+            self.end(Some(reason));
+        } else {
+            self.suspicion = Some(reason);
         }
+    }
+
+    /// Whether a segment that begins there was sent and not acknowledged: what the network says of others is made up
+    /// (RFC 5927, section 4.1).
+    pub fn is_outstanding(&self, sequence: Sequence) -> bool {
+        !sequence.is_before(self.sender.una()) && sequence.is_before(self.sender.nxt())
+    }
+
+    /// The path carries segments with so many bytes of options and data; see [`Self::limit_segment`].
+    pub fn limit_path(&mut self, bytes: usize) {
+        let room = if self.timestamps.is_some() { 12 } else { 0 };
+        self.limit_segment(bytes.saturating_sub(room));
     }
 }
