@@ -40,5 +40,6 @@ pub const TIME: &str = "pith.time";
 pub const PROCESSORS: &str = "pith.processors";
 
 /// `pith.network=SETTINGS`, once for each network card: what it is set to, in the notation of
-/// `libs/network_settings`, such as `mac=52:54:00:12:34:56,ip=10.0.0.2/24,gateway=10.0.0.1`.
+/// `libs/network_settings`, such as `mac=52:54:00:12:34:56,ip=10.0.0.2/24,gateway=10.0.0.1`. For a card
+/// whose settings are in the image, it needs `overridable.network`; without it only `mac=` counts.
 pub const NETWORK: &str = "pith.network";

@@ -23,7 +23,7 @@ pub const PAYLOAD_ALIGNMENT: u64 = 4096;
 pub const IMAGE_MAGIC: [u8; 8] = *b"PITHIMG\0";
 
 /// The version of [`ImageHeader`] and [`Configuration`]; a kernel refuses any other.
-pub const IMAGE_VERSION: u32 = 1;
+pub const IMAGE_VERSION: u32 = 2;
 
 /// The most virtual CPUs of a machine; the kernel has room for no more.
 pub const MAXIMUM_CPUS: u32 = 64;
@@ -74,6 +74,11 @@ pub struct Configuration {
     pub trace: bool,
     /// Least severe level of kernel messages that are shown.
     pub log_level: LogLevel,
+    /// Whether a program of the image may open sockets. Those that can't need no network card.
+    pub sockets: bool,
+    /// What the network cards are set to, one after the other, in the notation of `libs/network_settings`. Cards beyond
+    /// these are set as the kernel command line says.
+    pub network: Vec<String>,
     /// What the kernel command line may change.
     pub overridable: Overridable,
 }
@@ -87,6 +92,8 @@ pub struct Overridable {
     pub environment: bool,
     /// `pith.working_directory=`.
     pub working_directory: bool,
+    /// `pith.network=` replaces the settings of a card.
+    pub network: bool,
     /// `pith.trace=` and `pith.log=`: what is told about the program, not what it does.
     pub diagnostics: bool,
 }

@@ -45,6 +45,7 @@ pub fn build(arguments: &BuildArguments) -> Result<(), Failure> {
             arguments: list.contains(&OverridableArgument::Arguments),
             environment: list.contains(&OverridableArgument::Environment),
             working_directory: list.contains(&OverridableArgument::WorkingDirectory),
+            network: list.contains(&OverridableArgument::Network),
             diagnostics: list.contains(&OverridableArgument::Diagnostics),
         };
     }

@@ -67,6 +67,12 @@ fn render(image: &Path, inspection: &Inspection) -> String {
     };
     row("memory", &memory);
     row("processors", &configuration.cpus.to_string());
+    let network: Vec<&str> = configuration.network.iter().map(String::as_str).collect();
+    let none = match configuration.sockets {
+        true => "left to the monitor",
+        false => "left to the monitor; no program opens sockets",
+    };
+    row("network", &list(&network, none));
     row("messages from", configuration.log_level);
     row("trace", if configuration.trace { "on" } else { "off" });
     row("overridable", &list(&configuration.overridable, "nothing"));

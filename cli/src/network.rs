@@ -4,8 +4,10 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pith_image::Configuration;
 use pith_monitor::forwarding::Forwarding;
 use pith_monitor::tap::{self, Tap, TapError};
 use pith_monitor::{Connection, NetworkCard, PublishedPorts};
@@ -141,11 +143,12 @@ impl Network {
     pub fn open(
         networks: &[NetworkArgument],
         ports: &[PublishedPorts],
+        baked: &Baked,
         cpus: u32,
         quiet: bool,
     ) -> Result<Self, Failure> {
         let mut network = Self::default();
-        for (place, settings) in plan(networks, ports)? {
+        for (place, settings) in plan(networks, ports, baked)? {
             let connection = match place {
                 Place::User(ports) => network.user(&ports)?,
                 Place::Tap(name) => queues(tap::open(&name, cpus), quiet)?,
@@ -221,14 +224,47 @@ fn refused(kind: &str, address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-/// What the arguments mean.
+/// What an image says of its network.
+#[derive(Debug, Default)]
+pub struct Baked {
+    /// Whether a program of it may open sockets.
+    pub sockets: bool,
+    /// The settings of its cards, one after the other.
+    pub settings: Vec<Settings>,
+    /// Whether the command line may change them.
+    pub overridable: bool,
+}
+
+impl Baked {
+    /// What this image's configuration says.
+    pub fn of(configuration: &Configuration, image: &Path) -> Result<Self, Failure> {
+        let settings = configuration
+            .network
+            .iter()
+            .map(|text| Settings::parse(text));
+        Ok(Self {
+            sockets: configuration.sockets,
+            settings: settings.collect::<Result<_, _>>().map_err(|problem| {
+                Failure::new(
+                    format_args!("the network settings of `{}`: {problem}", image.display()),
+                    "build the image again",
+                )
+            })?,
+            overridable: configuration.overridable.network,
+        })
+    }
+}
+
+/// What the arguments mean, for an image.
 fn plan(
     networks: &[NetworkArgument],
     ports: &[PublishedPorts],
+    baked: &Baked,
 ) -> Result<Vec<(Place, Settings)>, Failure> {
-    let default = [NetworkArgument::User(Settings::default())];
+    // Without a word about it, a program has a network if it can make any use of it, as many cards as the image sets.
+    let default = vec![NetworkArgument::User(Settings::default()); baked.settings.len().max(1)];
     let networks: &[NetworkArgument] = match networks {
-        [] if !ports.is_empty() => &default,
+        [] if !ports.is_empty() || baked.sockets => &default,
         [NetworkArgument::None] => &[],
         networks => networks,
     };
@@ -245,11 +281,10 @@ fn plan(
         ));
     }
     let mut unpublished = Some(ports.to_vec()).filter(|ports| !ports.is_empty());
-    let cards = networks
-        .iter()
-        .enumerate()
-        .filter_map(|(index, network)| card(index, network, &mut unpublished))
-        .collect();
+    let mut cards = Vec::new();
+    for (index, network) in networks.iter().enumerate() {
+        cards.extend(card(index, network, baked, &mut unpublished)?);
+    }
     match unpublished {
         None => Ok(cards),
         Some(_) => Err(Failure::usage(
@@ -262,21 +297,40 @@ fn plan(
 fn card(
     index: usize,
     network: &NetworkArgument,
+    baked: &Baked,
     ports: &mut Option<Vec<PublishedPorts>>,
-) -> Option<(Place, Settings)> {
-    let (place, mut settings) = match network {
-        NetworkArgument::None => return None,
-        NetworkArgument::User(settings) => (
-            Place::User(ports.take().unwrap_or_default()),
-            user_settings(index, settings),
-        ),
-        NetworkArgument::Tap(name, settings) => (Place::Tap(name.clone()), asking(settings)),
-        NetworkArgument::Bridge(name, settings) => (Place::Bridge(name.clone()), asking(settings)),
+) -> Result<Option<(Place, Settings)>, Failure> {
+    let (place, given) = match network {
+        NetworkArgument::None => return Ok(None),
+        NetworkArgument::User(given) => (Place::User(ports.take().unwrap_or_default()), given),
+        NetworkArgument::Tap(name, given) => (Place::Tap(name.clone()), given),
+        NetworkArgument::Bridge(name, given) => (Place::Bridge(name.clone()), given),
+    };
+    // The hardware address is the monitor's to choose, unless the image has one.
+    let without_hardware = Settings {
+        hardware: None,
+        ..given.clone()
+    };
+    let mut settings = match (baked.settings.get(index), &place) {
+        (Some(baked_settings), _) if without_hardware == Settings::default() => Settings {
+            hardware: baked_settings.hardware.or(given.hardware),
+            ..baked_settings.clone()
+        },
+        (Some(_), _) if !baked.overridable => {
+            return Err(Failure::new(
+                format_args!(
+                    "the image does not let the settings `{given}` of its network be changed"
+                ),
+                "leave them out; or build it with overridable = [\"network\"] in pith.toml",
+            ));
+        }
+        (_, Place::User(_)) => user_settings(index, given),
+        _ => asking(given),
     };
     if settings.hardware.is_none() {
         settings.hardware = Some(hardware_address(index, &place));
     }
-    Some((place, settings))
+    Ok(Some((place, settings)))
 }
 
 /// Whoever is given no address asks the network for one.
@@ -348,7 +402,7 @@ mod tests {
 
     fn texts(networks: &[&str], ports: &[PublishedPorts]) -> Vec<String> {
         let networks: Vec<_> = networks.iter().map(|text| argument(text)).collect();
-        let cards = plan(&networks, ports).unwrap();
+        let cards = plan(&networks, ports, &Baked::default()).unwrap();
         cards
             .iter()
             .map(|(_, settings)| settings.to_string())
@@ -477,6 +531,54 @@ mod tests {
     }
 
     #[test]
+    fn an_image_has_a_say() {
+        let settings = |text: &str| Settings::parse(text).unwrap();
+        let mut baked = Baked::default();
+        let texts = |networks: &[&str], baked: &Baked| {
+            let networks: Vec<_> = networks.iter().map(|text| argument(text)).collect();
+            let cards = plan(&networks, &[], baked).map_err(|failure| format!("{failure:?}"))?;
+            Ok::<_, String>(
+                cards
+                    .iter()
+                    .map(|card| card.1.to_string())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(texts(&[], &baked).unwrap().len(), 0, "no sockets, no card");
+        baked.sockets = true;
+        assert!(texts(&[], &baked).unwrap()[0].contains("ip=10.0.2.15/24"));
+        assert_eq!(texts(&["none"], &baked).unwrap().len(), 0);
+
+        baked.settings = vec![
+            settings("ip=10.0.7.7/24"),
+            settings("mac=52:54:00:00:00:09,dhcp"),
+        ];
+        let expected = [
+            "mac=52:54:00:12:34:56,ip=10.0.7.7/24",
+            "mac=52:54:00:00:00:09,dhcp",
+        ];
+        assert_eq!(texts(&[], &baked).unwrap(), expected);
+        assert_eq!(texts(&["user", "user"], &baked).unwrap(), expected);
+        assert_eq!(texts(&["user"], &baked).unwrap(), expected[..1]);
+        let tap = ["tap:tap0,mac=52:54:00:00:00:01"];
+        assert_eq!(
+            texts(&tap, &baked).unwrap(),
+            ["mac=52:54:00:00:00:01,ip=10.0.7.7/24"]
+        );
+        let other = ["tap:tap0,mac=52:54:00:00:00:01,ip=10.0.8.8/24"];
+        let error = texts(&other, &baked).unwrap_err();
+        assert!(
+            error.contains("does not let") && error.contains("overridable"),
+            "{error}"
+        );
+        baked.overridable = true;
+        assert_eq!(
+            texts(&other, &baked).unwrap(),
+            ["mac=52:54:00:00:00:01,ip=10.0.8.8/24"]
+        );
+    }
+
+    #[test]
     fn a_tap_device_is_asked_for_addresses_unless_they_are_given() {
         let given = "tap:tap0,mac=52:54:00:00:00:01,ip=10.0.0.2/24";
         assert_eq!(
@@ -495,7 +597,9 @@ mod tests {
     fn what_contradicts_itself_is_refused() {
         let refused = |networks: &[&str], ports: &[PublishedPorts]| {
             let networks: Vec<_> = networks.iter().map(|text| argument(text)).collect();
-            plan(&networks, ports).unwrap_err().status()
+            plan(&networks, ports, &Baked::default())
+                .unwrap_err()
+                .status()
         };
         assert_eq!(refused(&["none", "user"], &[]), 2);
         assert_eq!(refused(&["tap:tap0"], &[PORT]), 2);

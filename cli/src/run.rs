@@ -13,7 +13,7 @@ use pith_monitor::{HostStreams, MachineSpecification, Qemu, RunOptions};
 
 use crate::arguments::{ContentArguments, RunArguments};
 use crate::failure::Failure;
-use crate::network::Network;
+use crate::network::{Baked, Network};
 use crate::{KERNEL, build, kernel, notice, progress, stats};
 
 /// Least memory that a machine gets unless told otherwise, in MiB.
@@ -42,7 +42,13 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let image_time = begin.elapsed();
 
     let cpus = content.cpus.or(nonzero(configuration.cpus)).unwrap_or(1);
-    let network = Network::open(&arguments.net, &arguments.publish, cpus, arguments.quiet)?;
+    let network = Network::open(
+        &arguments.net,
+        &arguments.publish,
+        &Baked::of(&configuration, &image)?,
+        cpus,
+        arguments.quiet,
+    )?;
     let specification = MachineSpecification {
         memory_mebibytes: content
             .memory

@@ -74,6 +74,10 @@ pub struct ConfigurationInspection {
     pub trace: bool,
     /// Least severe level of kernel messages that are shown.
     pub log_level: &'static str,
+    /// Whether a program of the image may open sockets.
+    pub sockets: bool,
+    /// Settings of the network cards.
+    pub network: Vec<String>,
     /// What the kernel command line may change.
     pub overridable: Vec<&'static str>,
 }
@@ -329,10 +333,13 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
                 LogLevel::Debug => "debug",
                 LogLevel::Trace => "trace",
             },
+            sockets: configuration.sockets,
+            network: configuration.network,
             overridable: [
                 (overridable.arguments, "arguments"),
                 (overridable.environment, "environment"),
                 (overridable.working_directory, "working_directory"),
+                (overridable.network, "network"),
                 (overridable.diagnostics, "diagnostics"),
             ]
             .into_iter()

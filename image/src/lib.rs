@@ -28,6 +28,7 @@ mod error;
 mod inspect;
 mod languages;
 mod manifest;
+mod network_files;
 mod plan;
 mod program;
 mod request;

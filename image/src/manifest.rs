@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pith_abi::image::{LogLevel, Overridable};
+use pith_network_settings::Settings;
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -29,6 +30,7 @@ struct Manifest {
     trace: bool,
     #[serde(default)]
     log_level: Level,
+    network: Option<toml::Spanned<toml::Value>>,
     overridable: Option<Vec<Override>>,
     #[serde(default)]
     system_files: SystemFiles,
@@ -42,6 +44,82 @@ struct Manifest {
 struct File {
     host: PathBuf,
     guest: Option<PathBuf>,
+}
+
+/// One network card.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Interface {
+    mac: Option<String>,
+    addresses: Vec<String>,
+    gateway: Option<String>,
+    gateway6: Option<String>,
+    routes: Vec<Route>,
+    dns: Vec<String>,
+    search: Vec<String>,
+    mtu: Option<u16>,
+    dhcp: bool,
+    slaac: bool,
+}
+
+/// A way to another network.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Route {
+    to: String,
+    via: String,
+}
+
+impl Interface {
+    /// The same in the notation that the kernel reads, checked.
+    fn settings(&self) -> Result<Settings, String> {
+        let mut words = Vec::new();
+        let mut word = |key: &str, value: &str| match value.contains(',') {
+            true => Err(format!("`{value}` is not one value: it holds a comma")),
+            false => {
+                words.push(format!("{key}={value}"));
+                Ok(())
+            }
+        };
+        if let Some(mac) = &self.mac {
+            word("mac", mac)?;
+        }
+        for address in &self.addresses {
+            word(if address.contains(':') { "ip6" } else { "ip" }, address)?;
+        }
+        if let Some(gateway) = &self.gateway {
+            word("gateway", gateway)?;
+        }
+        if let Some(gateway) = &self.gateway6 {
+            word("gateway6", gateway)?;
+        }
+        for Route { to, via } in &self.routes {
+            word("route", &format!("{to}@{via}"))?;
+        }
+        for server in &self.dns {
+            word("dns", server)?;
+        }
+        for domain in &self.search {
+            word("search", domain)?;
+        }
+        if let Some(mtu) = self.mtu {
+            word("mtu", &mtu.to_string())?;
+        }
+        let flags = [(self.dhcp, "dhcp"), (self.slaac, "slaac")];
+        words.extend(
+            flags
+                .iter()
+                .filter(|flag| flag.0)
+                .map(|flag| flag.1.to_owned()),
+        );
+        let settings = Settings::parse(&words.join(",")).map_err(|problem| problem.to_string())?;
+        match settings.has_addressing() {
+            true => Ok(settings),
+            false => {
+                Err("a network card needs `addresses`, `dhcp = true` or `slaac = true`".into())
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -68,6 +146,7 @@ enum Override {
     Arguments,
     Environment,
     WorkingDirectory,
+    Network,
     Diagnostics,
 }
 
@@ -168,6 +247,25 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
             Some(parse_memory(&text).map_err(|error| at(start, error.to_string()))?)
         }
     };
+    let mut network = Vec::new();
+    if let Some(value) = manifest.network {
+        let start = value.span().start;
+        let interfaces = match value.into_inner() {
+            table @ toml::Value::Table(_) => vec![table],
+            toml::Value::Array(list) => list,
+            _ => {
+                return Err(at(
+                    start,
+                    "write [network], or [[network]] for each of several cards".into(),
+                ));
+            }
+        };
+        for interface in interfaces {
+            let interface =
+                Interface::deserialize(interface).map_err(|error| from_toml(&error, start))?;
+            network.push(interface.settings().map_err(|problem| at(start, problem))?);
+        }
+    }
     let overridable = manifest.overridable.map_or(
         Overridable {
             diagnostics: true,
@@ -180,6 +278,7 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
                     Override::Arguments => overridable.arguments = true,
                     Override::Environment => overridable.environment = true,
                     Override::WorkingDirectory => overridable.working_directory = true,
+                    Override::Network => overridable.network = true,
                     Override::Diagnostics => overridable.diagnostics = true,
                 }
             }
@@ -208,6 +307,7 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
             Level::Debug => LogLevel::Debug,
             Level::Trace => LogLevel::Trace,
         },
+        network,
         overridable,
         base,
         system_files: manifest.system_files,
@@ -343,6 +443,62 @@ mod tests {
             text.starts_with("pith.toml:2:16") && text.contains("`arguments`?"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn network_cards_are_read() {
+        let text = |manifest: &str| {
+            let request = read(&format!("program = 'a'\n{manifest}")).unwrap();
+            let words = request.network.iter().map(ToString::to_string);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(text(""), "");
+        assert_eq!(text("[network]\ndhcp = true\nslaac = true"), "dhcp,slaac");
+        let full = r#"
+            [[network]]
+            mac = "52:54:00:00:00:01"
+            addresses = ["10.0.0.2/24", "fd00::2/64"]
+            gateway = "10.0.0.1"
+            gateway6 = "fe80::1"
+            routes = [{ to = "10.9.0.0/16", via = "10.0.0.9" }]
+            dns = ["10.0.0.1"]
+            search = ["example.org"]
+            mtu = 9000
+            [[network]]
+            slaac = true
+        "#;
+        assert_eq!(
+            text(full),
+            "mac=52:54:00:00:00:01,ip=10.0.0.2/24,ip6=fd00::2/64,gateway=10.0.0.1,gateway6=fe80::1,\
+             route=10.9.0.0/16@10.0.0.9,dns=10.0.0.1,search=example.org,mtu=9000 slaac"
+        );
+        let request = read("program = 'a'\noverridable = ['network']").unwrap();
+        assert!(request.overridable.network && !request.overridable.diagnostics);
+        for (bad, reason) in [
+            ("[network]\nadresses = ['10.0.0.2/24']", "`addresses`?"),
+            ("[network]\naddresses = ['10.0.0.2']", "prefix length"),
+            (
+                "[network]\naddresses = ['10.0.0.2/24']\ngateway = '10.0.1.1'",
+                "can't be reached",
+            ),
+            (
+                "[network]\naddresses = ['10.0.0.2/24,dhcp']",
+                "holds a comma",
+            ),
+            (
+                "[network]\ndhcp = true\nroutes = [{ to = '10.9.0.0/16' }]",
+                "`via` is missing",
+            ),
+            ("[network]\nmtu = 1500", "needs `addresses`"),
+            ("network = 'dhcp'", "write [network]"),
+        ] {
+            let text = message(&format!("program = 'a'\n{bad}"));
+            assert!(
+                text.starts_with("pith.toml:2:") || text.starts_with("pith.toml:3:"),
+                "{text}"
+            );
+            assert!(text.contains(reason), "{bad}: {text}");
+        }
     }
 
     #[test]

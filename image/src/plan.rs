@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::closure::{Closure, Linker, Program, Surroundings};
 use crate::error::Error;
 use crate::languages::{self, Note};
+use crate::network_files;
 use crate::program::Format;
 use crate::request::{BuildRequest, DEFAULT_ENVIRONMENT, DEFAULT_HOSTNAME, ModificationTimes};
 use crate::system_files;
@@ -139,18 +140,25 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
     languages::collect(&programs, &mut closure, &mut notes)?;
     closure.add_library_cache()?;
     let uses_glibc = closure.met(Linker::Glibc);
+    // What a directory of the user's holds, was not looked into.
+    let sockets = request.root.is_some() || closure.any(|executable| executable.sockets);
+    let looks_names_up = closure.any(|executable| executable.looks_names_up);
     system_files::add(
         &mut tree,
         request.system_files,
         &configuration.hostname,
         uses_glibc,
     )?;
+    if sockets {
+        network_files::add(&mut tree, uses_glibc && looks_names_up)?;
+    }
     if let ModificationTimes::Fixed(seconds) = request.modification_times {
         tree.set_times(seconds);
     }
     Ok(BuildPlan {
         configuration: Configuration {
             program: path.into_os_string().into_vec(),
+            sockets,
             ..configuration
         },
         tree,
@@ -293,6 +301,13 @@ fn configure(request: &BuildRequest) -> Result<Configuration, Error> {
             reason: format!("is not from 1 to {MAXIMUM_CPUS}"),
         });
     }
+    for settings in &request.network {
+        settings.check().map_err(|problem| Error::BadValue {
+            what: "network setting",
+            value: problem.word,
+            reason: problem.reason.into(),
+        })?;
+    }
     let text = |what, value: &OsStr| {
         if value.as_bytes().contains(&0) {
             return Err(Error::BadValue {
@@ -352,6 +367,8 @@ fn configure(request: &BuildRequest) -> Result<Configuration, Error> {
         cpus: request.cpus.unwrap_or(0),
         trace: request.trace,
         log_level: request.log_level,
+        sockets: false,
+        network: request.network.iter().map(ToString::to_string).collect(),
         overridable: request.overridable,
     })
 }

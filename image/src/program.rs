@@ -52,6 +52,10 @@ pub(crate) struct Executable {
     pub no_default_directories: bool,
     /// It calls functions for which glibc loads [`UNWINDER`] when they are called.
     pub unwinds: bool,
+    /// It may open sockets: it knows the function, or is linked statically, so that nobody can tell.
+    pub sockets: bool,
+    /// It looks hosts, services or protocols up by name.
+    pub looks_names_up: bool,
 }
 
 impl Format {
@@ -172,6 +176,8 @@ impl Executable {
 
         let mut executable = Self {
             has_entry: header.e_entry != 0,
+            sockets: true,
+            looks_names_up: true,
             ..Self::default()
         };
         if let Some(segment) = segments
@@ -256,6 +262,15 @@ impl Executable {
         }
         let mentions = |name: &[u8]| strings.split(|&byte| byte == 0).any(|word| word == name);
         executable.unwinds = UNWINDING.iter().any(|name| mentions(name));
+        // A static program that is moved about has a dynamic section too, but needs no library.
+        let is_static = executable.needed.is_empty() && executable.has_entry;
+        let begins = |list: &[&[u8]]| {
+            strings
+                .split(|&byte| byte == 0)
+                .any(|word| list.iter().any(|start| word.starts_with(start)))
+        };
+        executable.looks_names_up = is_static || begins(&NAMES);
+        executable.sockets = executable.looks_names_up || SOCKETS.iter().any(|name| mentions(name));
         Ok(executable)
     }
 }
@@ -269,6 +284,21 @@ const UNWINDING: [&[u8]; 4] = [
     b"pthread_cancel",
     b"thrd_exit",
     b"backtrace",
+];
+
+/// Functions without which a program opens no socket of the Internet itself.
+const SOCKETS: [&[u8]; 4] = [b"socket", b"syscall", b"getifaddrs", b"if_nameindex"];
+
+/// How the names of functions begin that look something up in `/etc/hosts`, `/etc/services` or `/etc/protocols`, or by
+/// DNS, for which the C library opens sockets itself.
+const NAMES: [&[u8]; 7] = [
+    b"getaddrinfo",
+    b"getnameinfo",
+    b"gethost",
+    b"getserv",
+    b"getproto",
+    b"res_",
+    b"__res_",
 ];
 
 /// `DF_1_NODEFLIB` of `DT_FLAGS_1` (`<elf.h>`).

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use pith_abi::image::{LogLevel, Overridable};
+use pith_network_settings::Settings;
 
 use crate::error::Error;
 use crate::manifest;
@@ -36,6 +37,8 @@ pub struct BuildRequest {
     pub trace: bool,
     /// Least severe level of kernel messages that are shown.
     pub log_level: LogLevel,
+    /// What the network cards are set to, one after the other; without settings the monitor decides.
+    pub network: Vec<Settings>,
     /// What the kernel command line may change; only diagnostics by default.
     pub overridable: Overridable,
     /// Directory to which relative paths of the host refer.
@@ -101,6 +104,7 @@ impl BuildRequest {
             root: None,
             trace: false,
             log_level: LogLevel::default(),
+            network: Vec::new(),
             overridable: Overridable {
                 diagnostics: true,
                 ..Overridable::default()

@@ -391,18 +391,46 @@ fn not_started(errno: pith_linux::Errno, message: impl ToString) -> program::Loa
     }
 }
 
-/// Sets the network up that the monitor tells of. Without it the program runs all the same.
-fn start_network(command_line: &'static str) {
+/// Remembers what the image and the monitor say about the network, one card after the other. Without it the program runs
+/// all the same.
+fn start_network(command_line: &'static str, configuration: &Configuration) {
     let mut interfaces = Vec::new();
-    for word in values(command_line, words::NETWORK) {
-        match Settings::parse(word) {
-            Ok(settings) => interfaces.push(settings),
-            Err(problem) => crate::warning!("{}: {problem}; this card is not used", words::NETWORK),
+    let mut told = values(command_line, words::NETWORK);
+    let mut baked = configuration.network.iter();
+    let read = |word: &str| match Settings::parse(word) {
+        Ok(settings) => Some(settings),
+        Err(problem) => {
+            crate::warning!("{}: {problem}; this card is not used", words::NETWORK);
+            None
+        }
+    };
+    loop {
+        match (told.next(), baked.next()) {
+            (None, None) => break,
+            (Some(told), None) => interfaces.extend(read(told)),
+            (Some(told), Some(_)) if configuration.overridable.network => interfaces.extend(read(told)),
+            (told, Some(baked)) => interfaces.extend(read(baked).map(|baked| with_card(baked, told.and_then(read)))),
         }
     }
     if !interfaces.is_empty() {
         net::internet::initialise(command_line, interfaces);
     }
+}
+
+/// The settings of the image, for the card that the monitor means.
+fn with_card(baked: Settings, told: Option<Settings>) -> Settings {
+    let Some(told) = told else { return baked };
+    let settings = Settings {
+        hardware: baked.hardware.or(told.hardware),
+        ..baked
+    };
+    if told.has_addressing() && told != settings {
+        crate::warning!(
+            "{}= is ignored: the image does not mark it as overridable",
+            words::NETWORK
+        );
+    }
+    settings
 }
 
 /// Starts the other processors. They come while the program runs already; without memory for them, it runs on fewer.
@@ -466,7 +494,7 @@ fn start_program(
             alloc::format!("the image's root file system: {error}"),
         )
     })?;
-    start_network(command_line);
+    start_network(command_line, &configuration);
     let resources = fs::FileContext::first(&configuration.working_directory).map_err(|errno| {
         let directory = String::from_utf8_lossy(&configuration.working_directory).into_owned();
         not_started(

@@ -212,23 +212,32 @@ fn backend(index: usize, card: &NetworkCard) -> String {
     }
 }
 
-/// What QEMU's router has to be told to agree with a machine's fixed addresses.
+/// What QEMU's router has to be told to agree with a machine's fixed address: its network, itself in it, and the name
+/// server that it plays.
 fn router(settings: &Settings) -> String {
-    let mut options = String::new();
-    for subnet in &settings.addresses {
-        if let IpAddr::V4(address) = subnet.address {
-            let mask = u32::MAX
-                .checked_shl(32 - u32::from(subnet.bits))
-                .unwrap_or(0);
-            let network = Ipv4Addr::from_bits(address.to_bits() & mask);
-            options += &format!(",net={network}/{},dhcpstart={address}", subnet.bits);
-            break;
-        }
-    }
+    let fixed = settings
+        .addresses
+        .iter()
+        .find_map(|subnet| match subnet.address {
+            IpAddr::V4(address) => Some((subnet, address)),
+            IpAddr::V6(_) => None,
+        });
+    let Some((subnet, address)) = fixed else {
+        return String::new();
+    };
+    let mask = u32::MAX
+        .checked_shl(32 - u32::from(subnet.bits))
+        .unwrap_or(0);
+    let network = Ipv4Addr::from_bits(address.to_bits() & mask);
+    let mut options = format!(",net={network}/{},dhcpstart={address}", subnet.bits);
     if let Some(gateway) = settings.gateway {
         options += &format!(",host={gateway}");
     }
-    if let Some(server) = settings.name_servers.iter().find(|server| server.is_ipv4()) {
+    // A server elsewhere is asked by way of the router.
+    let inside = |server: &&IpAddr| {
+        subnet.contains(**server) && settings.gateway.map(IpAddr::V4) != Some(**server)
+    };
+    if let Some(server) = settings.name_servers.iter().find(inside) {
         options += &format!(",dns={server}");
     }
     options

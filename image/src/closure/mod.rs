@@ -127,6 +127,7 @@ pub(crate) struct Closure<'tree> {
     pub tree: &'tree mut Tree,
     surroundings: Surroundings,
     executables: HashMap<PathBuf, Rc<Executable>>,
+    programs: Vec<Executable>,
     library_cache: Option<Rc<LibraryCache>>,
     musl_directories: Option<Vec<OsString>>,
     /// Whether libraries lie in `lib/x86_64-linux-gnu` (Debian) rather than in `lib64`.
@@ -145,6 +146,7 @@ impl<'tree> Closure<'tree> {
             tree,
             surroundings,
             executables: HashMap::new(),
+            programs: Vec::new(),
             library_cache: None,
             musl_directories: None,
             multiarch,
@@ -235,7 +237,10 @@ impl<'tree> Closure<'tree> {
             return Err(Error::NotExecutable { path: host });
         }
         let loaded = match &format {
-            Format::Elf(executable) => self.load(path, &canonical, executable)?,
+            Format::Elf(executable) => {
+                self.programs.push(executable.clone());
+                self.load(path, &canonical, executable)?
+            }
             Format::Script { .. } => None,
         };
         Ok(Program {
@@ -646,6 +651,16 @@ impl<'tree> Closure<'tree> {
         Ok(executable)
     }
 
+    /// Whether something holds for any program or library that was looked into, but the C library itself, which has
+    /// everything and uses it on behalf of others.
+    pub fn any(&self, holds: impl Fn(&Executable) -> bool) -> bool {
+        self.executables
+            .values()
+            .map(|executable| &**executable)
+            .chain(&self.programs)
+            .any(|executable| !is_c_library(executable) && holds(executable))
+    }
+
     /// Whether a program that uses this linker was added.
     pub fn met(&self, linker: Linker) -> bool {
         self.linkers.contains(&linker)
@@ -681,6 +696,15 @@ fn parent(path: &Path) -> PathBuf {
 fn is_glibc(executable: &Executable) -> bool {
     let name = executable.name.as_deref().unwrap_or_default();
     name == "libc.so.6" || name == "libpthread.so.0"
+}
+
+/// Whether a file is the C library, one of its parts, or the dynamic linker.
+fn is_c_library(executable: &Executable) -> bool {
+    let name = executable.name.as_deref().unwrap_or_default().as_bytes();
+    is_glibc(executable)
+        || name.starts_with(b"ld-")
+        || name.starts_with(b"libc.musl-")
+        || [&b"libresolv.so.2"[..], b"libanl.so.1", b"libnss_dns.so.2"].contains(&name)
 }
 
 /// Names that musl provides itself, whatever comes after the dot (`ldso/dynlink.c`).

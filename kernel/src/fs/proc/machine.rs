@@ -12,6 +12,7 @@ use crate::arch;
 use crate::fs::inode::Target;
 use crate::fs::{device_files, ipc, mounts};
 use crate::memory;
+use crate::net::internet;
 use crate::task::{self, random, system_name};
 
 const SECOND: u64 = 1_000_000_000;
@@ -25,6 +26,7 @@ pub const ROOT: &[Entry] = &[
     text("filesystems", file_systems),
     text("loadavg", load),
     text("meminfo", memory_information),
+    link("net", || Ok(Target::Path(b"self/net".into()))),
     link("mounts", || Ok(Target::Path(b"self/mounts".into()))),
     link("self", || Ok(Target::Path(b"1".into()))),
     text("stat", statistics),
@@ -113,6 +115,22 @@ const SYSTEM: &[Entry] = &[
         ],
     ),
 ];
+
+/// What `/proc/net` tells.
+pub const NETWORK: &[Entry] = &[text("pnp", resolver)];
+
+/// The name servers in the notation of resolv.conf(5), as Linux tells them when its kernel has set the network up.
+fn resolver(text: &mut Text) -> Result<(), Errno> {
+    let (servers, domains) = internet::name_servers();
+    text.bytes(b"#MANUAL\n")?;
+    if !domains.is_empty() {
+        writeln!(text, "search {}", domains.join(" "))?;
+    }
+    for server in servers {
+        writeln!(text, "nameserver {server}")?;
+    }
+    Ok(())
+}
 
 /// A random UUID (RFC 9562, version 4).
 fn new_identity() -> String {

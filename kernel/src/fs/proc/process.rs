@@ -9,8 +9,8 @@ use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
 use pith_linux::signal::Signal;
 
-use super::machine::TICK;
-use super::{Body, Entry, Text, constant, link, of_thread, setting, text};
+use super::machine::{NETWORK, TICK};
+use super::{Body, Entry, Text, constant, directory, link, of_thread, setting, text};
 use crate::fs::inode::Target;
 use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};
 use crate::memory::{AreaFlags, Backing, PageSource, Protection, UserPointer, copy_from_user};
@@ -54,6 +54,7 @@ pub const PROCESS: &[Entry] = &[
     text("maps", maps),
     text("mountinfo", mount_information),
     text("mounts", mount_table),
+    directory("net", NETWORK),
     constant("oom_score", "0\n"),
     setting("oom_score_adj", adjustment, set_adjustment),
     constant("personality", "00000000\n"),

@@ -11,8 +11,10 @@ mod name;
 mod socket;
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
@@ -119,6 +121,14 @@ static CONFIGURED: Once<()> = Once::new();
 /// a program first wants to know of the network: those that never do don't wait for it.
 pub fn initialise(command_line: &'static str, settings: Vec<Settings>) {
     TOLD.call_once(|| Told { command_line, settings });
+}
+
+/// The name servers that the machine was told of, the preferred one first, and the domains to look names up in.
+pub fn name_servers() -> (Vec<IpAddr>, Vec<&'static str>) {
+    let settings = TOLD.get().map_or(&[][..], |told| &told.settings);
+    let servers = settings.iter().flat_map(|settings| &settings.name_servers).copied();
+    let domains = settings.iter().flat_map(|settings| &settings.search);
+    (servers.collect(), domains.map(String::as_str).collect())
 }
 
 /// Sets the cards up. What is not there, or can't be used, is told of.
