@@ -13,6 +13,7 @@
 pub mod case;
 pub mod compare;
 pub mod execute;
+pub mod flood;
 pub mod guest;
 pub mod http;
 pub mod namespace;

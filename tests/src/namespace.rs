@@ -1,8 +1,10 @@
 //! Network namespaces: a test that needs ports, interfaces or packets of its own gets a network of its own.
 
+use crate::guest::Network;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -22,6 +24,28 @@ pub fn in_namespace<T: Send>(body: impl FnOnce() -> Result<T, String> + Send) ->
             })
             .join()
             .unwrap_or_else(|_| Err("the test failed in its namespace".into()))
+    })
+}
+
+/// The test's end of the wire in [`on_a_wire`].
+pub const OWN: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
+/// The machine's end.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
+
+/// Runs `body` in a namespace with a TAP device, at whose other end the machine is. Linux's own TCP is then the peer,
+/// and no router is between the two. The machine asks this end for names.
+pub fn on_a_wire<T: Send>(
+    body: impl FnOnce(&Network) -> Result<T, String> + Send,
+) -> Result<T, String> {
+    in_namespace(|| {
+        run("ip", &["tuntap", "add", "dev", "wire", "mode", "tap"])?;
+        run(
+            "ip",
+            &["address", "add", &format!("{OWN}/24"), "dev", "wire"],
+        )?;
+        run("ip", &["link", "set", "wire", "up"])?;
+        let card = format!("tap:wire,ip={GUEST}/24,gateway={OWN},dns={OWN}");
+        body(&Network::Direct(vec!["--net".into(), card], GUEST))
     })
 }
 

@@ -8,6 +8,7 @@ mod demo;
 mod gate;
 mod process;
 mod setup;
+mod sources;
 mod syscalls;
 
 use process::{Failure, cargo, root};

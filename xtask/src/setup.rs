@@ -1,6 +1,7 @@
 //! Installs what a fresh machine lacks, and only that.
 
 use crate::process::{self, Failure, find_program, output, root, run};
+use crate::sources;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,6 +34,7 @@ const PACKAGES: &[Package] = &[
     package("busybox-static", "/bin/busybox", Purpose::Test),
     package("coreutils", "/usr/bin/sha256sum", Purpose::Test),
     package("curl", "/usr/bin/curl", Purpose::Test),
+    package("dnsmasq-base", "/usr/sbin/dnsmasq", Purpose::Test),
     package("erofs-utils", "fsck.erofs", Purpose::Test),
     package("g++", "g++", Purpose::Test),
     package("gcc", "gcc", Purpose::Test),
@@ -68,7 +70,9 @@ const PACKAGES: &[Package] = &[
     package("python3", "/usr/bin/python3", Purpose::Test),
     package("redis-server", "/usr/bin/redis-server", Purpose::Test),
     package("sqlite3", "/usr/bin/sqlite3", Purpose::Test),
+    package("tcl", "tclsh", Purpose::Test),
     package("tzdata", "/usr/share/zoneinfo/UTC", Purpose::Test),
+    package("unbound", "/usr/sbin/unbound", Purpose::Test),
     package("util-linux", "unshare", Purpose::Test),
     package("wget", "/usr/bin/wget", Purpose::Test),
     package("iperf3", "/usr/bin/iperf3", Purpose::Bench),
@@ -100,6 +104,14 @@ pub fn command(arguments: &[String]) -> Result<(), Failure> {
 
 /// Brings the machine to where `purpose` works. Does nothing, quickly, where nothing is missing.
 pub fn install(purpose: Purpose) -> Result<(), Failure> {
+    install_packages(purpose)?;
+    if purpose >= Purpose::Test {
+        sources::fetch()?;
+    }
+    Ok(())
+}
+
+fn install_packages(purpose: Purpose) -> Result<(), Failure> {
     rust_target(KERNEL_TARGET)?;
     if purpose >= Purpose::Test {
         rust_target(MUSL_TARGET)?;

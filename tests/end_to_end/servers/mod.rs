@@ -4,14 +4,18 @@
 //! say where. A test that needs more of the network than a few published ports makes a namespace of its own
 //! (`pith_end_to_end::namespace`).
 
+mod examples;
 mod memcached;
 mod nginx;
 mod proxy;
 mod redis;
+mod redis_suite;
+mod robustness;
 mod web;
 
 use pith_end_to_end::execute::Outcome;
 use pith_end_to_end::guest::{Guest, Network, Recipe};
+use pith_end_to_end::namespace::run;
 use pith_end_to_end::{Machine, Workshop};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +48,11 @@ pub const SERVICES: &[Service] = &[
         name: "redis",
         boards: ONE,
         check: redis::check,
+    },
+    Service {
+        name: "redis-suite",
+        boards: ONE,
+        check: redis_suite::check,
     },
     Service {
         name: "memcached",
@@ -90,6 +99,36 @@ pub const SERVICES: &[Service] = &[
         boards: ONE,
         check: web::java,
     },
+    Service {
+        name: "example-echo",
+        boards: ONE,
+        check: examples::echo,
+    },
+    Service {
+        name: "example-echo-threads",
+        boards: &[(Machine::Microvm, 2), (Machine::Q35, 2)],
+        check: examples::echo_threads,
+    },
+    Service {
+        name: "ten-thousand-connections",
+        boards: ONE,
+        check: robustness::ten_thousand,
+    },
+    Service {
+        name: "bulk",
+        boards: ONE,
+        check: robustness::bulk,
+    },
+    Service {
+        name: "slow-loris",
+        boards: ONE,
+        check: robustness::slow_loris,
+    },
+    Service {
+        name: "syn-flood",
+        boards: ONE,
+        check: robustness::syn_flood,
+    },
 ];
 
 /// Where a service is checked.
@@ -113,6 +152,20 @@ impl Site<'_> {
         Ok(path.display().to_string())
     }
 
+    /// Compiles an example, and tells where it is.
+    fn example(&self, source: &str, name: &str) -> Result<String, String> {
+        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+        let program = self.directory.join(name).display().to_string();
+        let options = [
+            "-O2", "-pthread", "-Wall", "-Wextra", "-Werror", "-o", &program,
+        ];
+        run(
+            "gcc",
+            &[&options[..], &[&format!("{examples}/{source}")]].concat(),
+        )?;
+        Ok(program)
+    }
+
     /// Starts a server behind QEMU's router, waits until it is ready, has it checked, and ends it.
     fn serve(
         &self,
@@ -120,7 +173,18 @@ impl Site<'_> {
         ready: impl Fn(&Guest) -> Result<(), String>,
         check: impl FnOnce(&Guest) -> Result<(), String>,
     ) -> Result<Outcome, String> {
-        let guest = Guest::start(self.workshop, self.board, &Network::User, recipe, ready)?;
+        self.serve_on(&Network::User, recipe, ready, check)
+    }
+
+    /// The same on another network.
+    fn serve_on(
+        &self,
+        network: &Network,
+        recipe: &Recipe,
+        ready: impl Fn(&Guest) -> Result<(), String>,
+        check: impl FnOnce(&Guest) -> Result<(), String>,
+    ) -> Result<Outcome, String> {
+        let guest = Guest::start(self.workshop, self.board, network, recipe, ready)?;
         check(&guest).map_err(|error| guest.explain(&error))?;
         guest.stop()
     }

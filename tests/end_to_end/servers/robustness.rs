@@ -1,0 +1,162 @@
+//! Many connections, much data, and clients that mean no good. Linux's own TCP is the peer, on a wire of the test's.
+
+use super::Site;
+use pith_end_to_end::flood::flood;
+use pith_end_to_end::guest::{Guest, PATIENCE, Recipe};
+use pith_end_to_end::http::Connection;
+use pith_end_to_end::namespace::{GUEST, on_a_wire, run};
+use pith_end_to_end::workshop::Build;
+use std::net::{SocketAddrV4, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Connections that are held at once.
+const CONNECTIONS: &str = "10000";
+/// Bytes through one connection, each way. (A GiB passes as well; under an emulated processor it takes a minute or two.)
+const BULK: &str = "134217728";
+/// Requests that are sent in half and then left alone.
+const HALF_SENT: usize = 500;
+/// Connection requests from nowhere, a second, and for how long.
+const FLOOD: u64 = 3000;
+const FLOOD_TIME: Duration = Duration::from_secs(5);
+
+/// The program listens.
+fn accepts(guest: &Guest) -> Result<(), String> {
+    TcpStream::connect_timeout(&guest.first_address(), Duration::from_secs(5))
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+pub fn ten_thousand(site: &Site<'_>) -> Result<(), String> {
+    let server = site.workshop.program("many_connections", Build::Dynamic)?;
+    let client = site.example("echo/client.c", "client")?;
+    let recipe = Recipe::new(&[&server.display().to_string()], 7)
+        .options(&["-m", "512M"])
+        .status(&[0]);
+    let address = GUEST.to_string();
+    let outcome = on_a_wire(|network| {
+        site.serve_on(network, &recipe, accepts, |_| {
+            run(&client, &[&address, "7", CONNECTIONS, "1", "100"]).map(drop)
+        })
+    })?;
+    let said = String::from_utf8_lossy(&outcome.output).into_owned();
+    match said.trim() == format!("at most {CONNECTIONS} connections at once") {
+        true => Ok(()),
+        false => Err(format!("the server says: {said}")),
+    }
+}
+
+pub fn bulk(site: &Site<'_>) -> Result<(), String> {
+    let program = site
+        .workshop
+        .program("bulk", Build::Dynamic)?
+        .display()
+        .to_string();
+    let recipe = Recipe::new(&[&program, "serve"], 5001).options(&["-m", "128M"]);
+    let address = GUEST.to_string();
+    on_a_wire(|network| {
+        site.serve_on(network, &recipe, accepts, |_| {
+            run(&program, &["take", &address, BULK])?;
+            run(&program, &["give", &address, BULK]).map(drop)
+        })
+    })?;
+    Ok(())
+}
+
+/// nginx with a page, for as many connections as there are.
+fn nginx(site: &Site<'_>) -> Result<Recipe, String> {
+    let configuration = site.write(
+        "nginx.conf",
+        "daemon off;\nmaster_process off;\npid /tmp/nginx.pid;\nerror_log stderr crit;\n\
+         events { worker_connections 1000; }\n\
+         http { access_log off; server { listen 80; root /srv; } }\n",
+    )?;
+    Ok(
+        Recipe::new(&["/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"], 80)
+            .options(&["-m", "256M"])
+            .file(format!("{configuration}:/etc/nginx/nginx.conf"))
+            .file("/usr/share/nginx/html/index.html:/srv/index.html")
+            .file("/var/lib/nginx")
+            .file("/var/log/nginx")
+            .status(&[0]),
+    )
+}
+
+/// Gets the page by a connection of its own, soon enough.
+fn page(guest: &Guest) -> Result<(), String> {
+    let start = Instant::now();
+    Connection::open(guest.first_address())?.get("/")?;
+    match start.elapsed() {
+        time if time < Duration::from_secs(10) => Ok(()),
+        time => Err(format!("the page took {time:?}")),
+    }
+}
+
+pub fn slow_loris(site: &Site<'_>) -> Result<(), String> {
+    let recipe = nginx(site)?;
+    on_a_wire(|network| {
+        site.serve_on(network, &recipe, page, |guest| {
+            let mut slow = Vec::new();
+            for _ in 0..HALF_SENT {
+                let mut connection = Connection::open(guest.first_address())?;
+                connection.send(b"GET / HTTP/1.1\r\nHost: ")?;
+                slow.push(connection);
+            }
+            for round in 0..50 {
+                page(guest)?;
+                // A byte now and then, as they do.
+                for connection in slow.iter_mut().skip(round).step_by(50) {
+                    connection.send(b"x")?;
+                }
+            }
+            // Who comes to an end after all gets an answer.
+            for connection in &mut slow {
+                connection.send(b"\r\n\r\n")?;
+            }
+            for connection in &mut slow {
+                match connection.receive(false)?.status {
+                    200 => {}
+                    status => return Err(format!("a slow client gets {status}")),
+                }
+            }
+            page(guest)
+        })
+    })?;
+    Ok(())
+}
+
+pub fn syn_flood(site: &Site<'_>) -> Result<(), String> {
+    let recipe = nginx(site)?;
+    on_a_wire(|network| {
+        site.serve_on(network, &recipe, page, |guest| {
+            let stop = AtomicBool::new(false);
+            let target = SocketAddrV4::new(GUEST, 80);
+            thread::scope(|scope| {
+                let flooding = scope.spawn(|| flood(target, FLOOD, &stop));
+                let served = while_flooded(guest);
+                stop.store(true, Ordering::Relaxed);
+                let sent = flooding.join().map_err(|_| "the flood failed")??;
+                let served = served.map_err(|error| format!("after {sent} requests: {error}"))?;
+                // Far more than any queue holds, or it was no flood.
+                match (sent, served) {
+                    (5000.., 10..) => Ok(()),
+                    _ => Err(format!("{served} pages came while {sent} requests did")),
+                }
+            })?;
+            page(guest)
+        })
+    })?;
+    Ok(())
+}
+
+/// Asks for pages until the flood has lasted for its time and ten have come. Tells how many.
+fn while_flooded(guest: &Guest) -> Result<usize, String> {
+    let start = Instant::now();
+    let mut served = 0;
+    while start.elapsed() < FLOOD_TIME || served < 10 && start.elapsed() < PATIENCE {
+        page(guest)?;
+        served += 1;
+    }
+    Ok(served)
+}
