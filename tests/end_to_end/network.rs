@@ -18,8 +18,12 @@ pub const CHECKS: &[(&str, Check)] = &[("echo-microvm", echo_microvm), ("echo-q3
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Programs of sockets within one machine, and what the kernel says of each.
-const PROGRAMS: &[(&str, &[&str])] =
-    &[("internet", &["raw Internet sockets"]), ("interfaces", &[])];
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("internet", &["raw Internet sockets"]),
+    ("interfaces", &[]),
+    ("socket_options", &[]),
+    ("splice", &[]),
+];
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();

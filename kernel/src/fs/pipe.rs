@@ -4,6 +4,8 @@
 //! reader takes a segment out before it copies it, so the program's memory is never touched under the lock.
 //! Small writes go behind the last segment while its frame has room.
 
+mod moves;
+
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -35,6 +37,15 @@ struct Segment {
     frame: Frame,
     start: usize,
     end: usize,
+    /// Another segment lies in the same frame: nothing is written behind this one.
+    is_shared: bool,
+}
+
+impl Segment {
+    /// Whether so many bytes can be written behind it.
+    fn has_room(&self, wanted: usize) -> bool {
+        !self.is_shared && self.end + wanted <= PAGE_SIZE
+    }
 }
 
 struct State {
@@ -64,7 +75,7 @@ impl State {
 
     /// Whether `wanted` bytes, at most [`ATOMIC`], can go in at once.
     fn has_room(&self, wanted: usize) -> bool {
-        self.segments.len() < self.frames || self.segments.back().is_some_and(|last| last.end + wanted <= PAGE_SIZE)
+        self.segments.len() < self.frames || self.segments.back().is_some_and(|last| last.has_room(wanted))
     }
 }
 
@@ -170,7 +181,7 @@ impl Pipe {
                 return if nonblocking { Some(Err(Errno::EAGAIN)) } else { None };
             }
             state.writing = true;
-            let last = state.segments.back().filter(|last| last.end + wanted <= PAGE_SIZE);
+            let last = state.segments.back().filter(|last| last.has_room(wanted));
             Some(Ok(last.map(|last| (last.frame.clone(), last.end))))
         })?
     }
@@ -189,13 +200,14 @@ impl Pipe {
         let mut state = self.state.lock();
         match state.segments.back_mut() {
             // The bytes lie right behind the last segment, if nobody has read that meanwhile.
-            Some(last) if last.frame == frame && last.end == start => last.end += copied,
+            Some(last) if last.frame == frame && last.end == start && !last.is_shared => last.end += copied,
             _ => {
                 state.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                 state.segments.push_back(Segment {
                     frame,
                     start,
                     end: start + copied,
+                    is_shared: false,
                 });
             }
         }
@@ -328,6 +340,12 @@ impl File for PipeEnd {
             None => Ok(self.pipe.state.lock().frames * PAGE_SIZE),
         }
     }
+}
+
+/// The pipe behind an open file; `None` if it is something else.
+pub fn of(open: &OpenFile) -> Option<&Arc<Pipe>> {
+    let file: &dyn Any = &**open.file().ok()?;
+    file.downcast_ref::<PipeEnd>().map(|end| &end.pipe)
 }
 
 /// Opens a named pipe: an end waits for the other side (`fifo(7)`).

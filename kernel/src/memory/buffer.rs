@@ -115,6 +115,23 @@ impl<'a> Destination<'a> {
         self.remaining
     }
 
+    /// Leaves up to so many bytes as they are, and returns how many.
+    pub fn skip(&mut self, count: usize) -> usize {
+        let done = count.min(self.remaining);
+        self.used += done;
+        if let Place::Program(slices) = &mut self.place {
+            while let [first, rest @ ..] = *slices
+                && self.used >= first.length
+                && !rest.is_empty()
+            {
+                self.used -= first.length;
+                *slices = rest;
+            }
+        }
+        self.remaining -= done;
+        done
+    }
+
     /// Copies as many bytes as fit and returns how many. No lock may be held.
     ///
     /// # Errors

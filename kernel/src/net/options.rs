@@ -1,14 +1,19 @@
 //! Options of `SOL_SOCKET` (`socket(7)`), which all families share.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use pith_linux::Errno;
-use pith_linux::sockets::{Linger, option};
-use pith_linux::time::{NANOSECONDS, Timeval};
+use pith_linux::sockets::{Linger, level, option};
+use pith_linux::time::{NANOSECONDS, Timespec, Timeval};
+use pith_tcpip::filter::{self, Instruction, Program};
 use spin::Mutex;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::internet::interfaces;
+use super::message::{ControlMessage, Incoming};
+use crate::memory::{UserPointer, copy_from_user};
 use crate::task::{self, Instant, WaitError, WaitQueue, signal};
 
 /// Sizes of buffers: what a new socket has (`net.core.wmem_default`), and the most that a program may ask for
@@ -29,9 +34,9 @@ pub enum OptionValue {
     Bytes(Vec<u8>),
 }
 
-/// Options that are on or off and only remembered, since they mean nothing to some families: number, and whether it is
-/// on at first.
-const SWITCHES: [i32; 11] = [
+/// Options that are on or off and only remembered, since they mean nothing to some families, or nothing at all where
+/// there are neither radio nor cards that are polled.
+const SWITCHES: [i32; 16] = [
     option::DEBUG,
     option::REUSE_ADDRESS,
     option::DO_NOT_ROUTE,
@@ -42,8 +47,21 @@ const SWITCHES: [i32; 11] = [
     option::PASS_CREDENTIALS,
     // Not to be set with every family.
     option::REUSE_PORT,
+    option::LOCK_FILTER,
+    option::WIFI_STATUS,
+    option::NO_CHECKSUM_OF_FRAMES,
+    option::SELECT_ERROR_QUEUE,
+    option::PREFER_BUSY_POLL,
+    option::PASS_SECURITY,
+    option::ZERO_COPY,
+];
+
+/// Options that say in which form the time of arrival is told.
+const TIMESTAMPS: [i32; 4] = [
     option::TIMESTAMP,
-    option::BUSY_POLL,
+    option::TIMESTAMP_NANOSECONDS,
+    option::TIMESTAMP_64,
+    option::TIMESTAMP_NANOSECONDS_64,
 ];
 
 /// What every socket has.
@@ -58,6 +76,15 @@ pub struct Common {
     /// An error that the next call tells; 0 for none.
     error: AtomicU16,
     priority: AtomicI32,
+    mark: AtomicU32,
+    busy_poll: AtomicI32,
+    /// The number of the interface that it is bound to; 0 for none.
+    device: AtomicU32,
+    /// The one of [`TIMESTAMPS`] that is on; 0 for none.
+    timestamp: AtomicI32,
+    /// When the packet came that was received last (of the wall clock); 0 for never.
+    last_arrival: AtomicU64,
+    filter: Mutex<Option<Arc<Program>>>,
     linger: Mutex<Linger>,
     /// In nanoseconds; [`u64::MAX`] is for ever.
     receive_timeout: AtomicU64,
@@ -73,6 +100,12 @@ impl Default for Common {
             switches: AtomicU32::new(0),
             error: AtomicU16::new(0),
             priority: AtomicI32::new(0),
+            mark: AtomicU32::new(0),
+            busy_poll: AtomicI32::new(0),
+            device: AtomicU32::new(0),
+            timestamp: AtomicI32::new(0),
+            last_arrival: AtomicU64::new(0),
+            filter: Mutex::new(None),
             linger: Mutex::new(Linger::default()),
             receive_timeout: AtomicU64::new(u64::MAX),
             send_timeout: AtomicU64::new(u64::MAX),
@@ -204,6 +237,90 @@ impl Common {
         self.error.load(Ordering::Acquire) != 0
     }
 
+    /// The number of the interface that it is bound to; 0 for none.
+    pub fn device(&self) -> u32 {
+        self.device.load(Ordering::Relaxed)
+    }
+
+    fn device_name(&self) -> Vec<u8> {
+        let Some(interface) = interfaces::by_index(self.device()) else {
+            return Vec::new();
+        };
+        let mut name = interface.name.into_bytes();
+        name.push(0);
+        name
+    }
+
+    fn bind_to(&self, index: u32) {
+        self.device.store(index, Ordering::Relaxed);
+    }
+
+    fn bind_to_name(&self, name: &[u8]) -> Result<(), Errno> {
+        /// Longer names are cut (`IFNAMSIZ`).
+        const LONGEST: usize = 15;
+        let name = &name[..name.len().min(LONGEST)];
+        let name = &name[..name.iter().position(|&byte| byte == 0).unwrap_or(name.len())];
+        let index = match name.is_empty() {
+            true => 0,
+            false => interfaces::by_name(name).ok_or(Errno::ENODEV)?.index,
+        };
+        self.bind_to(index);
+        Ok(())
+    }
+
+    /// `SO_ATTACH_FILTER`: `struct sock_fprog` says how long the program is and where.
+    fn attach_filter(&self, value: &[u8]) -> Result<(), Errno> {
+        if self.switch(option::LOCK_FILTER) {
+            return Err(Errno::EPERM);
+        }
+        let value: &[u8; 16] = value.try_into().map_err(|_| Errno::EINVAL)?;
+        let count = usize::from(u16::from_ne_bytes([value[0], value[1]]));
+        let [.., a, b, c, d, e, f, g, h] = *value;
+        let place = UserPointer(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+        if place.is_null() || count == 0 || count > filter::LONGEST {
+            return Err(Errno::EINVAL);
+        }
+        let mut bytes = Vec::new();
+        let length = count * Instruction::SIZE;
+        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(length, 0);
+        copy_from_user(&mut bytes, place)?;
+        let mut instructions = Vec::new();
+        instructions.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        let (chunks, _) = bytes.as_chunks();
+        instructions.extend(chunks.iter().map(Instruction::read));
+        let program = Program::new(instructions).map_err(|_| Errno::EINVAL)?;
+        *self.filter.lock() = Some(Arc::new(program));
+        Ok(())
+    }
+
+    /// The filter that chooses what is received.
+    pub fn filter(&self) -> Option<Arc<Program>> {
+        self.filter.lock().clone()
+    }
+
+    /// Notes when a message came (of the wall clock, in nanoseconds), and tells if the program wants to know.
+    pub fn stamp(&self, arrival: u64, message: &mut Incoming<'_, '_>) {
+        let kind = self.timestamp.load(Ordering::Relaxed);
+        let bytes = match kind {
+            // As on Linux, it is kept for who does not learn it with the message.
+            0 => return self.last_arrival.store(arrival, Ordering::Relaxed),
+            option::TIMESTAMP | option::TIMESTAMP_64 => Vec::from(Timeval::from_nanoseconds(arrival).as_bytes()),
+            _ => Vec::from(Timespec::from_nanoseconds(arrival).as_bytes()),
+        };
+        message.ancillary.others.push(ControlMessage {
+            level: level::SOCKET,
+            kind,
+            bytes,
+        });
+    }
+
+    /// When the message came that was received last (of the wall clock, in nanoseconds).
+    pub fn last_arrival(&self) -> Option<u64> {
+        let arrival = self.last_arrival.load(Ordering::Relaxed);
+        (arrival != 0).then_some(arrival)
+    }
+
     /// The value of an option.
     ///
     /// # Errors
@@ -215,6 +332,20 @@ impl Common {
             option::RECEIVE_BUFFER => number(self.receive_buffer.load(Ordering::Relaxed)),
             option::ERROR => number(self.take_error().map_or(0, |errno| errno.number().into())),
             option::PRIORITY => Ok(OptionValue::Integer(self.priority.load(Ordering::Relaxed))),
+            option::MARK => Ok(OptionValue::Integer(self.mark.load(Ordering::Relaxed) as i32)),
+            option::BUSY_POLL => Ok(OptionValue::Integer(self.busy_poll.load(Ordering::Relaxed))),
+            option::BIND_TO_INTERFACE => Ok(OptionValue::Integer(self.device() as i32)),
+            option::BIND_TO_DEVICE => Ok(OptionValue::Bytes(self.device_name())),
+            // Of SunOS, without a meaning for long.
+            option::BSD_COMPATIBLE => Ok(OptionValue::Integer(0)),
+            // As long as no packet has told.
+            option::INCOMING_CPU => Ok(OptionValue::Integer(-1)),
+            option::INCOMING_QUEUE => Ok(OptionValue::Integer(0)),
+            option::ATTACH_FILTER if self.filter.lock().is_none() => Ok(OptionValue::Bytes(Vec::new())),
+            name if TIMESTAMPS.contains(&name) => {
+                let on = self.timestamp.load(Ordering::Relaxed) == name;
+                Ok(OptionValue::Integer(on.into()))
+            }
             option::LINGER => Ok(OptionValue::Bytes(Vec::from(self.linger.lock().as_bytes()))),
             option::RECEIVE_LOW_WATER => Ok(OptionValue::Integer(self.receive_low_water.load(Ordering::Relaxed))),
             option::SEND_LOW_WATER => Ok(OptionValue::Integer(1)),
@@ -236,6 +367,9 @@ impl Common {
     /// # Errors
     /// `EINVAL` for a value that is too short, `EDOM`, `ENOPROTOOPT` for an option that is not known or can't be set.
     pub fn set_option(&self, name: i32, value: &[u8]) -> Result<(), Errno> {
+        if name == option::BIND_TO_DEVICE {
+            return self.bind_to_name(value);
+        }
         let bytes = value.first_chunk::<INTEGER>().ok_or(Errno::EINVAL)?;
         let number = i32::from_ne_bytes(*bytes);
         // Half of a buffer is meant for what the kernel needs itself.
@@ -257,6 +391,22 @@ impl Common {
                 .receive_buffer
                 .store(buffer(unlimited(number), LEAST_RECEIVE_BUFFER), Ordering::Relaxed),
             option::PRIORITY => self.priority.store(number, Ordering::Relaxed),
+            option::MARK => self.mark.store(number as u32, Ordering::Relaxed),
+            option::BUSY_POLL if number < 0 => return Err(Errno::EINVAL),
+            option::BUSY_POLL => self.busy_poll.store(number, Ordering::Relaxed),
+            option::BSD_COMPATIBLE | option::CONNECTION_ADVICE => {}
+            // As on Linux, it need not exist.
+            option::BIND_TO_INTERFACE => self.bind_to(u32::try_from(number).map_err(|_| Errno::EINVAL)?),
+            option::LOCK_FILTER if number == 0 && self.switch(name) => return Err(Errno::EPERM),
+            option::ATTACH_FILTER => self.attach_filter(value)?,
+            option::DETACH_FILTER if self.switch(option::LOCK_FILTER) => return Err(Errno::EPERM),
+            option::DETACH_FILTER => {
+                self.filter.lock().take().ok_or(Errno::ENOENT)?;
+            }
+            name if TIMESTAMPS.contains(&name) => {
+                let chosen = if number != 0 { name } else { 0 };
+                self.timestamp.store(chosen, Ordering::Relaxed);
+            }
             option::LINGER => {
                 let (linger, _) = Linger::read_from_prefix(value).map_err(|_| Errno::EINVAL)?;
                 *self.linger.lock() = Linger {
@@ -287,8 +437,6 @@ impl Common {
             option::KIND | option::PROTOCOL | option::DOMAIN | option::ERROR => return Err(Errno::ENOPROTOOPT),
             // Only for families of IP.
             option::REUSE_PORT if number != 0 => return Err(Errno::EOPNOTSUPP),
-            // Nothing polls drivers, and no message is stamped: better said than promised.
-            option::TIMESTAMP | option::BUSY_POLL if number != 0 => return Err(unknown(name)),
             name if SWITCHES.contains(&name) => self.set_switch(name, number != 0),
             _ => return Err(unknown(name)),
         }

@@ -6,7 +6,7 @@ use core::any::Any;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, PollEvents, Statfs};
-use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family};
+use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, option};
 use spin::Mutex;
 
 use super::address::Address;
@@ -104,6 +104,19 @@ pub trait Socket: Any + Send + Sync {
     /// An option that the family answers, of any level; `None` leaves it to [`Common`].
     fn option(&self, _level: i32, _name: i32) -> Option<Result<OptionValue, Errno>> {
         None
+    }
+
+    /// Whether it does what an option of `SOL_SOCKET` says that not all families can do.
+    fn takes_option(&self, name: i32) -> bool {
+        !matches!(
+            name,
+            option::ATTACH_FILTER
+                | option::DETACH_FILTER
+                | option::LOCK_FILTER
+                | option::BIND_TO_DEVICE
+                | option::BIND_TO_INTERFACE
+                | option::ZERO_COPY
+        )
     }
 
     /// An option of `SOL_SOCKET` was set: see [`Self::common`].

@@ -79,6 +79,17 @@ fn write_pieces(file: &OpenFile, place: Place, pieces: &[IoSlice]) -> Result<usi
     file.write(place, &mut Source::program(pieces))
 }
 
+/// Moves memory of the program into a pipe, or out of it if the descriptor is for reading (`vmsplice(2)`).
+pub(super) fn transfer_with_pipe(pipe: &OpenFile, pieces: &[IoSlice], nonblocking: bool) -> Result<usize, Errno> {
+    let mut flags = OpenFlags::empty();
+    flags.set(OpenFlags::NONBLOCKING, nonblocking);
+    if pipe.writable() {
+        pipe.write_with(Place::Current, &mut Source::program(pieces), flags)
+    } else {
+        pipe.read_with(Place::Current, &mut Destination::program(pieces), flags)
+    }
+}
+
 /// `read(2)`
 pub fn read(fd: i32, buffer: UserPointer, count: usize) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
@@ -230,7 +241,7 @@ fn copy_between(
     Ok(done)
 }
 
-fn read_offset(pointer: UserPointer) -> Result<Option<u64>, Errno> {
+pub(super) fn read_offset(pointer: UserPointer) -> Result<Option<u64>, Errno> {
     if pointer.is_null() {
         return Ok(None);
     }

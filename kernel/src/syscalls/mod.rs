@@ -20,6 +20,7 @@ pub mod program;
 mod scheduling;
 mod signals;
 mod sockets;
+mod splice;
 mod system;
 mod threads;
 mod time;

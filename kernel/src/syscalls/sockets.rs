@@ -151,6 +151,13 @@ pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
     let length = length.min(LONGEST);
     copy_from_user(&mut bytes[..length], value)?;
     match of_level {
+        level::SOCKET if !socket.takes_option(name) => {
+            crate::warning_once!(
+                "a socket of family {} can't do what option {name} says: setsockopt answers EOPNOTSUPP",
+                socket.family()
+            );
+            return Err(Errno::EOPNOTSUPP);
+        }
         level::SOCKET => {
             socket.common().set_option(name, &bytes[..length])?;
             socket.common_set(name);
@@ -172,6 +179,21 @@ pub fn getsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
             option::DOMAIN => OptionValue::Integer(socket.family().into()),
             option::PROTOCOL => OptionValue::Integer(socket.protocol()),
             option::ACCEPTS_CONNECTIONS => OptionValue::Integer(socket.listens().into()),
+            option::COOKIE => {
+                if room < size_of::<u64>() {
+                    return Err(Errno::EINVAL);
+                }
+                OptionValue::Bytes(socket.number().to_ne_bytes().to_vec())
+            }
+            option::PEER_NAME => {
+                let peer = socket.peer_address().map_err(|_| Errno::ENOTCONN)?;
+                if peer.bytes().len() < room {
+                    return Err(Errno::EINVAL);
+                }
+                OptionValue::Bytes(peer.bytes().to_vec())
+            }
+            // Only local sockets know more.
+            option::PEER_CREDENTIALS => OptionValue::Bytes(PeerCredentials::UNKNOWN.as_bytes().to_vec()),
             _ => socket.common().option(name)?,
         },
     };

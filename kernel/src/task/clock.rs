@@ -128,6 +128,11 @@ pub fn wall_clock() -> u64 {
     wall_base() + monotonic().0
 }
 
+/// What the wall clock shows when the monotonic clock shows this time.
+pub fn wall_clock_at(time: Instant) -> u64 {
+    wall_base() + time.0
+}
+
 /// When the monotonic clock shows what the wall clock shows at this time.
 pub fn monotonic_at(wall: u64) -> Instant {
     Instant(wall.saturating_sub(wall_base()))

@@ -21,7 +21,7 @@ pub mod vdso;
 mod wait;
 
 pub use clock::{
-    Instant, busy_time, busy_time_of, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock,
+    Instant, busy_time, busy_time_of, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock, wall_clock_at,
     wall_clock_without_waiting,
 };
 pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};

@@ -97,6 +97,8 @@ bitflags! {
         const MORE = 0x8000;
         /// `recvmmsg`: don't wait after the first message.
         const WAIT_FOR_ONE = 0x1_0000;
+        /// The program waits with changing the data until it is told.
+        const ZERO_COPY = 0x400_0000;
         /// Descriptors that arrive are closed by `execve`.
         const CLOSE_ON_EXEC = 0x4000_0000;
     }
@@ -190,18 +192,39 @@ pub mod option {
     pub const SEND_LOW_WATER: i32 = 19;
     pub const RECEIVE_TIMEOUT: i32 = 20;
     pub const SEND_TIMEOUT: i32 = 21;
+    pub const BSD_COMPATIBLE: i32 = 14;
+    pub const BIND_TO_DEVICE: i32 = 25;
+    pub const ATTACH_FILTER: i32 = 26;
+    pub const DETACH_FILTER: i32 = 27;
+    pub const PEER_NAME: i32 = 28;
     pub const TIMESTAMP: i32 = 29;
     pub const ACCEPTS_CONNECTIONS: i32 = 30;
     pub const PEER_SECURITY: i32 = 31;
     pub const SEND_BUFFER_FORCE: i32 = 32;
     pub const RECEIVE_BUFFER_FORCE: i32 = 33;
+    pub const PASS_SECURITY: i32 = 34;
+    pub const TIMESTAMP_NANOSECONDS: i32 = 35;
+    pub const MARK: i32 = 36;
     pub const PROTOCOL: i32 = 38;
     pub const DOMAIN: i32 = 39;
     pub const PEEK_OFFSET: i32 = 42;
+    pub const WIFI_STATUS: i32 = 41;
+    pub const NO_CHECKSUM_OF_FRAMES: i32 = 43;
+    pub const LOCK_FILTER: i32 = 44;
+    pub const SELECT_ERROR_QUEUE: i32 = 45;
     pub const BUSY_POLL: i32 = 46;
+    pub const INCOMING_CPU: i32 = 49;
+    pub const CONNECTION_ADVICE: i32 = 53;
+    pub const INCOMING_QUEUE: i32 = 56;
+    pub const COOKIE: i32 = 57;
     pub const PEER_GROUPS: i32 = 59;
+    pub const ZERO_COPY: i32 = 60;
+    pub const BIND_TO_INTERFACE: i32 = 62;
+    pub const TIMESTAMP_64: i32 = 63;
+    pub const TIMESTAMP_NANOSECONDS_64: i32 = 64;
     pub const RECEIVE_TIMEOUT_64: i32 = 66;
     pub const SEND_TIMEOUT_64: i32 = 67;
+    pub const PREFER_BUSY_POLL: i32 = 69;
 }
 
 /// Who somebody is (`struct ucred`).

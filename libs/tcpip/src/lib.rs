@@ -8,6 +8,7 @@
 //! Data is not copied: what arrives stays in the buffer in which the device put it, what is sent in the buffer into which
 //! the program's data was copied, and a [`Slice`] names a part of either.
 //!
+//! * [`filter`]: programs by which sockets choose packets;
 //! * [`wire`]: packets as bytes;
 //! * [`tcp`]: connections, one at a time;
 //! * [`stack`]: interfaces, neighbours, sockets, and which packet belongs to whom.
@@ -17,6 +18,7 @@
 extern crate alloc;
 
 pub mod buffer;
+pub mod filter;
 mod queue;
 pub mod stack;
 pub mod tcp;

@@ -6,7 +6,8 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use common::slice;
 use common::wire::{ADDRESSES, Wire};
-use pith_tcpip::stack::{Handle, Offload, Reach};
+use pith_tcpip::filter::{Instruction, Program};
+use pith_tcpip::stack::{Choice, Handle, Offload, Reach};
 use pith_tcpip::tcp::{Ending, State};
 
 #[test]
@@ -216,4 +217,28 @@ fn datagrams_find_their_sockets() {
     wire.settle();
     assert!(wire.machines[0].udp_take_error(client).is_some());
     assert!(wire.machines[0].udp_take_error(client).is_none());
+    // A filter that takes the header and two bytes, and one that takes nothing; then only another interface.
+    let filter = |kept| {
+        let program = vec![Instruction::read(&[6, 0, 0, 0, kept, 0, 0, 0])];
+        Some(Program::new(program).expect("a program").into())
+    };
+    let to = SocketAddr::from((ADDRESSES[1], 53));
+    for (interface, filter, expected) in [
+        (2, filter(10), Some(&b"na"[..])),
+        (0, filter(0), None),
+        (1, None, None),
+        (0, None, Some(&b"name"[..])),
+    ] {
+        wire.machines[1]
+            .udp_choose(server, 10_000, Choice { interface, filter })
+            .expect("a socket");
+        wire.machines[0]
+            .udp_send(client, Some(to), slice(b"name"), now)
+            .expect("sent");
+        wire.settle();
+        let datagram = wire.machines[1].udp_receive(server, false);
+        let data = datagram.as_ref().and_then(|one| one.data.first());
+        assert_eq!(data.map(|data| &**data), expected);
+    }
+    assert_eq!(wire.machines[1].udp_waiting(server), (0, 1));
 }

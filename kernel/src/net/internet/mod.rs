@@ -6,7 +6,9 @@
 //! came in. A flood is handed over to the kernel's thread for deferred work, so that the program has its turn.
 
 mod configure;
+mod datagrams;
 pub mod interfaces;
+mod ip_options;
 mod name;
 mod socket;
 
@@ -14,12 +16,12 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_network_settings::Settings;
-use pith_tcpip::stack::{Frame, Handle, Limits, Received};
+use pith_tcpip::stack::{self, Frame, Handle, Limits, Received};
 use pith_tcpip::{Instant, Slice, Stack};
 use spin::{Mutex, Once};
 
@@ -172,6 +174,16 @@ fn network() -> &'static Network {
         CONFIGURED.call_once(|| configure(network, told));
     }
     network
+}
+
+/// The own address for answers to a packet that came to an address by an interface, counted from 1.
+fn own_address(interface: u32, to: Ipv4Addr) -> Ipv4Addr {
+    let stack = network().stack.lock();
+    if !to.is_multicast() && !stack.is_broadcast(to.into()) {
+        return to;
+    }
+    let interface = stack.interfaces().get(interface as usize - 1);
+    interface.and_then(stack::Interface::own_v4).unwrap_or(to)
 }
 
 fn now() -> Instant {

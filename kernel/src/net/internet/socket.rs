@@ -9,12 +9,15 @@ use pith_linux::Errno;
 use pith_linux::files::PollEvents;
 use pith_linux::signal::Signal;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
+use pith_linux::time::{Timespec, Timeval};
 use pith_tcpip::Slice;
 use pith_tcpip::stack::{Cause, Error, Handle, Reach};
 use pith_tcpip::tcp::{Ending, KeepAlive, Options, Readiness, State};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
 
+use super::datagrams::{Corked, ZeroCopies};
+use super::ip_options::{Chosen, IP, IPV6};
 use super::{Memory, Network, name, network};
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
@@ -29,16 +32,15 @@ use crate::task::{self, WaitQueue, signal};
 const TCP: i32 = 6;
 /// That of UDP.
 const UDP: i32 = 17;
-/// The level of options of IP.
-const IP: i32 = 0;
-/// That of IPv6.
-const IPV6: i32 = 41;
 /// Most connections that wait to be accepted (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 /// `FIONREAD`
 const BYTES_TO_READ: u32 = 0x541b;
 /// `SIOCOUTQ`
 const BYTES_IN_FLIGHT: u32 = 0x5411;
+/// `SIOCGSTAMP`, `SIOCGSTAMPNS`
+const GET_ARRIVAL: u32 = 0x8906;
+const GET_ARRIVAL_NANOSECONDS: u32 = 0x8907;
 
 /// Options of IPv6.
 mod ipv6_option {
@@ -59,12 +61,12 @@ mod tcp_option {
 /// A socket.
 pub struct InternetSocket {
     itself: Weak<Self>,
-    network: &'static Network,
-    handle: Handle,
-    family: u16,
+    pub(super) network: &'static Network,
+    pub(super) handle: Handle,
+    pub(super) family: u16,
     kind: SocketKind,
     number: u64,
-    common: Common,
+    pub(super) common: Common,
     queue: WaitQueue,
     /// One thread receives at a time, so that data keeps its order.
     receiving: Turn,
@@ -75,7 +77,11 @@ pub struct InternetSocket {
     /// Idle time, interval and number of questions, for when `SO_KEEPALIVE` is on.
     keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
-    no_more_input: AtomicBool,
+    pub(super) no_more_input: AtomicBool,
+    /// Options of IP and UDP.
+    pub(super) chosen: Mutex<Chosen>,
+    pub(super) corked: Mutex<Option<Corked>>,
+    pub(super) zero_copies: Mutex<ZeroCopies>,
 }
 
 impl From<Error> for ErrnoOf {
@@ -102,7 +108,7 @@ impl From<ErrnoOf> for Errno {
     }
 }
 
-fn errno(error: Error) -> Errno {
+pub(super) fn errno(error: Error) -> Errno {
     ErrnoOf::from(error).into()
 }
 
@@ -119,7 +125,7 @@ fn errno_of(ending: Ending) -> Errno {
 }
 
 /// What a program is told of a datagram that did not arrive.
-fn errno_for(cause: Cause) -> Errno {
+pub(super) fn errno_for(cause: Cause) -> Errno {
     match cause {
         Cause::Refused => Errno::ECONNREFUSED,
         Cause::HostUnreachable => Errno::EHOSTUNREACH,
@@ -187,6 +193,9 @@ impl InternetSocket {
             failed: AtomicBool::new(false),
             keep_alive: Mutex::new((7200 * SECOND, 75 * SECOND, 9)),
             no_more_input: AtomicBool::new(false),
+            chosen: Mutex::new(Chosen::default()),
+            corked: Mutex::new(None),
+            zero_copies: Mutex::new(ZeroCopies::default()),
         });
         network.sockets.lock().insert(handle, socket.itself.clone());
         socket
@@ -197,11 +206,11 @@ impl InternetSocket {
         self.queue.wake(self.readiness());
     }
 
-    fn is_stream(&self) -> bool {
+    pub(super) fn is_stream(&self) -> bool {
         self.kind == SocketKind::Stream
     }
 
-    fn wait<T>(&self, patience: Patience, condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
+    pub(super) fn wait<T>(&self, patience: Patience, condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
         patience.wait(&self.queue, condition)
     }
 
@@ -304,6 +313,12 @@ impl InternetSocket {
             .common
             .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
         let all = message.flags.contains(MessageFlags::WAIT_ALL) && !message.peeks();
+        // As long as there are fewer bytes, the call goes on waiting.
+        let least = match all {
+            true => message.data.remaining(),
+            false => self.common.receive_low_water.load(Ordering::Relaxed) as usize,
+        };
+        let least = least.min(message.data.remaining());
         let _turn = self.receiving.take();
         let mut done = 0;
         while message.data.remaining() != 0 {
@@ -331,7 +346,7 @@ impl InternetSocket {
                 let ended = connection.is_at_end() || self.no_more_input.load(Ordering::Relaxed);
                 ended.then(|| Ok(Vec::new()))
             };
-            let patience = if done == 0 || all { patience } else { Patience::None };
+            let patience = if done < least { patience } else { Patience::None };
             let pieces = match self.wait(patience, available).and_then(|pieces| pieces) {
                 Ok(pieces) if pieces.is_empty() => break,
                 Ok(pieces) => pieces,
@@ -342,7 +357,11 @@ impl InternetSocket {
             let mut copied = 0;
             let mut result = Ok(0);
             for piece in &pieces {
-                result = message.data.put(piece);
+                // Such data is thrown away.
+                result = match message.flags.contains(MessageFlags::TRUNCATED) {
+                    true => Ok(message.data.skip(piece.len())),
+                    false => message.data.put(piece),
+                };
                 match result {
                     Ok(length) => copied += length,
                     Err(_) => break,
@@ -365,68 +384,13 @@ impl InternetSocket {
         Ok(done)
     }
 
-    fn send_datagram(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
-        let to = self.peer_of(&message)?;
-        let length = message.data.remaining();
-        if length > usize::from(u16::MAX) {
-            return Err(Errno::EMSGSIZE);
-        }
-        let mut packet = PacketRoom::new(length).ok_or(Errno::ENOBUFS)?;
-        if message.data.take(&mut packet.bytes_mut()[..length])? != length {
-            return Err(Errno::EFAULT);
-        }
-        let data: Slice<Memory> = Slice::new(packet.filled(length));
-        let sent = self
-            .network
-            .with(|stack, now| stack.udp_send(self.handle, to, data, now));
-        match sent {
-            Ok(()) => Ok(length),
-            Err(Error::State) => Err(Errno::EDESTADDRREQ),
-            Err(error) => Err(errno(error)),
-        }
-    }
-
-    fn receive_datagram(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
-        let patience = self
-            .common
-            .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
-        let only_look = message.peeks();
-        let next = || {
-            let mut stack = self.network.stack.lock();
-            if let Some(cause) = stack.udp_take_error(self.handle) {
-                return Some(Err(errno_for(cause)));
-            }
-            match stack.udp_receive(self.handle, only_look) {
-                Some(datagram) => Some(Ok(Some(datagram))),
-                None => self.no_more_input.load(Ordering::Relaxed).then_some(Ok(None)),
-            }
-        };
-        let Some(datagram) = self.wait(patience, next)?? else {
-            return Ok(0);
-        };
-        message.address = Some(name::shown(self.family, datagram.source));
-        let length = datagram.data.length();
-        let mut copied = 0;
-        for piece in datagram.data.iter() {
-            if message.data.remaining() == 0 {
-                break;
-            }
-            copied += message.data.put(piece)?;
-        }
-        if copied < length {
-            message.result |= MessageFlags::TRUNCATED;
-        }
-        let full = message.flags.contains(MessageFlags::TRUNCATED);
-        Ok(if full { length } else { copied })
-    }
-
     fn reach(&self) -> Reach {
         let reach = self.network.stack.lock().reach(self.handle);
         reach.unwrap_or(Reach::V4)
     }
 
     /// To whom a datagram goes, if the program says so.
-    fn peer_of(&self, message: &Outgoing<'_, '_>) -> Result<Option<SocketAddr>, Errno> {
+    pub(super) fn peer_of(&self, message: &Outgoing<'_, '_>) -> Result<Option<SocketAddr>, Errno> {
         match &message.address {
             // As on Linux: no family means where the socket is connected to.
             Some(address) if address.family() == Some(family::UNSPECIFIED) && self.family != family::INTERNET => {
@@ -527,6 +491,7 @@ impl Socket for InternetSocket {
             if remote.is_ipv4() && self.reach() == Reach::V6 && address.family() == Some(family::INTERNET) {
                 return Err(Errno::EAFNOSUPPORT);
             }
+            self.check_broadcast(remote)?;
             let connected = self
                 .network
                 .with(|stack, _| stack.udp_connect(self.handle, Some(remote)));
@@ -620,8 +585,15 @@ impl Socket for InternetSocket {
     }
 
     fn receive(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
+        if message.flags.contains(MessageFlags::ERROR_QUEUE) {
+            return self.receive_failure(message);
+        }
         if message.flags.contains(MessageFlags::OUT_OF_BAND) {
-            return Err(Errno::EINVAL);
+            return Err(if self.is_stream() {
+                Errno::EINVAL
+            } else {
+                Errno::EOPNOTSUPP
+            });
         }
         if self.is_stream() {
             self.receive_stream(message)
@@ -651,13 +623,15 @@ impl Socket for InternetSocket {
         const READABLE: PollEvents = PollEvents::IN.union(PollEvents::READ_NORMAL);
         const WRITABLE: PollEvents = PollEvents::OUT.union(PollEvents::WRITE_NORMAL);
         let mut events = PollEvents::empty();
+        let told = self.zero_copies.lock().are_done();
         let stack = self.network.stack.lock();
         if !self.is_stream() {
-            let (failed, reports) = stack.udp_has_error(self.handle);
+            let (failed, reported) = stack.udp_has_error(self.handle);
             let shut = self.no_more_input.load(Ordering::Relaxed);
             events.set(READABLE, stack.udp_next(self.handle).is_some() || shut);
             events |= WRITABLE;
-            events.set(PollEvents::ERROR, failed || reports);
+            events.set(PollEvents::ERROR, failed || reported || told);
+            events.set(PollEvents::READ_HANG_UP, shut);
             return events;
         }
         if let Some(ready) = stack.tcp_listening(self.handle) {
@@ -670,11 +644,13 @@ impl Socket for InternetSocket {
         };
         let readiness = connection.readiness();
         let shut = self.no_more_input.load(Ordering::Relaxed);
-        events.set(READABLE, readiness.readable || shut);
+        let least = self.common.receive_low_water.load(Ordering::Relaxed) as usize;
+        let enough = readiness.peer_ended || readiness.failed || connection.available() >= least;
+        events.set(READABLE, readiness.readable && enough || shut);
         events.set(WRITABLE, readiness.writable);
         events.set(PollEvents::READ_HANG_UP, readiness.peer_ended || shut);
         events.set(PollEvents::HANG_UP, readiness.ended);
-        events.set(PollEvents::ERROR, readiness.failed || self.common.has_error());
+        events.set(PollEvents::ERROR, readiness.failed || self.common.has_error() || told);
         events
     }
 
@@ -683,6 +659,17 @@ impl Socket for InternetSocket {
     }
 
     fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
+        if matches!(request, GET_ARRIVAL | GET_ARRIVAL_NANOSECONDS) {
+            let arrival = self.common.last_arrival().ok_or(Errno::ENOENT)?;
+            match request {
+                GET_ARRIVAL => write_object(argument, &Timeval::from_nanoseconds(arrival))?,
+                _ => write_object(argument, &Timespec::from_nanoseconds(arrival))?,
+            }
+            return Ok(0);
+        }
+        if self.listens() && matches!(request, BYTES_TO_READ | BYTES_IN_FLIGHT) {
+            return Err(Errno::EINVAL);
+        }
         let bytes = {
             let stack = self.network.stack.lock();
             let connection = stack.connection(self.handle);
@@ -722,36 +709,42 @@ impl Socket for InternetSocket {
                     _ => return Some(Err(Errno::ENOPROTOOPT)),
                 })))
             }
+            IP | UDP => Some(self.ip_option(number, name).map(OptionValue::Integer)),
+            IPV6 if name != ipv6_option::ONLY_V6 => Some(self.ip_option(number, name).map(OptionValue::Integer)),
             IPV6 if self.family == family::INTERNET_6 && name == ipv6_option::ONLY_V6 => {
                 let only = self.reach() == Reach::V6;
                 Some(Ok(OptionValue::Integer(only.into())))
             }
             level::SOCKET if name == option::ERROR => {
-                let errno = match self.is_stream() {
-                    true => self.take_ending(),
-                    false => {
-                        let cause = self.network.stack.lock().udp_take_error(self.handle);
-                        cause.map(errno_for)
-                    }
+                let taken = if self.is_stream() {
+                    self.take_ending()
+                } else {
+                    self.take_failure()
                 };
-                let number = errno.map_or(0, |errno| errno.number().into());
-                Some(Ok(OptionValue::Integer(number)))
+                let errno = taken.map_or(0, |errno| errno.number().into());
+                Some(Ok(OptionValue::Integer(errno)))
             }
             _ => None,
         }
     }
 
+    fn takes_option(&self, name: i32) -> bool {
+        !self.is_stream() || name == option::ZERO_COPY || {
+            // What streams can't do yet.
+            !matches!(
+                name,
+                option::ATTACH_FILTER
+                    | option::DETACH_FILTER
+                    | option::LOCK_FILTER
+                    | option::BIND_TO_DEVICE
+                    | option::BIND_TO_INTERFACE
+            )
+        }
+    }
+
     fn common_set(&self, name: i32) {
         if !self.is_stream() {
-            if name == option::BROADCAST {
-                let mut stack = self.network.stack.lock();
-                if let Some(mut manner) = stack.udp_manner(self.handle) {
-                    manner.broadcast = self.common.switch(option::BROADCAST);
-                    // It is a datagram socket, or it had no manner.
-                    let _ = stack.udp_set_manner(self.handle, manner);
-                }
-            }
-            return;
+            return self.datagram_option_set(name);
         }
         let size = |size: &AtomicUsize| size.load(Ordering::Relaxed);
         match name {
@@ -776,6 +769,9 @@ impl Socket for InternetSocket {
     }
 
     fn set_option(&self, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        if matches!(level, IP | UDP) || level == IPV6 && name != ipv6_option::ONLY_V6 {
+            return self.set_ip_option(level, name, value);
+        }
         let number = value
             .first_chunk()
             .map(|bytes| i32::from_ne_bytes(*bytes))
@@ -808,7 +804,7 @@ impl Socket for InternetSocket {
                 let changed = self.network.with(|stack, _| stack.set_reach(self.handle, reach));
                 changed.map_err(errno)?;
             }
-            (TCP | IP | IPV6, _) => {
+            (TCP, _) if self.is_stream() => {
                 crate::warning_once!("option {name} of level {level} is not there yet: setsockopt answers ENOPROTOOPT");
                 return Err(Errno::ENOPROTOOPT);
             }

@@ -12,6 +12,8 @@ impl<B: Buffer> Stack<B> {
             queue: VecDeque::new(),
             queued: 0,
             capacity,
+            choice: Choice::default(),
+            lost: 0,
             sharing: Sharing::default(),
             manner: Manner::default(),
             error: None,
@@ -75,6 +77,30 @@ impl<B: Buffer> Stack<B> {
             socket.reports.clear();
         }
         Ok(())
+    }
+
+    /// Changes which datagrams a socket receives, and how many bytes of them may wait.
+    ///
+    /// # Errors
+    /// [`Error::State`] if it is no such socket.
+    pub fn udp_choose(
+        &mut self,
+        handle: Handle,
+        capacity: usize,
+        choice: Choice,
+    ) -> Result<(), Error> {
+        let socket = self.udp_mut(handle)?;
+        socket.capacity = capacity;
+        socket.choice = choice;
+        Ok(())
+    }
+
+    /// Bytes of memory that waiting datagrams keep, and datagrams that were thrown away since the start.
+    pub fn udp_waiting(&self, handle: Handle) -> (usize, u64) {
+        match self.sockets.get(handle) {
+            Some(Socket::Udp(socket)) => (socket.queued, socket.lost),
+            _ => (0, 0),
+        }
     }
 
     /// Sends a datagram.
@@ -211,11 +237,10 @@ impl<B: Buffer> Stack<B> {
     /// The next report of an error, if the socket wants them ([`Manner::reports`]).
     pub fn udp_take_report(&mut self, handle: Handle) -> Option<Report> {
         let socket = self.udp_mut(handle).ok()?;
-        let report = socket.reports.pop_front();
-        if socket.reports.is_empty() {
-            socket.error = None;
-        }
-        report
+        let report = socket.reports.pop_front()?;
+        // As on Linux, the next one becomes the error that calls tell.
+        socket.error = socket.reports.front().map(|next| next.cause);
+        Some(report)
     }
 
     pub(super) fn receive_udp(
@@ -274,9 +299,10 @@ impl<B: Buffer> Stack<B> {
             interface: packet.interface,
             hops: packet.hops,
             service: packet.service,
+            at: now,
             data,
         };
-        self.queue_datagram(handle, datagram);
+        self.queue_datagram(handle, &header, datagram);
         Ok(())
     }
 
@@ -289,6 +315,10 @@ impl<B: Buffer> Stack<B> {
         destination: SocketAddr,
     ) -> u8 {
         let Some(local) = socket.local else { return 0 };
+        let chosen = socket.choice.interface;
+        if chosen != 0 && chosen as usize != packet.interface + 1 {
+            return 0;
+        }
         let fit = socket.reach.accepts(local.ip(), packet.destination);
         if fit == 0 || scope_of(local) != 0 && scope_of(local) != scope_of(destination) {
             return 0;
@@ -300,17 +330,43 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
-    fn queue_datagram(&mut self, handle: Handle, datagram: Datagram<B>) {
+    fn queue_datagram(&mut self, handle: Handle, header: &udp::Header, mut datagram: Datagram<B>) {
+        let Ok(socket) = self.udp_mut(handle) else {
+            return;
+        };
         let size = footprint(&datagram.data);
-        if let Ok(socket) = self.udp_mut(handle)
-            // The first one always has room, as on Linux.
-            && (socket.queue.is_empty() || socket.queued + size <= socket.capacity)
-        {
-            socket.queued += size;
-            socket.queue.push_back(datagram);
-            self.events.push_back(handle);
+        // The first one always has room, as on Linux.
+        let fits = socket.queue.is_empty() || socket.queued + size <= socket.capacity;
+        let filter = socket.choice.filter.as_deref();
+        if !fits || filter.is_some_and(|filter| !choose(filter, header, &mut datagram)) {
+            socket.lost += 1;
+            return;
         }
+        socket.queued += footprint(&datagram.data);
+        socket.queue.push_back(datagram);
+        self.events.push_back(handle);
     }
+}
+
+/// Lets a filter look at a datagram, its header in front, and cut it. False if it does not want it.
+fn choose<B: Buffer>(filter: &Program, header: &udp::Header, datagram: &mut Datagram<B>) -> bool {
+    let mut bytes = Vec::from(header.bytes());
+    bytes[6..8].copy_from_slice(&header.checksum.to_be_bytes());
+    for piece in datagram.data.iter() {
+        bytes.extend_from_slice(piece);
+    }
+    let facts = About {
+        protocol: match datagram.source {
+            SocketAddr::V4(_) => ethernet::IPV4,
+            SocketAddr::V6(_) => ethernet::IPV6,
+        },
+        kind: 0,
+        interface: datagram.interface as u32 + 1,
+    };
+    let kept = filter.run(&bytes, facts) as usize;
+    // A header remains in any case.
+    datagram.data.truncate(kept.saturating_sub(udp::HEADER));
+    kept != 0
 }
 
 /// What Linux reckons for the bookkeeping of a datagram.

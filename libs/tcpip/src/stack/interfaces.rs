@@ -108,7 +108,7 @@ impl Interface {
     }
 
     /// Its first usable address of version 4.
-    pub(super) fn own_v4(&self) -> Option<Ipv4Addr> {
+    pub fn own_v4(&self) -> Option<Ipv4Addr> {
         self.addresses.iter().find_map(|own| match own.ip {
             IpAddr::V4(ip) if own.is_usable() => Some(ip),
             _ => None,
@@ -246,6 +246,12 @@ impl<B: Buffer> Stack<B> {
                 };
             }
         }
+    }
+
+    /// Whether packets to the address are for everybody on some link.
+    pub fn is_broadcast(&self, ip: IpAddr) -> bool {
+        let mut interfaces = self.interfaces.iter();
+        interfaces.any(|interface| interface.is_broadcast(ip))
     }
 
     /// Whether packets to the address, of the interface if its scope is the link, are for this machine.

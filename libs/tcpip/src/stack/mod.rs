@@ -31,10 +31,12 @@ pub use frame::{Cut, Frame, Headers, Offload, Partial, Received};
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::buffer::{Buffer, Pieces, Slice};
+use crate::filter::{About, Program};
 use crate::queue::Queue;
 use crate::tcp::{Connection, Options, Path, Readiness, Segment, Sequence, State};
 use crate::time::{Instant, SECOND};
@@ -130,6 +132,15 @@ impl Default for Manner {
             reports: false,
         }
     }
+}
+
+/// Which datagrams a socket receives.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Those that come by this interface, counted from 1; 0 for any (`SO_BINDTODEVICE`).
+    pub interface: u32,
+    /// Those that a program accepts (`SO_ATTACH_FILTER`).
+    pub filter: Option<Arc<Program>>,
 }
 
 /// What is different for one datagram (`IP_PKTINFO`, `IP_TTL`, … as ancillary data).
@@ -261,6 +272,8 @@ pub struct Datagram<B> {
     pub hops: u8,
     /// Type of service, or traffic class.
     pub service: u8,
+    /// When it came.
+    pub at: Instant,
     /// Its data.
     pub data: Pieces<B>,
 }
@@ -274,6 +287,10 @@ struct Udp<B> {
     queued: usize,
     /// Bytes that may wait.
     capacity: usize,
+    /// Which of the datagrams that come are received.
+    choice: Choice,
+    /// Datagrams that were thrown away, for want of room or by the filter.
+    lost: u64,
     sharing: Sharing,
     manner: Manner,
     /// What became of an earlier datagram; the next call tells it.

@@ -1,0 +1,243 @@
+//! Moving bytes between pipes and other files without the program's memory (`splice(2)`, `tee(2)`).
+//!
+//! From pipe to pipe frames go as they are; a frame that two pipes share is never written behind its bytes again. To and
+//! from other files bytes are copied once.
+
+use alloc::vec::Vec;
+
+use pith_linux::Errno;
+use pith_linux::signal::Signal;
+
+use super::{Pipe, Segment};
+use crate::memory::{Destination, Frame, PAGE_SIZE, Purpose, Source};
+use crate::task::signal;
+
+/// Most bytes that are copied at a time.
+const PIECE: usize = 16 * PAGE_SIZE;
+
+/// Room for up to so many bytes.
+fn buffer(length: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
+impl Pipe {
+    /// Waits for the turn to write, and room for at least one frame. Returns for how many there is.
+    fn reserve(&self, nonblocking: bool) -> Result<usize, Errno> {
+        let reserved = self.queue.wait(|| {
+            let mut state = self.state.lock();
+            if state.readers == 0 {
+                return Some(Err(Errno::EPIPE));
+            }
+            let free = state.frames.saturating_sub(state.segments.len());
+            if state.writing || free == 0 {
+                return nonblocking.then_some(Err(Errno::EAGAIN));
+            }
+            state.writing = true;
+            Some(Ok(free))
+        })?;
+        if reserved == Err(Errno::EPIPE) {
+            signal::raise(Signal::SIGPIPE);
+        }
+        reserved
+    }
+
+    /// Ends the turn that [`Self::reserve`] began, with what is to be queued.
+    fn queue_all(&self, segments: Vec<Segment>) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        state.writing = false;
+        let result = state.segments.try_reserve(segments.len());
+        if result.is_ok() {
+            state.segments.extend(segments);
+        }
+        drop(state);
+        self.queue.wake_all();
+        result.map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Ends the turn that [`Self::take_segment`] began, with what is left of the segment.
+    fn put_back(&self, segment: Segment) {
+        let mut state = self.state.lock();
+        if segment.start < segment.end {
+            // It was there before, so there is room.
+            state.segments.push_front(segment);
+        }
+        state.reading = false;
+        drop(state);
+        self.queue.wake_all();
+    }
+
+    /// Fills the pipe once with up to `length` bytes that `read` gives.
+    ///
+    /// # Errors
+    /// `EPIPE`, `EAGAIN`, `EINTR`, `ENOMEM`, and what `read` answers.
+    pub fn fill(
+        &self,
+        length: usize,
+        nonblocking: bool,
+        read: impl FnOnce(&mut Destination<'_>) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let free = self.reserve(nonblocking)?;
+        let filled = Self::read_segments(length.min(free * PAGE_SIZE).min(PIECE), read);
+        let (segments, result) = match filled {
+            Ok((segments, length)) => (segments, Ok(length)),
+            Err(errno) => (Vec::new(), Err(errno)),
+        };
+        self.queue_all(segments)?;
+        result
+    }
+
+    /// Reads bytes into new frames.
+    fn read_segments(
+        length: usize,
+        read: impl FnOnce(&mut Destination<'_>) -> Result<usize, Errno>,
+    ) -> Result<(Vec<Segment>, usize), Errno> {
+        // Everything that can fail comes before bytes are taken that would be lost.
+        let mut segments = Vec::new();
+        for _ in 0..length.div_ceil(PAGE_SIZE) {
+            segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            segments.push(Segment {
+                frame: Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?,
+                start: 0,
+                end: 0,
+                is_shared: false,
+            });
+        }
+        let mut bytes = buffer(length)?;
+        let length = read(&mut Destination::kernel(&mut bytes))?;
+        segments.truncate(length.div_ceil(PAGE_SIZE));
+        let mut source = Source::kernel(&bytes[..length]);
+        for segment in &mut segments {
+            let wanted = source.remaining().min(PAGE_SIZE);
+            segment.end = source.take_to_frame(&segment.frame, 0, wanted)?;
+        }
+        Ok((segments, length))
+    }
+
+    /// Empties the pipe of up to `length` bytes, which `write` takes. Waits for the first only.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EINTR`, `ENOMEM`, and what `write` answers, if nothing was taken.
+    pub fn empty(
+        &self,
+        length: usize,
+        nonblocking: bool,
+        mut write: impl FnMut(&mut Source<'_>) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let mut bytes = buffer(PAGE_SIZE)?;
+        let mut done = 0;
+        while done < length {
+            let mut segment = match self.take_segment(nonblocking || done != 0) {
+                Ok(Some(segment)) => segment,
+                Ok(None) => break,
+                Err(_) if done != 0 => break,
+                Err(errno) => return Err(errno),
+            };
+            let wanted = (segment.end - segment.start).min(length - done);
+            let result = Destination::kernel(&mut bytes)
+                .put_frame(&segment.frame, segment.start, wanted)
+                .and_then(|copied| write(&mut Source::kernel(&bytes[..copied])));
+            let taken = *result.as_ref().unwrap_or(&0);
+            segment.start += taken;
+            self.put_back(segment);
+            done += taken;
+            match result {
+                Err(errno) if done == 0 => return Err(errno),
+                Ok(taken) if taken == wanted => {}
+                _ => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Moves up to `length` bytes into another pipe, frames and all. Waits for the first only.
+    ///
+    /// # Errors
+    /// `EPIPE`, `EAGAIN`, `EINTR`, `ENOMEM`, if nothing was moved.
+    pub fn move_to(&self, other: &Self, length: usize, nonblocking: bool) -> Result<usize, Errno> {
+        let mut done = 0;
+        while done < length {
+            let mut segment = match self.take_segment(nonblocking || done != 0) {
+                Ok(Some(segment)) => segment,
+                Ok(None) => break,
+                Err(_) if done != 0 => break,
+                Err(errno) => return Err(errno),
+            };
+            let wanted = (segment.end - segment.start).min(length - done);
+            let moved = Segment {
+                frame: segment.frame.clone(),
+                start: segment.start,
+                end: segment.start + wanted,
+                is_shared: true,
+            };
+            let result = other
+                .reserve(nonblocking || done != 0)
+                .and_then(|_| other.queue_all(Vec::from([moved])));
+            if result.is_ok() {
+                segment.start += wanted;
+                done += wanted;
+            }
+            self.put_back(segment);
+            match result {
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+                Ok(()) => {}
+            }
+        }
+        Ok(done)
+    }
+
+    /// Gives another pipe up to `length` of the bytes, which stay.
+    ///
+    /// # Errors
+    /// `EPIPE`, `EAGAIN`, `EINTR`, `ENOMEM`.
+    pub fn copy_to(&self, other: &Self, length: usize, nonblocking: bool) -> Result<usize, Errno> {
+        loop {
+            let has_data = self.queue.wait(|| {
+                let state = self.state.lock();
+                if state.reading {
+                    return None;
+                }
+                match state.segments.is_empty() {
+                    false => Some(Ok(true)),
+                    true if state.writers == 0 => Some(Ok(false)),
+                    true if nonblocking => Some(Err(Errno::EAGAIN)),
+                    true => None,
+                }
+            })??;
+            if !has_data {
+                return Ok(0);
+            }
+            let free = other.reserve(nonblocking)?;
+            let (copies, done) = self.share(length, free);
+            other.queue_all(copies)?;
+            // Otherwise a reader came in between.
+            if done != 0 {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Other segments for up to `length` of the bytes, at most `most` of them.
+    fn share(&self, length: usize, most: usize) -> (Vec<Segment>, usize) {
+        let mut copies = Vec::with_capacity(most.min(self.state.lock().segments.len()));
+        let mut done = 0;
+        let state = self.state.lock();
+        for segment in state.segments.iter().take(most) {
+            let wanted = (segment.end - segment.start).min(length - done);
+            if wanted == 0 {
+                break;
+            }
+            copies.push(Segment {
+                frame: segment.frame.clone(),
+                start: segment.start,
+                end: segment.start + wanted,
+                is_shared: true,
+            });
+            done += wanted;
+        }
+        (copies, done)
+    }
+}

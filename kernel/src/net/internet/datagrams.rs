@@ -1,0 +1,366 @@
+//! Sockets of datagrams: sending, receiving, and reports of what did not arrive.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
+
+use pith_linux::Errno;
+use pith_linux::sockets::{MessageFlags, family, option};
+use pith_tcpip::stack::{Cause, Choice, Error, Exception};
+use pith_tcpip::{Slice, Stack};
+
+use super::ip_options::{IP, IPV6, UDP, udp, v4, v6};
+use super::socket::{InternetSocket, errno, errno_for};
+use super::{Memory, name};
+use crate::memory::{PacketRoom, Source};
+use crate::net::message::{ControlMessage, Incoming, Outgoing};
+use crate::task;
+
+/// Most datagrams into which one is cut (`UDP_MAX_SEGMENTS`).
+const SEGMENTS: usize = 128;
+/// Who reports a failure (`SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`).
+const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_ICMPV6: u8 = 3;
+
+/// Who tells that memory is free again (`SO_EE_ORIGIN_ZEROCOPY`), and that it was copied (`SO_EE_CODE_ZEROCOPY_COPIED`).
+const ORIGIN_ZERO_COPY: u8 = 5;
+const WAS_COPIED: u8 = 1;
+
+/// Calls of which the program wants to know when it may change their memory again (`MSG_ZEROCOPY`). Since all of it is
+/// copied at once, as Linux does for the machine's talk with itself, that is when they return.
+#[derive(Default)]
+pub(super) struct ZeroCopies {
+    /// How many there were.
+    sent: u32,
+    /// How many of them were told of.
+    told: u32,
+}
+
+impl ZeroCopies {
+    fn add(&mut self) {
+        self.sent = self.sent.wrapping_add(1);
+    }
+
+    /// Whether there is something to be told.
+    pub(super) fn are_done(&self) -> bool {
+        self.sent != self.told
+    }
+
+    /// The first and the last that were not told of.
+    fn take_done(&mut self) -> Option<(u32, u32)> {
+        let first = self.told;
+        self.told = self.sent;
+        (first != self.sent).then(|| (first, self.sent.wrapping_sub(1)))
+    }
+}
+
+/// What waits until nothing more is added to it (`MSG_MORE`, `UDP_CORK`).
+pub(super) struct Corked {
+    to: Option<SocketAddr>,
+    exception: Exception,
+    bytes: Vec<u8>,
+}
+
+impl InternetSocket {
+    /// An option of `SOL_SOCKET` was set.
+    pub(super) fn datagram_option_set(&self, name: i32) {
+        let choice = Choice {
+            interface: self.common.device(),
+            filter: self.common.filter(),
+        };
+        let capacity = self.common.receive_buffer.load(Ordering::Relaxed);
+        let mut stack = self.network.stack.lock();
+        // Both can only fail for streams, of which this is none.
+        let _ = match name {
+            option::BROADCAST => self.apply_manner(&mut stack),
+            _ => stack.udp_choose(self.handle, capacity, choice),
+        };
+    }
+
+    /// Tells the stack how the socket sends.
+    fn apply_manner(&self, stack: &mut Stack<Memory>) -> Result<(), Error> {
+        let mut manner = self.chosen.lock().manner(self.family);
+        manner.broadcast = self.common.switch(option::BROADCAST);
+        stack.udp_set_manner(self.handle, manner)
+    }
+
+    /// The value of an option of IP or UDP.
+    pub(super) fn ip_option(&self, level: i32, name: i32) -> Result<i32, Errno> {
+        if level == IPV6 && self.family == family::INTERNET || level == UDP && self.is_stream() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if matches!((level, name), (IP, v4::MTU) | (IPV6, v6::MTU)) {
+            let mtu = self.network.with(|stack, now| {
+                let remote = stack.remote(self.handle)?;
+                Some(stack.mtu_to(remote, now))
+            });
+            // A packet of IPv4 can't be longer than its header can say.
+            let most = if level == IP { 0xffff } else { usize::MAX };
+            return mtu.map(|mtu| mtu.min(most) as i32).ok_or(Errno::ENOTCONN);
+        }
+        let chosen = self.chosen.lock();
+        chosen.get(level, name).ok_or(Errno::ENOPROTOOPT)
+    }
+
+    /// Sets an option of IP or UDP.
+    pub(super) fn set_ip_option(&self, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        if level == IPV6 && self.family == family::INTERNET || level == UDP && self.is_stream() {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        if matches!((level, name), (IP, v4::MTU) | (IPV6, v6::MTU)) {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let result = {
+            // The interface may have to be looked up, which takes another lock.
+            let mut chosen = *self.chosen.lock();
+            chosen.set(level, name, value).map(|()| *self.chosen.lock() = chosen)
+        };
+        if result == Err(Errno::ENOPROTOOPT) {
+            crate::warning_once!("option {name} of level {level} is not there yet: setsockopt answers ENOPROTOOPT");
+        }
+        result?;
+        if self.is_stream() {
+            return Ok(());
+        }
+        // It is no stream, so it works.
+        let _ = self.apply_manner(&mut self.network.stack.lock());
+        let chosen = *self.chosen.lock();
+        match chosen.is_on(UDP, udp::CORK) {
+            true => Ok(()),
+            false => self.uncork(),
+        }
+    }
+
+    /// The error of a datagram that did not arrive, which is forgotten.
+    pub(super) fn take_failure(&self) -> Option<Errno> {
+        let taken = self.network.stack.lock().udp_take_error(self.handle);
+        taken.map(errno_for).or_else(|| self.common.take_error())
+    }
+
+    pub(super) fn send_datagram(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
+        let to = self.peer_of(&message)?;
+        let length = message.data.remaining();
+        if length > usize::from(u16::MAX) {
+            return Err(Errno::EMSGSIZE);
+        }
+        let peer = to.or_else(|| self.network.stack.lock().remote(self.handle));
+        let Some(peer) = peer else {
+            return Err(self.take_failure().unwrap_or(Errno::EDESTADDRREQ));
+        };
+        let chosen = *self.chosen.lock();
+        let (exception, segment) = chosen.exception(peer.is_ipv4(), self.common.device(), &message.ancillary)?;
+        let more = message.flags.contains(MessageFlags::MORE) || chosen.is_on(UDP, udp::CORK);
+        let corked = self.corked.lock().take();
+        let before = corked.as_ref().map_or(0, |corked| corked.bytes.len());
+        if before + length > usize::from(u16::MAX) {
+            *self.corked.lock() = corked;
+            return Err(Errno::EMSGSIZE);
+        }
+        if more {
+            return self.cork(corked, (to, exception), message.data);
+        }
+        let mut packet = PacketRoom::new(before + length).ok_or(Errno::ENOBUFS)?;
+        let room = &mut packet.bytes_mut()[..before + length];
+        if let Some(corked) = &corked {
+            room[..before].copy_from_slice(&corked.bytes);
+        }
+        if message.data.take(&mut room[before..])? != length {
+            return Err(Errno::EFAULT);
+        }
+        // The first part says where all of it goes.
+        let (to, exception) = corked.map_or((to, exception), |corked| (corked.to, corked.exception));
+        self.send_pieces(to, packet.filled(before + length), exception, segment.into())?;
+        self.note_zero_copy(message.flags);
+        Ok(length)
+    }
+
+    /// Keeps data until more has come.
+    fn cork(
+        &self,
+        corked: Option<Corked>,
+        (to, exception): (Option<SocketAddr>, Exception),
+        data: &mut Source<'_>,
+    ) -> Result<usize, Errno> {
+        let mut corked = corked.unwrap_or(Corked {
+            to,
+            exception,
+            bytes: Vec::new(),
+        });
+        let (before, length) = (corked.bytes.len(), data.remaining());
+        corked.bytes.try_reserve_exact(length).map_err(|_| Errno::ENOBUFS)?;
+        corked.bytes.resize(before + length, 0);
+        if data.take(&mut corked.bytes[before..])? != length {
+            return Err(Errno::EFAULT);
+        }
+        *self.corked.lock() = Some(corked);
+        Ok(length)
+    }
+
+    /// Whether packets may be sent to an address: to everybody only with `SO_BROADCAST`.
+    pub(super) fn check_broadcast(&self, peer: SocketAddr) -> Result<(), Errno> {
+        let everybody = self.network.stack.lock().is_broadcast(peer.ip());
+        match everybody && !self.common.switch(option::BROADCAST) {
+            true => Err(Errno::EACCES),
+            false => Ok(()),
+        }
+    }
+
+    /// Sends what waits for more.
+    pub(super) fn uncork(&self) -> Result<(), Errno> {
+        let corked = self.corked.lock().take();
+        match corked {
+            Some(Corked { to, exception, bytes }) => {
+                let mut packet = PacketRoom::new(bytes.len()).ok_or(Errno::ENOBUFS)?;
+                packet.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
+                self.send_pieces(to, packet.filled(bytes.len()), exception, 0)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a datagram, or several that it is cut into.
+    fn send_pieces(
+        &self,
+        to: Option<SocketAddr>,
+        packet: Memory,
+        exception: Exception,
+        segment: usize,
+    ) -> Result<(), Errno> {
+        let data: Slice<Memory> = Slice::new(packet);
+        let length = data.len();
+        let step = if segment == 0 || segment >= length {
+            length.max(1)
+        } else {
+            segment
+        };
+        if length.div_ceil(step) > SEGMENTS {
+            return Err(Errno::EINVAL);
+        }
+        let sent = self.network.with(|stack, now| {
+            let mut start = 0;
+            loop {
+                let piece = data.part(start, step);
+                stack.udp_send_as(self.handle, to, piece, exception, now)?;
+                start += step;
+                if start >= length {
+                    return Ok(());
+                }
+            }
+        });
+        sent.map_err(|error| match error {
+            Error::State => Errno::EDESTADDRREQ,
+            // From an address that is not ours, no way leads anywhere.
+            Error::NotLocal => Errno::ENETUNREACH,
+            error => errno(error),
+        })
+    }
+
+    pub(super) fn receive_datagram(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
+        let patience = self
+            .common
+            .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
+        let only_look = message.peeks();
+        let next = || {
+            let mut stack = self.network.stack.lock();
+            if let Some(cause) = stack.udp_take_error(self.handle) {
+                return Some(Err(errno_for(cause)));
+            }
+            match stack.udp_receive(self.handle, only_look) {
+                Some(datagram) => Some(Ok(Some(datagram))),
+                None => self.no_more_input.load(Ordering::Relaxed).then_some(Ok(None)),
+            }
+        };
+        let Some(datagram) = self.wait(patience, next)?? else {
+            return Ok(0);
+        };
+        message.address = Some(name::shown(self.family, datagram.source));
+        let length = datagram.data.length();
+        let mut copied = 0;
+        for piece in datagram.data.iter() {
+            if message.data.remaining() == 0 {
+                break;
+            }
+            copied += message.data.put(piece)?;
+        }
+        if copied < length {
+            message.result |= MessageFlags::TRUNCATED;
+        }
+        self.common
+            .stamp(task::wall_clock_at(task::Instant(datagram.at.0)), message);
+        self.chosen
+            .lock()
+            .describe(self.family, &datagram, &mut message.ancillary);
+        let full = message.flags.contains(MessageFlags::TRUNCATED);
+        Ok(if full { length } else { copied })
+    }
+
+    /// Level and kind of the ancillary data in which reports come.
+    fn report_kind(&self) -> (i32, i32) {
+        match self.family {
+            family::INTERNET => (IP, v4::RECEIVE_ERRORS),
+            _ => (IPV6, v6::RECEIVE_ERRORS),
+        }
+    }
+
+    fn address_length(&self) -> usize {
+        name::shown(self.family, name::nobody(self.family)).bytes().len()
+    }
+
+    /// Notes that a message was sent whose memory the program may use again at once (`MSG_ZEROCOPY`).
+    pub(super) fn note_zero_copy(&self, flags: MessageFlags) {
+        if flags.contains(MessageFlags::ZERO_COPY) && self.common.switch(option::ZERO_COPY) {
+            self.zero_copies.lock().add();
+            self.changed();
+        }
+    }
+
+    /// Receives a report of what did not arrive, with what came back (`MSG_ERRQUEUE`). Never waits.
+    pub(super) fn receive_failure(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
+        if let Some((first, last)) = self.zero_copies.lock().take_done() {
+            // Nothing comes with it, not even an address.
+            let mut bytes = Vec::from([0; 4]);
+            bytes.extend_from_slice(&[ORIGIN_ZERO_COPY, 0, WAS_COPIED, 0]);
+            bytes.extend_from_slice(&first.to_ne_bytes());
+            bytes.extend_from_slice(&last.to_ne_bytes());
+            bytes.resize(bytes.len() + self.address_length(), 0);
+            message.result |= MessageFlags::ERROR_QUEUE;
+            let (level, kind) = self.report_kind();
+            message.ancillary.others.push(ControlMessage { level, kind, bytes });
+            return Ok(0);
+        }
+        let (report, own) = {
+            let mut stack = self.network.stack.lock();
+            (stack.udp_take_report(self.handle), stack.local(self.handle))
+        };
+        let report = report.ok_or(Errno::EAGAIN)?;
+        let copied = match report.data.len() {
+            0 => 0,
+            _ => message.data.put(&report.data)?,
+        };
+        if copied < report.data.len() {
+            message.result |= MessageFlags::TRUNCATED;
+        }
+        message.result |= MessageFlags::ERROR_QUEUE;
+        message.address = Some(name::shown(self.family, report.destination));
+        let origin = match report.destination {
+            SocketAddr::V4(_) => ORIGIN_ICMP,
+            SocketAddr::V6(_) => ORIGIN_ICMPV6,
+        };
+        let information = match report.cause {
+            Cause::TooLong => report.information,
+            _ => 0,
+        };
+        let (kind, code) = report.message;
+        // `struct sock_extended_err`, and who has reported it.
+        let mut bytes = Vec::from(u32::from(errno_for(report.cause).number()).to_ne_bytes());
+        bytes.extend_from_slice(&[origin, kind, code, 0]);
+        bytes.extend_from_slice(&information.to_ne_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        let offender = report.offender.map(|ip| SocketAddr::new(ip, 0));
+        let offender = offender.or(own).unwrap_or(name::nobody(self.family));
+        bytes.extend_from_slice(name::shown(self.family, offender).bytes());
+        let (level, kind) = self.report_kind();
+        message.ancillary.others.push(ControlMessage { level, kind, bytes });
+        Ok(copied)
+    }
+}

@@ -1,0 +1,157 @@
+//! Moving bytes between a pipe and another file: `splice(2)`, `tee(2)`, `vmsplice(2)`.
+
+use pith_linux::Errno;
+use pith_linux::files::{MAXIMUM_TRANSFER, OpenFlags};
+
+use super::files;
+use crate::fs::context;
+use crate::fs::file::{OpenFile, Place};
+use crate::fs::pipe;
+use crate::memory::{UserPointer, write_object};
+
+/// `SPLICE_F_NONBLOCK`
+const NONBLOCKING: u32 = 2;
+/// `SPLICE_F_MOVE`, `SPLICE_F_NONBLOCK`, `SPLICE_F_MORE`, `SPLICE_F_GIFT`. The others are hints.
+const FLAGS: u32 = 0xf;
+
+fn is_nonblocking(open: &OpenFile, flags: u32) -> bool {
+    flags & NONBLOCKING != 0 || open.flags().contains(OpenFlags::NONBLOCKING)
+}
+
+fn place(position: Option<u64>) -> Place {
+    position.map_or(Place::Current, Place::At)
+}
+
+/// `splice(2)`
+pub fn splice(
+    input: i32,
+    input_offset: UserPointer,
+    output: i32,
+    output_offset: UserPointer,
+    length: usize,
+    flags: u32,
+) -> Result<usize, Errno> {
+    if length == 0 {
+        return Ok(0);
+    }
+    if flags & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let files = context::current();
+    let (input, output) = (files.file(input)?, files.file(output)?);
+    let (from, to) = (files::read_offset(input_offset), files::read_offset(output_offset));
+    let (mut from, mut to) = (from?, to?);
+    let done = between(&input, &mut from, &output, &mut to, length, flags)?;
+    if let Some(from) = from {
+        write_object(input_offset, &(from as i64))?;
+    }
+    if let Some(to) = to {
+        write_object(output_offset, &(to as i64))?;
+    }
+    Ok(done)
+}
+
+/// Moves bytes from one file to another, one of which is a pipe. Positions that are given move on; without one, that of
+/// the open file does.
+///
+/// # Errors
+/// `EBADF`, `EINVAL`, `ESPIPE`, and what the files answer.
+pub(super) fn between(
+    input: &OpenFile,
+    from: &mut Option<u64>,
+    output: &OpenFile,
+    to: &mut Option<u64>,
+    length: usize,
+    flags: u32,
+) -> Result<usize, Errno> {
+    if !input.readable() || !output.writable() {
+        return Err(Errno::EBADF);
+    }
+    let length = length.min(MAXIMUM_TRANSFER);
+    match (pipe::of(input), pipe::of(output)) {
+        (Some(source), Some(target)) => {
+            if from.is_some() || to.is_some() {
+                return Err(Errno::ESPIPE);
+            }
+            if core::ptr::eq(&**source, &**target) {
+                return Err(Errno::EINVAL);
+            }
+            let nonblocking = is_nonblocking(input, flags) || is_nonblocking(output, flags);
+            source.move_to(target, length, nonblocking)
+        }
+        (Some(source), None) => {
+            if from.is_some() {
+                return Err(Errno::ESPIPE);
+            }
+            if to.is_some() && !output.file()?.seekable() || output.flags().contains(OpenFlags::APPEND) {
+                return Err(Errno::EINVAL);
+            }
+            source.empty(length, is_nonblocking(input, flags), |bytes| {
+                let written = output.write(place(*to), bytes)?;
+                if let Some(to) = to {
+                    *to += written as u64;
+                }
+                Ok(written)
+            })
+        }
+        (None, Some(target)) => {
+            if to.is_some() {
+                return Err(Errno::ESPIPE);
+            }
+            if from.is_some() && !input.file()?.seekable() {
+                return Err(Errno::EINVAL);
+            }
+            let filled = target.fill(length, is_nonblocking(output, flags), |bytes| {
+                input.read(place(*from), bytes)
+            })?;
+            if let Some(from) = from {
+                *from += filled as u64;
+            }
+            Ok(filled)
+        }
+        (None, None) => Err(Errno::EINVAL),
+    }
+}
+
+/// `tee(2)`
+pub fn tee(input: i32, output: i32, length: usize, flags: u32) -> Result<usize, Errno> {
+    if flags & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if length == 0 {
+        return Ok(0);
+    }
+    let files = context::current();
+    let (input, output) = (files.file(input)?, files.file(output)?);
+    copy(&input, &output, length, flags)
+}
+
+/// Gives one pipe what is in another, which keeps it.
+///
+/// # Errors
+/// `EBADF`, `EINVAL`, and what the pipes answer.
+pub(super) fn copy(input: &OpenFile, output: &OpenFile, length: usize, flags: u32) -> Result<usize, Errno> {
+    if !input.readable() || !output.writable() {
+        return Err(Errno::EBADF);
+    }
+    match (pipe::of(input), pipe::of(output)) {
+        (Some(source), Some(target)) if !core::ptr::eq(&**source, &**target) => {
+            let nonblocking = is_nonblocking(input, flags) || is_nonblocking(output, flags);
+            source.copy_to(target, length, nonblocking)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `vmsplice(2)`. The program's pages are copied, so that it may change them at once.
+pub fn vmsplice(fd: i32, slices: UserPointer, count: usize, flags: u32) -> Result<usize, Errno> {
+    if flags & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let open = context::current().file(fd)?;
+    if pipe::of(&open).is_none() {
+        return Err(Errno::EBADF);
+    }
+    let pieces = files::pieces(slices, i32::try_from(count).map_err(|_| Errno::EINVAL)?)?;
+    files::transfer_with_pipe(&open, &pieces, flags & NONBLOCKING != 0)
+}
