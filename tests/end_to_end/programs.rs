@@ -122,6 +122,7 @@ pub fn cases() -> Vec<Case> {
         program("streams", Build::Static, &[]),
         program("bad_pointers", Build::Static, &[]),
         program("bad_pointers", Build::Dynamic, &[]).on_q35_too(),
+        program("copies", Build::Static, &[]).on_q35_too(),
         program("errors", Build::Dynamic, &["{fixture}"]).fixture(),
         program(
             "overlay",

@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use super::context::Context;
 use super::descriptors::Descriptors;
 use super::instructions::{cpuid, read_msr, write_msr};
-use super::vector_state;
+use super::{user_access, vector_state};
 
 const MSR_EFER: u32 = 0xc000_0080;
 const MSR_STAR: u32 = 0xc000_0081;
@@ -169,6 +169,9 @@ unsafe fn enter(data: &'static PerCpu, stack: (u64, u64)) {
     // SAFETY: each bit is set only where CPUID announces the feature.
     unsafe { asm!("mov cr4, {}", in(reg) control, options(nostack)) };
     vector_state::initialise(has_xsave);
+    if index == 0 {
+        user_access::choose_copying(extended);
+    }
 }
 
 /// Names the stack on which the next trap from the program starts.

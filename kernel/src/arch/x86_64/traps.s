@@ -172,81 +172,6 @@ enter_program:
     mov rsp, rdi
     jmp trap_return
 
-# copy(destination: rdi, source: rsi, length: rdx) -> rax: bytes not copied. Either side may fault.
-.balign 16
-.global copy_with_recovery
-copy_with_recovery:
-    cmp rdx, 16
-    jb .Lcopy_short
-    mov rcx, rdx
-    shr rcx, 3
-    and edx, 7
-.Lcopy_words:
-    rep movsq
-    mov ecx, edx
-.Lcopy_bytes:
-    rep movsb
-    xor eax, eax
-    ret
-.Lcopy_words_fault:
-    lea rcx, [rdx + rcx * 8]                 # up to the byte that can't be copied, one by one
-    jmp .Lcopy_bytes
-.Lcopy_short:
-    test edx, edx
-    jz .Lcopy_done
-.Lcopy_load:
-    mov al, [rsi]
-.Lcopy_store:
-    mov [rdi], al
-    inc rsi
-    inc rdi
-    dec edx
-    jnz .Lcopy_load
-.Lcopy_done:
-    mov eax, edx
-    ret
-.Lcopy_bytes_fault:
-    mov rax, rcx                             # fault in the second part
-    ret
-.Lcopy_short_fault:
-    mov eax, edx
-    ret
-
-# fill(destination: rdi, length: rsi) -> rax: bytes not zeroed.
-.balign 16
-.global zero_with_recovery
-zero_with_recovery:
-    cmp rsi, 16
-    jb .Lzero_short
-    mov rcx, rsi
-    shr rcx, 3
-    and esi, 7
-    xor eax, eax
-.Lzero_words:
-    rep stosq
-    mov ecx, esi
-.Lzero_bytes:
-    rep stosb
-    mov rax, rcx
-    ret
-.Lzero_short:
-    test esi, esi
-    jz .Lzero_done
-.Lzero_byte:
-    mov byte ptr [rdi], 0
-    inc rdi
-    dec esi
-    jnz .Lzero_byte
-.Lzero_done:
-    mov eax, esi
-    ret
-.Lzero_words_fault:
-    lea rcx, [rsi + rcx * 8]
-    jmp .Lzero_bytes
-.Lzero_bytes_fault:
-    mov rax, rcx
-    ret
-
 # load_word(address: rdi, value: *mut u32 rsi) -> rax: 0, or 1 if the address could not be read.
 .global load_word_with_recovery
 load_word_with_recovery:
@@ -273,12 +198,5 @@ compare_exchange_with_recovery:
     ret
 
 .section .exception_table, "a", @progbits
-    .quad .Lcopy_words, .Lcopy_words_fault
-    .quad .Lcopy_bytes, .Lcopy_bytes_fault
-    .quad .Lcopy_load, .Lcopy_short_fault
-    .quad .Lcopy_store, .Lcopy_short_fault
-    .quad .Lzero_byte, .Lzero_done
-    .quad .Lzero_words, .Lzero_words_fault
-    .quad .Lzero_bytes, .Lzero_bytes_fault
     .quad .Lload_word, .Lload_word_fault
     .quad .Lcompare_exchange, .Lcompare_exchange_fault

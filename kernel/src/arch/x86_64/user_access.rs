@@ -3,7 +3,40 @@
 //! The ranges are checked against the program's half; a page that can't be made present ends the copy early
 //! instead of the machine.
 
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::instructions::cpuid;
 use super::layout::PROGRAM_END;
+
+global_asm!(include_str!("copy.s"));
+
+/// From this length on memory is copied and filled by string instructions (`copy.s` reads it). At first never.
+#[unsafe(no_mangle)]
+static STRING_LENGTH: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Where processors are fast at string instructions, these pay from about this length on, because they take a while to
+/// start.
+const FAST_STRING_LENGTH: usize = 1024;
+
+/// Learns whether string instructions are fast: the processor says so (ERMS), and is none that QEMU translates.
+pub(super) fn choose_copying(extended_features: u32) {
+    let says_so = extended_features & 1 << 9 != 0;
+    if says_so && !is_translated() {
+        STRING_LENGTH.store(FAST_STRING_LENGTH, Ordering::Relaxed);
+    }
+}
+
+/// Whether QEMU's translator executes this machine's instructions: it gives its name where hypervisors do.
+fn is_translated() -> bool {
+    let has_hypervisor = cpuid(1, 0).ecx & 1 << 31 != 0;
+    let word = u32::from_le_bytes;
+    let name = [word(*b"TCGT"), word(*b"CGTC"), word(*b"GTCG")];
+    has_hypervisor && {
+        let leaf = cpuid(0x4000_0000, 0);
+        [leaf.ebx, leaf.ecx, leaf.edx] == name
+    }
+}
 
 unsafe extern "C" {
     fn copy_with_recovery(destination: *mut u8, source: *const u8, length: usize) -> usize;
