@@ -21,6 +21,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("internet", &["raw Internet sockets"]),
     ("interfaces", &[]),
+    ("proc_net", &[]),
     ("socket_options", &[]),
     ("splice", &[]),
 ];

@@ -21,7 +21,7 @@ pub mod metadata;
 pub mod open;
 pub mod path;
 pub mod pipe;
-mod proc;
+pub mod proc;
 pub mod signal_file;
 pub mod timer_file;
 mod tree;

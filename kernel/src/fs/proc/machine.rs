@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 use pith_linux::Errno;
 use spin::Once;
 
+use super::network::SETTINGS;
 use super::process::PROCESS;
 use super::{Entry, Text, constant, directory, link, text};
 use crate::arch;
 use crate::fs::inode::Target;
 use crate::fs::{device_files, ipc, mounts};
 use crate::memory;
-use crate::net::internet;
 use crate::task::{self, random, system_name};
 
 const SECOND: u64 = 1_000_000_000;
@@ -102,6 +102,7 @@ const SYSTEM: &[Entry] = &[
             text("version", |text| writeln!(text, "{}", system_name::VERSION)),
         ],
     ),
+    directory("net", SETTINGS),
     directory(
         "vm",
         &[
@@ -115,22 +116,6 @@ const SYSTEM: &[Entry] = &[
         ],
     ),
 ];
-
-/// What `/proc/net` tells.
-pub const NETWORK: &[Entry] = &[text("pnp", resolver)];
-
-/// The name servers in the notation of resolv.conf(5), as Linux tells them when its kernel has set the network up.
-fn resolver(text: &mut Text) -> Result<(), Errno> {
-    let (servers, domains) = internet::name_servers();
-    text.bytes(b"#MANUAL\n")?;
-    if !domains.is_empty() {
-        writeln!(text, "search {}", domains.join(" "))?;
-    }
-    for server in servers {
-        writeln!(text, "nameserver {server}")?;
-    }
-    Ok(())
-}
 
 /// A random UUID (RFC 9562, version 4).
 fn new_identity() -> String {

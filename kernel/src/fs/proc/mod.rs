@@ -1,9 +1,10 @@
 //! `/proc`: what the kernel knows, as files (`proc(5)`).
 //!
-//! A table says which files there are ([`Entry`]); [`machine`] and [`process`] make their text. Text is made when
+//! A table says which files there are ([`Entry`]); [`machine`], [`network`] and [`process`] make their text. Text is made when
 //! a file is read from its start.
 
 mod machine;
+mod network;
 mod process;
 
 use alloc::string::String;

@@ -9,7 +9,8 @@ use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
 use pith_linux::signal::Signal;
 
-use super::machine::{NETWORK, TICK};
+use super::machine::TICK;
+use super::network::NETWORK;
 use super::{Body, Entry, Text, constant, directory, link, of_thread, setting, text};
 use crate::fs::inode::Target;
 use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};

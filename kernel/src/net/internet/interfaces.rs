@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::sync::atomic::Ordering;
 
-use pith_tcpip::stack;
+use pith_tcpip::stack::{self, NeighbourState};
 
 use super::network;
 
@@ -213,6 +213,32 @@ pub fn by_name(name: &[u8]) -> Option<Interface> {
 /// The interface of a number.
 pub fn by_index(index: u32) -> Option<Interface> {
     all().into_iter().find(|interface| interface.index == index)
+}
+
+/// A station on one of the machine's links.
+#[derive(Clone, Copy, Debug)]
+pub struct Neighbour {
+    /// The interface's number.
+    pub interface: u32,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its card's address; `None` while it is asked for.
+    pub hardware: Option<[u8; 6]>,
+    /// What is known of it.
+    pub state: NeighbourState,
+}
+
+/// The stations that are known.
+pub fn neighbours() -> Vec<Neighbour> {
+    let stack = network().stack.lock();
+    let list = stack.neighbours();
+    list.map(|(interface, ip, hardware, state)| Neighbour {
+        interface: interface as u32 + 1,
+        ip,
+        hardware: hardware.map(|address| address.0),
+        state,
+    })
+    .collect()
 }
 
 /// All routes: those that lead out first, then those to the machine itself.

@@ -9,6 +9,7 @@ mod configure;
 mod datagrams;
 pub mod interfaces;
 mod ip_options;
+pub mod listing;
 mod name;
 mod socket;
 
@@ -227,6 +228,11 @@ impl Network {
                 crate::warning!("more than {CARDS} network cards: one is not used");
             }
         });
+    }
+
+    /// The sockets that programs have open.
+    fn all_sockets(&self) -> Vec<Arc<InternetSocket>> {
+        self.sockets.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     /// Starts the thread that deals with floods.

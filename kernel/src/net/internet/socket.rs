@@ -65,7 +65,7 @@ pub struct InternetSocket {
     pub(super) handle: Handle,
     pub(super) family: u16,
     kind: SocketKind,
-    number: u64,
+    pub(super) number: u64,
     pub(super) common: Common,
     queue: WaitQueue,
     /// One thread receives at a time, so that data keeps its order.

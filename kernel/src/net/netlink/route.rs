@@ -6,10 +6,11 @@ use core::net::IpAddr;
 
 use pith_linux::Errno;
 use pith_linux::netlink::{
-    AddressMessage, Attributes, Builder, Header, LinkMessage, Request, RouteMessage, address_attribute, flag,
-    link_attribute, route, route_attribute,
+    AddressMessage, Attributes, Builder, Header, LinkMessage, NeighbourMessage, Request, RouteMessage,
+    address_attribute, flag, link_attribute, neighbour_attribute, route, route_attribute,
 };
 use pith_linux::sockets::family;
+use pith_tcpip::stack::NeighbourState;
 use zerocopy::FromBytes;
 
 use super::Answers;
@@ -322,6 +323,50 @@ fn dump_routes(body: &[u8], strict: bool, answers: &mut Answers<'_>) {
     }
 }
 
+/// `NUD_…`
+fn number_of_state(state: NeighbourState) -> u16 {
+    match state {
+        NeighbourState::Incomplete => 1,
+        NeighbourState::Reachable => 2,
+        NeighbourState::Stale => 4,
+        NeighbourState::Delay => 8,
+        NeighbourState::Probe => 16,
+    }
+}
+
+fn dump_neighbours(body: &[u8], strict: bool, answers: &mut Answers<'_>) {
+    let (wanted, attributes): (NeighbourMessage, _) = structure(body);
+    let mut interface = 0;
+    if strict {
+        let named = attributes.filter(|(kind, _)| *kind == neighbour_attribute::INTERFACE);
+        interface = named.last().and_then(|(_, value)| number_of(value)).unwrap_or(0);
+    }
+    for neighbour in interfaces::neighbours() {
+        let family = family_of(neighbour.ip);
+        if wanted.family != 0 && wanted.family != family || interface != 0 && interface != neighbour.interface {
+            continue;
+        }
+        let message = NeighbourMessage {
+            family,
+            padding: [0; 3],
+            index: neighbour.interface as i32,
+            state: number_of_state(neighbour.state),
+            flags: 0,
+            kind: kind_of(Way::Unicast),
+        };
+        let header = answers.header(route::NEW_NEIGHBOUR, flag::MULTI);
+        let mut builder = with_address(
+            Builder::new(header, &message),
+            neighbour_attribute::DESTINATION,
+            neighbour.ip,
+        );
+        if let Some(hardware) = neighbour.hardware {
+            builder = builder.attribute(neighbour_attribute::HARDWARE_ADDRESS, &hardware);
+        }
+        answers.add(&builder.finish());
+    }
+}
+
 /// The route to one address (`ip route get`).
 fn find_route(body: &[u8]) -> Result<(IpAddr, Route), Errno> {
     let (wanted, mut attributes): (RouteMessage, _) = structure(body);
@@ -359,6 +404,7 @@ pub fn answer(request: &Request<'_>, strict: bool, answers: &mut Answers<'_>) ->
         (route::GET_LINK, true) => dump_links(answers),
         (route::GET_ADDRESS, true) => dump_addresses(request.body, strict, answers)?,
         (route::GET_ROUTE, true) => dump_routes(request.body, strict, answers),
+        (route::GET_NEIGHBOUR, true) => dump_neighbours(request.body, strict, answers),
         (route::GET_LINK, false) => {
             let interface = find_link(request.body)?;
             let message = link_message(&interface, answers.header(route::NEW_LINK, 0));

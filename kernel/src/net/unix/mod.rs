@@ -3,9 +3,12 @@
 //! A socket receives into its [`Inbox`]; what it has sent and nobody has received yet is charged to its [`Outbox`].
 //! Who is connected with whom is in the state of each; no two states are locked at once.
 
+mod listing;
 mod names;
 mod queue;
 mod rights;
+
+pub use listing::list;
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;

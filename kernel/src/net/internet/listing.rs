@@ -1,0 +1,281 @@
+//! `/proc/net`: what there is, in the tables that `netstat(8)` and its kin read (`proc_net(5)`).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+use core::net::{IpAddr, SocketAddr};
+
+use pith_linux::Errno;
+use pith_linux::sockets::family;
+use pith_tcpip::tcp::State;
+
+use super::interfaces::{self, Way, mask_v4};
+use super::network;
+use super::socket::InternetSocket;
+use crate::fs::proc::Text;
+
+/// What a line about a socket says.
+struct Line {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// As Linux numbers the states of connections.
+    state: u8,
+    sending: usize,
+    receiving: usize,
+    lost: u64,
+    inode: u64,
+}
+
+/// Linux's numbers of states.
+fn number_of(state: State) -> u8 {
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait => 6,
+        State::Closed => 7,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Closing => 11,
+    }
+}
+
+/// A socket that only waits.
+const LISTENING: u8 = 10;
+const CLOSED: u8 = 7;
+
+/// The sockets of a family and kind that have an address, by their numbers.
+fn lines(family: u16, streams: bool) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for socket in network().all_sockets() {
+        if socket.family == family && socket.is_stream() == streams {
+            lines.extend(line(&socket));
+        }
+    }
+    lines.sort_by_key(|line| line.inode);
+    lines
+}
+
+fn line(socket: &InternetSocket) -> Option<Line> {
+    let stack = socket.network.stack.lock();
+    let handle = socket.handle;
+    let local = stack.local(handle)?;
+    let nobody = super::name::nobody(socket.family);
+    let mut line = Line {
+        local,
+        remote: stack.remote(handle).unwrap_or(nobody),
+        state: CLOSED,
+        sending: 0,
+        receiving: 0,
+        lost: 0,
+        inode: socket.number,
+    };
+    if !socket.is_stream() {
+        (line.receiving, line.lost) = stack.udp_waiting(handle);
+        if stack.remote(handle).is_some() {
+            line.state = number_of(State::Established);
+        }
+    } else if let Some(ready) = stack.tcp_listening(handle) {
+        line.state = LISTENING;
+        line.receiving = ready;
+    } else if let Some(connection) = stack.connection(handle) {
+        line.state = number_of(connection.state());
+        line.sending = connection.unacknowledged();
+        line.receiving = connection.available();
+    }
+    Some(line)
+}
+
+/// An address in the notation of these tables: each word of it as this processor would print it.
+fn address(family: u16, address: SocketAddr) -> String {
+    let mut text = String::new();
+    let octets = match (family, address.ip()) {
+        (family::INTERNET, IpAddr::V4(ip)) => Vec::from(ip.octets()),
+        (_, IpAddr::V4(ip)) => Vec::from(ip.to_ipv6_mapped().octets()),
+        (_, IpAddr::V6(ip)) => Vec::from(ip.octets()),
+    };
+    let (words, _) = octets.as_chunks::<4>();
+    for word in words {
+        // A string takes everything.
+        let _ = write!(text, "{:08X}", u32::from_ne_bytes(*word));
+    }
+    let _ = write!(text, ":{:04X}", address.port());
+    text
+}
+
+fn table(text: &mut Text, family: u16, streams: bool) -> Result<(), Errno> {
+    let names = match family {
+        family::INTERNET => "local_address rem_address  ",
+        _ => "local_address                         remote_address                       ",
+    };
+    let head = alloc::format!(" sl  {names} st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode");
+    match streams {
+        true => writeln!(text, " {head}{:>55}", "")?,
+        false => writeln!(text, "  {head} ref pointer drops")?,
+    }
+    for (index, line) in lines(family, streams).iter().enumerate() {
+        let (local, remote) = (address(family, line.local), address(family, line.remote));
+        let rest = match streams {
+            true => String::from("1 0000000000000000 100 0 0 10 0"),
+            false => alloc::format!("2 0000000000000000 {}", line.lost),
+        };
+        writeln!(
+            text,
+            "{index:>4}: {local} {remote} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:>5} {:>8} {} {rest}",
+            line.state, line.sending, line.receiving, 0, 0, line.inode
+        )?;
+    }
+    Ok(())
+}
+
+/// `/proc/net/tcp`
+pub fn tcp(text: &mut Text) -> Result<(), Errno> {
+    table(text, family::INTERNET, true)
+}
+
+/// `/proc/net/tcp6`
+pub fn tcp6(text: &mut Text) -> Result<(), Errno> {
+    table(text, family::INTERNET_6, true)
+}
+
+/// `/proc/net/udp`
+pub fn udp(text: &mut Text) -> Result<(), Errno> {
+    table(text, family::INTERNET, false)
+}
+
+/// `/proc/net/udp6`
+pub fn udp6(text: &mut Text) -> Result<(), Errno> {
+    table(text, family::INTERNET_6, false)
+}
+
+/// `/proc/net/dev`
+pub fn devices(text: &mut Text) -> Result<(), Errno> {
+    writeln!(
+        text,
+        "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame \
+         compressed multicast|bytes    packets errs drop fifo colls carrier compressed"
+    )?;
+    for interface in interfaces::all() {
+        let counts = interfaces::traffic(interface.index);
+        writeln!(
+            text,
+            "{:>6}: {:>7} {:>7} {:>4} {:>4} {:>4} {:>5} {:>10} {:>9} {:>8} {:>7} {:>4} {:>4} {:>4} {:>5} {:>7} {:>10}",
+            interface.name,
+            counts.received_bytes,
+            counts.received_packets,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            counts.sent_bytes,
+            counts.sent_packets,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0
+        )?;
+    }
+    Ok(())
+}
+
+/// `/proc/net/route`: the ways of IPv4 that lead out.
+pub fn routes(text: &mut Text) -> Result<(), Errno> {
+    let padded = |text: &mut Text, line: &str| writeln!(text, "{line:<127}");
+    padded(
+        text,
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT",
+    )?;
+    for route in interfaces::routes() {
+        let (IpAddr::V4(destination), Way::Unicast) = (route.destination, route.way) else {
+            continue;
+        };
+        let Some(interface) = interfaces::by_index(route.interface) else {
+            continue;
+        };
+        let gateway = match route.gateway {
+            Some(IpAddr::V4(gateway)) => u32::from_ne_bytes(gateway.octets()),
+            _ => 0,
+        };
+        // `RTF_UP`, `RTF_GATEWAY`
+        let flags = if route.gateway.is_some() { 3 } else { 1 };
+        let line = alloc::format!(
+            "{}\t{:08X}\t{gateway:08X}\t{flags:04X}\t0\t0\t0\t{:08X}\t0\t0\t0",
+            interface.name,
+            u32::from_ne_bytes(destination.octets()),
+            mask_v4(route.prefix).to_be()
+        );
+        padded(text, &line)?;
+    }
+    Ok(())
+}
+
+/// `/proc/net/if_inet6`
+pub fn addresses_v6(text: &mut Text) -> Result<(), Errno> {
+    for interface in interfaces::all() {
+        for (address, prefix) in &interface.addresses {
+            let IpAddr::V6(address) = address else { continue };
+            // `IPV6_ADDR_LOOPBACK`, `IPV6_ADDR_LINKLOCAL`; permanent.
+            let scope = match address {
+                address if address.is_loopback() => 0x10,
+                address if address.is_unicast_link_local() => 0x20,
+                _ => 0,
+            };
+            writeln!(
+                text,
+                "{:032x} {:02x} {prefix:02x} {scope:02x} 80 {:>8}",
+                address.to_bits(),
+                interface.index,
+                interface.name
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// `/proc/net/sockstat`
+pub fn statistics(text: &mut Text) -> Result<(), Errno> {
+    let count = |family, streams| {
+        let sockets = network().all_sockets();
+        let suits =
+            |socket: &&alloc::sync::Arc<InternetSocket>| socket.family == family && socket.is_stream() == streams;
+        sockets.iter().filter(suits).count()
+    };
+    let (streams, datagrams) = (count(family::INTERNET, true), count(family::INTERNET, false));
+    let all = streams + datagrams + count(family::INTERNET_6, true) + count(family::INTERNET_6, false);
+    writeln!(text, "sockets: used {all}")?;
+    writeln!(text, "TCP: inuse {streams} orphan 0 tw 0 alloc {streams} mem 0")?;
+    writeln!(text, "UDP: inuse {datagrams} mem 0")?;
+    writeln!(text, "UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0")
+}
+
+/// `/proc/net/arp`
+pub fn neighbours(text: &mut Text) -> Result<(), Errno> {
+    writeln!(
+        text,
+        "IP address       HW type     Flags       HW address            Mask     Device"
+    )?;
+    for neighbour in interfaces::neighbours() {
+        let IpAddr::V4(ip) = neighbour.ip else { continue };
+        let Some(interface) = interfaces::by_index(neighbour.interface) else {
+            continue;
+        };
+        let [a, b, c, d, e, f] = neighbour.hardware.unwrap_or_default();
+        // `ATF_COM`
+        let flags = if neighbour.hardware.is_some() { 2 } else { 0 };
+        let hardware = alloc::format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+        writeln!(
+            text,
+            "{:<16} 0x{:<10x}0x{flags:<10x}{hardware:<17}     *        {}",
+            alloc::format!("{ip}"),
+            1,
+            interface.name
+        )?;
+    }
+    Ok(())
+}
