@@ -559,6 +559,7 @@ fn out_of_memory(address: u64) -> String {
 }
 
 fn process_ended(reason: ExitReason) -> ! {
+    net::internet::leave();
     finish(match reason {
         ExitReason::Exited(status) => Outcome::Exited(status),
         ExitReason::Signaled(signal, reason) => Outcome::Signaled { signal, reason },

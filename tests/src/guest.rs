@@ -264,15 +264,20 @@ impl Guest {
     }
 
     /// Tells the server to end, and checks its status and that nobody complained.
-    pub fn stop(mut self) -> Result<Outcome, String> {
+    pub fn stop(self) -> Result<Outcome, String> {
         kill_process(pid(&self.child)?, Signal::TERM)
             .map_err(|error| format!("can't send SIGTERM: {error}"))?;
+        self.wait()
+    }
+
+    /// Waits for a server that ends by itself, and checks the same.
+    pub fn wait(mut self) -> Result<Outcome, String> {
         let start = Instant::now();
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break shell_status(status),
                 Ok(None) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(10)),
-                Ok(None) => return Err(self.explain("it does not end on SIGTERM")),
+                Ok(None) => return Err(self.explain("it does not end")),
                 Err(error) => return Err(format!("can't wait: {error}")),
             }
         };

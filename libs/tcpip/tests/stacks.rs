@@ -242,3 +242,43 @@ fn datagrams_find_their_sockets() {
     }
     assert_eq!(wire.machines[1].udp_waiting(server), (0, 1));
 }
+
+#[test]
+fn at_the_end_of_a_machine_all_data_and_all_ends_arrive() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 5);
+    let to = SocketAddr::from((ADDRESSES[1], 80));
+    let clients = [wire.connect(0, to), wire.connect(0, to)];
+    let servers = [(); 2].map(|()| {
+        let accepted = wire.machines[1].tcp_accept(listener);
+        accepted.expect("listens").expect("has come")
+    });
+    // One that nobody has accepted, which ends with its listener.
+    let third = wire.connect(0, to);
+    let now = wire.now;
+    wire.machines[0].with_connection(clients[0], now, |connection| {
+        connection.send(slice(&[5; 50_000]));
+    });
+    assert!(wire.machines[0].unacknowledged() >= 50_000);
+    wire.machines[0].close_all(now);
+    let mut arrived = wire.received(1, servers[0]);
+    for _ in 0..1000 {
+        wire.pass(10_000_000);
+        arrived.extend(wire.received(1, servers[0]));
+        if wire.machines[0].unacknowledged() == 0 {
+            break;
+        }
+    }
+    assert_eq!(wire.machines[0].unacknowledged(), 0);
+    arrived.extend(wire.received(1, servers[0]));
+    assert!(arrived == [5; 50_000]);
+    for server in servers {
+        assert_eq!(wire.state(1, server), Some(State::CloseWait));
+    }
+    // The other side is at its end, too: those that it has accepted are closed, the other is reset.
+    let now = wire.now;
+    wire.machines[1].close_all(now);
+    wire.settle();
+    assert_eq!(wire.machines[1].unacknowledged(), 0);
+    assert_eq!(wire.state(0, third), None);
+}

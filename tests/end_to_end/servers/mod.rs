@@ -120,6 +120,11 @@ pub const SERVICES: &[Service] = &[
         check: robustness::bulk,
     },
     Service {
+        name: "parting",
+        boards: &[(Machine::Microvm, 1), (Machine::Q35, 2)],
+        check: robustness::parting,
+    },
+    Service {
         name: "slow-loris",
         boards: ONE,
         check: robustness::slow_loris,

@@ -6,6 +6,7 @@ use pith_end_to_end::guest::{Guest, PATIENCE, Recipe};
 use pith_end_to_end::http::Connection;
 use pith_end_to_end::namespace::{GUEST, on_a_wire, run};
 use pith_end_to_end::workshop::Build;
+use std::io::Read;
 use std::net::{SocketAddrV4, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 const CONNECTIONS: &str = "10000";
 /// Bytes through one connection, each way. (A GiB passes as well; under an emulated processor it takes a minute or two.)
 const BULK: &str = "134217728";
+/// Bytes that a program leaves behind.
+const PARTING: usize = 200_000;
 /// Requests that are sent in half and then left alone.
 const HALF_SENT: usize = 500;
 /// Connection requests from nowhere, a second, and for how long.
@@ -62,6 +65,50 @@ pub fn bulk(site: &Site<'_>) -> Result<(), String> {
         })
     })?;
     Ok(())
+}
+
+/// What a program wrote arrives although it exits at once, and who waits for it hears that it is gone.
+pub fn parting(site: &Site<'_>) -> Result<(), String> {
+    let program = site.workshop.program("parting", Build::Dynamic)?;
+    let program = program.display().to_string();
+    let recipe = Recipe::new(&[&program, &PARTING.to_string()], 9)
+        .options(&["-m", "128M"])
+        .status(&[0]);
+    let text = |error: std::io::Error| error.to_string();
+    on_a_wire(|network| {
+        let listening = |guest: &Guest| match guest.output_text().starts_with("listening") {
+            true => Ok(()),
+            false => Err("it does not listen".into()),
+        };
+        let guest = Guest::start(site.workshop, site.board, network, &recipe, listening)?;
+        let connect = || {
+            let stream = TcpStream::connect(guest.first_address())?;
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+            Ok(stream)
+        };
+        let mut silent = connect().map_err(text)?;
+        let mut asking = connect().map_err(text)?;
+        // The machine sends much more than fits before this is read.
+        thread::sleep(Duration::from_millis(300));
+        let mut received = Vec::new();
+        asking
+            .read_to_end(&mut received)
+            .map_err(|error| guest.explain(&text(error)))?;
+        let expected: Vec<u8> = (0..PARTING)
+            .map(|index| ((index * 31) ^ (index >> 8)) as u8)
+            .collect();
+        if received != expected {
+            let length = received.len();
+            return Err(guest.explain(&format!("{length} other bytes came than {PARTING}")));
+        }
+        match silent
+            .read(&mut [0])
+            .map_err(|error| guest.explain(&text(error)))?
+        {
+            0 => guest.wait().map(drop),
+            _ => Err("the silent one spoke".into()),
+        }
+    })
 }
 
 /// nginx with a page, for as many connections as there are.

@@ -9,6 +9,7 @@ mod configure;
 mod datagrams;
 pub mod interfaces;
 mod ip_options;
+mod leave;
 pub mod listing;
 mod name;
 mod socket;
@@ -31,6 +32,7 @@ use crate::memory::{self, Packet, PacketRoom};
 use crate::task::deferred::{self, Ticket, Work};
 use crate::task::{self, Timer, TimerTarget, random, soon};
 
+pub use leave::leave;
 use socket::InternetSocket;
 pub use socket::create;
 

@@ -206,6 +206,15 @@ impl InternetSocket {
         self.queue.wake(self.readiness());
     }
 
+    /// Ends the connection with a reset if the program did not want it to linger (`SO_LINGER` with no time).
+    pub fn abort_unlingering(&self) {
+        if self.common.linger() == Some(0) {
+            self.network.with(|stack, now| {
+                stack.with_connection(self.handle, now, |connection| connection.abort());
+            });
+        }
+    }
+
     pub(super) fn is_stream(&self) -> bool {
         self.kind == SocketKind::Stream
     }
@@ -457,11 +466,7 @@ impl Socket for InternetSocket {
 
     fn close(&self) {
         match self.common.linger() {
-            Some(0) => {
-                self.network.with(|stack, now| {
-                    stack.with_connection(self.handle, now, |connection| connection.abort());
-                });
-            }
+            Some(0) => self.abort_unlingering(),
             Some(seconds) => self.linger(u64::from(seconds) * SECOND),
             None => {}
         }

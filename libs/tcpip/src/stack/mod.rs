@@ -9,6 +9,7 @@ mod control6;
 mod datagrams;
 mod directory;
 mod discovery;
+mod ending;
 mod faults;
 mod fragments;
 mod frame;
