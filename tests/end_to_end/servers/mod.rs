@@ -6,7 +6,9 @@
 
 mod examples;
 mod memcached;
+mod names;
 mod nginx;
+mod outgoing;
 mod proxy;
 mod redis;
 mod redis_suite;
@@ -63,6 +65,21 @@ pub const SERVICES: &[Service] = &[
         name: "haproxy",
         boards: ONE,
         check: proxy::haproxy,
+    },
+    Service {
+        name: "dnsmasq",
+        boards: ONE,
+        check: names::dnsmasq,
+    },
+    Service {
+        name: "unbound",
+        boards: ONE,
+        check: names::unbound,
+    },
+    Service {
+        name: "outgoing",
+        boards: ONE,
+        check: outgoing::check,
     },
     Service {
         name: "lighttpd",
