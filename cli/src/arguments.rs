@@ -40,6 +40,10 @@ Examples:
                                            with a file that it reads
   echo hello | pith run -e LANG=C tr a-z A-Z
   pith run -m 1G -c 2 --timeout 30s ./server --port 8080
+  pith run -p 8080:8000 -- python3 -m http.server 8000
+                                           reached at http://localhost:8080
+  pith run --net tap:tap0,ip=10.0.0.2/24,gateway=10.0.0.1 ./server
+                                           with an address of its own on a network of the host
   pith run --trace -- /bin/true            every system call, as strace shows it
   pith run hello.pith                      an image that `pith build` made
 

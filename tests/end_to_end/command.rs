@@ -51,13 +51,13 @@ pub const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// `pith run` on the usual board, without remarks about the accelerator.
-fn run(workshop: &Workshop) -> Command {
+pub fn run(workshop: &Workshop) -> Command {
     let mut command = workshop.pith("run");
     command.args(["--accel", accelerator()]);
     command
 }
 
-fn expect(
+pub fn expect(
     command: &mut Command,
     status: &[i32],
     output: &str,
@@ -78,7 +78,7 @@ fn succeed(command: &mut Command) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
-fn ensure(condition: bool, problem: impl Into<String>) -> Result<(), String> {
+pub fn ensure(condition: bool, problem: impl Into<String>) -> Result<(), String> {
     if condition {
         Ok(())
     } else {

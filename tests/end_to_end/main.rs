@@ -10,6 +10,7 @@ mod command;
 mod coreutils;
 mod languages;
 mod limits;
+mod links;
 mod network;
 mod programs;
 mod runtimes;
@@ -120,6 +121,10 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     }
     for (name, check) in command::CHECKS {
         let name = format!("command::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for (name, check) in links::CHECKS {
+        let name = format!("links::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
     }
     for (name, check) in network::CHECKS {

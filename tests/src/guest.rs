@@ -127,7 +127,7 @@ impl Guest {
                 Ok(()) => return Ok(guest),
                 Err(_)
                     if attempt < ATTEMPTS
-                        && guest.error_text().contains("host forwarding rule") =>
+                        && guest.error_text().contains("of this machine is taken") =>
                 {
                     attempt += 1;
                 }

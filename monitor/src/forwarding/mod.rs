@@ -6,6 +6,11 @@
 //! connection is accepted, the router carries it as well as any other. So this listens with the longest backlog that
 //! the host allows, and connects to the router one after the other: the next only when the last has been taken.
 //!
+//! The router takes a connection before it has asked the machine for it, with two consequences. It forgets a connection
+//! whose client has sent all it has before the machine has answered; so this tells the end only once the machine has sent
+//! something, or after a while. And it asks again only after six seconds if the machine had no room; so this hands on no
+//! more than some connections of which it does not know whether the machine has answered.
+//!
 //! One thread serves all ports of a machine. It holds back whoever sends faster than the other side takes: for each
 //! direction of a connection it keeps no more than one buffer of bytes that could not be passed on.
 
@@ -38,6 +43,15 @@ const PATIENCE: Duration = Duration::from_millis(4);
 
 /// Most connections of a port that are accepted before they can be handed on. Each holds a file.
 const MAXIMUM_WAITING: usize = 16;
+
+/// How long the router may take to have the machine's answer, in which the client's end is not told.
+const SETTLING: Duration = Duration::from_millis(250);
+
+/// Most connections that are handed on within [`WINDOW`] and of which nothing has come back.
+const MAXIMUM_YOUNG: usize = 8;
+
+/// How long a connection counts as young if nothing comes back.
+const WINDOW: Duration = Duration::from_millis(50);
 
 /// How long listening pauses when the process has no more files.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -207,6 +221,8 @@ struct Forwarder {
     doors: Vec<Door>,
     pairs: BTreeMap<u64, Pair>,
     next: u64,
+    /// Connections younger than [`SETTLING`], the oldest first.
+    young: VecDeque<(Instant, u64)>,
     /// When to listen again, after there were no more files.
     paused: Option<Instant>,
     complained: bool,
@@ -226,6 +242,7 @@ impl Forwarder {
             doors,
             pairs: BTreeMap::new(),
             next: 0,
+            young: VecDeque::new(),
             paused: None,
             complained: false,
             scratch: vec![0; relay::BUFFER],
@@ -263,22 +280,60 @@ impl Forwarder {
 
     /// How long there is nothing to do unless something happens.
     fn timeout(&self) -> Option<Timespec> {
+        let now = Instant::now();
         let again = self.doors.iter().filter_map(|door| door.again);
-        let first = again.chain(self.paused).min()?;
-        let left = first.saturating_duration_since(Instant::now());
+        let settled = self.young.front().map(|(born, _)| *born + SETTLING);
+        let somebody_waits = self.doors.iter().any(|door| !door.waiting.is_empty());
+        let room = if somebody_waits {
+            self.full_until(now)
+        } else {
+            None
+        };
+        let first = again.chain(self.paused).chain(settled).chain(room).min()?;
+        let left = first.saturating_duration_since(now);
         Some(Timespec {
             tv_sec: left.as_secs() as i64,
             tv_nsec: i64::from(left.subsec_nanos()),
         })
     }
 
+    /// Until when no more connections may be handed on, since of too many it is not known whether the machine has
+    /// answered; `None` if there is room.
+    fn full_until(&self, now: Instant) -> Option<Instant> {
+        let recent = self
+            .young
+            .iter()
+            .rev()
+            .take_while(|(born, _)| now < *born + WINDOW);
+        let waiting = |number: &u64| {
+            self.pairs
+                .get(number)
+                .is_some_and(|pair| !pair.is_established())
+        };
+        let mut silent = recent.filter(|(_, number)| waiting(number));
+        let (born, _) = silent.nth(MAXIMUM_YOUNG - 1)?;
+        Some(*born + WINDOW)
+    }
+
     fn look_at_clocks(&mut self) {
         let now = Instant::now();
+        while let Some((born, number)) = self.young.front().copied()
+            && now >= born + SETTLING
+        {
+            self.young.pop_front();
+            if let Some(pair) = self.pairs.get_mut(&number) {
+                pair.settle();
+                self.pump(number);
+            }
+        }
         for index in 0..self.doors.len() {
             let door = &mut self.doors[index];
             if door.again.is_some_and(|at| now >= at) {
                 // There was no room, and the host would try again only after a second.
                 door.greeting = None;
+                door.again = None;
+            }
+            if door.greeting.is_none() && door.again.is_none() {
                 self.greet(index);
             }
         }
@@ -351,7 +406,11 @@ impl Forwarder {
             let stream = match door.greeting.take() {
                 Some(stream) => stream,
                 None => {
-                    door.again = Some(Instant::now() + PATIENCE);
+                    let now = Instant::now();
+                    if self.full_until(now).is_some() {
+                        return;
+                    }
+                    self.doors[index].again = Some(now + PATIENCE);
                     match self.begin_greeting(index) {
                         Ok(stream) => stream,
                         Err(error) => return self.complain(&error),
@@ -361,6 +420,7 @@ impl Forwarder {
             let door = &mut self.doors[index];
             match state(&stream) {
                 Greeting::Answered => {
+                    door.again = None;
                     let _ = epoll::delete(&self.poll, &stream);
                     if let Some(client) = door.waiting.pop_front() {
                         self.add_pair(client, stream);
@@ -401,6 +461,7 @@ impl Forwarder {
         let number = self.next;
         self.next += 1;
         self.pairs.insert(number, Pair::new(client, router));
+        self.young.push_back((Instant::now(), number));
         self.pump(number);
     }
 

@@ -26,6 +26,8 @@ pub(super) enum Side {
 struct Direction {
     /// What was read and could not be written yet.
     pending: Vec<u8>,
+    /// Something came.
+    began: bool,
     /// Nothing more comes.
     ended: bool,
     /// The other side was told so.
@@ -33,11 +35,12 @@ struct Direction {
 }
 
 impl Direction {
-    /// Carries what there is. Stops where it would wait, and after some turns.
+    /// Carries what there is. Stops where it would wait, and after some turns. The end is told only if `may_end`.
     fn pump(
         &mut self,
         mut from: &TcpStream,
         mut to: &TcpStream,
+        may_end: bool,
         scratch: &mut [u8],
     ) -> io::Result<()> {
         for _ in 0..TURNS {
@@ -58,11 +61,12 @@ impl Direction {
                 Some(length) => length,
                 None => return Ok(()),
             };
+            self.began = true;
             // Mostly all of it is taken at once, and nothing has to be kept.
             let written = would_block(to.write(&scratch[..length]))?.unwrap_or(0);
             self.pending.extend_from_slice(&scratch[written..length]);
         }
-        if self.ended && self.pending.is_empty() && !self.told {
+        if self.ended && self.pending.is_empty() && !self.told && may_end {
             self.told = true;
             // Who has closed meanwhile is found out by the other direction.
             match to.shutdown(Shutdown::Write) {
@@ -102,6 +106,8 @@ pub(super) struct Pair {
     router: TcpStream,
     inward: Direction,
     outward: Direction,
+    /// It is so old that the machine must have answered.
+    settled: bool,
     /// What the poll was asked to watch, for the client and for the router; nothing means that it does not know them.
     watched: [EventFlags; 2],
 }
@@ -113,6 +119,7 @@ impl Pair {
             router,
             inward: Direction::default(),
             outward: Direction::default(),
+            settled: false,
             watched: [EventFlags::empty(); 2],
         }
     }
@@ -122,9 +129,22 @@ impl Pair {
     /// # Errors
     /// A side was reset.
     pub(super) fn pump(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
-        self.inward.pump(&self.client, &self.router, scratch)?;
-        self.outward.pump(&self.router, &self.client, scratch)?;
+        self.outward
+            .pump(&self.router, &self.client, true, scratch)?;
+        let may_end = self.is_established();
+        self.inward
+            .pump(&self.client, &self.router, may_end, scratch)?;
         Ok(!(self.inward.told && self.outward.told))
+    }
+
+    /// Whether the machine has answered, as far as can be known: it has sent something, or there was time enough.
+    pub(super) fn is_established(&self) -> bool {
+        self.settled || self.outward.began || self.outward.ended
+    }
+
+    /// There was time enough.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
     }
 
     /// Asks the poll for what is of use now. A socket of which nothing is wanted is not watched at all, since it would

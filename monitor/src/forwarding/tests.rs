@@ -117,6 +117,35 @@ fn a_reset_is_no_orderly_end() {
 }
 
 #[test]
+fn the_end_is_told_late_or_once_the_machine_has_answered() {
+    let (_forwarding, address, router) = publish();
+    let listener = listen_as_the_router_does(router);
+    let client = connect_to(address);
+    client.shutdown(Shutdown::Write).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let begin = Instant::now();
+    assert_eq!(server.read(&mut [0; 10]).unwrap(), 0);
+    assert!(
+        begin.elapsed() > SETTLING / 2,
+        "it was told after {:?}",
+        begin.elapsed()
+    );
+
+    let mut client = connect_to(address);
+    client.shutdown(Shutdown::Write).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let begin = Instant::now();
+    server.write_all(b"x").unwrap();
+    assert_eq!(server.read(&mut [0; 10]).unwrap(), 0);
+    assert!(
+        begin.elapsed() < SETTLING,
+        "it was told after {:?}",
+        begin.elapsed()
+    );
+    assert_eq!(client.read(&mut [0; 10]).unwrap(), 1);
+}
+
+#[test]
 fn half_of_a_connection_may_end_before_the_other() {
     let (_forwarding, address, router) = publish();
     let listener = listen_as_the_router_does(router);
