@@ -10,6 +10,7 @@
 //!
 //! * [`filter`]: programs by which sockets choose packets;
 //! * [`wire`]: packets as bytes;
+//! * [`dhcp`]: a client that asks for addresses;
 //! * [`tcp`]: connections, one at a time;
 //! * [`stack`]: interfaces, neighbours, sockets, and which packet belongs to whom.
 #![cfg_attr(not(test), no_std)]
@@ -18,6 +19,7 @@
 extern crate alloc;
 
 pub mod buffer;
+pub mod dhcp;
 pub mod filter;
 mod queue;
 pub mod stack;

@@ -129,6 +129,7 @@ fn stack() -> Stack<Memory> {
         interface: card,
         gateway: Some(OTHER.into()),
         metric: 0,
+        expires: None,
     });
     let listener = stack.tcp_open(Reach::Both, Options::default());
     let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));

@@ -88,6 +88,10 @@ fn sent(stack: &mut Stack<Memory>) -> Option<Sent> {
     let bytes = frame.to_vec();
     let link = ethernet::Header::read(&bytes).expect("a frame");
     let packet = ipv6::Header::read(&bytes[14..]).expect("a packet");
+    if packet.next == ipv6::HOP_BY_HOP {
+        // A report of a group.
+        return sent(stack);
+    }
     let header = icmpv6::read(packet.source, packet.destination, &bytes[54..]).expect("a message");
     if matches!(header.kind, icmpv6::SOLICITATION | icmpv6::ADVERTISEMENT) {
         assert_eq!(packet.hops, 255);

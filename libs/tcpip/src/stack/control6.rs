@@ -74,6 +74,10 @@ impl<B: Buffer> Stack<B> {
                 let addresses = (source, destination);
                 self.receive_solicitation(packet, addresses, &data, now)?;
             }
+            icmpv6::ROUTER_ADVERTISEMENT if unrouted => {
+                self.receive_router(packet, source, header, &data, now)?;
+            }
+            icmpv6::LISTENER_QUERY => self.receive_listener_query(packet, header, &data, now)?,
             icmpv6::ADVERTISEMENT if unrouted => {
                 self.receive_advertisement(packet, header, &data, now)?;
             }

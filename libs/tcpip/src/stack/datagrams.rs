@@ -18,6 +18,7 @@ impl<B: Buffer> Stack<B> {
             manner: Manner::default(),
             error: None,
             reports: VecDeque::new(),
+            groups: Vec::new(),
         }))
     }
 
@@ -145,9 +146,11 @@ impl<B: Buffer> Stack<B> {
             self.bind(handle, SocketAddr::new(reach.any(), 0), false)?;
         }
         let local = self.local(handle).ok_or(Error::State)?;
-        let scope = match exception.interface {
-            0 => scope_of(remote),
-            chosen => chosen,
+        let group = remote.ip().is_multicast();
+        let scope = match (exception.interface, scope_of(remote)) {
+            (0, 0) if group => manner.group_interface,
+            (0, scope) => scope,
+            (chosen, _) => chosen,
         };
         let source = match exception.source {
             Some(source) if !self.is_local(source) => return Err(Error::NotLocal),
@@ -162,7 +165,7 @@ impl<B: Buffer> Stack<B> {
         if !manner.broadcast && interface.is_broadcast(remote.ip()) {
             return Err(Error::Forbidden);
         }
-        let (link, offload) = (interface.mtu, interface.offload);
+        let (link, offload) = (interface.mtu_for(remote.ip()), interface.offload);
         let length = udp::HEADER + data.len();
         let (headers, longest) = match remote {
             SocketAddr::V4(_) => (ipv4::HEADER, 65_535 - ipv4::HEADER),
@@ -178,7 +181,13 @@ impl<B: Buffer> Stack<B> {
             return Err(Error::TooLong);
         }
         let mut packet = ip::Header::new(source, remote.ip(), scope, ip::UDP);
-        packet.hops = exception.hops.unwrap_or(manner.hops);
+        let usual = if group {
+            manner.group_hops
+        } else {
+            manner.hops
+        };
+        packet.hops = exception.hops.unwrap_or(usual);
+        packet.group_loop = manner.group_loop;
         packet.service = exception.service.unwrap_or(manner.service);
         packet.do_not_fragment =
             fits && manner.discovery != Discovery::Never && !self.is_cut(remote.ip(), now);
@@ -266,6 +275,23 @@ impl<B: Buffer> Stack<B> {
         let source = self.socket_address(packet.interface, packet.source, header.source);
         let destination =
             self.socket_address(packet.interface, packet.destination, header.destination);
+        if self.receive_dhcp(packet, &header, &data, now) {
+            return Ok(());
+        }
+        let interface = &self.interfaces[packet.interface];
+        let datagram = Datagram {
+            source,
+            destination,
+            interface: packet.interface,
+            hops: packet.hops,
+            service: packet.service,
+            at: now,
+            data,
+        };
+        if packet.destination.is_multicast() || interface.is_broadcast(packet.destination) {
+            self.queue_for_all(packet, &header, &datagram);
+            return Ok(());
+        }
         let list = self.datagrams.get(&header.destination);
         // The most particular one takes it: connected before bound before bound to any address. Of those that share a port
         // and are equal, the addresses of both sides choose one.
@@ -293,17 +319,22 @@ impl<B: Buffer> Stack<B> {
             }
             return Ok(());
         };
-        let datagram = Datagram {
-            source,
-            destination,
-            interface: packet.interface,
-            hops: packet.hops,
-            service: packet.service,
-            at: now,
-            data,
-        };
         self.queue_datagram(handle, &header, datagram);
         Ok(())
+    }
+
+    /// What is for a group is for all of its sockets.
+    fn queue_for_all(&mut self, packet: &Arrival, header: &udp::Header, datagram: &Datagram<B>) {
+        let (source, destination) = (datagram.source, datagram.destination);
+        let list = self.datagrams.get(&destination.port());
+        let meant = list.into_iter().flatten().copied().filter(|handle| {
+            matches!(self.sockets.get(*handle), Some(Socket::Udp(socket))
+                if self.udp_score(socket, packet, source, destination) != 0)
+        });
+        let meant: Vec<Handle> = meant.collect();
+        for handle in meant {
+            self.queue_datagram(handle, header, datagram.clone());
+        }
     }
 
     /// How particularly a socket is meant by a datagram; 0 if it is not.
@@ -379,7 +410,7 @@ fn footprint<B: Buffer>(data: &Pieces<B>) -> usize {
 }
 
 /// The bytes of a header with its checksum, or with what a device needs to complete it.
-fn complete<B: Buffer>(
+pub(super) fn complete<B: Buffer>(
     header: &udp::Header,
     packet: &ip::Header,
     data: &Pieces<B>,

@@ -27,10 +27,14 @@ pub struct Address {
     pub prefix: u8,
     /// Whether it may be used.
     pub state: AddressState,
-    /// When the state ends; `None` for never.
+    /// When it is certain that nobody else has it; `None` if it is already, or if it can't be.
+    pub certain: Option<Instant>,
+    /// Until when it is preferred; `None` for ever.
     pub until: Option<Instant>,
     /// When it is taken away; `None` for never.
     pub expires: Option<Instant>,
+    /// It was made of what a router has told.
+    pub automatic: bool,
 }
 
 impl Address {
@@ -63,12 +67,20 @@ pub(super) fn common_bits(one: IpAddr, other: IpAddr) -> Option<u8> {
 pub struct Interface {
     /// Its card's address; `None` for the loopback interface.
     pub hardware: Option<HardwareAddress>,
-    /// Bytes of an IP packet.
+    /// Bytes of a packet of IPv4.
     pub mtu: usize,
+    /// Bytes of a packet of IPv6.
+    pub mtu_v6: usize,
+    /// Bytes of a packet that the card can carry.
+    pub link_mtu: usize,
     /// Its addresses.
     pub addresses: Vec<Address>,
     /// What its device does by itself.
     pub offload: Offload,
+    /// The groups that it listens to.
+    pub groups: Vec<Group>,
+    /// Until when routers are reckoned with that speak an older version about groups.
+    pub(super) older_until: Option<Instant>,
 }
 
 impl Interface {
@@ -78,12 +90,18 @@ impl Interface {
             ip,
             prefix,
             state: AddressState::Preferred,
+            certain: None,
             until: None,
             expires: None,
+            automatic: false,
         };
         Self {
             hardware: None,
             mtu: 65_536,
+            mtu_v6: 65_536,
+            link_mtu: 65_536,
+            groups: Vec::new(),
+            older_until: None,
             addresses: Vec::from([
                 own(Ipv4Addr::LOCALHOST.into(), 8),
                 own(Ipv6Addr::LOCALHOST.into(), 128),
@@ -113,6 +131,22 @@ impl Interface {
             IpAddr::V4(ip) if own.is_usable() => Some(ip),
             _ => None,
         })
+    }
+
+    /// Its first usable address with the scope of the link.
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
+        self.addresses.iter().find_map(|own| match own.ip {
+            IpAddr::V6(ip) if own.is_usable() && ip.is_unicast_link_local() => Some(ip),
+            _ => None,
+        })
+    }
+
+    /// Bytes of a packet to such an address.
+    pub(super) fn mtu_for(&self, ip: IpAddr) -> usize {
+        match ip {
+            IpAddr::V4(_) => self.mtu,
+            IpAddr::V6(_) => self.mtu_v6,
+        }
     }
 
     pub(super) fn is_broadcast(&self, ip: IpAddr) -> bool {
@@ -170,9 +204,14 @@ impl<B: Buffer> Stack<B> {
         self.interfaces.push(Interface {
             hardware: Some(hardware),
             mtu,
+            mtu_v6: mtu,
+            link_mtu: mtu,
             addresses: Vec::new(),
             offload,
+            groups: Vec::new(),
+            older_until: None,
         });
+        self.join_group(index, Ipv4Addr::new(224, 0, 0, 1).into(), now);
         self.add_address(index, link_local_address(hardware).into(), 64, now);
         index
     }
@@ -180,6 +219,26 @@ impl<B: Buffer> Stack<B> {
     /// Gives an interface an address, and a way to its network. One of version 6 is used as soon as it is certain that
     /// nobody else has it.
     pub fn add_address(&mut self, interface: usize, ip: IpAddr, prefix: u8, now: Instant) {
+        self.assign(interface, ip, prefix, false, now);
+        self.add_route(Route {
+            network: ip,
+            prefix,
+            interface,
+            gateway: None,
+            metric: 0,
+            expires: None,
+        });
+    }
+
+    /// The same without a way to its network. `automatic`: a router has told of the network.
+    pub(super) fn assign(
+        &mut self,
+        interface: usize,
+        ip: IpAddr,
+        prefix: u8,
+        automatic: bool,
+        now: Instant,
+    ) {
         let detect = ip.is_ipv6() && self.interfaces[interface].hardware.is_some();
         let address = Address {
             ip,
@@ -188,19 +247,23 @@ impl<B: Buffer> Stack<B> {
                 true => AddressState::Tentative,
                 false => AddressState::Preferred,
             },
-            until: detect.then(|| now + DETECTION),
+            certain: detect.then(|| now + DETECTION),
+            until: None,
             expires: None,
+            automatic,
         };
         let list = &mut self.interfaces[interface].addresses;
-        list.retain(|own| own.ip != ip);
-        list.push(address);
-        self.add_route(Route {
-            network: ip,
-            prefix,
-            interface,
-            gateway: None,
-            metric: 0,
-        });
+        let known = list.iter_mut().find(|own| own.ip == ip);
+        match known {
+            Some(known) => *known = address,
+            None => {
+                list.push(address);
+                if let IpAddr::V6(ip) = ip {
+                    // Those who ask for the address ask its group.
+                    self.join_group(interface, icmpv6::solicited_group(ip).into(), now);
+                }
+            }
+        }
         if let (true, IpAddr::V6(ip)) = (detect, ip) {
             self.chores
                 .insert((now + DETECTION, Chore::Address(interface)));
@@ -208,18 +271,44 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
+    /// Sets until when an address is preferred, and when it is taken away.
+    pub(super) fn set_lifetimes(
+        &mut self,
+        interface: usize,
+        ip: IpAddr,
+        until: Option<Instant>,
+        expires: Option<Instant>,
+        now: Instant,
+    ) {
+        let list = &mut self.interfaces[interface].addresses;
+        let Some(own) = list.iter_mut().find(|own| own.ip == ip) else {
+            return;
+        };
+        (own.until, own.expires) = (until, expires);
+        if own.state == AddressState::Deprecated && until.is_none_or(|at| at > now) {
+            own.state = AddressState::Preferred;
+        }
+        for at in [until, expires].into_iter().flatten() {
+            self.chores.insert((at, Chore::Address(interface)));
+        }
+    }
+
     /// Takes an address away from an interface, and the way to its network if no other address needs it.
-    pub fn remove_address(&mut self, interface: usize, ip: IpAddr) {
+    pub fn remove_address(&mut self, interface: usize, ip: IpAddr, now: Instant) {
         let list = &mut self.interfaces[interface].addresses;
         let Some(place) = list.iter().position(|own| own.ip == ip) else {
             return;
         };
         let gone = list.remove(place);
-        if !list
-            .iter()
-            .any(|own| own.prefix == gone.prefix && gone.is_near(own.ip))
+        if !gone.automatic
+            && !list
+                .iter()
+                .any(|own| own.prefix == gone.prefix && gone.is_near(own.ip))
         {
-            self.remove_route(gone.ip, gone.prefix, interface, None);
+            self.remove_route(gone.ip, gone.prefix, interface, Some(None));
+        }
+        if let IpAddr::V6(ip) = ip {
+            self.leave_group(interface, icmpv6::solicited_group(ip).into(), now);
         }
     }
 
@@ -228,23 +317,27 @@ impl<B: Buffer> Stack<B> {
         let Some(one) = self.interfaces.get_mut(interface) else {
             return;
         };
-        let gone = one
+        for own in &mut one.addresses {
+            let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            if past(own.certain) {
+                own.certain = None;
+                if own.state == AddressState::Tentative {
+                    own.state = AddressState::Preferred;
+                }
+            }
+            if past(own.until) && own.state == AddressState::Preferred {
+                own.state = AddressState::Deprecated;
+            }
+        }
+        let over = |own: &&Address| own.expires.is_some_and(|at| at <= now);
+        let gone: Vec<IpAddr> = one
             .addresses
             .iter()
-            .find(|own| own.expires.is_some_and(|at| at <= now));
-        if let Some(ip) = gone.map(|own| own.ip) {
-            self.remove_address(interface, ip);
-            return self.expire_addresses(interface, now);
-        }
-        for own in &mut one.addresses {
-            if own.until.is_some_and(|at| at <= now) {
-                own.until = None;
-                own.state = match own.state {
-                    AddressState::Tentative => AddressState::Preferred,
-                    AddressState::Preferred => AddressState::Deprecated,
-                    state => state,
-                };
-            }
+            .filter(over)
+            .map(|own| own.ip)
+            .collect();
+        for ip in gone {
+            self.remove_address(interface, ip, now);
         }
     }
 

@@ -4,6 +4,7 @@
 //! takes frames with [`Stack::take_frame`] and sockets whose readiness may have changed with [`Stack::take_event`] after
 //! whatever it called.
 
+mod automatic;
 mod control;
 mod control6;
 mod datagrams;
@@ -13,6 +14,7 @@ mod ending;
 mod faults;
 mod fragments;
 mod frame;
+mod groups;
 mod interfaces;
 mod late;
 mod memory;
@@ -44,6 +46,7 @@ use crate::time::{Instant, SECOND};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::HardwareAddress;
 use crate::wire::{Malformed, arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, tcp, udp};
+use automatic::Automatic;
 use directory::{Directory, Place};
 use faults::Fault;
 use fragments::{Part, Parts, Whose};
@@ -57,6 +60,7 @@ use secret::Secret;
 use table::Table;
 
 pub use faults::{Cause, Report};
+pub use groups::Group;
 pub use interfaces::{Address, AddressState, Interface, link_local_address};
 pub use memory::Limits;
 pub use neighbours::NeighbourState;
@@ -92,6 +96,8 @@ pub enum Error {
     Forbidden,
     /// An error that has come back.
     Failed(Cause),
+    /// There are too many of that.
+    TooMany,
 }
 
 /// What a socket does about the length of packets that a path carries (`IP_MTU_DISCOVER`).
@@ -121,6 +127,12 @@ pub struct Manner {
     pub broadcast: bool,
     /// All errors are wanted (`IP_RECVERR`), see [`Stack::udp_take_report`].
     pub reports: bool,
+    /// Routers that packets to groups may pass (`IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`).
+    pub group_hops: u8,
+    /// The interface for packets to groups, counted from 1; 0 for what routes say (`IP_MULTICAST_IF`).
+    pub group_interface: u32,
+    /// Packets to groups arrive at this machine too, if it listens (`IP_MULTICAST_LOOP`).
+    pub group_loop: bool,
 }
 
 impl Default for Manner {
@@ -131,6 +143,9 @@ impl Default for Manner {
             discovery: Discovery::Usual,
             broadcast: false,
             reports: false,
+            group_hops: 1,
+            group_interface: 0,
+            group_loop: true,
         }
     }
 }
@@ -298,6 +313,8 @@ struct Udp<B> {
     error: Option<Cause>,
     /// What became of earlier datagrams, if the program wants to know everything.
     reports: VecDeque<Report>,
+    /// Groups that it has joined: interface and address.
+    groups: Vec<(usize, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -333,6 +350,14 @@ enum Chore {
     Neighbour(usize, IpAddr),
     /// Parts of packets have waited long enough.
     Fragments,
+    /// Groups of an interface are reported.
+    Groups(usize),
+    /// A client of DHCP goes on.
+    Dhcp(usize),
+    /// Routers of an interface are asked.
+    Routers(usize),
+    /// Routes end.
+    Routes,
 }
 
 /// Whose timer it is.
@@ -370,6 +395,7 @@ pub struct Stack<B> {
     waiting: usize,
     paths: BTreeMap<IpAddr, Learned>,
     complaints: Complaints,
+    automatic: BTreeMap<usize, Automatic>,
     fragments: BTreeMap<Whose, Parts<B>>,
     /// Bytes of memory that parts of packets take.
     fragment_memory: usize,
@@ -414,6 +440,7 @@ impl<B: Buffer> Stack<B> {
             waiting: 0,
             paths: BTreeMap::new(),
             complaints: Complaints::default(),
+            automatic: BTreeMap::new(),
             fragments: BTreeMap::new(),
             fragment_memory: 0,
             frames: VecDeque::new(),

@@ -40,7 +40,10 @@ impl<B: Buffer> Stack<B> {
                     self.identification = self.identification.wrapping_add(1);
                     own.identification = self.identification_for(packet) as u16;
                 }
-                headers.push(&own.bytes());
+                match packet.alert {
+                    true => headers.push(&own.bytes_with_alert()),
+                    false => headers.push(&own.bytes()),
+                }
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let (next, more) = match part {
@@ -95,7 +98,9 @@ impl<B: Buffer> Stack<B> {
             };
             let length = headers + transport.header.len() + transport.payload.length();
             let learned = self.learned_mtu(packet.destination, now);
-            let mtu = self.interfaces[way.interface].mtu.min(learned);
+            let mtu = self.interfaces[way.interface]
+                .mtu_for(packet.destination)
+                .min(learned);
             if length > mtu {
                 return self.send_parts(way, packet, transport, mtu, now);
             }
@@ -122,11 +127,30 @@ impl<B: Buffer> Stack<B> {
         let is_direct = to.is_some() || one.hardware.is_none();
         let to = to.unwrap_or_default();
         let frame = self.frame(interface, to, packet, part, transport);
+        if destination.is_multicast()
+            && packet.group_loop
+            && interface != 0
+            && self.is_group(interface, destination)
+        {
+            self.loop_to_groups(packet, &frame);
+        }
         if is_direct {
             self.frames.push_back(frame);
         } else {
             self.send_to_neighbour(interface, next, frame, now);
         }
+    }
+
+    /// A packet to a group arrives at this machine as well.
+    fn loop_to_groups(&mut self, packet: &ip::Header, frame: &Frame<B>) {
+        let mut copy = frame.clone();
+        copy.interface = 0;
+        copy.headers = Headers::new();
+        copy.headers.push(&frame.headers[ethernet::HEADER..]);
+        // Nobody completes its checksum, and nobody looks at it.
+        copy.partial = None;
+        debug_assert!(copy.cut.is_none(), "groups have no connections: {packet:?}");
+        self.frames.push_back(copy);
     }
 
     /// What the device does by which packets to this address leave.
@@ -234,6 +258,10 @@ impl<B: Buffer> Stack<B> {
             ip::TCP => self.receive_tcp(arrival, payload, now),
             ip::UDP => self.receive_udp(arrival, whole, payload, now),
             ip::ICMP => self.receive_icmp(arrival, payload, now),
+            ip::IGMP => {
+                let payload = payload.into_only().ok_or(Malformed::Short)?;
+                self.receive_igmp(arrival, &payload, now)
+            }
             _ => {
                 let message = (icmp::UNREACHABLE, icmp::PROTOCOL_UNREACHABLE);
                 self.send_error_v4(arrival, message, whole, now);
@@ -277,12 +305,24 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
+    /// The interface at which a packet arrives: what the machine sends to a group comes back by the loopback interface,
+    /// and yet is the group's.
+    fn home(&self, interface: usize, destination: IpAddr) -> usize {
+        if interface != 0 || !destination.is_multicast() {
+            return interface;
+        }
+        let listens = |one: &Interface| one.groups.iter().any(|group| group.ip == destination);
+        self.interfaces.iter().position(listens).unwrap_or(0)
+    }
+
     fn arrival_v4(&self, arrival: Arrival, header: &ipv4::Header) -> Arrival {
         let destination = header.destination.into();
+        let interface = self.home(arrival.interface, destination);
         Arrival {
+            interface,
             source: header.source.into(),
             destination,
-            group: arrival.group || self.is_group(arrival.interface, destination),
+            group: arrival.group || self.is_group(interface, destination),
             hops: header.time_to_live,
             service: header.service,
             header_length: header.header_length,
@@ -435,10 +475,12 @@ impl<B: Buffer> Stack<B> {
 
     fn arrival_v6(&self, arrival: Arrival, header: &ipv6::Header) -> Arrival {
         let destination = header.destination.into();
+        let interface = self.home(arrival.interface, destination);
         Arrival {
+            interface,
             source: header.source.into(),
             destination,
-            group: arrival.group || self.is_group(arrival.interface, destination),
+            group: arrival.group || self.is_group(interface, destination),
             hops: header.hops,
             service: header.service,
             header_length: ipv6::HEADER,
@@ -466,16 +508,11 @@ impl<B: Buffer> Stack<B> {
     /// Whether an address names several stations, this one among them.
     fn is_group(&self, interface: usize, ip: IpAddr) -> bool {
         let one = &self.interfaces[interface];
+        let listens = |one: &Interface| one.groups.iter().any(|group| group.ip == ip);
         match ip {
-            IpAddr::V4(_) => one.is_broadcast(ip),
-            IpAddr::V6(ip) if ip.is_multicast() => {
-                ip == discovery::ALL_NODES
-                    || one.addresses.iter().any(|own| match own.ip {
-                        IpAddr::V6(own) => icmpv6::solicited_group(own) == ip,
-                        IpAddr::V4(_) => false,
-                    })
-            }
-            IpAddr::V6(_) => false,
+            _ if !ip.is_multicast() => one.is_broadcast(ip),
+            IpAddr::V6(ip) if ip == discovery::ALL_NODES => true,
+            _ => listens(one),
         }
     }
 
@@ -556,6 +593,10 @@ impl<B: Buffer> Stack<B> {
                 Chore::Address(interface) => self.expire_addresses(interface, now),
                 Chore::Neighbour(interface, ip) => self.expire_neighbour(interface, ip, now),
                 Chore::Fragments => self.expire_fragments(now),
+                Chore::Groups(interface) => self.report_groups(interface, now),
+                Chore::Dhcp(interface) => self.expire_dhcp(interface, now),
+                Chore::Routers(interface) => self.solicit_routers(interface, now),
+                Chore::Routes => self.expire_routes(now),
             }
         }
     }

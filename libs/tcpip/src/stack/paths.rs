@@ -29,7 +29,7 @@ impl<B: Buffer> Stack<B> {
     /// Bytes of the longest packet that gets to a station.
     pub fn mtu_to(&self, to: SocketAddr, now: Instant) -> usize {
         let way = self.route(to.ip(), scope_of(to));
-        let mtu = way.map_or(1500, |way| self.interfaces[way.interface].mtu);
+        let mtu = way.map_or(1500, |way| self.interfaces[way.interface].mtu_for(to.ip()));
         let learned = self.learned(to.ip(), now);
         learned.map_or(mtu, |path| mtu.min(path.mtu))
     }
@@ -47,7 +47,7 @@ impl<B: Buffer> Stack<B> {
     /// What the first link on the way carries: what a peer is told does not depend on the rest of the path.
     pub(super) fn path(&self, to: SocketAddr) -> Path {
         let way = self.route(to.ip(), scope_of(to));
-        let mtu = way.map_or(1500, |way| self.interfaces[way.interface].mtu);
+        let mtu = way.map_or(1500, |way| self.interfaces[way.interface].mtu_for(to.ip()));
         let header = if to.is_ipv4() {
             ipv4::HEADER
         } else {

@@ -19,6 +19,8 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
     /// Of two entries for the same network, the lower one is used.
     pub metric: u32,
+    /// When it ends; `None` for never.
+    pub expires: Option<Instant>,
 }
 
 impl Route {
@@ -26,7 +28,7 @@ impl Route {
         common_bits(self.network, ip).is_some_and(|bits| bits >= self.prefix)
     }
 
-    fn is_same(&self, network: IpAddr, prefix: u8, interface: usize) -> bool {
+    pub(super) fn is_same(&self, network: IpAddr, prefix: u8, interface: usize) -> bool {
         (self.prefix, self.interface) == (prefix, interface) && self.leads_to(network)
     }
 }
@@ -74,6 +76,12 @@ impl<B: Buffer> Stack<B> {
         self.routes.retain(|one| {
             !one.is_same(network, prefix, interface) || gateway.is_some_and(|at| at != one.gateway)
         });
+    }
+
+    /// Takes entries away that are over.
+    pub(super) fn expire_routes(&mut self, now: Instant) {
+        self.routes
+            .retain(|route| route.expires.is_none_or(|at| at > now));
     }
 
     /// The way to an address; `scope` names an interface, counted from 1.

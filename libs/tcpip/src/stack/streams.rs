@@ -165,7 +165,11 @@ impl<B: Buffer> Stack<B> {
         match self.sockets.get_mut(handle) {
             Some(Socket::Udp(socket)) => {
                 let local = socket.local;
+                let groups = core::mem::take(&mut socket.groups);
                 self.sockets.remove(handle);
+                for (interface, group) in groups {
+                    self.leave_group(interface, group, now);
+                }
                 if let Some(local) = local {
                     self.unbind(handle, local.port(), true);
                 }

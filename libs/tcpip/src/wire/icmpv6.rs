@@ -19,6 +19,14 @@ pub const PROBLEM: u8 = 4;
 pub const ECHO: u8 = 128;
 /// The answer to it.
 pub const ECHO_REPLY: u8 = 129;
+/// Routers ask which groups are listened to.
+pub const LISTENER_QUERY: u8 = 130;
+/// The answer to it, in the first version.
+pub const LISTENER_REPORT: u8 = 131;
+/// A group is not listened to any more, in the first version.
+pub const LISTENER_DONE: u8 = 132;
+/// What groups are listened to, in the second version.
+pub const LISTENER_REPORT_2: u8 = 143;
 /// Routers are asked to tell of themselves.
 pub const ROUTER_SOLICITATION: u8 = 133;
 /// A router tells of itself.

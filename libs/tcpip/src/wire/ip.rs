@@ -4,6 +4,8 @@ use core::net::IpAddr;
 
 /// The number of ICMP as a protocol.
 pub const ICMP: u8 = 1;
+/// That of IGMP.
+pub const IGMP: u8 = 2;
 /// That of TCP.
 pub const TCP: u8 = 6;
 /// That of UDP.
@@ -30,6 +32,10 @@ pub struct Header {
     pub service: u8,
     /// No router may cut it (IPv6 routers never do).
     pub do_not_fragment: bool,
+    /// If it goes to a group that this machine listens to, it arrives here too.
+    pub group_loop: bool,
+    /// Routers have to look inside (RFC 2113); for IPv4 only.
+    pub alert: bool,
 }
 
 impl Header {
@@ -43,6 +49,8 @@ impl Header {
             hops: HOPS,
             service: 0,
             do_not_fragment: true,
+            group_loop: false,
+            alert: false,
         }
     }
 }

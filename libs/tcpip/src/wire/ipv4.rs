@@ -107,6 +107,20 @@ impl Header {
         self.more_fragments || self.fragment_offset != 0
     }
 
+    /// The bytes, with the option that makes routers look inside (RFC 2113).
+    pub fn bytes_with_alert(&self) -> [u8; HEADER + 4] {
+        let mut bytes = [0; HEADER + 4];
+        bytes[..HEADER].copy_from_slice(&self.bytes());
+        bytes[0] = 0x46;
+        let total = (HEADER + 4 + self.payload_length) as u16;
+        bytes[2..4].copy_from_slice(&total.to_be_bytes());
+        bytes[HEADER..].copy_from_slice(&[0x94, 4, 0, 0]);
+        bytes[10..12].fill(0);
+        let checksum = Sum::default().bytes(&bytes).checksum();
+        bytes[10..12].copy_from_slice(&checksum);
+        bytes
+    }
+
     /// The bytes, without options.
     pub fn bytes(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];

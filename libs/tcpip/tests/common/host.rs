@@ -74,6 +74,14 @@ impl Host {
         Self::with_mtu(1500)
     }
 
+    /// A machine with nothing but a card.
+    pub fn bare() -> Self {
+        let now = Instant(1_000_000_000);
+        let mut stack = Stack::new([1, 2]);
+        stack.add_card(OWN_CARD, 1500, Offload::default(), now);
+        Self { stack, now }
+    }
+
     pub fn with_mtu(mtu: usize) -> Self {
         let start = Instant(1_000_000_000);
         let mut stack = Stack::new([1, 2]);
@@ -91,6 +99,7 @@ impl Host {
                 interface: CARD,
                 gateway: Some(gateway),
                 metric: 0,
+                expires: None,
             });
         }
         let mut host = Self { stack, now: start };
