@@ -12,11 +12,6 @@ pub trait Buffer: Clone {
     /// The data.
     fn bytes(&self) -> &[u8];
 
-    /// Memory with a copy of these bytes; `None` if there is none, or if the kind of memory can't be made here.
-    fn from_bytes(_bytes: &[u8]) -> Option<Self> {
-        None
-    }
-
     /// Bytes of memory that stay in use as long as there is a reference.
     fn footprint(&self) -> usize {
         self.bytes().len()
@@ -36,10 +31,6 @@ pub trait Buffer: Clone {
 impl Buffer for Arc<[u8]> {
     fn bytes(&self) -> &[u8] {
         self
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Some(Self::from(bytes))
     }
 
     fn joined(first: &[u8], second: &[u8]) -> Option<Self> {

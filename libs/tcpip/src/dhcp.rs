@@ -4,6 +4,7 @@
 //! at [`Client::deadline`], sends what [`Client::take_message`] gives, and does what [`Event`] says.
 
 use alloc::collections::VecDeque;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -267,8 +268,7 @@ impl Client {
     }
 
     fn send(&mut self, message: u8, now: Instant) {
-        let mut bytes = Vec::new();
-        bytes.resize(FIXED, 0);
+        let mut bytes = vec![0; FIXED];
         // A question, by Ethernet, of six bytes.
         bytes[..3].copy_from_slice(&[1, 1, 6]);
         bytes[4..8].copy_from_slice(&self.transaction.to_be_bytes());

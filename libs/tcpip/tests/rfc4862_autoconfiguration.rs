@@ -105,7 +105,7 @@ fn a_prefix_makes_an_address_and_a_router_a_way() {
     assert_eq!(host.stack.interfaces()[CARD].mtu_v6, 1400);
     assert_eq!(host.stack.interfaces()[CARD].mtu, 1500);
     let socket = host.stack.udp_open(Reach::V6, 1000);
-    let mut send = |host: &mut Host, to: Ipv6Addr| {
+    let send = |host: &mut Host, to: Ipv6Addr| {
         let now = host.now;
         host.sent();
         let sent = host

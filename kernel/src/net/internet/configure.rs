@@ -28,6 +28,7 @@ pub fn add_card(stack: &mut Stack<Memory>, device: &Card, settings: &Settings, n
             interface: card,
             gateway: Some(gateway),
             metric: 0,
+            expires: None,
         };
         if !stack.add_route(route) {
             crate::warning_once!("there are too many routes; some are left out");
@@ -41,5 +42,11 @@ pub fn add_card(stack: &mut Stack<Memory>, device: &Card, settings: &Settings, n
     }
     if let Some(gateway) = settings.gateway6 {
         add(Ipv6Addr::UNSPECIFIED.into(), 0, gateway.into());
+    }
+    if settings.dhcp {
+        stack.start_dhcp(card, b"", now);
+    }
+    if settings.slaac {
+        stack.start_slaac(card, now);
     }
 }

@@ -30,7 +30,7 @@ use spin::{Mutex, Once};
 use crate::devices::network::{self, Card};
 use crate::memory::{self, Packet, PacketRoom};
 use crate::task::deferred::{self, Ticket, Work};
-use crate::task::{self, Timer, TimerTarget, random, soon};
+use crate::task::{self, Timer, TimerTarget, WaitError, WaitQueue, random, soon};
 
 pub use leave::leave;
 use socket::InternetSocket;
@@ -41,6 +41,8 @@ pub type Memory = Packet;
 
 /// Most frames that are taken from a card at a time.
 const BATCH: usize = 64;
+/// How long programs wait for addresses, in nanoseconds.
+const PATIENCE: u64 = 10 * pith_tcpip::time::SECOND;
 /// Most interfaces: the loopback interface and cards.
 const INTERFACES: usize = 1 + CARDS;
 /// Most cards.
@@ -60,6 +62,9 @@ struct Network {
     worker: Once<Arc<Worker>>,
     /// What each interface has carried.
     traffic: [Traffic; INTERFACES],
+    /// Addresses have been asked for, and programs that want sockets wait until they have come, but no longer than this.
+    expected: Mutex<Option<task::Instant>>,
+    waiting: WaitQueue,
 }
 
 /// What an interface has carried.
@@ -154,6 +159,27 @@ fn configure(network: &'static Network, told: &Told) {
             Err(failure) => crate::warning!("a network card can't be used: {failure}"),
         }
     }
+    if told.settings.iter().any(|settings| settings.dhcp || settings.slaac) {
+        *network.expected.lock() = Some(task::monotonic().after(PATIENCE));
+    }
+}
+
+/// The network, with the addresses that were asked for, or without them if they do not come in time: as on other systems,
+/// where programs start when the network is there.
+fn configured_network() -> &'static Network {
+    let network = network();
+    let expected = *network.expected.lock();
+    if expected.is_some() {
+        let come = || network.stack.lock().is_configured().then_some(());
+        let result = network.waiting.wait_until(expected, come);
+        if result == Err(WaitError::TimedOut) && network.expected.lock().take().is_some() {
+            crate::warning!("no address has come by DHCP or from a router; the program goes on without");
+        }
+        if result.is_ok() {
+            *network.expected.lock() = None;
+        }
+    }
+    network
 }
 
 /// An interrupt says that frames may have come.
@@ -216,6 +242,8 @@ impl Network {
             timer: Timer::new(),
             alarm: Arc::new(Alarm),
             worker: Once::new(),
+            expected: Mutex::new(None),
+            waiting: WaitQueue::new(),
         }
     }
 
@@ -330,6 +358,7 @@ impl Network {
             }
         }
         outcome.deadline = stack.deadline();
+        outcome.configured = stack.is_configured();
     }
 
     /// Tells cards and sockets, without the lock of the stack.
@@ -343,6 +372,9 @@ impl Network {
             }
         }
         self.arm(outcome.deadline, now);
+        if outcome.configured {
+            self.waiting.wake_all();
+        }
         for handle in &outcome.events {
             let socket = self.sockets.lock().get(handle).and_then(Weak::upgrade);
             if let Some(socket) = socket {
@@ -372,6 +404,8 @@ struct Outcome {
     used_cards: u32,
     /// When the stack wants to be looked at.
     deadline: Option<Instant>,
+    /// All addresses are there that were asked for.
+    configured: bool,
 }
 
 /// A copy of a frame in one piece. `None` without memory.

@@ -18,7 +18,7 @@ use spin::Mutex;
 
 use super::datagrams::{Corked, ZeroCopies};
 use super::ip_options::{Chosen, IP, IPV6};
-use super::{Memory, Network, name, network};
+use super::{Memory, Network, configured_network, name};
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
 use crate::memory::{LARGE_PACKET, PacketRoom, UserPointer, is_low, write_object};
@@ -95,6 +95,7 @@ impl From<Error> for ErrnoOf {
             Error::State | Error::NoScope => Errno::EINVAL,
             Error::TooLong => Errno::EMSGSIZE,
             Error::Forbidden => Errno::EACCES,
+            Error::TooMany => Errno::ENOBUFS,
             Error::Failed(cause) => errno_for(cause),
         })
     }
@@ -162,7 +163,7 @@ impl InternetSocket {
         if is_low() {
             return Err(Errno::ENOMEM);
         }
-        let network = network();
+        let network = configured_network();
         let reach = match family {
             family::INTERNET => Reach::V4,
             _ => Reach::Both,

@@ -167,7 +167,7 @@ impl<B: Buffer> Stack<B> {
     }
 
     fn send_dhcp(&mut self, interface: usize, message: &dhcp::Message, now: Instant) {
-        let Some(data) = B::from_bytes(&message.bytes) else {
+        let Some(data) = B::joined(&message.bytes, &[]) else {
             return; // out of memory: it is sent again
         };
         let data = Pieces::from(Slice::new(data));

@@ -216,7 +216,7 @@ impl<B: Buffer> Stack<B> {
         let tenths = match code {
             0 => 100,
             code if older || code < 128 => code.into(),
-            code => u64::from(code & 15 | 16) << (code >> 4 & 7) + 3,
+            code => u64::from(code & 15 | 16) << ((code >> 4 & 7) + 3),
         };
         self.answer_query(
             packet.interface,
@@ -244,7 +244,7 @@ impl<B: Buffer> Stack<B> {
         let code = (header.rest >> 16) as u16;
         let milliseconds = match older || code < 0x8000 {
             true => code.into(),
-            false => u64::from(code & 0xfff | 0x1000) << (code >> 12 & 7) + 3,
+            false => u64::from(code & 0xfff | 0x1000) << ((code >> 12 & 7) + 3),
         };
         if !older {
             u16_at(body, 18)?;
