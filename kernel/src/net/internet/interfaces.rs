@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 
 use pith_tcpip::stack::{self, NeighbourState};
 
-use super::network;
+use super::{configured_network, network};
 
 /// Flags of interfaces (`IFF_…`).
 pub mod flag {
@@ -200,7 +200,7 @@ pub fn traffic(index: u32) -> Counts {
 
 /// All interfaces, in the order of their numbers.
 pub fn all() -> Vec<Interface> {
-    let stack = network().stack.lock();
+    let stack = configured_network().stack.lock();
     let list = stack.interfaces().iter().enumerate();
     list.map(|(index, interface)| describe(index, interface)).collect()
 }
@@ -245,7 +245,7 @@ pub fn neighbours() -> Vec<Neighbour> {
 pub fn routes() -> Vec<Route> {
     let interfaces = all();
     let mut out: Vec<Route> = {
-        let stack = network().stack.lock();
+        let stack = configured_network().stack.lock();
         let table = stack.routes().iter();
         table
             .map(|one| Route {
