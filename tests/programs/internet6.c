@@ -239,6 +239,49 @@ static void limits(void) {
     }
 }
 
+/* Groups, on the loopback interface. */
+static void groups(void) {
+    int one = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET6, SOCK_DGRAM, 0), value = 77;
+    socklen_t length = sizeof value;
+    struct sockaddr_in any = four("0.0.0.0", 0), to = four("239.77.1.2", 0);
+    struct ip_mreq four_group = {.imr_multiaddr = to.sin_addr, .imr_interface.s_addr = htonl(INADDR_LOOPBACK)};
+    RESULT(BIND(one, any));
+    to.sin_port = htons(port_of(one));
+    RESULT(getsockopt(one, IPPROTO_IP, IP_MULTICAST_TTL, &value, &length));
+    printf("hops %d\n", value);
+    RESULT(getsockopt(one, IPPROTO_IP, IP_MULTICAST_LOOP, &value, &length));
+    printf("loop %d\n", value);
+    RESULT(setsockopt(one, IPPROTO_IP, IP_ADD_MEMBERSHIP, &four_group, sizeof four_group));
+    RESULT(setsockopt(one, IPPROTO_IP, IP_ADD_MEMBERSHIP, &four_group, sizeof four_group));
+    RESULT(setsockopt(one, IPPROTO_IP, IP_MULTICAST_IF, &four_group.imr_interface, sizeof four_group.imr_interface));
+    RESULT(setsockopt(one, IPPROTO_IP, IP_MULTICAST_TTL, &(unsigned char){3}, 1));
+    RESULT(getsockopt(one, IPPROTO_IP, IP_MULTICAST_TTL, &value, &length));
+    printf("hops %d\n", value);
+    RESULT(sendto(one, "group", 5, 0, (struct sockaddr *)&to, sizeof to));
+    receive(one);
+    RESULT(setsockopt(one, IPPROTO_IP, IP_DROP_MEMBERSHIP, &four_group, sizeof four_group));
+    RESULT(setsockopt(one, IPPROTO_IP, IP_DROP_MEMBERSHIP, &four_group, sizeof four_group));
+    RESULT(setsockopt(one, IPPROTO_IP, IP_ADD_MEMBERSHIP, &four_group, 7));
+    four_group.imr_multiaddr.s_addr = htonl(INADDR_LOOPBACK);
+    RESULT(setsockopt(one, IPPROTO_IP, IP_ADD_MEMBERSHIP, &four_group, sizeof four_group));
+    RESULT(setsockopt(one, IPPROTO_IP, IP_MULTICAST_TTL, &(int){300}, sizeof(int)));
+    struct sockaddr_in6 six_to = six("ff02::7712", 0);
+    struct ipv6_mreq six_group = {.ipv6mr_multiaddr = six_to.sin6_addr, .ipv6mr_interface = 1};
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_JOIN_GROUP, &six_group, sizeof six_group));
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_JOIN_GROUP, &six_group, sizeof six_group));
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_MULTICAST_IF, &(int){1}, sizeof(int)));
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_MULTICAST_IF, &(int){77777}, sizeof(int)));
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &(int){300}, sizeof(int)));
+    RESULT(getsockopt(other, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &value, &length));
+    printf("hops %d\n", value);
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_LEAVE_GROUP, &six_group, sizeof six_group));
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_LEAVE_GROUP, &six_group, sizeof six_group));
+    six_group.ipv6mr_interface = 77777;
+    RESULT(setsockopt(other, IPPROTO_IPV6, IPV6_JOIN_GROUP, &six_group, sizeof six_group));
+    close(one);
+    close(other);
+}
+
 static void errors(void) {
     int client = socket(AF_INET6, SOCK_STREAM, 0);
     struct sockaddr_in6 foreign = six("2001:db8::9", 1000), link = six("fe80::1234", 1000), group = six("ff02::1", 1000);
@@ -281,6 +324,7 @@ int main(void) {
     only_six();
     datagrams();
     limits();
+    groups();
     errors();
     return 0;
 }

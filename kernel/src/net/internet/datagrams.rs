@@ -81,6 +81,7 @@ impl InternetSocket {
     fn apply_manner(&self, stack: &mut Stack<Memory>) -> Result<(), Error> {
         let mut manner = self.chosen.lock().manner(self.family);
         manner.broadcast = self.common.switch(option::BROADCAST);
+        self.groups.lock().apply(&mut manner);
         stack.udp_set_manner(self.handle, manner)
     }
 
@@ -98,6 +99,9 @@ impl InternetSocket {
             let most = if level == IP { 0xffff } else { usize::MAX };
             return mtu.map(|mtu| mtu.min(most) as i32).ok_or(Errno::ENOTCONN);
         }
+        if let Some(value) = self.group_option(level, name) {
+            return Ok(value);
+        }
         let chosen = self.chosen.lock();
         chosen.get(level, name).ok_or(Errno::ENOPROTOOPT)
     }
@@ -109,6 +113,12 @@ impl InternetSocket {
         }
         if matches!((level, name), (IP, v4::MTU) | (IPV6, v6::MTU)) {
             return Err(Errno::ENOPROTOOPT);
+        }
+        if let Some(result) = self.set_group_option(level, name, value) {
+            result?;
+            // It is no stream, so it works.
+            let _ = self.apply_manner(&mut self.network.stack.lock());
+            return Ok(());
         }
         let result = {
             // The interface may have to be looked up, which takes another lock.
@@ -148,7 +158,7 @@ impl InternetSocket {
             return Err(self.take_failure().unwrap_or(Errno::EDESTADDRREQ));
         };
         let chosen = *self.chosen.lock();
-        let (exception, segment) = chosen.exception(peer.is_ipv4(), self.common.device(), &message.ancillary)?;
+        let (exception, segment) = chosen.exception(peer.ip(), self.common.device(), &message.ancillary)?;
         let more = message.flags.contains(MessageFlags::MORE) || chosen.is_on(UDP, udp::CORK);
         let corked = self.corked.lock().take();
         let before = corked.as_ref().map_or(0, |corked| corked.bytes.len());

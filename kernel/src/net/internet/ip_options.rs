@@ -230,6 +230,7 @@ impl Chosen {
             discovery,
             broadcast: false,
             reports: self.reports_failures(),
+            ..Manner::default()
         }
     }
 
@@ -238,13 +239,15 @@ impl Chosen {
     ///
     /// # Errors
     /// `EINVAL` for ancillary data that makes no sense.
-    pub fn exception(&self, v4: bool, device: u32, ancillary: &Ancillary) -> Result<(Exception, u16), Errno> {
+    pub fn exception(&self, to: IpAddr, device: u32, ancillary: &Ancillary) -> Result<(Exception, u16), Errno> {
+        let v4 = to.is_ipv4();
         let (hops, service) = self.of_packets(v4);
         let interface = if v4 { self.interface } else { self.interface_v6 };
         let mut exception = Exception {
             source: None,
             interface: if device != 0 { device } else { interface },
-            hops: Some(hops.unwrap_or(HOPS)),
+            // Those to groups are another option.
+            hops: (!to.is_multicast()).then_some(hops.unwrap_or(HOPS)),
             service: Some(service),
         };
         let mut segment = self.segment;

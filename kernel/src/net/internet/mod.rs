@@ -7,6 +7,7 @@
 
 mod configure;
 mod datagrams;
+mod groups;
 pub mod interfaces;
 mod ip_options;
 mod leave;
@@ -133,12 +134,22 @@ pub fn initialise(command_line: &'static str, settings: Vec<Settings>) {
     TOLD.call_once(|| Told { command_line, settings });
 }
 
-/// The name servers that the machine was told of, the preferred one first, and the domains to look names up in.
-pub fn name_servers() -> (Vec<IpAddr>, Vec<&'static str>) {
+/// The name servers that the machine was told of, and those that servers of DHCP and routers have told of, the preferred
+/// one first; and the domains to look names up in.
+pub fn name_servers() -> (Vec<IpAddr>, Vec<String>) {
     let settings = TOLD.get().map_or(&[][..], |told| &told.settings);
     let servers = settings.iter().flat_map(|settings| &settings.name_servers).copied();
-    let domains = settings.iter().flat_map(|settings| &settings.search);
-    (servers.collect(), domains.map(String::as_str).collect())
+    let domains = settings.iter().flat_map(|settings| &settings.search).cloned();
+    let (mut servers, mut domains): (Vec<IpAddr>, Vec<String>) = (servers.collect(), domains.collect());
+    let automatic = settings.iter().any(|settings| settings.dhcp || settings.slaac);
+    if automatic {
+        let stack = configured_network().stack.lock();
+        servers.extend(stack.name_servers(now()));
+        let leases = (0..stack.interfaces().len()).filter_map(|interface| stack.lease(interface));
+        let learned = leases.filter_map(|lease| lease.domain.as_deref());
+        domains.extend(learned.map(|domain| String::from_utf8_lossy(domain).into_owned()));
+    }
+    (servers, domains)
 }
 
 /// Sets the cards up. What is not there, or can't be used, is told of.

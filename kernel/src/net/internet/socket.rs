@@ -17,6 +17,7 @@ use pith_tcpip::time::SECOND;
 use spin::Mutex;
 
 use super::datagrams::{Corked, ZeroCopies};
+use super::groups::Groups;
 use super::ip_options::{Chosen, IP, IPV6};
 use super::{Memory, Network, configured_network, name};
 use crate::fs::pipe;
@@ -80,6 +81,7 @@ pub struct InternetSocket {
     pub(super) no_more_input: AtomicBool,
     /// Options of IP and UDP.
     pub(super) chosen: Mutex<Chosen>,
+    pub(super) groups: Mutex<Groups>,
     pub(super) corked: Mutex<Option<Corked>>,
     pub(super) zero_copies: Mutex<ZeroCopies>,
 }
@@ -195,6 +197,7 @@ impl InternetSocket {
             keep_alive: Mutex::new((7200 * SECOND, 75 * SECOND, 9)),
             no_more_input: AtomicBool::new(false),
             chosen: Mutex::new(Chosen::default()),
+            groups: Mutex::new(Groups::default()),
             corked: Mutex::new(None),
             zero_copies: Mutex::new(ZeroCopies::default()),
         });

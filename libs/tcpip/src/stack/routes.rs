@@ -147,7 +147,7 @@ impl<B: Buffer> Stack<B> {
         let way = self.route(to, scope)?;
         let rank = |interface: usize, own: &Address| {
             let bits = common_bits(own.ip, to)?;
-            if !own.is_usable() || interface == 0 {
+            if !own.is_usable() || interface == 0 && way.interface != 0 {
                 return None;
             }
             let here = interface == way.interface;
