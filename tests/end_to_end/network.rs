@@ -1,5 +1,6 @@
 //! The network: sockets within a machine, compared with the host, and servers that are asked from outside.
 
+use pith_end_to_end::namespace::{in_namespace, run};
 use pith_end_to_end::workshop::Build;
 use pith_end_to_end::{Case, Machine, Workshop};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +13,11 @@ use std::time::{Duration, Instant};
 type Check = fn(&Workshop) -> Result<(), String>;
 
 /// Name and check.
-pub const CHECKS: &[(&str, Check)] = &[("echo-microvm", echo_microvm), ("echo-q35", echo_q35)];
+pub const CHECKS: &[(&str, Check)] = &[
+    ("echo-microvm", echo_microvm),
+    ("echo-q35", echo_q35),
+    ("dhcp-and-routers", dhcp_and_routers),
+];
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -179,4 +184,59 @@ fn echo_microvm(workshop: &Workshop) -> Result<(), String> {
 
 fn echo_q35(workshop: &Workshop) -> Result<(), String> {
     echo(workshop, "q35")
+}
+
+/// What dnsmasq gives to the one machine on its wire.
+const GIVEN: &str = "\
+lo 127.0.0.1
+eth0 10.77.0.50
+lo ::1
+eth0 fe80::5054:ff:fe00:77
+eth0 fd77::5054:ff:fe00:77
+#MANUAL
+search example.org
+nameserver 10.77.0.1
+nameserver fd77::1
+";
+
+/// A machine gets its addresses and name servers by DHCP and from a router, before its program has a socket.
+fn dhcp_and_routers(workshop: &Workshop) -> Result<(), String> {
+    let program = workshop.program("addresses", Build::Dynamic)?;
+    let directory = workshop.directory_for("network-dhcp")?;
+    in_namespace(|| {
+        run("ip", &["tuntap", "add", "dev", "wire", "mode", "tap"])?;
+        run("ip", &["address", "add", "10.77.0.1/24", "dev", "wire"])?;
+        run("ip", &["link", "set", "wire", "up"])?;
+        let v6 = ["-6", "address", "add", "fd77::1/64", "dev", "wire", "nodad"];
+        run("ip", &v6)?;
+        let leases = format!("--dhcp-leasefile={}", directory.join("leases").display());
+        let dnsmasq = Command::new("dnsmasq")
+            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0"])
+            .args(["--interface=wire", "--bind-interfaces", "--pid-file="])
+            .args(["--user=root", "--log-facility=/dev/null", &leases])
+            .args(["--dhcp-range=10.77.0.50,10.77.0.50,1h", "--enable-ra"])
+            .args(["--dhcp-option=6,10.77.0.1", "--dhcp-option=15,example.org"])
+            .args(["--dhcp-range=fd77::,ra-only,64", "--ra-param=wire,5"])
+            .arg("--dhcp-option=option6:dns-server,[fd77::1]")
+            .spawn()
+            .map_err(|error| format!("can't start dnsmasq: {error}"))?;
+        let _server = Server(dnsmasq);
+        let mut command = workshop.pith("run");
+        command
+            .args(["-q", "--net", "tap:wire,mac=52:54:00:00:00:77,dhcp,slaac"])
+            .arg("--")
+            .arg(&program)
+            .stdin(Stdio::null());
+        let output = command
+            .output()
+            .map_err(|error| format!("can't start {command:?}: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        match text == GIVEN {
+            true => Ok(()),
+            false => Err(format!(
+                "the machine has:\n{text}{}",
+                String::from_utf8_lossy(&output.stderr)
+            )),
+        }
+    })
 }

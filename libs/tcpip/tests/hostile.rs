@@ -5,12 +5,12 @@ mod common;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use common::{Memory, Random, address, slice};
-use pith_tcpip::stack::{Offload, Reach, Route};
+use pith_tcpip::stack::{Offload, Reach, Route, link_local_address};
 use pith_tcpip::tcp::{Connection, Options, Path, Sequence};
 use pith_tcpip::wire::checksum::Sum;
 use pith_tcpip::wire::ethernet::{self, HardwareAddress};
 use pith_tcpip::wire::tcp::{Header, LONGEST_HEADER};
-use pith_tcpip::wire::{arp, icmp, ip, ipv4, udp};
+use pith_tcpip::wire::{arp, icmp, icmpv6, ip, ipv4, ipv6, udp};
 use pith_tcpip::{Instant, Stack};
 
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -201,6 +201,133 @@ fn frame(random: &mut Random) -> Vec<u8> {
         kind: ethernet::IPV4,
     };
     [&header.bytes()[..], &packet.bytes(), &inner].concat()
+}
+
+const OTHER_6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+const GROUP: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x123);
+
+/// A frame of IPv6 that is right in most ways: messages for neighbours, routers and groups, errors, datagrams, headers in
+/// between, parts.
+fn frame_6(random: &mut Random) -> Vec<u8> {
+    let own = link_local_address(HardwareAddress([2, 0, 0, 0, 0, 1]));
+    let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let destination = [own, all, GROUP, icmpv6::solicited_group(own)][random.next() as usize % 4];
+    let mut body: Vec<u8> = (0..random.next() % 100)
+        .map(|_| random.next() as u8)
+        .collect();
+    let (mut next, mut inner) = match random.next() % 3 {
+        0 => {
+            let bytes =
+                common::host::datagram(OTHER_6.into(), destination.into(), (1000, 53), &body);
+            (ip::UDP, bytes)
+        }
+        _ => {
+            let kinds = [1, 2, 3, 4, 128, 129, 130, 131, 133, 134, 135, 136, 137, 143];
+            let kind = kinds[random.next() as usize % kinds.len()];
+            if random.happens(700) {
+                // Something that the message needs, and options of all kinds.
+                let mut made = Vec::new();
+                match kind {
+                    1..=4 => made.extend_from_slice(
+                        &common::host::packet6_to(own, OTHER_6, 64, ip::UDP, &body)[..],
+                    ),
+                    134 => made.extend_from_slice(&[0; 8]),
+                    _ => made.extend_from_slice(&own.octets()),
+                }
+                for _ in 0..random.next() % 4 {
+                    let option = [1, 2, 3, 5, 25, 31][random.next() as usize % 6];
+                    let words = 1 + random.next() as usize % 5;
+                    let start = made.len();
+                    made.extend([option, words as u8]);
+                    made.extend((2..words * 8).map(|_| random.next() as u8));
+                    if option == 3 && words == 4 {
+                        made[start + 2] = 64;
+                        made[start + 16] = 0x20;
+                    }
+                }
+                body = made;
+            }
+            let header = icmp::Header {
+                kind,
+                code: if random.happens(800) {
+                    0
+                } else {
+                    random.next() as u8
+                },
+                rest: random.next() as u32,
+            };
+            let bytes = icmpv6::bytes(&header, OTHER_6, destination, &body);
+            (ip::ICMPV6, [&bytes[..], &body].concat())
+        }
+    };
+    for _ in 0..random.next() % 3 {
+        let kind = [0, 43, 44, 60][random.next() as usize % 4];
+        let mut header = [next, 0, 1, 4, 0, 0, 0, random.next() as u8 % 3];
+        if kind == ipv6::FRAGMENT {
+            header[2] = 0;
+            header[3] = random.next() as u8 & 0x19;
+        } else {
+            header[4..].fill(0);
+        }
+        inner = [&header[..], &inner].concat();
+        next = kind;
+    }
+    let hops = [255, 1, 64][random.next() as usize % 3];
+    let packet = common::host::packet6_to(OTHER_6, destination, hops, next, &inner);
+    let header = ethernet::Header {
+        destination: match destination.is_multicast() {
+            true => HardwareAddress::of_group(destination.into()),
+            false => HardwareAddress([2, 0, 0, 0, 0, 1]),
+        },
+        source: HardwareAddress([2, 0, 0, 0, 0, 2]),
+        kind: ethernet::IPV6,
+    };
+    [&header.bytes()[..], &packet].concat()
+}
+
+#[test]
+fn a_stack_that_takes_addresses_from_others_survives_what_they_say() {
+    let mut random = Random(7);
+    for seed in 0..50 {
+        let mut now = Instant(1_000_000_000);
+        let mut stack = stack();
+        stack.start_slaac(1, now);
+        stack.start_dhcp(1, b"machine", now);
+        let listener = stack.udp_open(Reach::V6, 10_000);
+        stack
+            .udp_join(listener, GROUP.into(), 2, now)
+            .expect("a group");
+        now = now + 2_000_000_000;
+        stack.expire(now);
+        for _ in 0..2000 {
+            let mut bytes = frame_6(&mut random);
+            match random.next() % 6 {
+                0 => bytes.truncate(random.next() as usize % (bytes.len() + 1)),
+                1 => {
+                    let place = random.next() as usize % bytes.len();
+                    bytes[place] = random.next() as u8;
+                }
+                _ => {}
+            }
+            let _ = stack.receive(1, slice(&bytes), now);
+            if random.happens(100) {
+                now = now + random.next() % 20_000_000_000;
+                stack.expire(now);
+            }
+            let mut frames = 0;
+            while stack.take_frame().is_some() {
+                frames += 1;
+                assert!(frames < 500);
+            }
+            while stack.take_event().is_some() {}
+        }
+        let one = &stack.interfaces()[1];
+        assert!(
+            one.addresses.len() < 20 && one.groups.len() < 40,
+            "seed {seed}"
+        );
+        assert!(stack.routes().len() < 50 && stack.neighbours().count() <= 1024);
+    }
 }
 
 #[test]
