@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("proc_net", &[]),
     ("socket_options", &[]),
     ("splice", &[]),
+    ("tcp_options", &[]),
 ];
 
 pub fn cases() -> Vec<Case> {

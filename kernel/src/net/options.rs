@@ -197,6 +197,11 @@ impl Common {
         }
     }
 
+    /// Sets `SO_REUSEPORT`, which not every family has.
+    pub fn share_port(&self, on: bool) {
+        self.set_switch(option::REUSE_PORT, on);
+    }
+
     /// How closing waits for what was not sent yet (`SO_LINGER`): `None` for not at all, or for so many seconds.
     pub fn linger(&self) -> Option<u32> {
         let linger = self.linger.lock();
@@ -435,7 +440,7 @@ impl Common {
                 self.send_timeout.store(timeout_of(value)?, Ordering::Relaxed);
             }
             option::KIND | option::PROTOCOL | option::DOMAIN | option::ERROR => return Err(Errno::ENOPROTOOPT),
-            // Only for families of IP.
+            // Only for families of IP: see `share_port`.
             option::REUSE_PORT if number != 0 => return Err(Errno::EOPNOTSUPP),
             name if SWITCHES.contains(&name) => self.set_switch(name, number != 0),
             _ => return Err(unknown(name)),

@@ -7,7 +7,7 @@ use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
 use pith_linux::sockets::{
     CONTROL_ALIGNMENT, ControlHeader, CountedMessageHeader, DESCRIPTORS_MAX, KIND_MASK, MESSAGES_MAX, MessageFlags,
-    MessageHeader, PeerCredentials, Shutdown, control, level, option,
+    MessageHeader, PeerCredentials, Shutdown, control, family, level, option,
 };
 use pith_linux::time::Timespec;
 use zerocopy::{FromBytes, IntoBytes};
@@ -151,6 +151,10 @@ pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
     let length = length.min(LONGEST);
     copy_from_user(&mut bytes[..length], value)?;
     match of_level {
+        level::SOCKET if name == option::REUSE_PORT && family::is_internet(socket.family()) => {
+            let value = bytes[..length].first_chunk().ok_or(Errno::EINVAL)?;
+            socket.common().share_port(i32::from_ne_bytes(*value) != 0);
+        }
         level::SOCKET if !socket.takes_option(name) => {
             crate::warning_once!(
                 "a socket of family {} can't do what option {name} says: setsockopt answers EOPNOTSUPP",

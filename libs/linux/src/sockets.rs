@@ -17,6 +17,11 @@ pub mod family {
     pub const NETLINK: u16 = 16;
     /// Families have numbers below this.
     pub const LIMIT: i32 = 46;
+
+    /// Whether sockets of a family speak IP.
+    pub const fn is_internet(family: u16) -> bool {
+        matches!(family, INTERNET | INTERNET_6)
+    }
 }
 
 /// Most bytes of an address (`struct sockaddr_storage`).

@@ -175,6 +175,20 @@ fn a_corked_segment_goes_after_a_while() {
 }
 
 #[test]
+fn what_is_followed_by_more_waits_for_it() {
+    opened(
+        "more
+        write 10
+        none
+        write 1000
+        > . 1:1001(1000) ack 1
+        none
+        nomore
+        > P. 1001:1011(10) ack 1",
+    );
+}
+
+#[test]
 fn a_small_write_waits_only_for_a_small_one() {
     // As on Linux: with a full segment under way the rest does not wait.
     opened(

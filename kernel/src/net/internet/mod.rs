@@ -14,6 +14,7 @@ mod leave;
 pub mod listing;
 mod name;
 mod socket;
+mod stream_options;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -11,8 +11,8 @@ use pith_linux::signal::Signal;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
 use pith_linux::time::{Timespec, Timeval};
 use pith_tcpip::Slice;
-use pith_tcpip::stack::{Cause, Error, Handle, Reach};
-use pith_tcpip::tcp::{Ending, KeepAlive, Options, Readiness, State};
+use pith_tcpip::stack::{Cause, Error, Handle, Reach, Sharing};
+use pith_tcpip::tcp::{Ending, Options, Readiness, State, Urgent};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
 
@@ -42,21 +42,14 @@ const BYTES_IN_FLIGHT: u32 = 0x5411;
 /// `SIOCGSTAMP`, `SIOCGSTAMPNS`
 const GET_ARRIVAL: u32 = 0x8906;
 const GET_ARRIVAL_NANOSECONDS: u32 = 0x8907;
+/// `SIOCOUTQNSD`
+const BYTES_UNSENT: u32 = 0x894b;
+/// `SIOCATMARK`
+const AT_MARK: u32 = 0x8905;
 
 /// Options of IPv6.
 mod ipv6_option {
     pub const ONLY_V6: i32 = 26;
-}
-
-/// Options of TCP.
-mod tcp_option {
-    pub const NO_DELAY: i32 = 1;
-    pub const MAXIMUM_SEGMENT: i32 = 2;
-    pub const CORK: i32 = 3;
-    pub const KEEP_IDLE: i32 = 4;
-    pub const KEEP_INTERVAL: i32 = 5;
-    pub const KEEP_COUNT: i32 = 6;
-    pub const USER_TIMEOUT: i32 = 18;
 }
 
 /// A socket.
@@ -76,7 +69,7 @@ pub struct InternetSocket {
     /// The last call of `connect` has failed, and another one may try again.
     failed: AtomicBool,
     /// Idle time, interval and number of questions, for when `SO_KEEPALIVE` is on.
-    keep_alive: Mutex<(u64, u64, u32)>,
+    pub(super) keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
     pub(super) no_more_input: AtomicBool,
     /// Options of IP and UDP.
@@ -228,7 +221,7 @@ impl InternetSocket {
     }
 
     /// What the connection says of itself; `None` if there is none.
-    fn connection(&self) -> Option<(State, Readiness)> {
+    pub(super) fn connection(&self) -> Option<(State, Readiness)> {
         let stack = self.network.stack.lock();
         let connection = stack.connection(self.handle)?;
         Some((connection.state(), connection.readiness()))
@@ -271,6 +264,8 @@ impl InternetSocket {
         let patience = self
             .common
             .send_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
+        let more = message.flags.contains(MessageFlags::MORE);
+        let urgent = message.flags.contains(MessageFlags::OUT_OF_BAND);
         let mut done = 0;
         while message.data.remaining() != 0 {
             let room = || {
@@ -299,7 +294,13 @@ impl InternetSocket {
                 let copied = message.data.take(&mut packet.bytes_mut()[..length])?;
                 let data: Slice<Memory> = Slice::new(packet.filled(copied));
                 self.network.with(|stack, now| {
-                    stack.with_connection(self.handle, now, |connection| connection.send(data));
+                    stack.with_connection(self.handle, now, |connection| {
+                        connection.more_follows(more);
+                        match urgent && message.data.remaining() == 0 {
+                            true => connection.send_urgent(data),
+                            false => connection.send(data),
+                        }
+                    });
                 });
                 Ok(copied)
             });
@@ -319,6 +320,30 @@ impl InternetSocket {
             }
         }
         Ok(done)
+    }
+
+    /// The urgent byte. It never waits.
+    fn receive_urgent(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
+        if !self.is_stream() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let only_look = message.peeks();
+        let urgent = self
+            .network
+            .with(|stack, now| stack.with_connection(self.handle, now, |connection| connection.take_urgent(only_look)));
+        match urgent.unwrap_or(Urgent::None) {
+            Urgent::None => Err(Errno::EINVAL),
+            Urgent::Announced if self.no_more_input.load(Ordering::Relaxed) => Ok(0),
+            Urgent::Announced => Err(Errno::EAGAIN),
+            Urgent::Byte(byte) => {
+                message.result |= MessageFlags::OUT_OF_BAND;
+                if message.data.remaining() == 0 {
+                    message.result |= MessageFlags::TRUNCATED;
+                    return Ok(0);
+                }
+                message.data.put(&[byte])
+            }
+        }
     }
 
     fn receive_stream(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
@@ -341,6 +366,10 @@ impl InternetSocket {
                 let Some(connection) = stack.connection(self.handle) else {
                     return Some(Err(Errno::ENOTCONN));
                 };
+                if done != 0 && connection.is_at_mark() {
+                    // A call does not read across urgent data.
+                    return Some(Ok(Vec::new()));
+                }
                 if connection.available() != 0 {
                     let mut pieces: Vec<Slice<Memory>> = Vec::new();
                     let mut length = 0;
@@ -414,7 +443,7 @@ impl InternetSocket {
         }
     }
 
-    fn change_options(&self, change: impl Fn(&mut Options)) {
+    pub(super) fn change_options(&self, change: impl Fn(&mut Options)) {
         self.network
             .with(|stack, now| stack.tcp_options(self.handle, now, change));
     }
@@ -433,14 +462,7 @@ impl InternetSocket {
         let _ = self.wait(Patience::Until(deadline), sent);
     }
 
-    fn apply_keep_alive(&self) {
-        let (idle, interval, count) = *self.keep_alive.lock();
-        let chosen = KeepAlive { idle, interval, count };
-        let keep_alive = self.common.switch(option::KEEP_ALIVE).then_some(chosen);
-        self.change_options(|options| options.keep_alive = keep_alive);
-    }
-
-    fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         self.network
             .with(|stack, _| stack.tcp_chosen(self.handle))
             .unwrap_or_default()
@@ -483,8 +505,11 @@ impl Socket for InternetSocket {
         if address.is_ipv4() && self.reach() == Reach::V6 {
             return Err(Errno::EINVAL);
         }
-        let share = self.common.switch(option::REUSE_ADDRESS);
-        let bound = self.network.with(|stack, _| stack.bind(self.handle, address, share));
+        let sharing = Sharing {
+            address: self.common.switch(option::REUSE_ADDRESS),
+            port: self.common.switch(option::REUSE_PORT),
+        };
+        let bound = self.network.with(|stack, _| stack.bind(self.handle, address, sharing));
         bound.map_err(errno)
     }
 
@@ -583,7 +608,7 @@ impl Socket for InternetSocket {
     }
 
     fn send(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
-        if message.flags.contains(MessageFlags::OUT_OF_BAND) {
+        if message.flags.contains(MessageFlags::OUT_OF_BAND) && !self.is_stream() {
             return Err(Errno::EOPNOTSUPP);
         }
         if self.is_stream() {
@@ -598,11 +623,7 @@ impl Socket for InternetSocket {
             return self.receive_failure(message);
         }
         if message.flags.contains(MessageFlags::OUT_OF_BAND) {
-            return Err(if self.is_stream() {
-                Errno::EINVAL
-            } else {
-                Errno::EOPNOTSUPP
-            });
+            return self.receive_urgent(message);
         }
         if self.is_stream() {
             self.receive_stream(message)
@@ -657,6 +678,7 @@ impl Socket for InternetSocket {
         let enough = readiness.peer_ended || readiness.failed || connection.available() >= least;
         events.set(READABLE, readiness.readable && enough || shut);
         events.set(WRITABLE, readiness.writable);
+        events.set(PollEvents::PRIORITY, readiness.urgent);
         events.set(PollEvents::READ_HANG_UP, readiness.peer_ended || shut);
         events.set(PollEvents::HANG_UP, readiness.ended);
         events.set(PollEvents::ERROR, readiness.failed || self.common.has_error() || told);
@@ -683,9 +705,11 @@ impl Socket for InternetSocket {
             let stack = self.network.stack.lock();
             let connection = stack.connection(self.handle);
             match request {
-                BYTES_TO_READ if self.is_stream() => connection.map_or(0, |connection| connection.available()),
+                BYTES_TO_READ if self.is_stream() => connection.map_or(0, |connection| connection.waiting()),
                 BYTES_TO_READ => stack.udp_next(self.handle).unwrap_or(0),
                 BYTES_IN_FLIGHT => connection.map_or(0, |connection| connection.unacknowledged()),
+                BYTES_UNSENT if self.is_stream() => connection.map_or(0, |connection| connection.unsent()),
+                AT_MARK if self.is_stream() => connection.is_some_and(|connection| connection.is_at_mark()).into(),
                 _ => return Err(Errno::ENOTTY),
             }
         };
@@ -699,25 +723,7 @@ impl Socket for InternetSocket {
 
     fn option(&self, number: i32, name: i32) -> Option<Result<OptionValue, Errno>> {
         match number {
-            TCP if self.is_stream() => {
-                let options = self.options();
-                let (idle, interval, count) = *self.keep_alive.lock();
-                Some(Ok(OptionValue::Integer(match name {
-                    tcp_option::NO_DELAY => options.no_delay.into(),
-                    tcp_option::CORK => options.cork.into(),
-                    tcp_option::KEEP_IDLE => (idle / SECOND) as i32,
-                    tcp_option::KEEP_INTERVAL => (interval / SECOND) as i32,
-                    tcp_option::KEEP_COUNT => count as i32,
-                    tcp_option::USER_TIMEOUT => (options.user_timeout / 1_000_000) as i32,
-                    tcp_option::MAXIMUM_SEGMENT => {
-                        let stack = self.network.stack.lock();
-                        stack
-                            .connection(self.handle)
-                            .map_or(536, |connection| connection.segment_size()) as i32
-                    }
-                    _ => return Some(Err(Errno::ENOPROTOOPT)),
-                })))
-            }
+            TCP if self.is_stream() => Some(self.tcp_option(name)),
             IP | UDP => Some(self.ip_option(number, name).map(OptionValue::Integer)),
             IPV6 if name != ipv6_option::ONLY_V6 => Some(self.ip_option(number, name).map(OptionValue::Integer)),
             IPV6 if self.family == family::INTERNET_6 && name == ipv6_option::ONLY_V6 => {
@@ -758,6 +764,10 @@ impl Socket for InternetSocket {
         let size = |size: &AtomicUsize| size.load(Ordering::Relaxed);
         match name {
             option::KEEP_ALIVE => self.apply_keep_alive(),
+            option::OUT_OF_BAND_INLINE => {
+                let on = self.common.switch(name);
+                self.change_options(|options| options.urgent_inline = on);
+            }
             option::SEND_BUFFER | option::SEND_BUFFER_FORCE => {
                 let capacity = size(&self.common.send_buffer);
                 self.change_options(|options| {
@@ -781,33 +791,15 @@ impl Socket for InternetSocket {
         if matches!(level, IP | UDP) || level == IPV6 && name != ipv6_option::ONLY_V6 {
             return self.set_ip_option(level, name, value);
         }
+        if level == TCP && self.is_stream() {
+            return self.set_tcp_option(name, value);
+        }
         let number = value
             .first_chunk()
             .map(|bytes| i32::from_ne_bytes(*bytes))
             .ok_or(Errno::EINVAL)?;
         let on = number != 0;
         match (level, name) {
-            (TCP, tcp_option::NO_DELAY) if self.is_stream() => self.change_options(|options| options.no_delay = on),
-            (TCP, tcp_option::CORK) if self.is_stream() => self.change_options(|options| options.cork = on),
-            (TCP, tcp_option::USER_TIMEOUT) if self.is_stream() => {
-                let time = u64::try_from(number).map_err(|_| Errno::EINVAL)? * 1_000_000;
-                self.change_options(|options| options.user_timeout = time);
-            }
-            (TCP, tcp_option::KEEP_IDLE | tcp_option::KEEP_INTERVAL | tcp_option::KEEP_COUNT) if self.is_stream() => {
-                let most = if name == tcp_option::KEEP_COUNT { 127 } else { 32_767 };
-                if !(1..=most).contains(&number) {
-                    return Err(Errno::EINVAL);
-                }
-                {
-                    let mut keep_alive = self.keep_alive.lock();
-                    match name {
-                        tcp_option::KEEP_IDLE => keep_alive.0 = number as u64 * SECOND,
-                        tcp_option::KEEP_INTERVAL => keep_alive.1 = number as u64 * SECOND,
-                        _ => keep_alive.2 = number as u32,
-                    }
-                }
-                self.apply_keep_alive();
-            }
             (IPV6, ipv6_option::ONLY_V6) if self.family == family::INTERNET_6 => {
                 let reach = if on { Reach::V6 } else { Reach::Both };
                 let changed = self.network.with(|stack, _| stack.set_reach(self.handle, reach));

@@ -390,6 +390,8 @@ impl Play {
             "limit" => self.end().limit_segment(number(rest) as usize),
             "scarce" => self.end().set_scarce(true),
             "plenty" => self.end().set_scarce(false),
+            "more" => self.end().more_follows(true),
+            "nomore" => self.end().more_follows(false),
             "drain" => self.sent.clear(),
             "urgent" => {
                 let data = vec![7; number(rest) as usize];

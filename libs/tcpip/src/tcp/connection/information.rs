@@ -82,8 +82,10 @@ pub struct Information {
     pub bytes_received: u64,
     /// Segments out and in, and those with data out and in.
     pub counts: [u32; 4],
-    /// Segments that the peer got twice, and that came out of order.
+    /// Segments that came twice, that the peer got twice, and that came out of order.
     pub received_twice: u32,
+    /// See [`Self::received_twice`].
+    pub peer_received_twice: u32,
     /// See [`Self::received_twice`].
     pub out_of_order: u32,
     /// Whether the network reorders.
@@ -143,6 +145,7 @@ impl<B: Buffer> Connection<B> {
                 counters.data_segments_in,
             ],
             received_twice: counters.received_twice,
+            peer_received_twice: counters.peer_received_twice,
             out_of_order: counters.out_of_order,
             reordering: self.sender.saw_reordering(),
         }

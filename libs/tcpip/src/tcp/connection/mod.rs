@@ -179,6 +179,8 @@ pub struct Connection<B> {
     counters: Counters,
     /// What is held back goes out once.
     push: bool,
+    /// More data will follow at once (`MSG_MORE`).
+    more: bool,
     /// The end of the last segment that was not full.
     small_end: Sequence,
     /// The program has no more to send; the FIN was sent.
@@ -222,6 +224,7 @@ struct Counters {
     bytes_acknowledged: u64,
     bytes_received: u64,
     received_twice: u32,
+    peer_received_twice: u32,
     out_of_order: u32,
     last_data_sent: Instant,
     last_data_received: Instant,
@@ -290,6 +293,7 @@ impl<B: Buffer> Connection<B> {
                 ..Counters::default()
             },
             push: false,
+            more: false,
             small_end: first,
             shut: false,
             fin_sent: false,

@@ -288,7 +288,7 @@ impl<B: Buffer> Connection<B> {
             return false;
         }
         let small = self.sender.is_waiting() && self.small_end.is_after(self.sender.una());
-        self.options.cork || !self.options.no_delay && small
+        self.options.cork || self.more || !self.options.no_delay && small
     }
 
     /// Whether the peer would take less than what is worth a segment.

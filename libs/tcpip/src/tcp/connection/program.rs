@@ -106,6 +106,11 @@ impl<B: Buffer> Connection<B> {
         matches!(self.state, State::Established | State::CloseWait) && !self.shut
     }
 
+    /// More data will follow what is sent now, or not (`MSG_MORE`): what is not a full segment waits for it.
+    pub fn more_follows(&mut self, more: bool) {
+        self.more = more;
+    }
+
     /// Adds data that is to be sent.
     pub fn send(&mut self, data: Slice<B>) {
         if !data.is_empty() && !self.shut {
@@ -116,6 +121,7 @@ impl<B: Buffer> Connection<B> {
     /// Adds data whose last byte is urgent (`MSG_OOB`).
     pub fn send_urgent(&mut self, data: Slice<B>) {
         if !data.is_empty() && !self.shut {
+            self.more = false;
             self.sender.push(data);
             self.urgent_end = Some(self.sender.end());
             self.push = true;
@@ -149,7 +155,17 @@ impl<B: Buffer> Connection<B> {
         })
     }
 
-    /// Bytes that have arrived and can be read in one go (`SIOCINQ`).
+    /// Bytes that have arrived, as `SIOCINQ` counts them: up to an urgent byte, unless that stays in its place.
+    pub fn waiting(&self) -> usize {
+        let queued = self.receiver.queued();
+        let mark = self.urgent.distance(self.copied(), self.copied() + queued);
+        match mark {
+            Some(distance) if !self.options.urgent_inline => distance,
+            _ => queued,
+        }
+    }
+
+    /// Bytes that have arrived and can be read in one go.
     pub fn available(&self) -> usize {
         self.readable().1
     }

@@ -131,6 +131,7 @@ impl<B: Buffer> Connection<B> {
     /// The peer got something twice: sent again for nothing, or repeated by the network.
     fn peer_got_twice(&mut self, (start, end): Block) {
         self.sender.received_twice();
+        self.counters.peer_received_twice += 1;
         let segments = end.since(start).div_ceil(self.segment.max(1));
         if let Some(undo) = &mut self.undo
             && !start.is_before(undo.una)
