@@ -125,6 +125,40 @@ fn guessed_cookies_are_refused() {
 }
 
 #[test]
+fn a_cookie_is_good_although_there_is_room_for_the_request_by_now() {
+    let mut wire = acquainted();
+    let listener = wire.listen(1, 80, 1);
+    arrive(&mut wire, &syn(8));
+    sent(&mut wire);
+    // There is no room, so that this one gets a cookie.
+    arrive(&mut wire, &syn(9));
+    let cookie = sent(&mut wire).remove(0);
+    // Then there is, and the same one asks again.
+    let reset = Header {
+        sequence: pith_tcpip::tcp::Sequence(1),
+        flags: flag::RST,
+        ..syn(8)
+    };
+    arrive(&mut wire, &reset);
+    arrive(&mut wire, &syn(9));
+    let answer = sent(&mut wire).remove(0);
+    assert_ne!(answer.sequence, cookie.sequence);
+    let acknowledgement = Header {
+        source: 9,
+        destination: 80,
+        sequence: cookie.acknowledgement,
+        acknowledgement: cookie.sequence + 1,
+        flags: flag::ACK,
+        window: 1000,
+        timestamps: Some((6, cookie.timestamps.expect("used").0)),
+        ..Header::default()
+    };
+    arrive(&mut wire, &acknowledgement);
+    assert_eq!(wire.machines[1].tcp_listening(listener), Some(1));
+    assert_eq!(wire.machines[1].counts()[1], 0);
+}
+
+#[test]
 fn a_full_queue_drops_the_acknowledgement_and_asks_for_it_again() {
     let mut wire = acquainted();
     let listener = wire.listen(1, 80, 1);

@@ -275,7 +275,12 @@ impl<B: Buffer> Stack<B> {
                 let header = request.acknowledgement(ports, offer, now);
                 self.send_segment(tuple, Segment::plain(header), now);
             }
-            Step::Refuse => self.refuse(tuple, header, data.length(), now),
+            Step::Refuse => {
+                // It may have got a cookie before there was room for its request.
+                if !self.take_cookie(listener, tuple, header, &data, now) {
+                    self.refuse(tuple, header, data.length(), now);
+                }
+            }
             Step::End { reset } => {
                 self.drop_request(number);
                 if reset {
@@ -326,6 +331,9 @@ impl<B: Buffer> Stack<B> {
             return false;
         };
         if self.has_room(handle) {
+            if let Some(Place::Request(number)) = self.directory.find(&tuple) {
+                self.drop_request(number);
+            }
             self.establish(handle, tuple, &request, header, data.clone(), now);
         }
         true
