@@ -46,8 +46,11 @@ const fn suite(name: &'static str, source: Source, processors: u32, seconds: u64
 pub const SUITES: &[Suite] = &[
     suite("python-asyncio", Source::Python("test_asyncio"), 2, 400),
     suite("go-runtime", Source::Go("runtime"), 2, 240),
+    suite("python-ssl", Source::Python("test_ssl"), 2, 240),
+    suite("python-socket", Source::Python("test_socket"), 2, 240),
     suite("python-threading", Source::Python("test_threading"), 2, 120),
     suite("python-signal", Source::Python("test_signal"), 2, 120),
+    suite("python-httplib", Source::Python("test_httplib"), 2, 90),
     suite("python-selectors", Source::Python("test_selectors"), 2, 90),
     suite("python-queue", Source::Python("test_queue"), 2, 90),
     suite("python-thread", Source::Python("test_thread"), 4, 90),

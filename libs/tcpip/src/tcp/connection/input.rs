@@ -182,7 +182,8 @@ impl<B: Buffer> Connection<B> {
             self.challenge(now);
             return;
         }
-        self.receiver.discard();
+        // As on Linux, the program still gets what has arrived in order.
+        self.receiver.prune();
         self.end(Some(match self.state {
             State::SynReceived => Ending::Refused,
             _ => Ending::Reset,
