@@ -4,7 +4,7 @@ use pith_end_to_end::namespace::{in_namespace, run};
 use pith_end_to_end::workshop::Build;
 use pith_end_to_end::{Case, Machine, Workshop};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -17,6 +17,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("echo-microvm", echo_microvm),
     ("echo-q35", echo_q35),
     ("dhcp-and-routers", dhcp_and_routers),
+    ("datagrams-in-parts", datagrams_in_parts),
 ];
 
 /// How long anything may take.
@@ -240,4 +241,52 @@ fn dhcp_and_routers(workshop: &Workshop) -> Result<(), String> {
             )),
         }
     })
+}
+
+/// Datagrams of all lengths go to Linux and back in parts, over both versions of IP, and nobody at a port is told.
+fn datagrams_in_parts(workshop: &Workshop) -> Result<(), String> {
+    let program = workshop.program("echo_datagrams", Build::Dynamic)?;
+    in_namespace(|| {
+        run("ip", &["tuntap", "add", "dev", "wire", "mode", "tap"])?;
+        run("ip", &["address", "add", "10.77.0.1/24", "dev", "wire"])?;
+        run("ip", &["link", "set", "wire", "up"])?;
+        let v6 = ["-6", "address", "add", "fd77::1/64", "dev", "wire", "nodad"];
+        run("ip", &v6)?;
+        let mut command = workshop.pith("run");
+        command
+            .args(["-q", "--net", "tap:wire,ip=10.77.0.2/24,ip6=fd77::2/64"])
+            .arg("--")
+            .arg(&program);
+        let _server = start(command, "ready")?;
+        for machine in ["10.77.0.2", "fd77::2"] {
+            echo_datagrams(machine).map_err(|error| format!("{machine}: {error}"))?;
+        }
+        Ok(())
+    })
+}
+
+fn echo_datagrams(machine: &str) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let any = match machine.contains(':') {
+        true => "[::]:0",
+        false => "0.0.0.0:0",
+    };
+    let socket = UdpSocket::bind(any).map_err(text)?;
+    socket.set_read_timeout(Some(LIMIT)).map_err(text)?;
+    socket.connect((machine, 5000)).map_err(text)?;
+    let mut room = vec![0; 70_000];
+    for length in [0, 1, 1452, 1453, 1472, 1473, 4000, 20_000, 65_000, 65_507] {
+        let sent: Vec<u8> = (0..length).map(|index| (index * 7 / 5) as u8).collect();
+        socket.send(&sent).map_err(text)?;
+        let received = socket.recv(&mut room).map_err(text)?;
+        if room[..received] != sent {
+            return Err(format!("{length} bytes came back as {received} others"));
+        }
+    }
+    socket.connect((machine, 5001)).map_err(text)?;
+    socket.send(b"x").map_err(text)?;
+    match socket.recv(&mut room) {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(()),
+        other => Err(format!("a port without program answered {other:?}")),
+    }
 }
