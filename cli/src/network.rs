@@ -347,8 +347,8 @@ fn asking(settings: &Settings) -> Settings {
 /// machine, 10.0.2.2 for the router and 10.0.2.3 for its name server; 10.0.3.… for a second card.
 fn user_settings(index: usize, given: &Settings) -> Settings {
     let mut settings = given.clone();
-    let network = [10, 0, 2 + index as u8];
-    let address = |last| Ipv4Addr::new(network[0], network[1], network[2], last);
+    let third = 2 + index as u8;
+    let address = |last| Ipv4Addr::new(10, 0, third, last);
     if !settings.has_addressing() {
         settings.addresses.push(Subnet {
             address: IpAddr::V4(address(15)),

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -184,8 +184,9 @@ fn check_memory(specification: &MachineSpecification) -> Result<(), StartError> 
 fn backend(index: usize, card: &NetworkCard) -> String {
     match &card.connection {
         Connection::User { ports } => {
-            let mut backend = format!("user,id=network{index},ipv6=off");
+            let mut backend = format!("user,id=network{index},ipv4=on");
             backend += &router(&card.settings);
+            backend += &router6(&card.settings);
             for ports in ports {
                 let protocol = if ports.datagrams { "udp" } else { "tcp" };
                 let (address, host, guest) = (ports.address, ports.host, ports.guest);
@@ -241,6 +242,32 @@ fn router(settings: &Settings) -> String {
         options += &format!(",dns={server}");
     }
     options
+}
+
+/// The same for IPv6: its network and itself in it. A machine without an address of that family has no use for it.
+fn router6(settings: &Settings) -> String {
+    let fixed = settings
+        .addresses
+        .iter()
+        .find_map(|subnet| match subnet.address {
+            IpAddr::V6(address) => Some((subnet, address)),
+            IpAddr::V4(_) => None,
+        });
+    match fixed {
+        Some((subnet, address)) => {
+            let mask = u128::MAX
+                .checked_shl(128 - u32::from(subnet.bits))
+                .unwrap_or(0);
+            let network = Ipv6Addr::from_bits(address.to_bits() & mask);
+            let mut options = format!(",ipv6=on,ipv6-net={network}/{}", subnet.bits);
+            if let Some(gateway) = settings.gateway6 {
+                options += &format!(",ipv6-host={gateway}");
+            }
+            options
+        }
+        None if settings.slaac => ",ipv6=on".to_owned(),
+        None => ",ipv6=off".to_owned(),
+    }
 }
 
 /// The machine's side of a network card.
@@ -459,7 +486,7 @@ mod tests {
         assert_eq!(
             after(&options, "-netdev"),
             [
-                "user,id=network0,ipv6=off,net=10.0.9.0/24,dhcpstart=10.0.9.15,host=10.0.9.2,dns=10.0.9.3,\
+                "user,id=network0,ipv4=on,net=10.0.9.0/24,dhcpstart=10.0.9.15,host=10.0.9.2,dns=10.0.9.3,ipv6=off,\
                  hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:8081-:81"
                     .to_owned(),
                 format!("tap,id=network1,fds={}:{},vhost={vhost}", numbers[0], numbers[1]),
@@ -490,6 +517,17 @@ mod tests {
             ),
             "{devices:?}"
         );
+    }
+
+    #[test]
+    fn the_router_agrees_with_fixed_addresses_of_ipv6() {
+        let options = |text| router6(&Settings::parse(text).unwrap());
+        assert_eq!(
+            options("ip6=fec0::15/64,gateway6=fec0::2"),
+            ",ipv6=on,ipv6-net=fec0::/64,ipv6-host=fec0::2"
+        );
+        assert_eq!(options("slaac"), ",ipv6=on");
+        assert_eq!(options("ip=10.0.0.2/24"), ",ipv6=off");
     }
 
     #[test]

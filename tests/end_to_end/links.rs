@@ -9,7 +9,7 @@ use pith_end_to_end::namespace::{self, in_namespace};
 use pith_end_to_end::{Machine, Workshop};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Barrier};
@@ -422,6 +422,37 @@ fn default(workshop: &Workshop) -> Result<(), String> {
     let script = format!("exec 3<>/dev/tcp/10.0.2.2/{port}; read -r line <&3; echo \"$line\"");
     let mut command = run(workshop);
     command.args(["--", "/bin/bash", "-c", &script]);
+    expect(&mut command, &[0], "^from the host\n$", "^$")?;
+    server
+        .join()
+        .map_err(|_| "the server failed")?
+        .map_err(|error| error.to_string())?;
+
+    // By IPv6 as well, where it is asked for. An address of the machine's is usable after a second, in which others may
+    // say that it is theirs.
+    let listener =
+        TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    let port = listener
+        .local_addr()
+        .map_err(|error| error.to_string())?
+        .port();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        stream.write_all(b"from the host\n")
+    });
+    let script = format!(
+        "until {{ exec 3<>/dev/tcp/fec0::2/{port}; }} 2>/dev/null || ((SECONDS > 20)); do :; done; \
+         read -r line <&3; echo \"$line\""
+    );
+    let mut command = run(workshop);
+    command.args([
+        "--net",
+        "user,ip6=fec0::15/64,gateway6=fec0::2",
+        "--",
+        "/bin/bash",
+        "-c",
+        &script,
+    ]);
     expect(&mut command, &[0], "^from the host\n$", "^$")?;
     server
         .join()
