@@ -5,10 +5,16 @@ use super::*;
 impl<B: Buffer> Stack<B> {
     /// Sends what a connection has to send, and sets its timer.
     pub(super) fn flush(&mut self, handle: Handle, now: Instant) {
-        let Some(remote) = self.connection(handle).map(|one| one.remote()) else {
+        let Some(connection) = self.connection(handle) else {
             return;
         };
-        let largest = self.offload_to(remote).largest_segment(remote.is_ipv6());
+        // Only what is longer than a segment can be left to the device to cut, and most often there is no such thing.
+        let largest = if connection.unsent() > connection.segment_size() {
+            let remote = connection.remote();
+            self.offload_to(remote).largest_segment(remote.is_ipv6())
+        } else {
+            0
+        };
         let mut segments = core::mem::take(&mut self.segments);
         let Ok(socket) = self.tcp_mut(handle) else {
             return;
