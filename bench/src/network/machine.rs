@@ -191,7 +191,12 @@ impl Factory {
         let mut complaint = String::new();
         for _ in 0..attempts {
             let mut machine = self.start(side, setting)?;
-            if let Some(time) = machine.time_of_answer(PATIENCE)? {
+            let patience = match setting.counting {
+                None => PATIENCE,
+                // Counting takes time.
+                Some(_) => 4 * PATIENCE,
+            };
+            if let Some(time) = machine.time_of_answer(patience)? {
                 return Ok((machine, time));
             }
             complaint = machine.complaint("it does not serve");

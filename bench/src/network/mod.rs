@@ -158,6 +158,14 @@ fn own(result: std::io::Result<Vec<f64>>) -> Result<Vec<f64>, String> {
     result.map_err(|error| error.to_string())
 }
 
+/// Tells the values of a figure.
+fn tell(figure: &Figure) {
+    progress(&format!(
+        "{}: Pith {:.3?}, Linux {:.3?} {}",
+        figure.name, figure.pith, figure.linux, figure.unit
+    ));
+}
+
 /// The sides that are measured, in turns.
 fn sides(options: &Options) -> Vec<Side> {
     let all = [
@@ -188,11 +196,13 @@ pub fn measure(options: &Options, workshop: &Workshop, root: &Path) -> Result<Fi
     for server in SERVERS {
         figures.extend(loads(options, &factory, server)?);
     }
+    // What was measured is not lost if something fails later.
+    figures.iter().for_each(tell);
     if options.wants(FIRST_ANSWER.0) {
-        figures.push(first_answer(options, &factory)?);
+        figures.push(first_answer(options, &factory).inspect(tell)?);
     }
     if options.wants(LEAST_MEMORY.0) {
-        figures.push(least_memory(options, &factory)?);
+        figures.push(least_memory(options, &factory).inspect(tell)?);
     }
     if options.accelerator == "tcg" {
         let counting = Counting::new(&workshop.path("count.so"))?;
