@@ -49,6 +49,33 @@ pub fn on_a_wire<T: Send>(
     })
 }
 
+/// The second machine of [`on_a_bridge`].
+pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 3);
+
+/// Runs `body` in a namespace with a bridge, on which are the test and two machines.
+pub fn on_a_bridge<T: Send>(
+    body: impl FnOnce([&Network; 2]) -> Result<T, String> + Send,
+) -> Result<T, String> {
+    in_namespace(|| {
+        run("ip", &["link", "add", "name", "bridge", "type", "bridge"])?;
+        run(
+            "ip",
+            &["address", "add", &format!("{OWN}/24"), "dev", "bridge"],
+        )?;
+        run("ip", &["link", "set", "bridge", "up"])?;
+        let wire = |name: &str, address: Ipv4Addr| {
+            run("ip", &["tuntap", "add", "dev", name, "mode", "tap"])?;
+            run("ip", &["link", "set", name, "master", "bridge", "up"])?;
+            // Cards of the same address would hear one another's frames.
+            let last = address.octets()[3];
+            let card = format!("tap:{name},ip={address}/24,mac=52:54:00:07:00:{last:02x}");
+            Ok::<_, String>(Network::Direct(vec!["--net".into(), card], address))
+        };
+        let (one, other) = (wire("one", GUEST)?, wire("other", NEIGHBOUR)?);
+        body([&one, &other])
+    })
+}
+
 /// Moves this thread into a fresh namespace.
 fn enter() -> Result<(), String> {
     let explain =

@@ -75,10 +75,10 @@ const PACKAGES: &[Package] = &[
     package("unbound", "/usr/sbin/unbound", Purpose::Test),
     package("util-linux", "unshare", Purpose::Test),
     package("wget", "/usr/bin/wget", Purpose::Test),
+    package("wrk", "/usr/bin/wrk", Purpose::Test),
     package("iperf3", "/usr/bin/iperf3", Purpose::Bench),
     package("linux-image-cloud-amd64", "/boot", Purpose::Bench),
     package("redis-tools", "/usr/bin/redis-benchmark", Purpose::Bench),
-    package("wrk", "/usr/bin/wrk", Purpose::Bench),
 ];
 
 const fn package(name: &'static str, file: &'static str, purpose: Purpose) -> Package {

@@ -142,6 +142,16 @@ pub const SERVICES: &[Service] = &[
         check: robustness::parting,
     },
     Service {
+        name: "load",
+        boards: &[(Machine::Microvm, 2)],
+        check: robustness::load,
+    },
+    Service {
+        name: "two-machines",
+        boards: ONE,
+        check: robustness::two_machines,
+    },
+    Service {
         name: "slow-loris",
         boards: ONE,
         check: robustness::slow_loris,

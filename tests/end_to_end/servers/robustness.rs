@@ -4,7 +4,7 @@ use super::Site;
 use pith_end_to_end::flood::flood;
 use pith_end_to_end::guest::{Guest, PATIENCE, Recipe};
 use pith_end_to_end::http::Connection;
-use pith_end_to_end::namespace::{GUEST, on_a_wire, run};
+use pith_end_to_end::namespace::{GUEST, NEIGHBOUR, on_a_bridge, on_a_wire, run};
 use pith_end_to_end::workshop::Build;
 use std::io::Read;
 use std::net::{SocketAddrV4, TcpStream};
@@ -138,6 +138,67 @@ fn page(guest: &Guest) -> Result<(), String> {
         time if time < Duration::from_secs(10) => Ok(()),
         time => Err(format!("the page took {time:?}")),
     }
+}
+
+/// As many requests as go, on connections kept and new: each has to be answered.
+pub fn load(site: &Site<'_>) -> Result<(), String> {
+    let recipe = nginx(site)?;
+    on_a_wire(|network| {
+        site.serve_on(network, &recipe, page, |guest| {
+            let url = format!("http://{}/", guest.first_address());
+            let always = ["-t", "1", "-c", "16", "-d", "2s", "--timeout", "10s"];
+            for header in ["Connection: keep-alive", "Connection: close"] {
+                let report = run("wrk", &[&always[..], &["-H", header, &url]].concat())?;
+                let served = report.lines().find_map(|line| {
+                    line.split_once(" requests in ")?
+                        .0
+                        .trim()
+                        .parse::<u32>()
+                        .ok()
+                });
+                let complains = report.contains("Socket errors") || report.contains("Non-2xx");
+                if complains || served.is_none_or(|count| count < 100) {
+                    return Err(format!("with {header}, wrk says:\n{report}"));
+                }
+            }
+            Ok(())
+        })
+    })?;
+    Ok(())
+}
+
+/// HAProxy in one machine, nginx in another.
+pub fn two_machines(site: &Site<'_>) -> Result<(), String> {
+    let behind = nginx(site)?;
+    let configuration = site.write(
+        "haproxy.cfg",
+        format!(
+            "global\n nbthread 2\ndefaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
+             frontend outside\n bind 0.0.0.0:80\n default_backend inside\n\
+             backend inside\n server nginx {NEIGHBOUR}:80\n"
+        ),
+    )?;
+    let before = Recipe::new(&["/usr/sbin/haproxy", "-db", "-f", "/etc/haproxy.cfg"], 80)
+        .options(&["-m", "256M"])
+        .file(format!("{configuration}:/etc/haproxy.cfg"))
+        .message("option 9 of level 6 is not there yet"); // TCP_DEFER_ACCEPT
+    let expected =
+        std::fs::read("/usr/share/nginx/html/index.html").map_err(|error| error.to_string())?;
+    on_a_bridge(|[one, other]| {
+        let nginx = Guest::start(site.workshop, site.board, other, &behind, page)?;
+        site.serve_on(one, &before, page, |guest| {
+            let mut kept = Connection::open(guest.first_address())?;
+            for _ in 0..50 {
+                page(guest)?;
+                if kept.get("/")? != expected {
+                    return Err("the page is another".into());
+                }
+            }
+            Ok(())
+        })?;
+        nginx.stop()
+    })?;
+    Ok(())
 }
 
 pub fn slow_loris(site: &Site<'_>) -> Result<(), String> {
