@@ -163,12 +163,10 @@ fn echo(workshop: &Workshop, machine: &str) -> Result<(), String> {
     for (length, seed) in [(0, 0), (1, 1), (1500, 2), (100_000, 3), (2_000_000, 4)] {
         exchange(connect(address)?, length, seed)?;
     }
-    // Several ask at once; the server answers one after the other. They come one by one: the host's socket behind QEMU's
-    // router keeps no more than one waiting, and resets others.
+    // Several ask at once; the server answers one after the other.
     let mut clients = Vec::new();
     for seed in 0..8 {
         let stream = connect(address)?;
-        thread::sleep(Duration::from_millis(50));
         clients.push(thread::spawn(move || exchange(stream, 20_000, seed)));
     }
     for client in clients {
