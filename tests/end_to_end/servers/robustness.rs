@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Connections that are held at once.
 const CONNECTIONS: &str = "10000";
-/// Bytes through one connection, each way. (A GiB passes as well; under an emulated processor it takes a minute or two.)
-const BULK: &str = "134217728";
+/// Bytes through one connection, each way: a GiB.
+const BULK: &str = "1073741824";
 /// Bytes that a program leaves behind.
 const PARTING: usize = 200_000;
 /// Requests that are sent in half and then left alone.
