@@ -17,6 +17,7 @@ mod runtimes;
 mod servers;
 mod suites;
 mod threads;
+mod traffic;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use pith_end_to_end::{Case, Workshop, compare};
@@ -130,6 +131,13 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     for (name, check) in network::CHECKS {
         let name = format!("network::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for &check in traffic::CHECKS {
+        trials.push(trial(
+            traffic::name(check),
+            workshop.as_ref(),
+            move |workshop| traffic::check(workshop, check),
+        ));
     }
     for service in servers::SERVICES {
         for &board in service.boards {

@@ -106,8 +106,8 @@ impl Card {
         self.started.get().is_none_or(VirtioNetwork::has_link)
     }
 
-    /// Sends a frame. The card may have to be told: see [`Self::tell`].
-    pub fn send(&self, frame: Frame<Packet>) {
+    /// Sends a frame, whose data it takes. The card may have to be told: see [`Self::tell`].
+    pub fn send(&self, frame: &mut Frame<Packet>) {
         if let Some(card) = self.started.get() {
             card.send(frame);
         }

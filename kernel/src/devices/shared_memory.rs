@@ -21,6 +21,8 @@ use crate::memory::{Frame, PAGE_SIZE};
 pub struct SharedMemory {
     /// The first of the frames; it owns all of them.
     frame: Frame,
+    /// Address of the first byte in the direct map.
+    start: usize,
     length: usize,
 }
 
@@ -30,6 +32,7 @@ impl SharedMemory {
         let pages = length.div_ceil(PAGE_SIZE).next_power_of_two();
         let frame = Frame::contiguous(pages.trailing_zeros() as u8)?;
         Some(Self {
+            start: arch::boot::direct(frame.physical()) as usize,
             frame,
             length: pages * PAGE_SIZE,
         })
@@ -40,10 +43,12 @@ impl SharedMemory {
         self.frame.physical()
     }
 
+    #[inline(always)]
     fn start(&self) -> *mut u8 {
-        arch::boot::direct(self.frame.physical())
+        self.start as *mut u8
     }
 
+    #[inline(always)]
     fn place<T>(&self, offset: usize) -> *mut T {
         assert!(
             offset.is_multiple_of(size_of::<T>())

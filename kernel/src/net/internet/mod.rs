@@ -47,6 +47,8 @@ const BATCH: usize = 64;
 const PATIENCE: u64 = 10 * pith_tcpip::time::SECOND;
 /// Most interfaces: the loopback interface and cards.
 const INTERFACES: usize = 1 + CARDS;
+/// The number of the first card; others follow.
+const FIRST_CARD: usize = 1;
 /// Most cards.
 const CARDS: usize = 8;
 
@@ -299,8 +301,8 @@ impl Network {
         let mut batch = self.batch.lock();
         let mut more = false;
         let mut any = false;
-        for (interface, card) in self.cards.iter().enumerate() {
-            let Some(card) = card.get() else { continue };
+        for (index, card) in self.cards[FIRST_CARD..].iter().map_while(Once::get).enumerate() {
+            let interface = FIRST_CARD + index;
             let count = card.poll(BATCH, &mut batch);
             more |= count >= BATCH;
             if batch.is_empty() {
@@ -343,12 +345,12 @@ impl Network {
     /// Takes what the stack has for cards and sockets.
     #[inline(never)]
     fn carry(&self, stack: &mut Stack<Memory>, now: Instant, outcome: &mut Outcome) {
-        while let Some(frame) = stack.take_frame() {
+        while let Some(mut frame) = stack.take_frame() {
             let (interface, length) = (frame.interface, frame.length());
             let traffic = &self.traffic[interface];
             traffic.sent(length);
             if let Some(card) = self.cards[interface].get() {
-                card.send(frame);
+                card.send(&mut frame);
                 outcome.used_cards |= 1 << interface;
                 continue;
             }
@@ -365,9 +367,7 @@ impl Network {
             }
         }
         while let Some(event) = stack.take_event() {
-            if !outcome.events.contains(&event) {
-                outcome.events.push(event);
-            }
+            outcome.add(event);
         }
         outcome.deadline = stack.deadline();
         outcome.configured = stack.is_configured();
@@ -376,18 +376,18 @@ impl Network {
     /// Tells cards and sockets, without the lock of the stack.
     #[inline(never)]
     fn finish(&self, outcome: &Outcome, now: Instant) {
-        for (interface, card) in self.cards.iter().enumerate() {
-            if outcome.used_cards >> interface & 1 != 0
-                && let Some(card) = card.get()
-            {
+        let mut used = outcome.used_cards;
+        while used != 0 {
+            if let Some(card) = self.cards[used.trailing_zeros() as usize].get() {
                 card.tell();
             }
+            used &= used - 1;
         }
         self.arm(outcome.deadline, now);
         if outcome.configured {
             self.waiting.wake_all();
         }
-        for handle in &outcome.events {
+        for handle in outcome.events() {
             let socket = self.sockets.lock().get(handle).and_then(Weak::upgrade);
             if let Some(socket) = socket {
                 socket.changed();
@@ -407,17 +407,41 @@ impl Network {
     }
 }
 
+/// Sockets for which nothing is allocated.
+const FEW: usize = 8;
+
 /// What is to be done after the stack was used.
 #[derive(Default)]
 struct Outcome {
-    /// Sockets whose readiness may have changed.
-    events: Vec<Handle>,
+    /// Sockets whose readiness may have changed: the first of them, how many these are, and the others.
+    few: [Handle; FEW],
+    count: usize,
+    others: Vec<Handle>,
     /// Cards that frames were given to: bit n for interface n.
     used_cards: u32,
     /// When the stack wants to be looked at.
     deadline: Option<Instant>,
     /// All addresses are there that were asked for.
     configured: bool,
+}
+
+impl Outcome {
+    fn events(&self) -> impl Iterator<Item = &Handle> {
+        self.few[..self.count].iter().chain(&self.others)
+    }
+
+    fn add(&mut self, event: Handle) {
+        if self.events().any(|other| *other == event) {
+            return;
+        }
+        match self.few.get_mut(self.count) {
+            Some(place) => {
+                *place = event;
+                self.count += 1;
+            }
+            None => self.others.push(event),
+        }
+    }
 }
 
 /// A copy of a frame in one piece. `None` without memory.

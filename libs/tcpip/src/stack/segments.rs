@@ -113,7 +113,10 @@ impl<B: Buffer> Stack<B> {
         let length = segment.header.write(&mut bytes);
         let data = segment.length();
         let mut sum = Sum::default().pseudo_header(local.ip(), remote.ip(), ip::TCP, length + data);
-        let partial = self.offload_to(remote).checksum;
+        let Ok(way) = self.route(remote.ip(), scope_of(remote)) else {
+            return;
+        };
+        let partial = self.interfaces[way.interface].offload.checksum;
         if partial {
             bytes[16..18].copy_from_slice(&sum.partial());
         } else {
@@ -127,7 +130,7 @@ impl<B: Buffer> Stack<B> {
             partial: partial.then_some(16),
             cut: segment.cut,
         };
-        self.send_packet(&header, transport, now);
+        self.send_frame(way, &header, None, transport, now);
     }
 
     pub(super) fn receive_tcp(

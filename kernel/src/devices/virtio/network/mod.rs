@@ -219,8 +219,8 @@ impl VirtioNetwork {
         }
     }
 
-    /// Sends a frame. The device may have to be told: see [`Self::tell`].
-    pub fn send(&self, frame: Frame<Packet>) {
+    /// Sends a frame, whose data it takes. The device may have to be told: see [`Self::tell`].
+    pub fn send(&self, frame: &mut Frame<Packet>) {
         self.transmit.lock().send(frame);
     }
 

@@ -52,17 +52,18 @@ impl Transmit {
         }
     }
 
-    /// Sends a frame, now or when there is room. The device may have to be told: see [`Self::tell`].
-    pub fn send(&mut self, frame: Frame<Packet>) {
+    /// Sends a frame, whose data it takes, now or when there is room. The device may have to be told: see [`Self::tell`].
+    pub fn send(&mut self, frame: &mut Frame<Packet>) {
         if self.queue.in_flight() >= usize::from(self.queue.size() / 2) {
             self.reclaim();
         }
-        if self.waiting.is_empty() && self.has_room(&frame) {
+        if self.waiting.is_empty() && self.has_room(frame) {
             self.submit(frame);
             return;
         }
         if self.waiting.len() < WAITING && self.queue.misbehaviour().is_none() {
-            self.waiting.push_back(frame);
+            let payload = core::mem::take(&mut frame.payload);
+            self.waiting.push_back(Frame { payload, ..*frame });
             self.resume();
         } else {
             self.lost += 1;
@@ -91,8 +92,8 @@ impl Transmit {
             while let Some(frame) = self.waiting.front()
                 && self.has_room(frame)
             {
-                if let Some(frame) = self.waiting.pop_front() {
-                    self.submit(frame);
+                if let Some(mut frame) = self.waiting.pop_front() {
+                    self.submit(&mut frame);
                     any = true;
                 }
             }
@@ -113,19 +114,19 @@ impl Transmit {
         self.queue.has_room((frame.payload.count() + 1).min(PIECES))
     }
 
-    fn submit(&mut self, frame: Frame<Packet>) {
+    fn submit(&mut self, frame: &mut Frame<Packet>) {
         if self.try_submit(frame).is_none() {
             self.lost += 1;
         }
     }
 
-    fn try_submit(&mut self, frame: Frame<Packet>) -> Option<()> {
+    fn try_submit(&mut self, frame: &mut Frame<Packet>) -> Option<()> {
         let mut head = PacketRoom::new(HEAD)?;
         let mut end = header::LENGTH + frame.headers.len();
         let bytes = head.bytes_mut();
-        bytes[..header::LENGTH].copy_from_slice(&header::write(&frame));
+        bytes[..header::LENGTH].copy_from_slice(&header::write(frame));
         bytes[header::LENGTH..end].copy_from_slice(&frame.headers);
-        let mut payload = frame.payload;
+        let mut payload = core::mem::take(&mut frame.payload);
         if payload.length() <= SMALL {
             for piece in payload.iter() {
                 bytes[end..end + piece.len()].copy_from_slice(piece);
@@ -135,23 +136,34 @@ impl Transmit {
         } else if payload.count() >= PIECES {
             payload = in_one_piece(&payload)?;
         }
-        let mut regions = [Region { address: 0, length: 0 }; PIECES];
-        regions[0] = Region {
+        let first = Region {
             address: head.physical(),
             length: end as u32,
         };
+        if payload.is_empty() {
+            let sent = Sent {
+                _head: head,
+                _payload: payload,
+            };
+            return self.queue.submit_chain(sent, &[first], &[]).ok();
+        }
+        let mut regions = [first; PIECES];
         let count = payload.count() + 1;
         for (region, piece) in regions[1..].iter_mut().zip(payload.iter()) {
-            *region = Region {
-                address: piece.buffer().physical() + piece.offset() as u64,
-                length: piece.len() as u32,
-            };
+            *region = region_of(piece);
         }
         let sent = Sent {
             _head: head,
             _payload: payload,
         };
         self.queue.submit_chain(sent, &regions[..count], &[]).ok()
+    }
+}
+
+fn region_of(piece: &Slice<Packet>) -> Region {
+    Region {
+        address: piece.buffer().physical() + piece.offset() as u64,
+        length: piece.len() as u32,
     }
 }
 
