@@ -16,6 +16,8 @@
 //! Who wants to be told of what is a flag in each ring, or, if the device can do that, the index at which it wants to be
 //! told (*event index*).
 //!
+//! [`network`] reads and writes what network cards put before each frame.
+//!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 2.7.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -26,6 +28,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
+pub mod network;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,6 @@
 //! together, puts a frame into as many buffers as it needs. Nothing that it says is believed: queues compare what comes
 //! back with what was given, and the header of a frame is checked.
 
-mod header;
 mod receive;
 mod transmit;
 
@@ -13,7 +12,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use pith_tcpip::stack::{Frame, Offload, Received};
-use pith_virtqueue::Agreement;
+use pith_virtqueue::{Agreement, network as header};
 use spin::Mutex;
 
 use self::receive::Receive;
@@ -168,6 +167,7 @@ impl VirtioNetwork {
     pub fn new(found: Found, handler: Handler) -> Result<Self, Failure> {
         let room = found.room();
         let merges = found.has(feature::MERGED_BUFFERS);
+        let together = found.has(feature::GUEST_TSO_V4) || found.has(feature::GUEST_TSO_V6);
         let says_link = found.has(feature::STATUS);
         let event_index = found.has(feature::EVENT_INDEX);
         let agreement = |entries| Agreement {
@@ -182,7 +182,7 @@ impl VirtioNetwork {
         if transmit.most_regions() < PIECES {
             return Err(Failure::Queue(TRANSMIT));
         }
-        let mut receive = Receive::new(receive, RECEIVE, room, merges);
+        let mut receive = Receive::new(receive, RECEIVE, room, merges, together);
         let affordable = memory::counters().total / MEMORY_PART / (room as u64);
         if !receive.fill((affordable as usize).max(LEAST_BUFFERS)) {
             return Err(Failure::Memory);

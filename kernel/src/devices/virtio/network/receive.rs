@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use pith_tcpip::buffer::{Pieces, Slice};
 use pith_tcpip::stack::Received;
+use pith_virtqueue::network::{self as header, Arrived};
 use pith_virtqueue::{Direction, Queue, Region};
 
-use super::header::{self, Arrived};
 use crate::devices::shared_memory::SharedMemory;
 use crate::devices::virtio::{Transport, notify};
 use crate::memory::{Packet, PacketRoom};
@@ -25,7 +25,9 @@ pub struct Receive {
     /// Bytes of each buffer.
     pub room: usize,
     /// A frame may be in several buffers.
-    pub merges: bool,
+    merges: bool,
+    /// Segments may have been put together.
+    together: bool,
     /// Buffers for the device that were not given to it yet.
     empty: Vec<PacketRoom>,
     /// Frames that were lost for lack of memory, or because the device described them wrongly.
@@ -34,13 +36,14 @@ pub struct Receive {
 
 impl Receive {
     /// A queue whose buffers have so many bytes.
-    pub fn new(queue: Queue<SharedMemory, PacketRoom>, number: u16, room: usize, merges: bool) -> Self {
+    pub fn new(queue: Queue<SharedMemory, PacketRoom>, number: u16, room: usize, merges: bool, together: bool) -> Self {
         Self {
             empty: Vec::with_capacity(queue.size().into()),
             queue,
             number,
             room,
             merges,
+            together,
             lost: 0,
         }
     }
@@ -94,12 +97,13 @@ impl Receive {
 
     /// The frame that begins in a buffer.
     fn frame(&mut self, room: PacketRoom, length: usize) -> Option<Received<Packet>> {
-        let arrived = room.bytes().get(..length).and_then(header::read);
+        let arrived =
+            (room.bytes().get(..length)).and_then(|written| header::arrived(written, self.merges, self.together));
         let Some(arrived) = arrived else {
             self.empty.push(room);
             return None;
         };
-        if self.merges && arrived.buffers > 1 {
+        if arrived.buffers > 1 {
             return self.merged(room, length, arrived);
         }
         let bytes = self.piece(room, length, header::LENGTH)?;

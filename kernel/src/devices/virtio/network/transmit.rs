@@ -7,9 +7,9 @@ use alloc::collections::VecDeque;
 
 use pith_tcpip::buffer::{Pieces, Slice};
 use pith_tcpip::stack::Frame;
+use pith_virtqueue::network::{self as header, Segmentation};
 use pith_virtqueue::{Queue, Region};
 
-use super::header;
 use crate::devices::shared_memory::SharedMemory;
 use crate::devices::virtio::{Transport, notify};
 use crate::memory::{LARGEST_PACKET, Packet, PacketRoom};
@@ -124,7 +124,7 @@ impl Transmit {
         let mut head = PacketRoom::new(HEAD)?;
         let mut end = header::LENGTH + frame.headers.len();
         let bytes = head.bytes_mut();
-        bytes[..header::LENGTH].copy_from_slice(&header::write(frame));
+        bytes[..header::LENGTH].copy_from_slice(&header_of(frame));
         bytes[header::LENGTH..end].copy_from_slice(&frame.headers);
         let mut payload = core::mem::take(&mut frame.payload);
         if payload.length() <= SMALL {
@@ -158,6 +158,16 @@ impl Transmit {
         };
         self.queue.submit_chain(sent, &regions[..count], &[]).ok()
     }
+}
+
+fn header_of(frame: &Frame<Packet>) -> [u8; header::LENGTH] {
+    let checksum = frame.partial.map(|partial| (partial.start, partial.offset));
+    let segmentation = frame.cut.map(|cut| Segmentation {
+        headers: frame.headers.len() as u16,
+        size: cut.size,
+        over_v6: cut.over_v6,
+    });
+    header::outgoing(checksum, segmentation)
 }
 
 fn region_of(piece: &Slice<Packet>) -> Region {
