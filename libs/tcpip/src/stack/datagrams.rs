@@ -5,7 +5,7 @@ use super::*;
 impl<B: Buffer> Stack<B> {
     /// A new socket, for which so many bytes may wait.
     pub fn udp_open(&mut self, reach: Reach, capacity: usize) -> Handle {
-        self.add(Socket::Udp(Udp {
+        self.add(Socket::Udp(Box::new(Udp {
             reach,
             local: None,
             remote: None,
@@ -19,7 +19,7 @@ impl<B: Buffer> Stack<B> {
             error: None,
             reports: VecDeque::new(),
             groups: Vec::new(),
-        }))
+        })))
     }
 
     pub(super) fn udp_mut(&mut self, handle: Handle) -> Result<&mut Udp<B>, Error> {

@@ -320,7 +320,8 @@ struct Udp<B> {
 #[derive(Debug)]
 enum Socket<B> {
     Tcp(Tcp<B>),
-    Udp(Udp<B>),
+    /// Elsewhere in memory, so that connections, of which there are more, need not be as large.
+    Udp(Box<Udp<B>>),
 }
 
 type Tuple = (SocketAddr, SocketAddr);
