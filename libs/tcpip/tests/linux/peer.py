@@ -34,10 +34,7 @@ def open_tap():
     return tap
 
 
-def pump(tap, own, other):
-    frames = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    frames.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-    frames.bind(own)
+def pump(tap, frames, other):
     while True:
         ready, _, _ = select.select([tap, frames], [], [])
         if tap in ready:
@@ -88,7 +85,10 @@ def exchange(peer, length):
 def main():
     own, other = sys.argv[1:]
     tap = open_tap()
-    threading.Thread(target=pump, args=(tap, own, other), daemon=True).start()
+    frames = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    frames.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    frames.bind(own)
+    threading.Thread(target=pump, args=(tap, frames, other), daemon=True).start()
     listeners = {}
     for family, address in ((socket.AF_INET, "10.0.0.2"), (socket.AF_INET6, "fd00::2")):
         listener = socket.socket(family)
