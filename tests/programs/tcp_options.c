@@ -281,6 +281,40 @@ static void more(void) {
     show("with the rest", recv(ends[1], bytes, sizeof bytes, MSG_DONTWAIT));
 }
 
+/* What was chosen for a listener is so for the connections that it accepts. */
+static void inherited(void) {
+    int listener = listen_anywhere(), client = socket(AF_INET, SOCK_STREAM, 0), on = 1, seconds = 77;
+    struct linger linger = {.l_onoff = 1, .l_linger = 5};
+    struct timeval time = {.tv_sec = 3};
+    struct sockaddr_in to = name(listener);
+    setsockopt(listener, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(listener, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+    setsockopt(listener, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+    setsockopt(listener, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    if (connect(client, (struct sockaddr *)&to, sizeof to) != 0)
+        perror("connect");
+    int server = accept(listener, NULL, NULL);
+    char text[16];
+    socklen_t length = sizeof text;
+    getsockopt(server, IPPROTO_TCP, TCP_CONGESTION, text, &length);
+    printf("inherited: keepalive %d, inline %d, idle %d, nodelay %d, %s", get(server, SOL_SOCKET, SO_KEEPALIVE),
+           get(server, SOL_SOCKET, SO_OOBINLINE), get(server, IPPROTO_TCP, TCP_KEEPIDLE),
+           get(server, IPPROTO_TCP, TCP_NODELAY), text);
+    length = sizeof linger;
+    memset(&linger, 0, sizeof linger);
+    getsockopt(server, SOL_SOCKET, SO_LINGER, &linger, &length);
+    length = sizeof time;
+    memset(&time, 0, sizeof time);
+    getsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &time, &length);
+    printf(", linger %d %d, timeout %d\n", linger.l_onoff, linger.l_linger, (int)time.tv_sec);
+    close(server);
+    close(client);
+    close(listener);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     numbers();
@@ -290,5 +324,6 @@ int main(void) {
     sharing();
     balance();
     more();
+    inherited();
     return 0;
 }

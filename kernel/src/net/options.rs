@@ -197,6 +197,23 @@ impl Common {
         }
     }
 
+    /// Takes over what was chosen for a listener: a connection that it accepts begins with that.
+    pub fn inherit(&self, from: &Self) {
+        let copy = |own: &AtomicUsize, other: &AtomicUsize| own.store(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy(&self.send_buffer, &from.send_buffer);
+        copy(&self.receive_buffer, &from.receive_buffer);
+        let copy = |own: &AtomicI32, other: &AtomicI32| own.store(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy(&self.receive_low_water, &from.receive_low_water);
+        copy(&self.priority, &from.priority);
+        let copy = |own: &AtomicU32, other: &AtomicU32| own.store(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy(&self.switches, &from.switches);
+        copy(&self.mark, &from.mark);
+        let copy = |own: &AtomicU64, other: &AtomicU64| own.store(other.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy(&self.receive_timeout, &from.receive_timeout);
+        copy(&self.send_timeout, &from.send_timeout);
+        *self.linger.lock() = *from.linger.lock();
+    }
+
     /// Sets `SO_REUSEPORT`, which not every family has.
     pub fn share_port(&self, on: bool) {
         self.set_switch(option::REUSE_PORT, on);

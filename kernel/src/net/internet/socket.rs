@@ -588,7 +588,10 @@ impl Socket for InternetSocket {
             }
         };
         let handle = self.wait(self.common.receive_patience(nonblocking), next)??;
-        Ok(Self::with_handle(self.network, self.family, SocketKind::Stream, handle))
+        let accepted = Self::with_handle(self.network, self.family, SocketKind::Stream, handle);
+        accepted.common.inherit(&self.common);
+        *accepted.keep_alive.lock() = *self.keep_alive.lock();
+        Ok(accepted)
     }
 
     fn local_address(&self) -> Result<Address, Errno> {
