@@ -1,8 +1,11 @@
-//! The kernel's heap: the `talc` allocator on memory taken from the frame allocator as it is needed.
+//! The kernel's heap: the `talc` allocator on memory taken from the frame allocator as it is needed, and in front of it
+//! for each processor lists of small blocks that were given back.
 //!
-//! Its lock holds interrupts off, so that interrupt handlers and the scheduler may allocate, too.
+//! Nearly all blocks are small and live briefly: the lists serve them without a lock and without a search. Interrupts are
+//! off meanwhile, as they are under the lock of the heap itself, so interrupt handlers and the scheduler may allocate, too.
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 
 use talc::base::Talc;
@@ -10,6 +13,7 @@ use talc::base::binning::Binning;
 use talc::source::Source;
 
 use super::{PAGE_SIZE, frame};
+use crate::arch;
 use crate::sync::InterruptMutex;
 
 /// Least that is taken from the frame allocator at a time: 2^4 frames, 64 KiB.
@@ -43,24 +47,175 @@ unsafe impl Source for Frames {
     }
 }
 
+/// Sizes of the blocks that are kept on lists.
+const SIZES: [usize; 10] = [32, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
+/// Alignment of these blocks.
+const ALIGNMENT: usize = 16;
+/// Most bytes that lie on one list.
+const KEPT: usize = 8192;
+
+/// The list for a size in steps of 32 bytes.
+const LISTS: [u8; SIZES[SIZES.len() - 1] / 32 + 1] = {
+    let mut lists = [0; SIZES[SIZES.len() - 1] / 32 + 1];
+    let mut step = 0;
+    let mut list = 0;
+    while step < lists.len() {
+        while SIZES[list] < step * 32 {
+            list += 1;
+        }
+        lists[step] = list as u8;
+        step += 1;
+    }
+    lists
+};
+
+/// The list whose blocks serve a layout; `None` if it is for the heap itself.
+fn list_for(layout: Layout) -> Option<usize> {
+    if layout.align() > ALIGNMENT {
+        return None;
+    }
+    LISTS.get(layout.size().div_ceil(32)).map(|list| usize::from(*list))
+}
+
+/// The layout of the blocks of a list.
+fn layout_of(list: usize) -> Layout {
+    match Layout::from_size_align(SIZES[list], ALIGNMENT) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!("sizes of blocks are small"),
+    }
+}
+
+/// A block on a list.
+struct Block {
+    next: *mut Block,
+}
+
+/// Blocks of one size.
+struct List {
+    first: *mut Block,
+    count: usize,
+}
+
+/// The lists of one processor.
+struct Lists(UnsafeCell<[List; SIZES.len()]>);
+
+// SAFETY: only its own processor uses it, with interrupts off.
+unsafe impl Sync for Lists {}
+
+const EMPTY: List = List {
+    first: null_mut(),
+    count: 0,
+};
+
+static PROCESSORS: [Lists; arch::MAXIMUM_CPUS] =
+    [const { Lists(UnsafeCell::new([EMPTY; SIZES.len()])) }; arch::MAXIMUM_CPUS];
+
+/// Does something with a list of this processor, undisturbed. `action` must not allocate.
+#[inline(always)]
+fn with_list<T>(list: usize, action: impl FnOnce(&mut List) -> T) -> T {
+    let enabled_before = arch::interrupts_enabled();
+    arch::disable_interrupts();
+    // SAFETY: no other processor uses these lists; on this one nobody else does while interrupts are off, and `action`
+    // does not come here again.
+    let result = action(unsafe { &mut (*PROCESSORS[arch::cpu_index()].0.get())[list] });
+    if enabled_before {
+        arch::enable_interrupts();
+    }
+    result
+}
+
 struct Heap(InterruptMutex<Talc<Frames, talc::DefaultBinning>>);
 
 #[global_allocator]
 static HEAP: Heap = Heap(InterruptMutex::new(Talc::new(Frames)));
 
-// SAFETY: `talc` gives out disjoint blocks of the layout asked for; the lock serialises it.
+impl Heap {
+    /// # Safety
+    /// The layout's size is not zero.
+    #[inline(never)]
+    unsafe fn allocate(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.lock().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    /// # Safety
+    /// The block came from [`Self::allocate`] with this layout, and nobody uses it any more.
+    #[inline(never)]
+    unsafe fn deallocate(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.lock().deallocate(pointer, layout) };
+    }
+}
+
+// SAFETY: `talc` gives out disjoint blocks of the layout asked for, which its lock serialises. A block on a list came from
+// it with the layout of the list, is at least as large and as aligned as what the list serves, and is on one list only until
+// it is given out again.
 unsafe impl GlobalAlloc for Heap {
     // In one place: it is called from everywhere.
     #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: `GlobalAlloc` guarantees a layout of non-zero size.
-        unsafe { self.0.lock().allocate(layout) }.map_or(null_mut(), NonNull::as_ptr)
+        let Some(list) = list_for(layout) else {
+            // SAFETY: `GlobalAlloc` guarantees a layout of non-zero size.
+            return unsafe { self.allocate(layout) };
+        };
+        let block = with_list(list, |list| {
+            let block = list.first;
+            if !block.is_null() {
+                // SAFETY: a block on the list is memory of the list, with its `next` written when it was put there.
+                list.first = unsafe { (*block).next };
+                list.count -= 1;
+            }
+            block
+        });
+        if block.is_null() {
+            // SAFETY: no block of a list is empty.
+            return unsafe { self.allocate(layout_of(list)) };
+        }
+        block.cast()
     }
 
     #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` with this layout (the contract of `GlobalAlloc`), so it is not
-        // null.
-        unsafe { self.0.lock().deallocate(pointer, layout) };
+        let Some(list) = list_for(layout) else {
+            // SAFETY: the pointer came from `alloc` with this layout (the contract of `GlobalAlloc`), so from `allocate`.
+            return unsafe { self.deallocate(pointer, layout) };
+        };
+        let most = KEPT / SIZES[list];
+        let kept = with_list(list, |list| {
+            if list.count == most {
+                return false;
+            }
+            let block = pointer.cast::<Block>();
+            // SAFETY: the block is no longer used by whoever had it, large enough and aligned.
+            unsafe { (*block).next = list.first };
+            list.first = block;
+            list.count += 1;
+            true
+        });
+        if !kept {
+            // SAFETY: blocks of this list came from `allocate` with the layout of the list.
+            unsafe { self.deallocate(pointer, layout_of(list)) };
+        }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let Ok(new) = Layout::from_size_align(size, layout.align()) else {
+            return null_mut();
+        };
+        let list = list_for(layout);
+        if list.is_some() && list == list_for(new) {
+            return pointer;
+        }
+        // SAFETY: `GlobalAlloc` guarantees a new size that is not zero.
+        let moved = unsafe { self.alloc(new) };
+        if !moved.is_null() {
+            // SAFETY: both blocks are at least so long, and they are not the same; the old one came from `alloc` with its
+            // layout and is not used any more.
+            unsafe {
+                moved.copy_from_nonoverlapping(pointer, layout.size().min(size));
+                self.dealloc(pointer, layout);
+            }
+        }
+        moved
     }
 }
