@@ -200,6 +200,115 @@ fn a_full_queue_drops_the_acknowledgement_and_asks_for_it_again() {
     assert_eq!(wire.machines[1].tcp_listening(listener), Some(1));
 }
 
+/// What a peer sends that got `answer`, `offset` bytes behind its first byte.
+fn data(answer: &Header, offset: u32) -> Header {
+    Header {
+        source: answer.destination,
+        destination: answer.source,
+        sequence: answer.acknowledgement + offset as usize,
+        acknowledgement: answer.sequence + 1,
+        flags: flag::ACK,
+        window: 1000,
+        timestamps: Some((6, answer.timestamps.expect("used").0)),
+        ..Header::default()
+    }
+}
+
+fn accept(wire: &mut Wire, listener: Handle) -> Handle {
+    let accepted = wire.machines[1].tcp_accept(listener).expect("listens");
+    accepted.expect("has come")
+}
+
+#[test]
+fn who_has_a_cookie_is_not_reset_while_the_queue_is_full() {
+    let mut wire = acquainted();
+    let listener = wire.listen(1, 80, 1);
+    // The one request keeps its place, so that all others get cookies.
+    arrive(&mut wire, &syn(8));
+    arrive(&mut wire, &syn(9));
+    let answer = sent(&mut wire).remove(1);
+    for _ in 0..2 {
+        wire.connect(0, SERVER);
+    }
+    // Nothing is let in, and later segments carry no cookie.
+    arrive(&mut wire, &data(&answer, 0));
+    arrive(&mut wire, &data(&answer, 1400));
+    assert!(sent(&mut wire).is_empty());
+    for _ in 0..2 {
+        accept(&mut wire, listener);
+    }
+    arrive(&mut wire, &data(&answer, 60_000));
+    assert!(sent(&mut wire).is_empty());
+    // The first one that is sent again brings the cookie back.
+    arrive(&mut wire, &data(&answer, 0));
+    assert_eq!(wire.machines[1].tcp_listening(listener), Some(1));
+}
+
+#[test]
+fn only_what_belongs_to_a_cookie_is_not_reset() {
+    let mut wire = acquainted();
+    wire.listen(1, 80, 1);
+    arrive(&mut wire, &syn(8));
+    arrive(&mut wire, &syn(9));
+    let answer = sent(&mut wire).remove(1);
+    let is_reset = |wire: &mut Wire, segment: &Header| {
+        arrive(wire, segment);
+        sent(wire).iter().any(|answer| answer.has(flag::RST))
+    };
+    assert!(!is_reset(&mut wire, &data(&answer, 1400)));
+    // What the window can't hold, another peer, another number.
+    assert!(is_reset(&mut wire, &data(&answer, 70_000)));
+    let other = Header {
+        destination: 10,
+        ..answer
+    };
+    assert!(is_reset(&mut wire, &data(&other, 1400)));
+    let other = Header {
+        sequence: answer.sequence + 100_000,
+        ..answer
+    };
+    assert!(is_reset(&mut wire, &data(&other, 1400)));
+    // A cookie is not good for ever.
+    wire.pass(121 * SECOND);
+    sent(&mut wire);
+    assert!(is_reset(&mut wire, &data(&answer, 1400)));
+}
+
+#[test]
+fn a_cookie_that_meets_a_full_queue_becomes_a_request() {
+    let mut wire = acquainted();
+    let listener = wire.listen(1, 80, 1);
+    arrive(&mut wire, &syn(8));
+    arrive(&mut wire, &syn(9));
+    let answer = sent(&mut wire).remove(1);
+    let reset = Header {
+        sequence: pith_tcpip::tcp::Sequence(1),
+        flags: flag::RST,
+        ..syn(8)
+    };
+    arrive(&mut wire, &reset);
+    for _ in 0..2 {
+        wire.connect(0, SERVER);
+    }
+    arrive(&mut wire, &data(&answer, 0));
+    assert_eq!(wire.machines[1].counts()[1], 1);
+    arrive(&mut wire, &data(&answer, 1400));
+    assert!(sent(&mut wire).is_empty());
+    // It is asked again, although it sends nothing by itself.
+    wire.now = wire.now + SECOND;
+    let now = wire.now;
+    wire.machines[1].expire(now);
+    let again = sent(&mut wire).remove(0);
+    assert_eq!(again.flags, flag::SYN | flag::ACK);
+    assert_eq!(again.sequence, answer.sequence);
+    for _ in 0..2 {
+        accept(&mut wire, listener);
+    }
+    arrive(&mut wire, &data(&again, 0));
+    assert_eq!(wire.machines[1].tcp_listening(listener), Some(1));
+    assert_eq!(wire.machines[1].counts()[1], 0);
+}
+
 #[test]
 fn a_listener_that_goes_resets_who_waits() {
     let mut wire = acquainted();

@@ -178,6 +178,14 @@ impl<B: Buffer> Stack<B> {
             return;
         }
         let request = Request::new(syn, (first.unwrap_or(initial), stamp), now);
+        if self.keep_request(handle, tuple, request) {
+            let answer = request.answer(ports, offer, now);
+            self.send_segment(tuple, Segment::plain(answer), now);
+        }
+    }
+
+    /// Remembers a request. False if there are too many.
+    fn keep_request(&mut self, handle: Handle, tuple: Tuple, request: Request) -> bool {
         let armed = request.deadline();
         let pending = Pending {
             tuple,
@@ -186,15 +194,14 @@ impl<B: Buffer> Stack<B> {
             armed,
         };
         let Some(number) = self.requests.insert(pending) else {
-            return;
+            return false;
         };
         if let Some(listener) = self.listener_mut(handle) {
             listener.requests += 1;
         }
         self.directory.insert(tuple, Place::Request(number));
         self.timers.insert((armed, Timer::Request(number)));
-        let answer = request.answer(ports, offer, now);
-        self.send_segment(tuple, Segment::plain(answer), now);
+        true
     }
 
     pub(super) fn drop_request(&mut self, number: u32) -> Option<Pending> {
@@ -306,7 +313,7 @@ impl<B: Buffer> Stack<B> {
             .is_some_and(|listener| listener.ready.len() <= listener.backlog)
     }
 
-    /// A peer that nobody remembers has acknowledged something: perhaps a cookie. False if not.
+    /// A peer that nobody remembers has acknowledged something: perhaps a cookie. False if the peer is to be refused.
     pub(super) fn take_cookie(
         &mut self,
         handle: Handle,
@@ -316,27 +323,44 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) -> bool {
         let (secret, (_, stamp)) = (self.secret, self.secret.initial(&tuple, now));
-        let Some(listener) = self.listener_mut(handle) else {
-            return false;
-        };
-        let given = listener
-            .cookies_at
+        let given = self
+            .listener_mut(handle)
+            .and_then(|listener| listener.cookies_at)
             .is_some_and(|at| now.since(at) < cookie::VALID);
         if !given
             || header.flags & (tcp::flag::SYN | tcp::flag::RST | tcp::flag::ACK) != tcp::flag::ACK
         {
             return false;
         }
-        let Some(request) = cookie::take(&secret.cookie(&tuple), header, stamp, now) else {
-            return false;
+        let secret = secret.cookie(&tuple);
+        let Some(request) = cookie::take(&secret, header, stamp, now) else {
+            // What brings the cookie was lost, or met a full queue. What is behind it must not be the end of a
+            // connection that the peer believes to have: what brings the cookie comes again.
+            return self
+                .offer(handle, tuple.1)
+                .is_some_and(|(offer, ..)| cookie::is_behind(&secret, header, offer.window, now));
         };
+        if let Some(Place::Request(number)) = self.directory.find(&tuple) {
+            self.drop_request(number);
+        }
         if self.has_room(handle) {
-            if let Some(Place::Request(number)) = self.directory.find(&tuple) {
-                self.drop_request(number);
-            }
             self.establish(handle, tuple, &request, header, data.clone(), now);
+        } else {
+            self.put_off_cookie(handle, tuple, request);
         }
         true
+    }
+
+    /// There is no room for the connection of a peer that has a cookie. If there is some for a request, the peer is
+    /// asked to acknowledge again, even if it sends nothing by itself. Its address is no forgery.
+    fn put_off_cookie(&mut self, handle: Handle, tuple: Tuple, mut request: Request) {
+        request.put_off();
+        let room = self
+            .listener_mut(handle)
+            .is_some_and(|listener| listener.requests < listener.backlog);
+        if room {
+            self.keep_request(handle, tuple, request);
+        }
     }
 
     /// Makes a connection of a request.

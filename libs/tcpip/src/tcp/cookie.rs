@@ -96,6 +96,24 @@ pub fn take(secret: &dyn Secret, ack: &Header, stamp: u32, now: Instant) -> Opti
     Some(request)
 }
 
+/// Whether a segment of a peer that has a cookie comes behind the one that brings it back, but within the first `window`.
+/// Only its place is uncertain, and so the cookie can't be read. Of other segments one in ten thousand looks like that.
+pub fn is_behind(secret: &dyn Secret, segment: &Header, window: u16, now: Instant) -> bool {
+    let rest = (segment.acknowledgement - 1)
+        .0
+        .wrapping_sub(secret.hash(None))
+        .wrapping_sub((segment.sequence - 1).0);
+    let minute = minute_of(now);
+    (0..LIFETIME).any(|age| {
+        let given = minute.wrapping_sub(age);
+        let hash = secret.hash(Some(given));
+        (0..SIZES.len() as u32).any(|index| {
+            let least = (given << BITS).wrapping_add(hash.wrapping_add(index) & MASK);
+            least.wrapping_sub(rest) <= window.into()
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
