@@ -35,6 +35,7 @@ const PROGRAMS: &[&str] = &[
     "many_descriptors",
     "interrupted_calls",
     "io_uring",
+    "io_uring_sockets",
     "io_uring_storm",
     "asynchronous",
 ];

@@ -29,7 +29,7 @@ use crate::task;
 const CONTROL_MAX: u64 = 20_480;
 
 /// The kind and the flags in the second argument of `socket(2)`.
-fn split_kind(kind: u32) -> Result<(u32, OpenFlags, bool), Errno> {
+pub(super) fn split_kind(kind: u32) -> Result<(u32, OpenFlags, bool), Errno> {
     let flags = kind & !KIND_MASK;
     let (close_on_exec, nonblocking) = (OpenFlags::CLOSE_ON_EXEC.bits(), OpenFlags::NONBLOCKING.bits());
     if flags & !(close_on_exec | nonblocking) != 0 {
@@ -105,12 +105,38 @@ pub fn accept(fd: i32, address: UserPointer, length: UserPointer) -> Result<usiz
 
 /// `accept4(2)`
 pub fn accept4(fd: i32, address: UserPointer, length: UserPointer, flags: u32) -> Result<usize, Errno> {
+    accept_flags(flags)?;
+    let (open, socket) = find(fd)?;
+    let (file, close_on_exec) = accept_from(&*socket, is_nonblocking(&open), address, length, flags)?;
+    let descriptor = context::current().add(file, close_on_exec, 0)?;
+    Ok(descriptor as usize)
+}
+
+/// The flags of `accept4(2)`: those of the file, and whether it is closed on exec.
+///
+/// # Errors
+/// `EINVAL` for others.
+pub(super) fn accept_flags(flags: u32) -> Result<(OpenFlags, bool), Errno> {
     let (kind, flags, close_on_exec) = split_kind(flags)?;
     if kind != 0 {
         return Err(Errno::EINVAL);
     }
-    let (open, socket) = find(fd)?;
-    let connection = socket.accept(is_nonblocking(&open))?;
+    Ok((flags, close_on_exec))
+}
+
+/// Takes the next connection, tells whom it is with, and opens it. Says too whether it is closed on exec.
+///
+/// # Errors
+/// As `accept4(2)`.
+pub(super) fn accept_from(
+    socket: &dyn Socket,
+    nonblocking: bool,
+    address: UserPointer,
+    length: UserPointer,
+    flags: u32,
+) -> Result<(Arc<OpenFile>, bool), Errno> {
+    let (flags, close_on_exec) = accept_flags(flags)?;
+    let connection = socket.accept(nonblocking)?;
     let peer = connection.peer_address();
     let file = socket::open(connection, flags);
     if !address.is_null() {
@@ -118,8 +144,7 @@ pub fn accept4(fd: i32, address: UserPointer, length: UserPointer, flags: u32) -
         peer.unwrap_or_else(|_| Address::new(&socket.family().to_ne_bytes()))
             .write(address, length)?;
     }
-    let descriptor = context::current().add(file, close_on_exec, 0)?;
-    Ok(descriptor as usize)
+    Ok((file, close_on_exec))
 }
 
 /// `getsockname(2)`
@@ -271,7 +296,11 @@ fn write_address(message: &Incoming<'_, '_>, address: UserPointer, length: UserP
     }
 }
 
-fn pieces_of(header: &MessageHeader) -> Result<Vec<IoSlice>, Errno> {
+/// The program's memory that a message's header names.
+///
+/// # Errors
+/// `EMSGSIZE`, `EINVAL`, `EFAULT`.
+pub(super) fn pieces_of(header: &MessageHeader) -> Result<Vec<IoSlice>, Errno> {
     let count = i32::try_from(header.vector_count).map_err(|_| Errno::EMSGSIZE)?;
     files::pieces(UserPointer(header.vectors), count).map_err(|errno| match errno {
         // More than 1024 pieces.
@@ -287,7 +316,10 @@ fn aligned(length: usize) -> usize {
 const CONTROL_HEADER: usize = size_of::<ControlHeader>();
 
 /// Reads the ancillary data that a program sends.
-fn read_control(header: &MessageHeader) -> Result<Ancillary, Errno> {
+///
+/// # Errors
+/// As `sendmsg(2)`.
+pub(super) fn read_control(header: &MessageHeader) -> Result<Ancillary, Errno> {
     let mut ancillary = Ancillary::default();
     if header.control == 0 || header.control_length == 0 {
         return Ok(ancillary);
@@ -350,12 +382,20 @@ fn check_credentials(claimed: &PeerCredentials) -> Result<(), Errno> {
     }
 }
 
+/// Where a message is to be sent; `None` for where the socket is connected to.
+///
+/// # Errors
+/// `EINVAL`, `EFAULT`.
+pub(super) fn destination_of(header: &MessageHeader) -> Result<Option<Address>, Errno> {
+    match header.name {
+        0 => Ok(None),
+        _ if header.name_length == 0 => Ok(None),
+        name => Address::read(UserPointer(name), header.name_length as i32).map(Some),
+    }
+}
+
 fn send_message(open: &OpenFile, socket: &dyn Socket, header: &MessageHeader, flags: u32) -> Result<usize, Errno> {
-    let address = match header.name {
-        0 => None,
-        _ if header.name_length == 0 => None,
-        name => Some(Address::read(UserPointer(name), header.name_length as i32)?),
-    };
+    let address = destination_of(header)?;
     let pieces = pieces_of(header)?;
     socket.send(Outgoing {
         data: &mut Source::program(&pieces),
@@ -434,10 +474,24 @@ impl ControlWriter {
 }
 
 fn receive_message(open: &OpenFile, socket: &dyn Socket, place: UserPointer, flags: u32) -> Result<usize, Errno> {
-    let mut header: MessageHeader = read_object(place)?;
+    let header: MessageHeader = read_object(place)?;
     let pieces = pieces_of(&header)?;
-    let mut data = Destination::program(&pieces);
-    let flags = flags_of(open, flags);
+    receive_into(socket, place, header, &pieces, flags_of(open, flags))
+}
+
+/// Receives a message as its header says, but into these pieces of memory, and tells at `place`, where the program has
+/// the header, what came.
+///
+/// # Errors
+/// As `recvmsg(2)`.
+pub(super) fn receive_into(
+    socket: &dyn Socket,
+    place: UserPointer,
+    mut header: MessageHeader,
+    pieces: &[IoSlice],
+    flags: MessageFlags,
+) -> Result<usize, Errno> {
+    let mut data = Destination::program(pieces);
     let mut message = Incoming::new(&mut data, flags);
     let received = socket.receive(&mut message)?;
     if header.name != 0 {

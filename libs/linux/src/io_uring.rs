@@ -133,10 +133,11 @@ macro_rules! opcodes {
 
 opcodes! {
     NOP = 0, READV = 1, WRITEV = 2, FSYNC = 3, READ_FIXED = 4, WRITE_FIXED = 5, POLL_ADD = 6, POLL_REMOVE = 7,
-    SYNC_FILE_RANGE = 8, TIMEOUT = 11, TIMEOUT_REMOVE = 12, ASYNC_CANCEL = 14, LINK_TIMEOUT = 15, FALLOCATE = 17,
-    OPENAT = 18, CLOSE = 19, FILES_UPDATE = 20, STATX = 21, READ = 22, WRITE = 23, FADVISE = 24, MADVISE = 25,
-    EPOLL_CTL = 29, PROVIDE_BUFFERS = 31, REMOVE_BUFFERS = 32, RENAMEAT = 35, UNLINKAT = 36,
-    MKDIRAT = 37, SYMLINKAT = 38, LINKAT = 39, MSG_RING = 40,
+    SYNC_FILE_RANGE = 8, SENDMSG = 9, RECVMSG = 10, TIMEOUT = 11, TIMEOUT_REMOVE = 12, ACCEPT = 13, ASYNC_CANCEL = 14,
+    LINK_TIMEOUT = 15, CONNECT = 16, FALLOCATE = 17, OPENAT = 18, CLOSE = 19, FILES_UPDATE = 20, STATX = 21, READ = 22,
+    WRITE = 23, FADVISE = 24, MADVISE = 25, SEND = 26, RECV = 27, EPOLL_CTL = 29, PROVIDE_BUFFERS = 31,
+    REMOVE_BUFFERS = 32, SHUTDOWN = 34, RENAMEAT = 35, UNLINKAT = 36, MKDIRAT = 37, SYMLINKAT = 38, LINKAT = 39,
+    MSG_RING = 40, SOCKET = 45, SEND_ZC = 47, SENDMSG_ZC = 48,
 }
 
 /// The highest number of an operation that Linux 6.1 knows.
@@ -168,6 +169,16 @@ pub mod poll {
     pub const UPDATE_USER_DATA: u32 = 1 << 2;
     /// Not only when something changes.
     pub const LEVEL: u32 = 1 << 3;
+}
+
+/// Flags of sockets' operations, in the priority.
+pub mod network {
+    /// Of sending and receiving: waiting comes before the first attempt.
+    pub const POLL_FIRST: u16 = 1 << 0;
+    /// Of receiving: go on after the first message.
+    pub const RECEIVE_MULTISHOT: u16 = 1 << 1;
+    /// Of `ACCEPT`: go on after the first connection.
+    pub const ACCEPT_MULTISHOT: u16 = 1 << 0;
 }
 
 /// Flags of `ASYNC_CANCEL`.

@@ -4,6 +4,7 @@
 //! registered at the file's wait queue (see [`request`]); no thread sleeps for it. There is no thread that polls the
 //! submission queue (`IORING_SETUP_SQPOLL`), and no polling of devices (`IORING_SETUP_IOPOLL`).
 
+mod network;
 mod operation;
 mod request;
 mod ring;

@@ -10,6 +10,7 @@ use pith_linux::files::{OpenFlags, PollEvents};
 use pith_linux::io_uring::{Entry, cancel, entry_flag, opcode, poll, timeout};
 use pith_linux::time::Timespec;
 
+use super::network::{self, SocketOperation};
 use super::request::{Pending, Request};
 use super::ring::Ring;
 use crate::fs::context;
@@ -21,8 +22,8 @@ use crate::task::{self, Instant};
 
 /// Events that are reported whether asked for or not.
 const ALWAYS: PollEvents = PollEvents::ERROR.union(PollEvents::HANG_UP);
-const READABLE: PollEvents = PollEvents::IN.union(PollEvents::READ_NORMAL).union(ALWAYS);
-const WRITABLE: PollEvents = PollEvents::OUT.union(PollEvents::WRITE_NORMAL).union(ALWAYS);
+pub(super) const READABLE: PollEvents = PollEvents::IN.union(PollEvents::READ_NORMAL).union(ALWAYS);
+pub(super) const WRITABLE: PollEvents = PollEvents::OUT.union(PollEvents::WRITE_NORMAL).union(ALWAYS);
 
 /// The program's memory of a transfer.
 pub(super) enum Buffers {
@@ -167,14 +168,17 @@ pub(super) enum Operation {
         user_data: u64,
         result: u32,
     },
+    Socket(SocketOperation),
 }
 
 /// What came of an attempt.
 pub(super) enum Attempt {
     /// The request is over.
     Done(Outcome),
-    /// There is a result, and more will come.
+    /// There is a result, and more will come when something changes.
     More(Outcome),
+    /// There is a result, and there may be another one already.
+    Again(Outcome),
     /// Nothing yet: it is to be tried again when the file or the time has changed.
     Wait,
 }
@@ -246,7 +250,7 @@ fn piece(address: u64, length: usize) -> Result<IoSlice, Errno> {
     files::one_piece(UserPointer(address), length).map(|[piece]| piece)
 }
 
-fn buffers(entry: &Entry, vectors: bool) -> Result<Buffers, Errno> {
+pub(super) fn buffers(entry: &Entry, vectors: bool) -> Result<Buffers, Errno> {
     if entry.flags & entry_flag::BUFFER_SELECT != 0 {
         let length = if vectors {
             // One piece, of which only the length counts.
@@ -284,7 +288,7 @@ pub(super) fn is_known(operation: u8) -> bool {
             | opcode::PROVIDE_BUFFERS
             | opcode::REMOVE_BUFFERS
             | opcode::RENAMEAT..=opcode::MSG_RING
-    )
+    ) || network::is_known(operation)
 }
 
 /// Whether an operation needs the file of its entry's descriptor.
@@ -299,7 +303,7 @@ pub(super) fn needs_file(operation: u8) -> bool {
                 | opcode::WRITE
                 | opcode::FADVISE
                 | opcode::MSG_RING
-    )
+    ) || network::needs_file(operation)
 }
 
 impl Operation {
@@ -309,7 +313,12 @@ impl Operation {
     /// What is wrong with the entry: the completion's result.
     pub(super) fn prepare(entry: &Entry) -> Result<Self, Errno> {
         let select = entry.flags & entry_flag::BUFFER_SELECT != 0;
-        if select && !matches!(entry.opcode, opcode::READ | opcode::READV) {
+        if select
+            && !matches!(
+                entry.opcode,
+                opcode::READ | opcode::READV | opcode::RECV | opcode::RECVMSG
+            )
+        {
             return Err(Errno::EOPNOTSUPP);
         }
         let fixed = entry.flags & entry_flag::FIXED_FILE != 0;
@@ -561,6 +570,13 @@ impl Operation {
                     result: entry.length,
                 }
             }
+            other if network::is_known(other) => Self::Socket(SocketOperation::prepare(entry)?),
+            opcode::SEND_ZC | opcode::SENDMSG_ZC => {
+                crate::warning_once!(
+                    "io_uring: IORING_OP_SEND_ZC and IORING_OP_SENDMSG_ZC are not supported: they answer EINVAL"
+                );
+                return Err(Errno::EINVAL);
+            }
             _ => return Err(Errno::EINVAL),
         })
     }
@@ -571,6 +587,7 @@ impl Operation {
             Self::Read { .. } => READABLE,
             Self::Write { .. } => WRITABLE,
             Self::Poll { events, .. } => *events | ALWAYS,
+            Self::Socket(operation) => operation.events(),
             _ => PollEvents::empty(),
         }
     }
@@ -578,12 +595,19 @@ impl Operation {
     /// Whether it may have more than one result. Such a request is registered before the first look, so that no event
     /// is told twice and none is lost.
     pub(super) fn is_multishot(&self) -> bool {
-        matches!(self, Self::Poll { multishot: true, .. })
+        match self {
+            Self::Poll { multishot, .. } => *multishot,
+            Self::Socket(operation) => operation.is_multishot(),
+            _ => false,
+        }
     }
 
     /// Whether an attempt may sleep, so that a thread of its own has to make it: opening a named pipe waits for who
-    /// opens the other end.
+    /// opens the other end, and connecting a local socket waits at the listener's queue instead of at its own.
     pub(super) fn may_sleep(&self) -> bool {
+        if let Self::Socket(operation) = self {
+            return operation.may_sleep();
+        }
         let Self::Open { named, flags, .. } = self else {
             return false;
         };
@@ -715,6 +739,7 @@ impl Request {
             },
             // Only as part of a chain, where it is dealt with.
             Operation::LinkTimeout(_) => Attempt::Done(Outcome::error(Errno::EINVAL)),
+            Operation::Socket(operation) => operation.attempt(ring, file, pending.is_some()),
             _ => Attempt::Done(self.perform(ring).into()),
         }
     }
@@ -844,6 +869,7 @@ impl Request {
             Operation::Read { .. }
             | Operation::Write { .. }
             | Operation::Poll { .. }
+            | Operation::Socket(_)
             | Operation::Timeout { .. }
             | Operation::LinkTimeout(_) => Err(Errno::EINVAL),
         }

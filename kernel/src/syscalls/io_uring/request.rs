@@ -311,7 +311,7 @@ impl Pending {
     /// Keeps a request that has to wait. `elsewhere`: it was not tried yet, and is to be tried by another thread.
     fn begin(ring: &Arc<Ring>, request: Request, mut chain: Chain, elsewhere: bool) {
         let timeout = chain.take_timeout(&request);
-        let sleeps = elsewhere && request.operation.may_sleep();
+        let sleeps = request.operation.may_sleep();
         let pending = Self::new(ring, request, chain, Weak::new());
         if let Err(errno) = ring.keep(&pending).and_then(|()| pending.register()) {
             pending.end(Outcome::error(errno));
@@ -461,6 +461,11 @@ impl Pending {
                 Attempt::More(outcome) => {
                     self.ring
                         .post(self.user_data(), outcome.result, outcome.with_more().flags, true);
+                }
+                Attempt::Again(outcome) => {
+                    self.ring
+                        .post(self.user_data(), outcome.result, outcome.with_more().flags, true);
+                    continue;
                 }
                 Attempt::Wait => {}
             }

@@ -544,6 +544,11 @@ impl Ring {
         }
     }
 
+    /// Whether completions have found no room, which ends requests with several results.
+    pub(super) fn overflows(&self) -> bool {
+        self.overflows.load(Ordering::Relaxed)
+    }
+
     /// A completion that another ring sends.
     pub(super) fn receive(&self, user_data: u64, result: i32) {
         self.post(user_data, result, 0, true);
