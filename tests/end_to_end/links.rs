@@ -26,6 +26,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("bridge-by-helper", bridge_by_helper),
     ("several-cards", several_cards),
     ("tap-at-once", tap_at_once),
+    ("fixed-address-at-once", fixed_address_at_once),
     ("published-at-once", published_at_once),
     ("published-range", published_range),
     ("baked", baked),
@@ -59,7 +60,7 @@ fn ip(line: &str) -> Result<String, String> {
 /// Makes a TAP device whose end at the host has this address.
 fn make_tap(name: &str, options: &str, address: &str) -> Result<(), String> {
     ip(&format!("tuntap add dev {name} mode tap{options}"))?;
-    ip(&format!("address add {address} dev {name}"))?;
+    ip(&format!("address add dev {name} {address}"))?;
     ip(&format!("link set {name} up")).map(drop)
 }
 
@@ -318,6 +319,36 @@ fn tap_at_once(workshop: &Workshop) -> Result<(), String> {
     })
 }
 
+/// A program's first act is a connection from a fixed address of IPv6, which nobody has confirmed yet.
+fn fixed_address_at_once(workshop: &Workshop) -> Result<(), String> {
+    in_namespace(|| {
+        make_tap("tap0", "", "fd00:7::1/64 nodad")?;
+        let listener = TcpListener::bind("[fd00:7::1]:0").map_err(|error| error.to_string())?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let server = thread::spawn(move || {
+            let (mut stream, peer) = listener.accept()?;
+            stream.write_all(format!("from {}\n", peer.ip()).as_bytes())
+        });
+        let script = format!(
+            "exec 3<>/dev/tcp/fd00:7::1/{}; read -r line <&3; echo \"$line\"",
+            address.port()
+        );
+        let mut command = run(workshop);
+        command.args([
+            "--net",
+            "tap:tap0,ip6=fd00:7::2/64",
+            "--",
+            "/bin/bash",
+            "-c",
+        ]);
+        expect(command.arg(&script), &[0], "^from fd00:7::2\n$", "^$")?;
+        server
+            .join()
+            .map_err(|_| "the server failed")?
+            .map_err(|error| error.to_string())
+    })
+}
+
 /// Several ports in a row lead to as many of the machine.
 fn published_range(workshop: &Workshop) -> Result<(), String> {
     let program = echo_server(workshop, "published-range")?;
@@ -459,8 +490,8 @@ fn default(workshop: &Workshop) -> Result<(), String> {
         .map_err(|_| "the server failed")?
         .map_err(|error| error.to_string())?;
 
-    // By IPv6 as well, where it is asked for. An address of the machine's is usable after a second, in which others may
-    // say that it is theirs.
+    // By IPv6 as well, where it is asked for, and at once: an address that was given is used while others are asked
+    // whether it is theirs.
     let listener =
         TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     let port = listener
@@ -471,10 +502,7 @@ fn default(workshop: &Workshop) -> Result<(), String> {
         let (mut stream, _) = listener.accept()?;
         stream.write_all(b"from the host\n")
     });
-    let script = format!(
-        "until {{ exec 3<>/dev/tcp/fec0::2/{port}; }} 2>/dev/null || ((SECONDS > 20)); do :; done; \
-         read -r line <&3; echo \"$line\""
-    );
+    let script = format!("exec 3<>/dev/tcp/fec0::2/{port}; read -r line <&3; echo \"$line\"");
     let mut command = run(workshop);
     command.args([
         "--net",

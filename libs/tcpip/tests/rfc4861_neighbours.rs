@@ -5,7 +5,7 @@ mod common;
 use core::net::{Ipv6Addr, SocketAddr};
 
 use common::{Memory, slice};
-use pith_tcpip::stack::{AddressState, NeighbourState, Offload, Reach, link_local_address};
+use pith_tcpip::stack::{AddressState, Error, NeighbourState, Offload, Reach, link_local_address};
 use pith_tcpip::time::{MILLISECOND, SECOND};
 use pith_tcpip::wire::ethernet::{self, HardwareAddress};
 use pith_tcpip::wire::icmp::Header;
@@ -186,6 +186,88 @@ fn an_address_that_another_station_has_is_never_used() {
                 .udp_send(socket, Some(to.into()), slice(b"x"), now)
                 .is_err()
         );
+    }
+}
+
+/// A machine with 2001:db8::1 a moment ago, which has asked whether somebody has it.
+fn hasty() -> (Stack<Memory>, usize) {
+    let mut stack: Stack<Memory> = Stack::new([1, 2]);
+    let card = stack.add_card(OWN, 1500, Offload::default(), START);
+    stack.add_address(card, ip("2001:db8::1").into(), 64, START);
+    let mut asked = Vec::new();
+    while let Some((_, source, .., question)) = sent(&mut stack) {
+        asked.push((source, question.target));
+    }
+    assert!(asked.contains(&(ip("::"), ip("2001:db8::1"))));
+    (stack, card)
+}
+
+#[test]
+fn a_fixed_address_is_used_while_others_are_asked() {
+    let (mut stack, card) = hasty();
+    let state = |stack: &Stack<Memory>| stack.interfaces()[card].addresses[1].state;
+    assert_eq!(state(&stack), AddressState::Optimistic);
+    // Nobody is to remember who asks (RFC 4429, section 3.2) ...
+    talk(&mut stack, "2001:db8::2", START);
+    let (_, source, .., question) = sent(&mut stack).expect("a question");
+    assert_eq!(
+        (source, question.target),
+        (ip("2001:db8::1"), ip("2001:db8::2"))
+    );
+    assert_eq!(question.hardware, None);
+    // ... or to forget another station that has the address.
+    let (header, body) = neighbour(icmpv6::SOLICITATION, 0, ip("2001:db8::1"), Some(OTHER));
+    let asked = message(
+        (ip("2001:db8::2"), ip("ff02::1:ff00:1")),
+        255,
+        header,
+        &body,
+    );
+    assert_eq!(stack.receive(card, slice(&asked), START), Ok(()));
+    let mut answer = None;
+    while let Some(frame) = stack.take_frame() {
+        let bytes = frame.to_vec();
+        if bytes[14 + 6] == ip::ICMPV6 && bytes[54] == icmpv6::ADVERTISEMENT {
+            answer = Some(bytes[58]);
+        }
+    }
+    assert_eq!(answer, Some((icmpv6::SOLICITED >> 24) as u8));
+    // Then it is certain.
+    let now = START + SECOND;
+    stack.expire(now);
+    assert_eq!(state(&stack), AddressState::Preferred);
+    assert_eq!(stack.receive(card, slice(&asked), now), Ok(()));
+    let (.., header, _) = sent(&mut stack).expect("an answer");
+    assert_eq!(header.rest, icmpv6::SOLICITED | icmpv6::OVERRIDE);
+    talk(&mut stack, "2001:db8::3", now);
+    let (.., question) = sent(&mut stack).expect("a question");
+    assert_eq!(question.hardware, Some(OWN));
+}
+
+#[test]
+fn a_fixed_address_that_another_station_has_is_used_no_longer() {
+    let own = ip("2001:db8::1");
+    let taken = neighbour(icmpv6::ADVERTISEMENT, icmpv6::OVERRIDE, own, Some(OTHER));
+    let wanted = neighbour(icmpv6::SOLICITATION, 0, own, None);
+    for ((header, body), addresses) in [
+        (taken, (own, ip("ff02::1"))),
+        (
+            wanted,
+            (Ipv6Addr::UNSPECIFIED, icmpv6::solicited_group(own)),
+        ),
+    ] {
+        let (mut stack, card) = hasty();
+        let frame = message(addresses, 255, header, &body);
+        assert_eq!(stack.receive(card, slice(&frame), START), Ok(()));
+        stack.expire(START + 5 * SECOND);
+        let address = stack.interfaces()[card].addresses[1];
+        assert_eq!(
+            (address.ip, address.state),
+            (own.into(), AddressState::Duplicate)
+        );
+        let socket = stack.udp_open(Reach::V6, 1000);
+        let bound = stack.bind(socket, SocketAddr::from((own, 7)), false);
+        assert_eq!(bound, Err(Error::NotLocal));
     }
 }
 

@@ -65,7 +65,7 @@ impl<B: Buffer> Stack<B> {
         };
         let body = Body {
             target,
-            hardware: self.interfaces[interface].hardware,
+            hardware: self.interfaces[interface].certain_hardware(source.into()),
         };
         self.send_solicitation(interface, (source, destination), body, known);
     }
@@ -85,7 +85,7 @@ impl<B: Buffer> Stack<B> {
         let list = &mut self.interfaces[interface].addresses;
         let own = list.iter_mut().find(|own| own.ip == ip);
         match own {
-            Some(own) if own.state == AddressState::Tentative => {
+            Some(own) if own.state.is_asked_for() => {
                 own.state = AddressState::Duplicate;
                 own.until = None;
                 true
@@ -122,6 +122,7 @@ impl<B: Buffer> Stack<B> {
         let Some(hardware) = one.hardware else {
             return Ok(());
         };
+        let certain = one.certain_hardware(question.target.into()).is_some();
         if let (Some(sender), false) = (question.hardware, source.is_unspecified())
             && !sender.is_group()
         {
@@ -143,7 +144,7 @@ impl<B: Buffer> Stack<B> {
         let mut header = icmp::Header {
             kind: icmpv6::ADVERTISEMENT,
             code: 0,
-            rest: icmpv6::OVERRIDE,
+            rest: if certain { icmpv6::OVERRIDE } else { 0 },
         };
         if source.is_unspecified() {
             let addresses = (question.target, ALL_NODES);

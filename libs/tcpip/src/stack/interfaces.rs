@@ -10,12 +10,22 @@ const DETECTION: u64 = SECOND;
 pub enum AddressState {
     /// Others are asked whether they have it (RFC 4862, section 5.4).
     Tentative,
+    /// Others are asked, but it is used already: it was given by somebody who should know (RFC 4429). What neighbours
+    /// remember of it is not touched until it is certain.
+    Optimistic,
     /// It is this machine's.
     Preferred,
     /// It is, but new connections should use another one.
     Deprecated,
     /// Another station has it.
     Duplicate,
+}
+
+impl AddressState {
+    /// Whether others may still say that they have the address.
+    pub(super) fn is_asked_for(self) -> bool {
+        matches!(self, Self::Tentative | Self::Optimistic)
+    }
 }
 
 /// An address of an interface.
@@ -42,7 +52,7 @@ impl Address {
     pub fn is_usable(&self) -> bool {
         matches!(
             self.state,
-            AddressState::Preferred | AddressState::Deprecated
+            AddressState::Optimistic | AddressState::Preferred | AddressState::Deprecated
         )
     }
 
@@ -123,6 +133,14 @@ impl Interface {
                 .iter()
                 .any(|own| own.ip == ip && own.is_usable()),
         }
+    }
+
+    /// The address of its card, as neighbours may remember it for one of its own addresses; `None` while somebody else
+    /// might have that (RFC 4429, section 3.2).
+    pub(super) fn certain_hardware(&self, ip: IpAddr) -> Option<HardwareAddress> {
+        let uncertain = |own: &Address| own.ip == ip && own.state.is_asked_for();
+        self.hardware
+            .filter(|_| !self.addresses.iter().any(uncertain))
     }
 
     /// Its first usable address of version 4.
@@ -216,8 +234,8 @@ impl<B: Buffer> Stack<B> {
         index
     }
 
-    /// Gives an interface an address, and a way to its network. One of version 6 is used as soon as it is certain that
-    /// nobody else has it.
+    /// Gives an interface an address, and a way to its network. Others are asked whether they have it if it is of version
+    /// 6; unless it is one of the link, it is used meanwhile.
     pub fn add_address(&mut self, interface: usize, ip: IpAddr, prefix: u8, now: Instant) {
         self.assign(interface, ip, prefix, false, now);
         self.add_route(Route {
@@ -243,9 +261,12 @@ impl<B: Buffer> Stack<B> {
         let address = Address {
             ip,
             prefix,
-            state: match detect {
-                true => AddressState::Tentative,
-                false => AddressState::Preferred,
+            state: match ip {
+                _ if !detect => AddressState::Preferred,
+                IpAddr::V6(ip) if !automatic && !ip.is_unicast_link_local() => {
+                    AddressState::Optimistic
+                }
+                _ => AddressState::Tentative,
             },
             certain: detect.then(|| now + DETECTION),
             until: None,
@@ -321,7 +342,7 @@ impl<B: Buffer> Stack<B> {
             let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             if past(own.certain) {
                 own.certain = None;
-                if own.state == AddressState::Tentative {
+                if own.state.is_asked_for() {
                     own.state = AddressState::Preferred;
                 }
             }
