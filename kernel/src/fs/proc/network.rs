@@ -2,8 +2,8 @@
 
 use pith_linux::Errno;
 
-use super::{Entry, Text, constant, directory, text};
-use crate::net::internet::{self, listing};
+use super::{Entry, Text, constant, directory, setting, text};
+use crate::net::internet::{self, listing, raw};
 use crate::net::unix;
 
 /// The files of `/proc/net`.
@@ -21,7 +21,7 @@ pub const NETWORK: &[Entry] = &[
     text("unix", unix::list),
 ];
 
-/// The files of `/proc/sys/net`. None can be changed: each says what the kernel does.
+/// The files of `/proc/sys/net`. Most can't be changed: each says what the kernel does.
 pub const SETTINGS: &[Entry] = &[
     directory(
         "core",
@@ -41,6 +41,7 @@ pub const SETTINGS: &[Entry] = &[
             constant("ip_forward", "0\n"),
             constant("ip_local_port_range", "32768\t60999\n"),
             constant("ip_nonlocal_bind", "0\n"),
+            setting("ping_group_range", raw::ping_groups, raw::set_ping_groups),
             constant("tcp_congestion_control", "cubic\n"),
             constant("tcp_keepalive_intvl", "75\n"),
             constant("tcp_keepalive_probes", "9\n"),

@@ -148,7 +148,10 @@ impl InternetSocket {
     }
 
     pub(super) fn send_datagram(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
-        let to = self.peer_of(&message)?;
+        let to = self
+            .peer_of(&message)?
+            .map(|to| self.without_protocol(to))
+            .transpose()?;
         let length = message.data.remaining();
         if length > usize::from(u16::MAX) {
             return Err(Errno::EMSGSIZE);
@@ -237,6 +240,9 @@ impl InternetSocket {
         segment: usize,
     ) -> Result<(), Errno> {
         let data: Slice<Memory> = Slice::new(packet);
+        if !self.is_udp() {
+            return self.send_raw(to, data, exception);
+        }
         let length = data.len();
         let step = if segment == 0 || segment >= length {
             length.max(1)

@@ -50,7 +50,7 @@ const CLOSED: u8 = 7;
 fn lines(family: u16, streams: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     for socket in network().all_sockets() {
-        if socket.family == family && socket.is_stream() == streams {
+        if socket.family == family && socket.is_stream() == streams && (streams || socket.is_udp()) {
             lines.extend(line(&socket));
         }
     }

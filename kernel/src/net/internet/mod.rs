@@ -13,6 +13,7 @@ mod ip_options;
 mod leave;
 pub mod listing;
 mod name;
+pub mod raw;
 mod socket;
 mod stream_options;
 

@@ -11,7 +11,7 @@ use pith_linux::signal::Signal;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
 use pith_linux::time::{Timespec, Timeval};
 use pith_tcpip::Slice;
-use pith_tcpip::stack::{Cause, Error, Handle, Reach, Sharing};
+use pith_tcpip::stack::{Cause, Error, Handle, Reach, Role, Sharing};
 use pith_tcpip::tcp::{Ending, Options, Readiness, State, Urgent};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
@@ -19,7 +19,7 @@ use spin::Mutex;
 use super::datagrams::{Corked, ZeroCopies};
 use super::groups::Groups;
 use super::ip_options::{Chosen, IP, IPV6};
-use super::{Memory, Network, configured_network, name};
+use super::{Memory, Network, configured_network, name, raw};
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
 use crate::memory::{LARGE_PACKET, PacketRoom, UserPointer, is_low, write_object};
@@ -35,6 +35,8 @@ const TCP: i32 = 6;
 const UDP: i32 = 17;
 /// Most connections that wait to be accepted (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
+/// Protocols have numbers below this (`IPPROTO_MAX`).
+const PROTOCOL_LIMIT: i32 = 263;
 /// `FIONREAD`
 const BYTES_TO_READ: u32 = 0x541b;
 /// `SIOCOUTQ`
@@ -59,6 +61,7 @@ pub struct InternetSocket {
     pub(super) handle: Handle,
     pub(super) family: u16,
     kind: SocketKind,
+    protocol: i32,
     pub(super) number: u64,
     pub(super) common: Common,
     queue: WaitQueue,
@@ -139,47 +142,59 @@ pub(super) fn errno_for(cause: Cause) -> Errno {
 /// A new socket.
 ///
 /// # Errors
-/// `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `ENOMEM`.
+/// `EINVAL`, `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `EACCES`, `ENOMEM`.
 pub fn create(family: u16, kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, Errno> {
+    if !(0..PROTOCOL_LIMIT).contains(&protocol) {
+        return Err(Errno::EINVAL);
+    }
     let made = match (SocketKind::from_number(kind), protocol) {
-        (Some(SocketKind::Stream), 0 | TCP) => InternetSocket::make(family, SocketKind::Stream),
-        (Some(SocketKind::Datagram), 0 | UDP) => InternetSocket::make(family, SocketKind::Datagram),
-        (Some(SocketKind::Stream | SocketKind::Datagram), _) => Err(Errno::EPROTONOSUPPORT),
-        _ => {
-            crate::warning_once!("raw Internet sockets are not there yet: socket answers ESOCKTNOSUPPORT");
-            Err(Errno::ESOCKTNOSUPPORT)
+        (Some(SocketKind::Stream), 0 | TCP) => InternetSocket::make(family, SocketKind::Stream, Role::Datagrams),
+        (Some(SocketKind::Datagram), 0 | UDP) => InternetSocket::make(family, SocketKind::Datagram, Role::Datagrams),
+        (Some(kind @ (SocketKind::Datagram | SocketKind::Raw)), protocol) => {
+            InternetSocket::make(family, kind, raw::role_of(family, kind, protocol)?)
         }
+        (Some(SocketKind::Stream), _) => Err(Errno::EPROTONOSUPPORT),
+        _ => Err(Errno::ESOCKTNOSUPPORT),
     };
     made.map(|socket| socket as Arc<dyn Socket>)
 }
 
 impl InternetSocket {
-    fn make(family: u16, kind: SocketKind) -> Result<Arc<Self>, Errno> {
+    fn make(family: u16, kind: SocketKind, role: Role) -> Result<Arc<Self>, Errno> {
         if is_low() {
             return Err(Errno::ENOMEM);
         }
         let network = configured_network();
         let reach = match family {
             family::INTERNET => Reach::V4,
-            _ => Reach::Both,
+            _ if role == Role::Datagrams => Reach::Both,
+            _ => Reach::V6,
         };
         network.start()?;
         let common = Common::default();
         let capacity = common.receive_buffer.load(Ordering::Relaxed);
         let handle = network.with(|stack, _| match kind {
             SocketKind::Stream => stack.tcp_open(reach, Options::default()),
-            _ => stack.udp_open(reach, capacity),
+            _ => stack.raw_open(reach, role, capacity),
         });
-        Ok(Self::with_handle(network, family, kind, handle))
+        Ok(Self::with_handle(network, (family, kind, role), handle))
     }
 
-    fn with_handle(network: &'static Network, family: u16, kind: SocketKind, handle: Handle) -> Arc<Self> {
+    fn with_handle(
+        network: &'static Network,
+        (family, kind, role): (u16, SocketKind, Role),
+        handle: Handle,
+    ) -> Arc<Self> {
         let socket = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             network,
             handle,
             family,
             kind,
+            protocol: match kind {
+                SocketKind::Stream => TCP,
+                _ => raw::protocol_of(family, role),
+            },
             number: pipe::next_number(),
             common: Common::default(),
             queue: WaitQueue::new(),
@@ -194,6 +209,10 @@ impl InternetSocket {
             corked: Mutex::new(None),
             zero_copies: Mutex::new(ZeroCopies::default()),
         });
+        if !socket.is_stream() && !socket.is_udp() {
+            // As on Linux, these share their addresses at first. A number is always a value of it.
+            let _ = socket.common.set_option(option::REUSE_ADDRESS, &1_i32.to_ne_bytes());
+        }
         network.sockets.lock().insert(handle, socket.itself.clone());
         socket
     }
@@ -214,6 +233,11 @@ impl InternetSocket {
 
     pub(super) fn is_stream(&self) -> bool {
         self.kind == SocketKind::Stream
+    }
+
+    /// Whether it is a socket of UDP.
+    pub(super) fn is_udp(&self) -> bool {
+        self.kind == SocketKind::Datagram && self.protocol == UDP
     }
 
     pub(super) fn wait<T>(&self, patience: Patience, condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
@@ -479,7 +503,7 @@ impl Socket for InternetSocket {
     }
 
     fn protocol(&self) -> i32 {
-        if self.is_stream() { TCP } else { UDP }
+        self.protocol
     }
 
     fn number(&self) -> u64 {
@@ -588,7 +612,7 @@ impl Socket for InternetSocket {
             }
         };
         let handle = self.wait(self.common.receive_patience(nonblocking), next)??;
-        let accepted = Self::with_handle(self.network, self.family, SocketKind::Stream, handle);
+        let accepted = Self::with_handle(self.network, (self.family, SocketKind::Stream, Role::Datagrams), handle);
         accepted.common.inherit(&self.common);
         *accepted.keep_alive.lock() = *self.keep_alive.lock();
         Ok(accepted)
@@ -606,6 +630,8 @@ impl Socket for InternetSocket {
             return Err(Errno::ENOTCONN);
         }
         let remote = self.network.stack.lock().remote(self.handle);
+        // As on Linux, a peer without a port has no name.
+        let remote = remote.filter(|remote| remote.port() != 0 || self.is_stream() || self.is_udp());
         let shown = remote.map(|remote| name::shown(self.family, remote));
         shown.ok_or(Errno::ENOTCONN)
     }
@@ -637,8 +663,11 @@ impl Socket for InternetSocket {
 
     fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
         let listening = self.listens();
-        if !listening {
+        if self.is_stream() && !listening {
             self.peer_address()?;
+        } else if !listening {
+            let remote = self.network.stack.lock().remote(self.handle);
+            remote.ok_or(Errno::ENOTCONN)?;
         }
         if how.receiving() {
             self.no_more_input.store(true, Ordering::Relaxed);
@@ -725,6 +754,9 @@ impl Socket for InternetSocket {
     }
 
     fn option(&self, number: i32, name: i32) -> Option<Result<OptionValue, Errno>> {
+        if let Some(value) = self.raw_option(number, name) {
+            return Some(value);
+        }
         match number {
             TCP if self.is_stream() => Some(self.tcp_option(name)),
             IP | UDP => Some(self.ip_option(number, name).map(OptionValue::Integer)),
@@ -791,6 +823,9 @@ impl Socket for InternetSocket {
     }
 
     fn set_option(&self, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        if let Some(result) = self.set_raw_option(level, name, value) {
+            return result;
+        }
         if matches!(level, IP | UDP) || level == IPV6 && name != ipv6_option::ONLY_V6 {
             return self.set_ip_option(level, name, value);
         }

@@ -88,6 +88,10 @@ impl<B: Buffer> Stack<B> {
             return Err(Malformed::Checksum);
         }
         let header = icmp::Header::parse(data.first().ok_or(Malformed::Short)?)?;
+        if header.kind == icmp::ECHO_REPLY && !self.echoes.is_empty() {
+            self.receive_reply(packet, &header, data, now);
+            return Ok(());
+        }
         data.advance(icmp::HEADER);
         match header.kind {
             icmp::ECHO if !packet.group => {

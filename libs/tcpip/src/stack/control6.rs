@@ -52,6 +52,12 @@ impl<B: Buffer> Stack<B> {
             return Err(Malformed::Checksum);
         }
         let header = icmp::Header::parse(data.first().ok_or(Malformed::Short)?)?;
+        if header.kind == icmpv6::ECHO_REPLY {
+            if !self.echoes.is_empty() {
+                self.receive_reply(packet, &header, data, now);
+            }
+            return Ok(());
+        }
         data.advance(icmp::HEADER);
         let unrouted = packet.hops == UNROUTED && header.code == 0;
         if header.kind == icmpv6::ECHO {

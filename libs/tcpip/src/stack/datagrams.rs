@@ -5,8 +5,13 @@ use super::*;
 impl<B: Buffer> Stack<B> {
     /// A new socket, for which so many bytes may wait.
     pub fn udp_open(&mut self, reach: Reach, capacity: usize) -> Handle {
+        self.open_datagrams(reach, Role::Datagrams, capacity)
+    }
+
+    pub(super) fn open_datagrams(&mut self, reach: Reach, role: Role, capacity: usize) -> Handle {
         self.add(Socket::Udp(Box::new(Udp {
             reach,
+            role,
             local: None,
             remote: None,
             queue: VecDeque::new(),
@@ -132,9 +137,38 @@ impl<B: Buffer> Stack<B> {
         exception: Exception,
         now: Instant,
     ) -> Result<(), Error> {
+        let way_out = self.prepare(handle, to, exception, udp::HEADER + data.len(), now)?;
+        let packet = way_out.packet;
+        let header = udp::Header {
+            source: way_out.port,
+            destination: way_out.remote.port(),
+            length: (udp::HEADER + data.len()) as u16,
+            checksum: 0,
+        };
+        let data = Pieces::from(data);
+        let bytes = complete(&header, &packet, &data, way_out.partial);
+        let transport = Transport {
+            header: &bytes,
+            payload: data,
+            partial: way_out.partial.then_some(6),
+            cut: 0,
+        };
+        self.send_packet(&packet, transport, now);
+        Ok(())
+    }
+
+    /// Finds out how a packet leaves that carries so many bytes, and gives the socket an address if it has none.
+    pub(super) fn prepare(
+        &mut self,
+        handle: Handle,
+        to: Option<SocketAddr>,
+        exception: Exception,
+        length: usize,
+        now: Instant,
+    ) -> Result<WayOut, Error> {
         let socket = self.udp_mut(handle)?;
         let (reach, bound, connected) = (socket.reach, socket.local, socket.remote);
-        let manner = socket.manner;
+        let (manner, role) = (socket.manner, socket.role);
         let remote = match to {
             Some(to) => self.peer(reach, bound, to)?,
             None => connected.ok_or(Error::State)?,
@@ -143,7 +177,9 @@ impl<B: Buffer> Stack<B> {
             return Err(Error::Failed(cause));
         }
         if bound.is_none() {
-            self.bind(handle, SocketAddr::new(reach.any(), 0), false)?;
+            // As on Linux, echoes share their identifiers unless they say otherwise.
+            let shares = role == Role::Echoes;
+            self.bind(handle, SocketAddr::new(reach.any(), 0), shares)?;
         }
         let local = self.local(handle).ok_or(Error::State)?;
         let group = remote.ip().is_multicast();
@@ -166,7 +202,6 @@ impl<B: Buffer> Stack<B> {
             return Err(Error::Forbidden);
         }
         let (link, offload) = (interface.mtu_for(remote.ip()), interface.offload);
-        let length = udp::HEADER + data.len();
         let (headers, longest) = match remote {
             SocketAddr::V4(_) => (ipv4::HEADER, 65_535 - ipv4::HEADER),
             SocketAddr::V6(_) => (ipv6::HEADER, 65_535),
@@ -180,7 +215,8 @@ impl<B: Buffer> Stack<B> {
         if length > longest || !fits && refused {
             return Err(Error::TooLong);
         }
-        let mut packet = ip::Header::new(source, remote.ip(), scope, ip::UDP);
+        let protocol = role.protocol(reach);
+        let mut packet = ip::Header::new(source, remote.ip(), scope, protocol);
         let usual = if group {
             manner.group_hops
         } else {
@@ -191,24 +227,13 @@ impl<B: Buffer> Stack<B> {
         packet.service = exception.service.unwrap_or(manner.service);
         packet.do_not_fragment =
             fits && manner.discovery != Discovery::Never && !self.is_cut(remote.ip(), now);
-        // A device completes the checksum of what it sends as one packet.
-        let partial = offload.checksum && fits;
-        let header = udp::Header {
-            source: local.port(),
-            destination: remote.port(),
-            length: length as u16,
-            checksum: 0,
-        };
-        let data = Pieces::from(data);
-        let bytes = complete(&header, &packet, &data, partial);
-        let transport = Transport {
-            header: &bytes,
-            payload: data,
-            partial: partial.then_some(6),
-            cut: 0,
-        };
-        self.send_packet(&packet, transport, now);
-        Ok(())
+        Ok(WayOut {
+            packet,
+            port: local.port(),
+            remote,
+            // A device completes the checksum of what it sends as one packet.
+            partial: offload.checksum && fits,
+        })
     }
 
     /// The next datagram that has arrived; it stays if it is only looked at.
@@ -400,11 +425,23 @@ fn choose<B: Buffer>(filter: &Program, header: &udp::Header, datagram: &mut Data
     kept != 0
 }
 
+/// How a packet leaves that a socket sends.
+pub(super) struct WayOut {
+    /// Its header.
+    pub packet: ip::Header,
+    /// The socket's own port.
+    pub port: u16,
+    /// To whom it goes.
+    pub remote: SocketAddr,
+    /// A device completes its checksum, if it is UDP's.
+    pub partial: bool,
+}
+
 /// What Linux reckons for the bookkeeping of a datagram.
 const OVERHEAD: usize = 256;
 
 /// Memory that a datagram keeps in use; even an empty one keeps some.
-fn footprint<B: Buffer>(data: &Pieces<B>) -> usize {
+pub(super) fn footprint<B: Buffer>(data: &Pieces<B>) -> usize {
     let bytes: usize = data.iter().map(|piece| piece.buffer().footprint()).sum();
     OVERHEAD + bytes
 }

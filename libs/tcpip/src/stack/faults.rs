@@ -144,13 +144,36 @@ pub struct Report {
 
 /// A packet of this machine that came back in an error.
 pub(super) struct Quoted<'a> {
-    protocol: u8,
-    local: SocketAddr,
-    remote: SocketAddr,
+    pub(super) protocol: u8,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
     /// Bytes of the whole packet.
     length: usize,
     /// What it carried, as far as it came back.
-    inner: &'a [u8],
+    pub(super) inner: &'a [u8],
+}
+
+impl<B> Udp<B> {
+    /// Learns what became of a packet with this data to a peer. Who is connected learns what will not pass; who wants to
+    /// know everything learns the rest as well.
+    pub(super) fn learn(&mut self, fault: Fault, remote: SocketAddr, data: &[u8]) {
+        let told = fault.cause != Cause::TooLong || self.manner.discovery != Discovery::Never;
+        if self.manner.reports && told {
+            if self.reports.len() < REPORTS {
+                self.reports.push_back(Report {
+                    cause: fault.cause,
+                    message: (fault.kind, fault.code),
+                    information: fault.information,
+                    offender: fault.offender,
+                    destination: remote,
+                    data: Vec::from(data),
+                });
+            }
+            self.error = Some(fault.cause);
+        } else if fault.lasting && told && self.remote.is_some() {
+            self.error = Some(fault.cause);
+        }
+    }
 }
 
 impl<B: Buffer> Stack<B> {
@@ -203,7 +226,11 @@ impl<B: Buffer> Stack<B> {
 
     /// Tells the socket that sent a packet what became of it. What nobody here can have sent is not believed.
     pub(super) fn report(&mut self, quoted: &Quoted<'_>, fault: Fault, now: Instant) {
+        if !self.raws.is_empty() {
+            self.report_to_raws(quoted, fault);
+        }
         match quoted.protocol {
+            ip::ICMP | ip::ICMPV6 => self.report_to_echoes(quoted, fault),
             ip::UDP => self.report_to_datagrams(quoted, fault, now),
             ip::TCP => self.report_to_stream(quoted, fault, now),
             _ => {}
@@ -229,24 +256,8 @@ impl<B: Buffer> Stack<B> {
                 continue;
             }
             sender = true;
-            let told = fault.cause != Cause::TooLong || socket.manner.discovery != Discovery::Never;
-            // Who is connected learns what will not pass; who wants to know everything learns the rest as well.
-            if socket.manner.reports && told {
-                if socket.reports.len() < REPORTS {
-                    let data = quoted.inner.get(udp::HEADER..).unwrap_or_default();
-                    socket.reports.push_back(Report {
-                        cause: fault.cause,
-                        message: (fault.kind, fault.code),
-                        information: fault.information,
-                        offender: fault.offender,
-                        destination: remote,
-                        data: Vec::from(data),
-                    });
-                }
-                socket.error = Some(fault.cause);
-            } else if fault.lasting && told && socket.remote.is_some() {
-                socket.error = Some(fault.cause);
-            }
+            let data = quoted.inner.get(udp::HEADER..).unwrap_or_default();
+            socket.learn(fault, remote, data);
             self.events.push_back(handle);
         }
         if sender && fault.cause == Cause::TooLong {

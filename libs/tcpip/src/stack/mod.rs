@@ -22,6 +22,7 @@ mod neighbours;
 mod packets;
 mod paths;
 mod ports;
+mod raw;
 mod requests;
 mod routes;
 mod secret;
@@ -64,6 +65,7 @@ pub use groups::Group;
 pub use interfaces::{Address, AddressState, Interface, link_local_address};
 pub use memory::Limits;
 pub use neighbours::NeighbourState;
+pub use raw::Role;
 pub use routes::Route;
 
 /// A socket's number.
@@ -297,6 +299,8 @@ pub struct Datagram<B> {
 #[derive(Debug)]
 struct Udp<B> {
     reach: Reach,
+    /// What it sends and receives, if that is not datagrams of UDP.
+    role: Role,
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     queue: VecDeque<Datagram<B>>,
@@ -383,6 +387,10 @@ pub struct Stack<B> {
     holders: BTreeMap<(u16, IpAddr), [u32; 4]>,
     listeners: BTreeMap<u16, Vec<Handle>>,
     datagrams: BTreeMap<u16, Vec<Handle>>,
+    /// Sockets of echoes, by the identifiers of these.
+    echoes: BTreeMap<u16, Vec<Handle>>,
+    /// Sockets that receive whole packets.
+    raws: Vec<Handle>,
     timers: BTreeSet<(Instant, Timer)>,
     limits: Limits,
     /// Bytes of data of all connections.
@@ -431,6 +439,8 @@ impl<B: Buffer> Stack<B> {
             holders: BTreeMap::new(),
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
+            echoes: BTreeMap::new(),
+            raws: Vec::new(),
             timers: BTreeSet::new(),
             limits: Limits::default(),
             memory: 0,

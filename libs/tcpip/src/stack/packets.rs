@@ -253,6 +253,8 @@ impl<B: Buffer> Stack<B> {
         payload: Pieces<B>,
         now: Instant,
     ) -> Result<(), Malformed> {
+        let wanted =
+            !self.raws.is_empty() && self.receive_raw(arrival, protocol, whole, &payload, now);
         match protocol {
             ip::TCP if arrival.group => Ok(()),
             ip::TCP => self.receive_tcp(arrival, payload, now),
@@ -262,6 +264,7 @@ impl<B: Buffer> Stack<B> {
                 let payload = payload.into_only().ok_or(Malformed::Short)?;
                 self.receive_igmp(arrival, &payload, now)
             }
+            _ if wanted => Ok(()),
             _ => {
                 let message = (icmp::UNREACHABLE, icmp::PROTOCOL_UNREACHABLE);
                 self.send_error_v4(arrival, message, whole, now);
@@ -375,6 +378,8 @@ impl<B: Buffer> Stack<B> {
         payload: Pieces<B>,
         now: Instant,
     ) -> Result<(), Malformed> {
+        let wanted = !self.raws.is_empty()
+            && self.receive_raw(arrival, upper.protocol, whole, &payload, now);
         match upper.protocol {
             ip::ICMPV6 => self.receive_icmpv6(arrival, payload, now),
             // Nobody has this address: only messages for neighbours come from it.
@@ -383,6 +388,7 @@ impl<B: Buffer> Stack<B> {
             ip::TCP => self.receive_tcp(arrival, payload, now),
             ip::UDP => self.receive_udp(arrival, whole, payload, now),
             ipv6::NOTHING => Ok(()),
+            _ if wanted => Ok(()),
             _ => {
                 if !arrival.group {
                     self.send_problem(arrival, 1, upper.next_at, whole, now);
@@ -537,7 +543,7 @@ impl<B: Buffer> Stack<B> {
 
     /// A frame for the loopback interface arrives there. Its data is not copied.
     ///
-    /// Gives the frame back if it is not of TCP: it has to be made whole, in one piece, and given to [`Self::receive`].
+    /// Gives the frame back if it is not of TCP, or if somebody wants to see whole packets: it has to be made whole, in one piece, and given to [`Self::receive`].
     pub fn loop_back(&mut self, frame: Frame<B>, now: Instant) -> Option<Frame<B>> {
         let arrival = Arrival {
             interface: frame.interface,
@@ -562,7 +568,11 @@ impl<B: Buffer> Stack<B> {
         let Some(header) = frame.headers.get(arrival.header_length..) else {
             return Some(frame);
         };
-        if protocol != ip::TCP || arrival.group || !self.is_local(arrival.destination) {
+        if protocol != ip::TCP
+            || !self.raws.is_empty()
+            || arrival.group
+            || !self.is_local(arrival.destination)
+        {
             return Some(frame);
         }
         if let Ok((header, _)) = tcp::Header::read(header) {

@@ -203,7 +203,7 @@ impl<B: Buffer> Stack<B> {
     }
 
     /// Checks that an address can be a socket's own, and brings it into the form of the tables.
-    fn bindable(
+    pub(super) fn bindable(
         &self,
         reach: Reach,
         datagrams: bool,
@@ -268,7 +268,13 @@ impl<B: Buffer> Stack<B> {
         address: SocketAddr,
         sharing: Sharing,
     ) -> Result<(), Error> {
-        let datagrams = matches!(self.sockets.get(handle), Some(Socket::Udp(_)));
+        let datagrams = match self.sockets.get(handle) {
+            Some(Socket::Udp(socket)) if socket.role != Role::Datagrams => {
+                return self.bind_raw(handle, address, sharing);
+            }
+            Some(Socket::Udp(_)) => true,
+            _ => false,
+        };
         if self.local(handle).is_some() {
             return Err(Error::State);
         }

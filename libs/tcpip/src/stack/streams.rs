@@ -164,14 +164,16 @@ impl<B: Buffer> Stack<B> {
     pub fn close(&mut self, handle: Handle, now: Instant) {
         match self.sockets.get_mut(handle) {
             Some(Socket::Udp(socket)) => {
-                let local = socket.local;
+                let (local, role) = (socket.local, socket.role);
                 let groups = core::mem::take(&mut socket.groups);
                 self.sockets.remove(handle);
                 for (interface, group) in groups {
                     self.leave_group(interface, group, now);
                 }
-                if let Some(local) = local {
-                    self.unbind(handle, local.port(), true);
+                match (role, local) {
+                    (Role::Datagrams, Some(local)) => self.unbind(handle, local.port(), true),
+                    (Role::Datagrams, None) => {}
+                    _ => self.unbind_raw(handle, local),
                 }
             }
             Some(Socket::Tcp(socket)) => {
