@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -287,6 +288,28 @@ static void multishot(void) {
     close(listener);
 }
 
+/* Who is out of descriptors does not lose the connection. */
+static void no_descriptors(void) {
+    struct sockaddr_in own;
+    int listener = listen_somewhere(&own), client = meet(&own), next = dup(0);
+    struct rlimit old, none;
+    close(next);
+    CHECK(getrlimit(RLIMIT_NOFILE, &old) == 0);
+    none = (struct rlimit){next, old.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    RESULT(accept(listener, NULL, NULL));
+    ADD(1, 0, io_uring_prep_accept(sqe, listener, NULL, NULL, 0));
+    ADD(2, 0, io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, 0));
+    run("accept without descriptors", 2);
+    CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
+    ADD(3, 0, io_uring_prep_accept(sqe, listener, NULL, NULL, 0));
+    take(1);
+    printf("accepted %d\n", with(3)->result == next);
+    close(with(3)->result);
+    close(client);
+    close(listener);
+}
+
 static void datagrams(void) {
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from = {0};
     socklen_t length = sizeof own;
@@ -461,6 +484,7 @@ int main(void) {
     connections();
     refused();
     multishot();
+    no_descriptors();
     datagrams();
     local();
     events();

@@ -107,6 +107,8 @@ pub fn accept(fd: i32, address: UserPointer, length: UserPointer) -> Result<usiz
 pub fn accept4(fd: i32, address: UserPointer, length: UserPointer, flags: u32) -> Result<usize, Errno> {
     accept_flags(flags)?;
     let (open, socket) = find(fd)?;
+    // Who is out of descriptors does not lose the connection.
+    context::current().check_room()?;
     let (file, close_on_exec) = accept_from(&*socket, is_nonblocking(&open), address, length, flags)?;
     let descriptor = context::current().add(file, close_on_exec, 0)?;
     Ok(descriptor as usize)

@@ -246,7 +246,13 @@ impl SocketOperation {
         else {
             return Attempt::Done(Outcome::error(Errno::EINVAL));
         };
-        let accepted = sockets::accept_from(socket, true, *address, *length, *flags)
+        let room = match slot {
+            // Who is out of descriptors does not lose the connection.
+            0 => context::current().check_room(),
+            _ => Ok(()),
+        };
+        let accepted = room
+            .and_then(|()| sockets::accept_from(socket, true, *address, *length, *flags))
             .and_then(|(file, close_on_exec)| install(ring, file, close_on_exec, *slot));
         match accepted {
             Err(Errno::EAGAIN) => Attempt::Wait,
