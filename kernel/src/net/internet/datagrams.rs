@@ -123,13 +123,22 @@ impl InternetSocket {
         let result = {
             // The interface may have to be looked up, which takes another lock.
             let mut chosen = *self.chosen.lock();
-            chosen.set(level, name, value).map(|()| *self.chosen.lock() = chosen)
+            let set = chosen.set(level, name, value);
+            if self.is_stream() {
+                // The two bits of congestion notification are no program's business there.
+                chosen.leave_congestion_bits(*self.chosen.lock());
+            }
+            set.map(|()| *self.chosen.lock() = chosen)
         };
         if result == Err(Errno::ENOPROTOOPT) {
             crate::warning_once!("option {name} of level {level} is not there yet: setsockopt answers ENOPROTOOPT");
         }
         result?;
         if self.is_stream() {
+            let [marking_v4, marking_v6] = self.chosen.lock().markings();
+            self.change_options(|options| {
+                (options.marking_v4, options.marking_v6) = (marking_v4, marking_v6);
+            });
             return Ok(());
         }
         // It is no stream, so it works.

@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use pith_linux::Errno;
 use pith_linux::sockets::family;
 use pith_tcpip::stack::{Discovery, Exception, Manner};
-use pith_tcpip::wire::ip::HOPS;
+use pith_tcpip::wire::ip::{HOPS, Marking};
 
 use super::{Memory, name};
 use crate::net::message::{Ancillary, ControlMessage};
@@ -64,6 +64,9 @@ pub mod udp {
     /// Datagrams may be received several at a time, which never happens here.
     pub const RECEIVE_SEGMENTS: i32 = 104;
 }
+
+/// `INET_ECN_MASK`
+const CONGESTION_BITS: u8 = 3;
 
 /// What a program has chosen.
 #[derive(Clone, Copy, Debug)]
@@ -210,6 +213,24 @@ impl Chosen {
             true => (self.hops, self.service),
             false => (self.hops_v6, self.class),
         }
+    }
+
+    /// The bits of `IP_TOS` and `IPV6_TCLASS` that routers set (RFC 3168) stay what they were.
+    pub fn leave_congestion_bits(&mut self, before: Self) {
+        let keep = |new: u8, old: u8| new & !CONGESTION_BITS | old & CONGESTION_BITS;
+        self.service = keep(self.service, before.service);
+        self.class = keep(self.class, before.class);
+    }
+
+    /// What headers of IPv4 and of IPv6 say.
+    pub fn markings(&self) -> [Marking; 2] {
+        [true, false].map(|v4| {
+            let (hops, service) = self.of_packets(v4);
+            Marking {
+                hops: hops.unwrap_or(HOPS),
+                service,
+            }
+        })
     }
 
     /// How a socket of a family sends.

@@ -614,6 +614,7 @@ impl Socket for InternetSocket {
         let handle = self.wait(self.common.receive_patience(nonblocking), next)??;
         let accepted = Self::with_handle(self.network, (self.family, SocketKind::Stream, Role::Datagrams), handle);
         accepted.common.inherit(&self.common);
+        *accepted.chosen.lock() = *self.chosen.lock();
         *accepted.keep_alive.lock() = *self.keep_alive.lock();
         Ok(accepted)
     }

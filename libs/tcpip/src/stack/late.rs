@@ -9,6 +9,8 @@ pub(super) struct Late {
     tuple: Tuple,
     record: TimeWait,
     sharing: Sharing,
+    /// Type of service, or traffic class, of what is sent.
+    service: u8,
     /// When [`Stack::expire`] looks at it, at the latest.
     armed: Instant,
 }
@@ -28,6 +30,7 @@ impl<B: Buffer> Stack<B> {
             return;
         };
         let tuple = (connection.local(), connection.remote());
+        let service = connection.options().marking(tuple.1).service;
         connection.detach();
         socket.detached = true;
         let armed = record.until();
@@ -35,6 +38,7 @@ impl<B: Buffer> Stack<B> {
             tuple,
             record,
             sharing,
+            service,
             armed,
         };
         let number = match self.late.count() < self.limits.late {
@@ -121,7 +125,12 @@ impl<B: Buffer> Stack<B> {
             let (local, remote) = late.tuple;
             let ports = (local.port(), remote.port());
             let header = late.record.acknowledgement(ports, now);
-            self.send_segment((local, remote), Segment::plain(header), now);
+            // The number of hops is forgotten, as on Linux.
+            let marking = ip::Marking {
+                service: late.service,
+                ..ip::Marking::default()
+            };
+            self.send_segment((local, remote), marking, Segment::plain(header), now);
         }
     }
 

@@ -156,9 +156,10 @@ impl<B: Buffer> Stack<B> {
         first: Option<Sequence>,
         now: Instant,
     ) {
-        let Some((offer, ..)) = self.offer(handle, tuple.1) else {
+        let Some((offer, options, _)) = self.offer(handle, tuple.1) else {
             return;
         };
+        let marking = options.marking(tuple.1);
         let (secret, late) = (self.secret, first.is_some());
         let (initial, stamp) = secret.initial(&tuple, now);
         let Some(listener) = self.listener_mut(handle) else {
@@ -174,13 +175,13 @@ impl<B: Buffer> Stack<B> {
             listener.cookies_at = Some(now);
             let request = cookie::give(&secret.cookie(&tuple), syn, stamp, now);
             let answer = request.answer(ports, offer, now);
-            self.send_segment(tuple, Segment::plain(answer), now);
+            self.send_segment(tuple, marking, Segment::plain(answer), now);
             return;
         }
         let request = Request::new(syn, (first.unwrap_or(initial), stamp), now);
         if self.keep_request(handle, tuple, request) {
             let answer = request.answer(ports, offer, now);
-            self.send_segment(tuple, Segment::plain(answer), now);
+            self.send_segment(tuple, marking, Segment::plain(answer), now);
         }
     }
 
@@ -223,10 +224,11 @@ impl<B: Buffer> Stack<B> {
         else {
             return;
         };
-        let Some((offer, ..)) = self.offer(listener, remote) else {
+        let Some((offer, options, _)) = self.offer(listener, remote) else {
             self.drop_request(number);
             return;
         };
+        let marking = options.marking(remote);
         let Some(pending) = self.requests.get_mut(number) else {
             return;
         };
@@ -234,7 +236,7 @@ impl<B: Buffer> Stack<B> {
         pending.armed = pending.request.deadline();
         self.timers.insert((pending.armed, Timer::Request(number)));
         match step {
-            Step::Answer => self.answer(number, offer, now),
+            Step::Answer => self.answer(number, marking, offer, now),
             Step::End { .. } => {
                 self.drop_request(number);
             }
@@ -242,11 +244,11 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
-    fn answer(&mut self, number: u32, offer: Offer, now: Instant) {
+    fn answer(&mut self, number: u32, marking: ip::Marking, offer: Offer, now: Instant) {
         if let Some(Pending { tuple, request, .. }) = self.requests.get(number) {
             let (tuple, ports) = (*tuple, (tuple.0.port(), tuple.1.port()));
             let header = request.answer(ports, offer, now);
-            self.send_segment(tuple, Segment::plain(header), now);
+            self.send_segment(tuple, marking, Segment::plain(header), now);
         }
     }
 
@@ -265,11 +267,12 @@ impl<B: Buffer> Stack<B> {
             return;
         };
         let (tuple, listener) = (*tuple, *listener);
-        let Some((offer, ..)) = self.offer(listener, tuple.1) else {
+        let Some((offer, options, _)) = self.offer(listener, tuple.1) else {
             self.drop_request(number);
             self.refuse(tuple, header, data.length(), now);
             return;
         };
+        let marking = options.marking(tuple.1);
         let Some(pending) = self.requests.get_mut(number) else {
             return;
         };
@@ -277,10 +280,10 @@ impl<B: Buffer> Stack<B> {
         let ports = (tuple.0.port(), tuple.1.port());
         match request.receive(header, data.length(), offer, now) {
             Step::Ignore => {}
-            Step::Answer => self.answer(number, offer, now),
+            Step::Answer => self.answer(number, marking, offer, now),
             Step::Acknowledge => {
                 let header = request.acknowledgement(ports, offer, now);
-                self.send_segment(tuple, Segment::plain(header), now);
+                self.send_segment(tuple, marking, Segment::plain(header), now);
             }
             Step::Refuse => {
                 // It may have got a cookie before there was room for its request.

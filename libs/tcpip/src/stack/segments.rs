@@ -26,10 +26,11 @@ impl<B: Buffer> Stack<B> {
         let over = connection.is_over() && socket.orphaned;
         let remains = !socket.detached && connection.remains(now).is_some();
         let tuple = (connection.local(), connection.remote());
+        let marking = connection.options().marking(tuple.1);
         self.arm(handle);
         self.charge(handle);
         for segment in segments.drain(..) {
-            self.send_segment(tuple, segment, now);
+            self.send_segment(tuple, marking, segment, now);
         }
         self.segments = segments;
         if over {
@@ -73,8 +74,9 @@ impl<B: Buffer> Stack<B> {
         connection.expire(now, &mut segments);
         let after = noticeable(connection);
         let tuple = (connection.local(), connection.remote());
+        let marking = connection.options().marking(tuple.1);
         for segment in segments {
-            self.send_segment(tuple, segment, now);
+            self.send_segment(tuple, marking, segment, now);
         }
         self.flush(handle, now);
         if before != after {
@@ -106,6 +108,7 @@ impl<B: Buffer> Stack<B> {
     pub(super) fn send_segment(
         &mut self,
         (local, remote): Tuple,
+        marking: ip::Marking,
         segment: Segment<B>,
         now: Instant,
     ) {
@@ -123,7 +126,8 @@ impl<B: Buffer> Stack<B> {
             sum = sum_of(sum.bytes(&bytes[..length]), &segment.payload);
             bytes[16..18].copy_from_slice(&sum.checksum());
         }
-        let header = ip::Header::new(local.ip(), remote.ip(), scope_of(remote), ip::TCP);
+        let mut header = ip::Header::new(local.ip(), remote.ip(), scope_of(remote), ip::TCP);
+        (header.hops, header.service) = (marking.hops, marking.service);
         let transport = Transport {
             header: &bytes[..length],
             payload: segment.payload,
@@ -245,6 +249,8 @@ impl<B: Buffer> Stack<B> {
             answer.flags |= tcp::flag::ACK;
             answer.acknowledgement = header.sequence + numbers;
         }
-        self.send_segment(tuple, Segment::plain(answer), now);
+        // Nobody has chosen anything for it.
+        let marking = ip::Marking::default();
+        self.send_segment(tuple, marking, Segment::plain(answer), now);
     }
 }

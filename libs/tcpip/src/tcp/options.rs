@@ -1,7 +1,10 @@
 //! What a program has chosen for a connection, and what the network allows.
 
+use core::net::SocketAddr;
+
 use super::Algorithm;
 use crate::time::SECOND;
+use crate::wire::ip::Marking;
 
 /// Data for a segment where the peer does not say (RFC 9293, section 3.7.1).
 pub(super) const SMALLEST_DEFAULT: usize = 536;
@@ -55,6 +58,10 @@ pub struct Options {
     pub fin_wait: u64,
     /// Urgent data stays in its place (`SO_OOBINLINE`).
     pub urgent_inline: bool,
+    /// What headers of IPv4 say.
+    pub marking_v4: Marking,
+    /// What those of IPv6 say.
+    pub marking_v6: Marking,
 }
 
 impl Default for Options {
@@ -76,6 +83,8 @@ impl Default for Options {
             defer_accept: 0,
             fin_wait: 60 * SECOND,
             urgent_inline: false,
+            marking_v4: Marking::default(),
+            marking_v6: Marking::default(),
         }
     }
 }
@@ -88,6 +97,14 @@ pub struct Path {
 }
 
 impl Options {
+    /// What the headers of packets to a peer say.
+    pub fn marking(&self, remote: SocketAddr) -> Marking {
+        match remote {
+            SocketAddr::V4(_) => self.marking_v4,
+            SocketAddr::V6(_) => self.marking_v6,
+        }
+    }
+
     /// Most data of a segment that the peer may send.
     pub(super) fn offered_segment(&self, path: Path) -> usize {
         match usize::from(self.maximum_segment) {

@@ -15,6 +15,24 @@ pub const ICMPV6: u8 = 58;
 /// Routers that a packet may pass if nobody says otherwise (`net.ipv4.ip_default_ttl`).
 pub const HOPS: u8 = 64;
 
+/// What a program may choose for the headers of its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marking {
+    /// Routers that they may pass (`IP_TTL`, `IPV6_UNICAST_HOPS`).
+    pub hops: u8,
+    /// Type of service, or traffic class (`IP_TOS`, `IPV6_TCLASS`).
+    pub service: u8,
+}
+
+impl Default for Marking {
+    fn default() -> Self {
+        Self {
+            hops: HOPS,
+            service: 0,
+        }
+    }
+}
+
 /// A packet that is to be sent, whatever its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
