@@ -123,10 +123,80 @@ static void lines(const char *path, const char *word) {
         fclose(file);
 }
 
+struct counts {
+    int used, in_use, orphans, late, allocated, memory, datagrams;
+};
+
+static struct counts counts(void) {
+    struct counts now = {0};
+    char text[512] = "";
+    FILE *file = fopen("/proc/net/sockstat", "r");
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = 0;
+        fclose(file);
+    }
+    if (sscanf(text, "sockets: used %d TCP: inuse %d orphan %d tw %d alloc %d mem %d UDP: inuse %d mem %*d UDPLITE:", &now.used,
+               &now.in_use, &now.orphans, &now.late, &now.allocated, &now.memory, &now.datagrams) != 7)
+        printf("sockstat: %s\n", text);
+    return now;
+}
+
+/* What sockstat counts grows by this, unless others on the machine do something at the same time. */
+static int statistics(int report) {
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof own;
+    static char bytes[1 << 20];
+    struct counts before = counts();
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), idle = socket(AF_INET, SOCK_STREAM, 0);
+    int udp = socket(AF_INET, SOCK_DGRAM, 0), local = socket(AF_UNIX, SOCK_STREAM, 0);
+    bind(listener, (struct sockaddr *)&own, sizeof own);
+    bind(udp, (struct sockaddr *)&own, sizeof own);
+    listen(listener, 5);
+    getsockname(listener, (struct sockaddr *)&own, &length);
+    connect(client, (struct sockaddr *)&own, sizeof own);
+    int server = accept(listener, NULL, NULL);
+    struct counts open = counts();
+    send(client, bytes, sizeof bytes, MSG_DONTWAIT);
+    usleep(10000);
+    /* Nobody reads, so that the client can't end. */
+    close(client);
+    usleep(10000);
+    struct counts orphaned = counts();
+    /* Of two connections that end in order one is remembered. */
+    int second = socket(AF_INET, SOCK_STREAM, 0);
+    connect(second, (struct sockaddr *)&own, sizeof own);
+    int other = accept(listener, NULL, NULL);
+    close(second);
+    usleep(10000);
+    close(other);
+    usleep(10000);
+    struct counts late = counts();
+    close(server);
+    close(listener);
+    close(idle);
+    close(udp);
+    close(local);
+    usleep(10000);
+    int right = open.used - before.used == 6 && open.in_use - before.in_use == 3 && open.allocated - before.allocated == 4 &&
+                open.datagrams - before.datagrams == 1 &&
+                orphaned.orphans - before.orphans == 1 && orphaned.used - before.used == 6 && late.late - before.late == 1;
+    if (report && !right)
+        printf("used %d %d, in use %d, allocated %d, datagrams %d, orphans %d, late %d\n", open.used - before.used,
+               orphaned.used - before.used, open.in_use - before.in_use, open.allocated - before.allocated,
+               open.datagrams - before.datagrams, orphaned.orphans - before.orphans,
+               late.late - before.late);
+    return right;
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     internet();
     local();
+    int tries = 0;
+    while (tries < 100 && !statistics(tries == 99))
+        tries++;
+    printf("sockstat counts: %d\n", tries < 100);
+    lines("/proc/net/sockstat6", "LITE6");
     lines("/proc/net/dev", "face");
     lines("/proc/net/route", "Iface");
     lines("/proc/net/arp", "IP address");

@@ -412,6 +412,69 @@ static void without_copies(void) {
     close(client);
 }
 
+static void show_name(const char *what, int socket) {
+    struct sockaddr_in name;
+    socklen_t length = sizeof name;
+    getsockname(socket, (struct sockaddr *)&name, &length);
+    printf("%s: %s, %s port\n", what, inet_ntoa(name.sin_addr), name.sin_port ? "a" : "no");
+}
+
+/* A port is chosen only when it is needed. */
+static void later_ports(void) {
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, to;
+    socklen_t length = sizeof to;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    int udp = socket(AF_INET, SOCK_DGRAM, 0), sender = socket(AF_INET, SOCK_DGRAM, 0), fixed = socket(AF_INET, SOCK_STREAM, 0);
+    int all[] = {listener, client, udp, sender, fixed};
+    for (int i = 0; i < 5; i++) {
+        RESULT(set(all[i], IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1));
+        RESULT(bind(all[i], (struct sockaddr *)&own, sizeof own));
+        show_name("bound", all[i]);
+    }
+    RESULT(listen(listener, 5));
+    show_name("listener", listener);
+    getsockname(listener, (struct sockaddr *)&to, &length);
+    RESULT(connect(client, (struct sockaddr *)&to, sizeof to));
+    show_name("client", client);
+    RESULT(bind(client, (struct sockaddr *)&own, sizeof own));
+    RESULT(connect(udp, (struct sockaddr *)&to, sizeof to));
+    show_name("connected", udp);
+    RESULT(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, sizeof to));
+    show_name("sender", sender);
+    /* It may have another address as long as it has no port. */
+    own.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    RESULT(bind(fixed, (struct sockaddr *)&own, sizeof own));
+    show_name("again", fixed);
+    own.sin_port = to.sin_port;
+    RESULT(bind(fixed, (struct sockaddr *)&own, sizeof own));
+    RESULT(bind(fixed, (struct sockaddr *)&own, sizeof own));
+    show_name("at last", fixed);
+    for (int i = 0; i < 5; i++)
+        close(all[i]);
+}
+
+/* What the packets of connections say; the two lowest bits of the service are not the program's there. */
+static void streams(int family) {
+    struct sockaddr_in6 name = {.sin6_family = family};
+    socklen_t length = sizeof name;
+    int listener = socket(family, SOCK_STREAM, 0), client = socket(family, SOCK_STREAM, 0);
+    RESULT(set(listener, IPPROTO_IP, IP_TOS, 0xff));
+    RESULT(set(listener, IPPROTO_IP, IP_TTL, 33));
+    RESULT(set(listener, IPPROTO_IPV6, IPV6_TCLASS, 0x7f));
+    RESULT(set(listener, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 44));
+    RESULT(listen(listener, 5));
+    getsockname(listener, (struct sockaddr *)&name, &length);
+    RESULT(connect(client, (struct sockaddr *)&name, length));
+    int accepted = accept(listener, NULL, NULL);
+    SHOW(accepted, IPPROTO_IP, IP_TOS);
+    SHOW(accepted, IPPROTO_IP, IP_TTL);
+    SHOW(accepted, IPPROTO_IPV6, IPV6_TCLASS);
+    SHOW(accepted, IPPROTO_IPV6, IPV6_UNICAST_HOPS);
+    close(accepted);
+    close(client);
+    close(listener);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     general();
@@ -426,5 +489,8 @@ int main(void) {
     filters();
     pieces();
     without_copies();
+    later_ports();
+    streams(AF_INET);
+    streams(AF_INET6);
     return 0;
 }

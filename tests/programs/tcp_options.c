@@ -315,6 +315,36 @@ static void inherited(void) {
     close(listener);
 }
 
+/* The peer ends its direction in order, and then breaks the connection: the end stays an end. */
+static void broken_after_end(void) {
+    for (int how = 0; how < 4; how++) {
+        int ends[2];
+        char bytes[16];
+        pair(ends);
+        if (how == 3)
+            send(ends[1], "left", 4, 0);
+        if (how != 2)
+            shutdown(ends[1], SHUT_WR);
+        /* What nobody reads is answered with a reset. */
+        send(ends[0], "unread", 6, 0);
+        usleep(20000);
+        close(ends[1]);
+        usleep(20000);
+        struct pollfd poller = {.fd = ends[0], .events = POLLIN | POLLOUT | POLLRDHUP};
+        poll(&poller, 1, 0);
+        printf("how %d: poll %#x\n", how, poller.revents);
+        if (how == 1)
+            show("error", get(ends[0], SOL_SOCKET, SO_ERROR));
+        show("first", recv(ends[0], bytes, sizeof bytes, 0));
+        show("second", recv(ends[0], bytes, sizeof bytes, 0));
+        show("send", send(ends[0], "x", 1, MSG_NOSIGNAL));
+        show("again", send(ends[0], "x", 1, MSG_NOSIGNAL));
+        show("error", get(ends[0], SOL_SOCKET, SO_ERROR));
+        show("last", recv(ends[0], bytes, sizeof bytes, 0));
+        close(ends[0]);
+    }
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     numbers();
@@ -325,5 +355,6 @@ int main(void) {
     balance();
     more();
     inherited();
+    broken_after_end();
     return 0;
 }

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -128,13 +129,29 @@ pub trait Socket: Any + Send + Sync {
     }
 }
 
+/// Sockets that are open, of all families.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// How many sockets are open, of all families.
+pub fn count() -> usize {
+    COUNT.load(Ordering::Relaxed)
+}
+
 /// A socket as an open file.
 pub struct SocketFile {
     socket: Arc<dyn Socket>,
 }
 
+impl SocketFile {
+    fn new(socket: Arc<dyn Socket>) -> Self {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        Self { socket }
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::Relaxed);
         self.socket.close();
     }
 }
@@ -234,7 +251,7 @@ pub fn open(socket: Arc<dyn Socket>, flags: OpenFlags) -> Arc<OpenFile> {
         metadata: Mutex::new(metadata),
     });
     let flags = (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE;
-    let file = Arc::new(SocketFile { socket: socket.clone() });
+    let file = Arc::new(SocketFile::new(socket.clone()));
     let open = OpenFile::new(inode, file, flags);
     socket.opened(&open);
     open

@@ -612,3 +612,86 @@ fn memory_that_runs_out_is_taken_from_what_waits_behind_gaps() {
     assert_eq!(counts, [60_000; 20]);
     assert_eq!(wire.machines[1].memory(), 0);
 }
+
+#[test]
+fn a_port_that_is_not_needed_yet_is_chosen_for_the_peer() {
+    let mut wire = Wire::new();
+    wire.listen(1, 80, 8);
+    let (now, own) = (wire.now, SocketAddr::from((ADDRESSES[0], 0)));
+    let client = &mut wire.machines[0];
+    let handles: Vec<Handle> = (0..2)
+        .map(|_| client.tcp_open(Reach::V4, Options::default()))
+        .collect();
+    for handle in &handles {
+        let sharing = Sharing::from(true);
+        assert_eq!(client.bind_without_port(*handle, own, sharing), Ok(()));
+        assert_eq!(client.local(*handle), Some(own));
+    }
+    let elsewhere = SocketAddr::from((ADDRESSES[1], 0));
+    let refused = client.bind_without_port(handles[0], elsewhere, Sharing::default());
+    assert_eq!(refused, Err(Error::NotLocal));
+    assert_eq!(client.tcp_connect(handles[0], SERVER, now), Ok(()));
+    assert_eq!(client.tcp_listen(handles[1], 5), Ok(()));
+    for handle in &handles {
+        let local = client.local(*handle).expect("bound");
+        assert_eq!(local.ip(), own.ip());
+        assert!(local.port() >= 32_768, "{local}");
+        assert_eq!(
+            client.bind_without_port(*handle, own, Sharing::default()),
+            Err(Error::State)
+        );
+    }
+    wire.settle();
+    assert_eq!(wire.state(0, handles[0]), Some(State::Established));
+    // What listens is found there.
+    let listens = wire.machines[0].local(handles[1]).expect("bound");
+    let peer = wire.connect(1, listens);
+    assert_eq!(wire.state(1, peer), Some(State::Established));
+    // The start that fails leaves the choice open.
+    let renewed = wire.machines[0].tcp_open(Reach::V4, Options::default());
+    let closed = SocketAddr::from((ADDRESSES[1], 81));
+    let client = &mut wire.machines[0];
+    assert_eq!(
+        client.bind_without_port(renewed, own, Sharing::default()),
+        Ok(())
+    );
+    assert_eq!(client.tcp_connect(renewed, closed, now), Ok(()));
+    wire.settle();
+    assert_eq!(wire.state(0, renewed), Some(State::Closed));
+    assert_eq!(wire.machines[0].tcp_renew(renewed), Ok(()));
+    assert_eq!(wire.machines[0].local(renewed), Some(own));
+}
+
+#[test]
+fn what_there_is_is_counted() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 8);
+    let usage = wire.machines[1].usage();
+    assert_eq!((usage.streams, usage.all_streams), ([1, 0], 1));
+    let client = wire.connect(0, SERVER);
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let server = server.expect("has come");
+    wire.send(0, client, &[7; 5000]);
+    let idle = wire.machines[1].tcp_open(Reach::Both, Options::default());
+    let datagrams = wire.machines[1].udp_open(Reach::Both, 1000);
+    let any = SocketAddr::from((core::net::Ipv6Addr::UNSPECIFIED, 0));
+    let unnamed = wire.machines[1].usage();
+    assert_eq!(unnamed.datagrams, [0, 0]);
+    assert_eq!(wire.machines[1].bind(datagrams, any, false), Ok(()));
+    let usage = wire.machines[1].usage();
+    assert_eq!((usage.streams, usage.all_streams), ([2, 0], 3));
+    assert_eq!((usage.datagrams, usage.orphans), ([0, 1], 0));
+    assert_eq!(usage.all_datagrams, 1);
+    assert!(usage.stream_memory >= 5000, "{usage:?}");
+    let now = wire.now;
+    wire.machines[1].close(idle, now);
+    assert_eq!(wire.received(1, server).len(), 5000);
+    wire.machines[1].close(server, now);
+    let usage = wire.machines[1].usage();
+    assert_eq!((usage.orphans, usage.all_streams), (1, 2));
+    wire.settle();
+    wire.machines[0].close(client, now);
+    wire.settle();
+    let usage = wire.machines[1].usage();
+    assert_eq!((usage.orphans, usage.late, usage.all_streams), (0, 1, 1));
+}

@@ -14,6 +14,7 @@ pub const NETWORK: &[Entry] = &[
     text("pnp", resolver),
     text("route", listing::routes),
     text("sockstat", listing::statistics),
+    text("sockstat6", listing::statistics_v6),
     text("tcp", listing::tcp),
     text("tcp6", listing::tcp6),
     text("udp", listing::udp),

@@ -110,7 +110,6 @@ const SWITCHES: [(i32, i32); 13] = [
     (IP, v4::RECEIVE_HOPS),
     (IP, v4::RECEIVE_SERVICE),
     (IP, v4::RECEIVE_DESTINATION),
-    // The port is chosen at once all the same, which only costs a port.
     (IP, v4::BIND_ADDRESS_NO_PORT),
     (IPV6, v6::RECEIVE_ERRORS),
     (IPV6, v6::RECEIVE_PACKET_INFORMATION),

@@ -13,6 +13,7 @@ use super::interfaces::{self, Way, mask_v4};
 use super::network;
 use super::socket::InternetSocket;
 use crate::fs::proc::Text;
+use crate::net::socket;
 
 /// What a line about a socket says.
 struct Line {
@@ -61,7 +62,8 @@ fn lines(family: u16, streams: bool) -> Vec<Line> {
 fn line(socket: &InternetSocket) -> Option<Line> {
     let stack = socket.network.stack.lock();
     let handle = socket.handle;
-    let local = stack.local(handle)?;
+    // Without a port nobody can find it.
+    let local = stack.local(handle).filter(|local| local.port() != 0)?;
     let nobody = super::name::nobody(socket.family);
     let mut line = Line {
         local,
@@ -238,20 +240,47 @@ pub fn addresses_v6(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Bytes of a page, in which memory is counted here.
+const PAGE: usize = 4096;
+
 /// `/proc/net/sockstat`
 pub fn statistics(text: &mut Text) -> Result<(), Errno> {
-    let count = |family, streams| {
-        let sockets = network().all_sockets();
-        let suits =
-            |socket: &&alloc::sync::Arc<InternetSocket>| socket.family == family && socket.is_stream() == streams;
-        sockets.iter().filter(suits).count()
-    };
-    let (streams, datagrams) = (count(family::INTERNET, true), count(family::INTERNET, false));
-    let all = streams + datagrams + count(family::INTERNET_6, true) + count(family::INTERNET_6, false);
-    writeln!(text, "sockets: used {all}")?;
-    writeln!(text, "TCP: inuse {streams} orphan 0 tw 0 alloc {streams} mem 0")?;
-    writeln!(text, "UDP: inuse {datagrams} mem 0")?;
-    writeln!(text, "UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0")
+    let usage = network().stack.lock().usage();
+    // Connections count that wait for a program, or have none any more.
+    let others = socket::count().saturating_sub(network().sockets.lock().len());
+    let used = others + usage.all_streams + usage.all_datagrams;
+    writeln!(text, "sockets: used {used}")?;
+    writeln!(
+        text,
+        "TCP: inuse {} orphan {} tw {} alloc {} mem {}",
+        usage.streams[0],
+        usage.orphans,
+        usage.late,
+        usage.all_streams,
+        usage.stream_memory.div_ceil(PAGE)
+    )?;
+    let memory = usage.datagram_memory.div_ceil(PAGE);
+    writeln!(text, "UDP: inuse {} mem {memory}", usage.datagrams[0])?;
+    let (raws, fragments, memory) = (usage.raws[0], usage.fragments[0], usage.fragment_memory[0]);
+    writeln!(
+        text,
+        "UDPLITE: inuse 0\nRAW: inuse {raws}\nFRAG: inuse {fragments} memory {memory}"
+    )
+}
+
+/// `/proc/net/sockstat6`
+pub fn statistics_v6(text: &mut Text) -> Result<(), Errno> {
+    let usage = network().stack.lock().usage();
+    writeln!(
+        text,
+        "TCP6: inuse {}\nUDP6: inuse {}",
+        usage.streams[1], usage.datagrams[1]
+    )?;
+    let (raws, fragments, memory) = (usage.raws[1], usage.fragments[1], usage.fragment_memory[1]);
+    writeln!(
+        text,
+        "UDPLITE6: inuse 0\nRAW6: inuse {raws}\nFRAG6: inuse {fragments} memory {memory}"
+    )
 }
 
 /// `/proc/net/arp`

@@ -18,7 +18,7 @@ use spin::Mutex;
 
 use super::datagrams::{Corked, ZeroCopies};
 use super::groups::Groups;
-use super::ip_options::{Chosen, IP, IPV6};
+use super::ip_options::{Chosen, IP, IPV6, v4};
 use super::{Memory, Network, configured_network, name, raw};
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
@@ -115,6 +115,7 @@ fn errno_of(ending: Ending) -> Errno {
     match ending {
         Ending::Refused => Errno::ECONNREFUSED,
         Ending::Reset => Errno::ECONNRESET,
+        Ending::Broken => Errno::EPIPE,
         Ending::TimedOut => Errno::ETIMEDOUT,
         Ending::Unreachable => Errno::EHOSTUNREACH,
         Ending::NoNetwork => Errno::ENETUNREACH,
@@ -332,8 +333,7 @@ impl InternetSocket {
                 Ok(0) => break,
                 Ok(copied) => done += copied,
                 Err(_) if done != 0 => break,
-                Err(Errno::ECONNRESET) => return Err(self.take_ending().unwrap_or(Errno::EPIPE)),
-                Err(Errno::EPIPE) => {
+                Err(Errno::EPIPE | Errno::ECONNRESET) => {
                     let errno = self.take_ending().unwrap_or(Errno::EPIPE);
                     if errno == Errno::EPIPE && !message.flags.contains(MessageFlags::NO_SIGNAL) {
                         signal::raise(Signal::SIGPIPE);
@@ -405,6 +405,9 @@ impl InternetSocket {
                         pieces.push(piece);
                     }
                     return Some(Ok(pieces));
+                }
+                if connection.is_at_peers_end() {
+                    return Some(Ok(Vec::new()));
                 }
                 if connection.ending().is_some() {
                     return Some(Err(Errno::ECONNRESET));
@@ -533,7 +536,11 @@ impl Socket for InternetSocket {
             address: self.common.switch(option::REUSE_ADDRESS),
             port: self.common.switch(option::REUSE_PORT),
         };
-        let bound = self.network.with(|stack, _| stack.bind(self.handle, address, sharing));
+        let later = address.port() == 0 && self.chosen.lock().is_on(IP, v4::BIND_ADDRESS_NO_PORT);
+        let bound = self.network.with(|stack, _| match later {
+            true => stack.bind_without_port(self.handle, address, sharing),
+            false => stack.bind(self.handle, address, sharing),
+        });
         bound.map_err(errno)
     }
 

@@ -45,9 +45,8 @@ impl<B: Buffer> Stack<B> {
                 let (reach, bound) = self.udp_mut(handle).map(|one| (one.reach, one.local))?;
                 let remote = self.peer(reach, bound, remote)?;
                 let own = self.own_address(remote, 0)?;
-                if bound.is_none() {
-                    self.bind(handle, own, false)?;
-                } else if let Ok(Udp {
+                self.complete(handle, own, false)?;
+                if let Ok(Udp {
                     local: Some(local), ..
                 }) = self.udp_mut(handle)
                     && local.ip().is_unspecified()
@@ -176,11 +175,9 @@ impl<B: Buffer> Stack<B> {
         if let Some(cause) = self.udp_take_error(handle) {
             return Err(Error::Failed(cause));
         }
-        if bound.is_none() {
-            // As on Linux, echoes share their identifiers unless they say otherwise.
-            let shares = role == Role::Echoes;
-            self.bind(handle, SocketAddr::new(reach.any(), 0), shares)?;
-        }
+        // As on Linux, echoes share their identifiers unless they say otherwise.
+        let shares = role == Role::Echoes;
+        self.complete(handle, SocketAddr::new(reach.any(), 0), shares)?;
         let local = self.local(handle).ok_or(Error::State)?;
         let group = remote.ip().is_multicast();
         let scope = match (exception.interface, scope_of(remote)) {

@@ -48,7 +48,7 @@ pub(super) struct Parts<B> {
     first: Option<(Arrival, Slice<B>, u8)>,
     /// Where the end is, if that is known.
     end: Option<usize>,
-    memory: usize,
+    pub(super) memory: usize,
     until: Instant,
 }
 

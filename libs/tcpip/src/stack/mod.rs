@@ -29,6 +29,7 @@ mod secret;
 mod segments;
 mod streams;
 mod table;
+mod usage;
 
 use frame::Transport;
 pub use frame::{Cut, Frame, Headers, Offload, Partial, Received};
@@ -67,6 +68,7 @@ pub use memory::Limits;
 pub use neighbours::NeighbourState;
 pub use raw::Role;
 pub use routes::Route;
+pub use usage::Usage;
 
 /// A socket's number.
 pub type Handle = u32;

@@ -275,7 +275,7 @@ impl<B: Buffer> Stack<B> {
             Some(Socket::Udp(_)) => true,
             _ => false,
         };
-        if self.local(handle).is_some() {
+        if self.local(handle).is_some_and(|local| local.port() != 0) {
             return Err(Error::State);
         }
         let reach = self.reach(handle).ok_or(Error::State)?;
@@ -288,6 +288,17 @@ impl<B: Buffer> Stack<B> {
         {
             return Err(Error::InUse);
         }
+        self.set_local(handle, address, sharing);
+        let table = if datagrams {
+            &mut self.datagrams
+        } else {
+            &mut self.listeners
+        };
+        table.entry(address.port()).or_default().push(handle);
+        Ok(())
+    }
+
+    fn set_local(&mut self, handle: Handle, address: SocketAddr, sharing: Sharing) {
         match self.sockets.get_mut(handle) {
             Some(Socket::Tcp(socket)) => {
                 socket.local = Some(address);
@@ -297,15 +308,59 @@ impl<B: Buffer> Stack<B> {
                 socket.local = Some(address);
                 socket.sharing = sharing;
             }
-            None => return Err(Error::State),
+            None => {}
         }
-        let table = if datagrams {
-            &mut self.datagrams
-        } else {
-            &mut self.listeners
+    }
+
+    /// Gives a socket its own address, and a port only when it needs one: to listen, to send, or for the peer to which
+    /// it is connected, so that many connections may have the same port (`IP_BIND_ADDRESS_NO_PORT`).
+    ///
+    /// # Errors
+    /// Those of [`Self::bind`].
+    pub fn bind_without_port(
+        &mut self,
+        handle: Handle,
+        mut address: SocketAddr,
+        sharing: Sharing,
+    ) -> Result<(), Error> {
+        let datagrams = match self.sockets.get(handle) {
+            // What is counted as their ports are no ports.
+            Some(Socket::Udp(socket)) if socket.role != Role::Datagrams => {
+                return self.bind_raw(handle, address, sharing);
+            }
+            socket => matches!(socket, Some(Socket::Udp(_))),
         };
-        table.entry(address.port()).or_default().push(handle);
+        if self.local(handle).is_some_and(|local| local.port() != 0) {
+            return Err(Error::State);
+        }
+        address.set_port(0);
+        let reach = self.reach(handle).ok_or(Error::State)?;
+        let address = self.bindable(reach, datagrams, address)?;
+        self.set_local(handle, address, sharing);
         Ok(())
+    }
+
+    /// Chooses a port for a socket that needs one now; one that has no address yet gets the usual one, and shares it as
+    /// told.
+    ///
+    /// # Errors
+    /// [`Error::NoPort`], or that the address is not there any more.
+    pub(super) fn complete(
+        &mut self,
+        handle: Handle,
+        usual: SocketAddr,
+        shares: bool,
+    ) -> Result<(), Error> {
+        let sharing = match self.sockets.get(handle) {
+            Some(Socket::Tcp(socket)) => socket.sharing,
+            Some(Socket::Udp(socket)) => socket.sharing,
+            None => return Err(Error::State),
+        };
+        match self.local(handle) {
+            None => self.bind_shared(handle, usual, shares.into()),
+            Some(local) if local.port() == 0 => self.bind_shared(handle, local, sharing),
+            Some(_) => Ok(()),
+        }
     }
 
     /// A socket's own address.

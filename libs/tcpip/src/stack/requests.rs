@@ -28,10 +28,11 @@ impl<B: Buffer> Stack<B> {
     /// # Errors
     /// [`Error::State`], [`Error::InUse`], [`Error::NoPort`].
     pub fn tcp_listen(&mut self, handle: Handle, backlog: usize) -> Result<(), Error> {
-        if self.local(handle).is_none() {
-            let any = self.tcp_mut(handle)?.reach.any();
-            self.bind(handle, SocketAddr::new(any, 0), false)?;
+        let any = self.tcp_mut(handle)?.reach.any();
+        if self.connection(handle).is_some() {
+            return Err(Error::State);
         }
+        self.complete(handle, SocketAddr::new(any, 0), false)?;
         let backlog = backlog.min(self.limits.backlog);
         let taken = self.is_listened_to(handle);
         let socket = self.tcp_mut(handle)?;

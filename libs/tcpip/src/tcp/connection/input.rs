@@ -186,6 +186,7 @@ impl<B: Buffer> Connection<B> {
         self.receiver.prune();
         self.end(Some(match self.state {
             State::SynReceived => Ending::Refused,
+            State::CloseWait => Ending::Broken,
             _ => Ending::Reset,
         }));
     }

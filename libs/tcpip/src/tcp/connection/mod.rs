@@ -88,6 +88,8 @@ pub enum Ending {
     Refused,
     /// The peer has reset it.
     Reset,
+    /// The peer has reset it after it had ended its own direction in order.
+    Broken,
     /// Nothing came back.
     TimedOut,
     /// The network says that it can't get there.

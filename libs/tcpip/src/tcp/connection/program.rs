@@ -175,6 +175,11 @@ impl<B: Buffer> Connection<B> {
         self.available() == 0 && (self.peer_fin || self.state == State::Closed)
     }
 
+    /// Whether all data was read, and the peer has ended it in order: whatever goes wrong afterwards, that stays so.
+    pub fn is_at_peers_end(&self) -> bool {
+        self.available() == 0 && self.peer_fin
+    }
+
     /// The program took so many bytes. The peer is told when that opens the window by much.
     pub fn consume(&mut self, bytes: usize) {
         let (skip, _) = self.readable();
