@@ -201,6 +201,8 @@ int main(void) {
     lines("/proc/net/route", "Iface");
     lines("/proc/net/arp", "IP address");
     lines("/proc/net/if_inet6", "00000000000000000000000000000001");
+    lines("/proc/net/igmp", "Device");
+    lines("/proc/net/igmp6", "lo              ff0");
     lines("/proc/sys/net/core/somaxconn", "");
     lines("/proc/sys/net/ipv4/ip_local_port_range", "");
     lines("/proc/sys/net/ipv4/ip_default_ttl", "");

@@ -58,6 +58,7 @@ const PACKAGES: &[Package] = &[
     package("lua5.4", "/usr/bin/lua5.4", Purpose::Test),
     package("memcached", "/usr/bin/memcached", Purpose::Test),
     package("musl-tools", "musl-gcc", Purpose::Test),
+    package("netbase", "/etc/services", Purpose::Test),
     package("nghttp2-client", "/usr/bin/h2load", Purpose::Test),
     package("nginx", "/usr/sbin/nginx", Purpose::Test),
     package("nodejs", "/usr/bin/node", Purpose::Test),

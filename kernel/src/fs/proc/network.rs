@@ -11,6 +11,8 @@ pub const NETWORK: &[Entry] = &[
     text("arp", listing::neighbours),
     text("dev", listing::devices),
     text("if_inet6", listing::addresses_v6),
+    text("igmp", listing::groups_v4),
+    text("igmp6", listing::groups_v6),
     text("pnp", resolver),
     text("route", listing::routes),
     text("sockstat", listing::statistics),

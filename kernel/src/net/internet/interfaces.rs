@@ -241,6 +241,30 @@ pub fn neighbours() -> Vec<Neighbour> {
     .collect()
 }
 
+/// A group that an interface listens to.
+pub struct Group {
+    /// The interface.
+    pub interface: u32,
+    /// Its address.
+    pub ip: IpAddr,
+    /// How many sockets and addresses want it.
+    pub users: u32,
+}
+
+/// The groups that interfaces listen to, by interface.
+pub fn groups() -> Vec<Group> {
+    let stack = configured_network().stack.lock();
+    let all = stack.interfaces().iter().zip(1..);
+    all.flat_map(|(one, interface)| {
+        one.groups.iter().map(move |group| Group {
+            interface,
+            ip: group.ip,
+            users: group.users,
+        })
+    })
+    .collect()
+}
+
 /// All routes: those that lead out first, then those to the machine itself.
 pub fn routes() -> Vec<Route> {
     let interfaces = all();

@@ -240,6 +240,58 @@ pub fn addresses_v6(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
+/// `/proc/net/igmp`
+pub fn groups_v4(text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter")?;
+    let groups = interfaces::groups();
+    for interface in interfaces::all() {
+        let own = groups.iter().filter(|group| group.interface == interface.index);
+        let own: Vec<_> = own.filter(|group| group.ip.is_ipv4()).collect();
+        if own.is_empty() {
+            continue;
+        }
+        writeln!(
+            text,
+            "{}\t{:<10}: {:>5} {:>7}",
+            interface.index,
+            interface.name,
+            own.len(),
+            "V3"
+        )?;
+        for group in own {
+            let IpAddr::V4(ip) = group.ip else { continue };
+            let word = u32::from_ne_bytes(ip.octets());
+            writeln!(text, "\t\t\t\t{word:08X} {:>5} 0:00000000\t\t0", group.users)?;
+        }
+    }
+    Ok(())
+}
+
+/// `/proc/net/igmp6`
+pub fn groups_v6(text: &mut Text) -> Result<(), Errno> {
+    for group in interfaces::groups() {
+        let IpAddr::V6(ip) = group.ip else { continue };
+        let Some(interface) = interfaces::by_index(group.interface) else {
+            continue;
+        };
+        // `MAF_LOADED`: the card lets it through. `MAF_NOREPORT`: all belong to it, or it does not leave the machine.
+        let flags = match ip.segments() {
+            [0xff02, 0, 0, 0, 0, 0, 0, 1] => 0xc,
+            [first, ..] if first & 15 < 2 => 8,
+            _ => 4,
+        };
+        writeln!(
+            text,
+            "{:<4} {:<15} {:032x} {:>5} {flags:08X} 0",
+            group.interface,
+            interface.name,
+            ip.to_bits(),
+            group.users
+        )?;
+    }
+    Ok(())
+}
+
 /// Bytes of a page, in which memory is counted here.
 const PAGE: usize = 4096;
 

@@ -42,6 +42,24 @@ pub struct Group {
     asked: bool,
 }
 
+/// The groups of all stations, which every interface belongs to for as long as it is there: those of its link and of
+/// the interface alone (RFC 4291, section 2.8).
+const STATIONS_V6: [Ipv6Addr; 2] = [
+    discovery::ALL_NODES,
+    Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1),
+];
+
+/// What a new interface listens to before anybody asks.
+pub(super) fn of_all_stations() -> Vec<Group> {
+    let group = |ip: Ipv6Addr| Group {
+        ip: ip.into(),
+        users: 1,
+        news: 0,
+        asked: false,
+    };
+    Vec::from(STATIONS_V6.map(group))
+}
+
 /// Whether routers want to know of a group: not of what all stations belong to, or what never leaves the machine.
 fn is_reported(ip: IpAddr) -> bool {
     match ip {

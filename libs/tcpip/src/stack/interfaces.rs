@@ -110,7 +110,7 @@ impl Interface {
             mtu: 65_536,
             mtu_v6: 65_536,
             link_mtu: 65_536,
-            groups: Vec::new(),
+            groups: groups::of_all_stations(),
             older_until: None,
             addresses: Vec::from([
                 own(Ipv4Addr::LOCALHOST.into(), 8),
@@ -226,7 +226,7 @@ impl<B: Buffer> Stack<B> {
             link_mtu: mtu,
             addresses: Vec::new(),
             offload,
-            groups: Vec::new(),
+            groups: groups::of_all_stations(),
             older_until: None,
         });
         self.join_group(index, Ipv4Addr::new(224, 0, 0, 1).into(), now);

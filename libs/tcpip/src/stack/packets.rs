@@ -517,7 +517,6 @@ impl<B: Buffer> Stack<B> {
         let listens = |one: &Interface| one.groups.iter().any(|group| group.ip == ip);
         match ip {
             _ if !ip.is_multicast() => one.is_broadcast(ip),
-            IpAddr::V6(ip) if ip == discovery::ALL_NODES => true,
             _ => listens(one),
         }
     }
