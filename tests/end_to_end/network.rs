@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("echo-q35", echo_q35),
     ("dhcp-and-routers", dhcp_and_routers),
     ("datagrams-in-parts", datagrams_in_parts),
+    ("notices", notices),
 ];
 
 /// How long anything may take.
@@ -27,7 +29,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("internet", &[]),
     ("interfaces", &[]),
-    ("proc_net", &[]),
+    // On the host it counts away from others.
+    ("proc_net", &["system call unshare"]),
     ("socket_options", &[]),
     ("splice", &[]),
     ("tcp_options", &[]),
@@ -244,6 +247,60 @@ fn dhcp_and_routers(workshop: &Workshop) -> Result<(), String> {
                 String::from_utf8_lossy(&output.stderr)
             )),
         }
+    })
+}
+
+/// A program that listens hears of the address and the route that a router brings, which comes up later.
+fn notices(workshop: &Workshop) -> Result<(), String> {
+    let program = workshop.program("changes", Build::Dynamic)?;
+    in_namespace(|| {
+        run("ip", &["tuntap", "add", "dev", "wire", "mode", "tap"])?;
+        run("ip", &["link", "set", "wire", "up"])?;
+        let v6 = ["-6", "address", "add", "fd77::1/64", "dev", "wire", "nodad"];
+        run("ip", &v6)?;
+        let mut command = workshop.pith("run");
+        command
+            .args(["-q", "--net", "tap:wire,mac=52:54:00:00:00:77,slaac"])
+            .arg("--")
+            .arg(&program)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut machine = command
+            .spawn()
+            .map_err(|error| format!("can't start {command:?}: {error}"))?;
+        let output = machine.stdout.take().ok_or("no output")?;
+        let _machine = Server(machine);
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let next = || lines.recv_timeout(LIMIT).map_err(|error| error.to_string());
+        if next()? != "ready" {
+            return Err("the program does not start".into());
+        }
+        let dnsmasq = Command::new("dnsmasq")
+            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0"])
+            .args(["--interface=wire", "--bind-interfaces", "--pid-file="])
+            .args(["--user=root", "--log-facility=/dev/null"])
+            .args(["--enable-ra", "--ra-param=wire,5"])
+            .arg("--dhcp-range=fd77::,ra-only,64")
+            .spawn()
+            .map_err(|error| format!("can't start dnsmasq: {error}"))?;
+        let _router = Server(dnsmasq);
+        for expected in [
+            "router, group 0x400",
+            "address fd77::5054:ff:fe00:77/64, group 0x100, from 0",
+        ] {
+            let line = next()?;
+            if line != expected {
+                return Err(format!("the program heard {line:?}, not {expected:?}"));
+            }
+        }
+        Ok(())
     })
 }
 

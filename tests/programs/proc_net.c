@@ -1,7 +1,10 @@
 /* The tables of /proc/net: what they say of sockets that this program has made. */
 #include "check.h"
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -188,14 +191,26 @@ static int statistics(int report) {
     return right;
 }
 
+/* The counts, away from others on the machine where that can be had: a part of the counts is the whole machine's still. */
+static void alone(void) {
+    struct ifreq loopback = {.ifr_name = "lo"};
+    int tries = 0;
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) {
+        int control = socket(AF_INET, SOCK_DGRAM, 0);
+        ioctl(control, SIOCGIFFLAGS, &loopback);
+        loopback.ifr_flags |= IFF_UP;
+        ioctl(control, SIOCSIFFLAGS, &loopback);
+        close(control);
+    }
+    while (tries < 100 && !statistics(tries == 99))
+        usleep((getpid() * 7919 + tries * 104729) % 50000), tries++;
+    printf("sockstat counts: %d\n", tries < 100);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     internet();
     local();
-    int tries = 0;
-    while (tries < 100 && !statistics(tries == 99))
-        tries++;
-    printf("sockstat counts: %d\n", tries < 100);
     lines("/proc/net/sockstat6", "LITE6");
     lines("/proc/net/dev", "face");
     lines("/proc/net/route", "Iface");
@@ -213,5 +228,6 @@ int main(void) {
     char link[64] = "";
     RESULT(readlink("/proc/net", link, sizeof link));
     printf("%s\n", link);
+    alone();
     return 0;
 }

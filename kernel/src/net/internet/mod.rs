@@ -32,6 +32,7 @@ use spin::{Mutex, Once};
 
 use crate::devices::network::{self, Card};
 use crate::memory::{self, Packet, PacketRoom};
+use crate::net::netlink;
 use crate::task::deferred::{self, Ticket, Work};
 use crate::task::{self, Timer, TimerTarget, WaitError, WaitQueue, random, soon};
 
@@ -70,6 +71,8 @@ struct Network {
     /// Addresses have been asked for, and programs that want sockets wait until they have come, but no longer than this.
     expected: Mutex<Option<task::Instant>>,
     waiting: WaitQueue,
+    /// The stack's revision of interfaces, addresses and routes that was last seen.
+    revision: AtomicU64,
 }
 
 /// What an interface has carried.
@@ -259,6 +262,7 @@ impl Network {
             worker: Once::new(),
             expected: Mutex::new(None),
             waiting: WaitQueue::new(),
+            revision: AtomicU64::new(0),
         }
     }
 
@@ -371,6 +375,7 @@ impl Network {
             outcome.add(event);
         }
         outcome.deadline = stack.deadline();
+        outcome.revision = stack.revision();
         outcome.configured = stack.is_configured();
     }
 
@@ -387,6 +392,9 @@ impl Network {
         self.arm(outcome.deadline, now);
         if outcome.configured {
             self.waiting.wake_all();
+        }
+        if self.revision.swap(outcome.revision, Ordering::Relaxed) != outcome.revision {
+            netlink::changed();
         }
         for handle in outcome.events() {
             let socket = self.sockets.lock().get(handle).and_then(Weak::upgrade);
@@ -424,6 +432,8 @@ struct Outcome {
     deadline: Option<Instant>,
     /// All addresses are there that were asked for.
     configured: bool,
+    /// That of interfaces, addresses and routes.
+    revision: u64,
 }
 
 impl Outcome {

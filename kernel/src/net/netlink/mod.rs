@@ -3,6 +3,7 @@
 //! Of the protocols there is [`protocol::ROUTE`]; [`route`] answers it. A question is answered while it is sent: the
 //! answers wait in the socket until they are received.
 
+mod notices;
 mod route;
 
 use alloc::collections::VecDeque;
@@ -20,6 +21,8 @@ use pith_linux::sockets::PeerCredentials;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, option};
 use spin::Mutex;
 use zerocopy::{FromBytes, IntoBytes};
+
+pub use notices::changed;
 
 use super::address::Address;
 use super::message::{ControlMessage, Incoming, Outgoing};
@@ -259,6 +262,9 @@ impl NetlinkSocket {
             .ok()
             .filter(|number| (1..=group::LAST).contains(number));
         let bit = 1_u64 << (number.ok_or(Errno::EINVAL)? - 1);
+        if join {
+            notices::begin();
+        }
         let mut state = self.state.lock();
         if join {
             state.groups |= bit;
@@ -344,6 +350,9 @@ impl Socket for NetlinkSocket {
             None => {
                 self.bind_to(wanted.port)?;
             }
+        }
+        if wanted.groups != 0 {
+            notices::begin();
         }
         let mut state = self.state.lock();
         state.groups = state.groups & !u64::from(u32::MAX) | u64::from(wanted.groups);

@@ -81,7 +81,7 @@ fn statistics(interface: &Interface) -> [u64; 24] {
     counts
 }
 
-fn link_message(interface: &Interface, header: Header) -> Vec<u8> {
+pub(super) fn link_message(interface: &Interface, header: Header) -> Vec<u8> {
     let (hardware, zero) = (interface.hardware, [0; 6]);
     let message = LinkMessage {
         family: 0,
@@ -139,7 +139,7 @@ fn scope_of(interface: &Interface, address: IpAddr) -> u8 {
     }
 }
 
-fn address_message(interface: &Interface, (address, prefix): (IpAddr, u8), header: Header) -> Vec<u8> {
+pub(super) fn address_message(interface: &Interface, (address, prefix): (IpAddr, u8), header: Header) -> Vec<u8> {
     let message = AddressMessage {
         family: family_of(address),
         prefix,
@@ -205,7 +205,7 @@ fn kind_of(way: Way) -> u8 {
     }
 }
 
-fn route_message(route: &Route, header: Header) -> Vec<u8> {
+pub(super) fn route_message(route: &Route, header: Header) -> Vec<u8> {
     // `RTPROT_BOOT` for what the machine was told, `RTPROT_KERNEL` for what follows from its addresses.
     let protocol = if route.gateway.is_some() { 3 } else { 2 };
     let scope = match (route.way, route.destination) {

@@ -338,6 +338,7 @@ impl<B: Buffer> Stack<B> {
         let gateway = router.map(IpAddr::V6);
         if seconds == 0 {
             let given = |route: &Route| route.metric != ROUTER_METRIC;
+            self.revision += 1;
             self.routes.retain(|route| {
                 given(route)
                     || route.gateway != gateway

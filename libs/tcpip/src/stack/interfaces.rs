@@ -219,6 +219,7 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) -> usize {
         let index = self.interfaces.len();
+        self.revision += 1;
         self.interfaces.push(Interface {
             hardware: Some(hardware),
             mtu,
@@ -273,6 +274,7 @@ impl<B: Buffer> Stack<B> {
             expires: None,
             automatic,
         };
+        self.revision += 1;
         let list = &mut self.interfaces[interface].addresses;
         let known = list.iter_mut().find(|own| own.ip == ip);
         match known {
@@ -301,6 +303,7 @@ impl<B: Buffer> Stack<B> {
         expires: Option<Instant>,
         now: Instant,
     ) {
+        self.revision += 1;
         let list = &mut self.interfaces[interface].addresses;
         let Some(own) = list.iter_mut().find(|own| own.ip == ip) else {
             return;
@@ -316,6 +319,7 @@ impl<B: Buffer> Stack<B> {
 
     /// Takes an address away from an interface, and the way to its network if no other address needs it.
     pub fn remove_address(&mut self, interface: usize, ip: IpAddr, now: Instant) {
+        self.revision += 1;
         let list = &mut self.interfaces[interface].addresses;
         let Some(place) = list.iter().position(|own| own.ip == ip) else {
             return;
@@ -335,6 +339,7 @@ impl<B: Buffer> Stack<B> {
 
     /// What time does to addresses of an interface.
     pub(super) fn expire_addresses(&mut self, interface: usize, now: Instant) {
+        self.revision += 1;
         let Some(one) = self.interfaces.get_mut(interface) else {
             return;
         };

@@ -380,6 +380,8 @@ enum Timer {
 pub struct Stack<B> {
     interfaces: Vec<Interface>,
     routes: Vec<Route>,
+    /// Grows whenever one of these two may have changed.
+    revision: u64,
     neighbours: BTreeMap<(usize, IpAddr), Neighbour<B>>,
     sockets: Table<Socket<B>>,
     requests: Table<Pending>,
@@ -433,6 +435,7 @@ impl<B: Buffer> Stack<B> {
         Self {
             interfaces: Vec::from([Interface::loopback()]),
             routes: Vec::new(),
+            revision: 0,
             neighbours: BTreeMap::new(),
             sockets: Table::new(),
             requests: Table::new(),
@@ -472,6 +475,11 @@ impl<B: Buffer> Stack<B> {
     /// The next socket whose readiness may have changed.
     pub fn take_event(&mut self) -> Option<Handle> {
         self.events.pop_front()
+    }
+
+    /// A number that grows whenever interfaces, their addresses or routes may have changed.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// When [`Self::expire`] is to be called.

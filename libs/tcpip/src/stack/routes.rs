@@ -73,6 +73,7 @@ impl<B: Buffer> Stack<B> {
         interface: usize,
         gateway: Option<Option<IpAddr>>,
     ) {
+        self.revision += 1;
         self.routes.retain(|one| {
             !one.is_same(network, prefix, interface) || gateway.is_some_and(|at| at != one.gateway)
         });
@@ -80,6 +81,7 @@ impl<B: Buffer> Stack<B> {
 
     /// Takes entries away that are over.
     pub(super) fn expire_routes(&mut self, now: Instant) {
+        self.revision += 1;
         self.routes
             .retain(|route| route.expires.is_none_or(|at| at > now));
     }
