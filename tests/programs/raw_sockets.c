@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
@@ -403,12 +405,153 @@ static void echoes(void) {
     close(one);
 }
 
+static void print_link(const struct sockaddr_ll *from, socklen_t length) {
+    printf(" family %d protocol %04x interface %d device %d kind %d address", from->sll_family, ntohs(from->sll_protocol),
+           from->sll_ifindex, from->sll_hatype, from->sll_pkttype);
+    for (int i = 0; i < from->sll_halen; i++)
+        printf(" %02x", from->sll_addr[i]);
+    printf(" (%u)\n", (unsigned)length);
+}
+
+/* Frames that wait: their first bytes, without what differs. */
+static void frames(const char *what, int socket, size_t header) {
+    static unsigned char bytes[70000];
+    printf("%s:\n", what);
+    for (;;) {
+        struct sockaddr_ll from;
+        memset(&from, 0, sizeof from);
+        socklen_t length = sizeof from;
+        ssize_t count = recvfrom(socket, bytes, sizeof bytes, MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &length);
+        if (count < 0)
+            break;
+        printf("  %zd from", count);
+        print_link(&from, length);
+        if (from.sll_protocol == htons(ETH_P_IP))
+            memset(bytes + header + 4, 0, 2), memset(bytes + header + 10, 0, 2);
+        /* Labels of flows are Linux's choice. */
+        if (from.sll_protocol == htons(ETH_P_IPV6))
+            memset(bytes + header + 1, 0, 3);
+        printf("   ");
+        for (ssize_t i = 0; i < count && i < (ssize_t)header + 24; i++)
+            printf(" %02x", bytes[i]);
+        printf("\n");
+    }
+}
+
+static void link_name(int socket) {
+    struct sockaddr_ll name;
+    memset(&name, 0, sizeof name);
+    socklen_t length = sizeof name;
+    RESULT(getsockname(socket, (struct sockaddr *)&name, &length));
+    print_link(&name, length);
+}
+
+static void counts(int socket) {
+    struct tpacket_stats counts;
+    socklen_t length = sizeof counts;
+    RESULT(getsockopt(socket, SOL_PACKET, PACKET_STATISTICS, &counts, &length));
+    printf("%u frames, %u lost\n", counts.tp_packets, counts.tp_drops);
+}
+
+static void packets(void) {
+    unsigned char message[200], frame[300] = {0};
+    RESULT(socket(AF_PACKET, SOCK_STREAM, 0));
+    int all = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), ip = socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP));
+    int none = socket(AF_PACKET, SOCK_RAW, 0), test = socket(AF_PACKET, SOCK_DGRAM, htons(0x88b5));
+    int raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    SHOW(all, SOL_SOCKET, SO_PROTOCOL);
+    link_name(all);
+    int lo = if_nametoindex("lo");
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = lo};
+    RESULT(bind(all, (struct sockaddr *)&address, 12));
+    RESULT(bind(all, (struct sockaddr *)&address, sizeof address));
+    link_name(all);
+    address.sll_ifindex = 77;
+    RESULT(bind(all, (struct sockaddr *)&address, sizeof address));
+    address.sll_family = AF_INET;
+    RESULT(bind(all, (struct sockaddr *)&address, sizeof address));
+    RESULT(send_to(raw, message, echo(message, ICMP_ECHO, 0x1234, 1, 4)));
+    frames("all", all, 14);
+    frames("IPv4", ip, 0);
+    frames("none", none, 14);
+    frames("test", test, 0);
+    int raw6 = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+    RESULT(send_to6(raw6, message, echo(message, ICMP6_ECHO_REQUEST, 0x1234, 1, 4)));
+    frames("all", all, 14);
+    frames("IPv4", ip, 0);
+    /* Frames of a program's own. */
+    struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(0x88b5), .sll_ifindex = lo, .sll_halen = 6};
+    RESULT(send(none, frame, 60, 0));
+    RESULT(sendto(test, "some data", 9, 0, (struct sockaddr *)&to, sizeof to));
+    frames("all", all, 14);
+    frames("test", test, 0);
+    to.sll_addr[0] = 2;
+    RESULT(sendto(test, "to nobody", 9, 0, (struct sockaddr *)&to, sizeof to));
+    memset(to.sll_addr, 0xff, 6);
+    RESULT(sendto(test, "to everybody", 12, 0, (struct sockaddr *)&to, sizeof to));
+    frames("all", all, 14);
+    frames("test", test, 0);
+    RESULT(sendto(none, frame, 13, 0, (struct sockaddr *)&to, sizeof to));
+    /* A packet that this way comes to whoever waits for it. */
+    drain("replies so far", raw, 1);
+    to.sll_protocol = htons(ETH_P_IP);
+    memset(to.sll_addr, 0, 6);
+    struct iphdr header = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_ICMP};
+    size_t length = echo(message, ICMP_ECHOREPLY, 7, 7, 4);
+    header.tot_len = htons(20 + length);
+    header.saddr = header.daddr = here.sin_addr.s_addr;
+    header.check = sum_of(&header, 20);
+    memcpy(frame + 14, &header, 20);
+    memcpy(frame + 34, message, length);
+    frame[12] = 8;
+    RESULT(sendto(none, frame, 34 + length, 0, (struct sockaddr *)&to, sizeof to));
+    frames("all", all, 14);
+    frames("IPv4", ip, 0);
+    /* A filter chooses, and cuts. */
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 20),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ICMP_ECHOREPLY, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 24),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = {.len = 4, .filter = code};
+    RESULT(setsockopt(ip, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
+    RESULT(send_to(raw, message, echo(message, ICMP_ECHO, 0x1234, 2, 20)));
+    frames("IPv4", ip, 0);
+    frames("all", all, 14);
+    counts(ip);
+    counts(all);
+    counts(all);
+    /* Not more than there is room for. */
+    RESULT(set(all, SOL_SOCKET, SO_RCVBUF, 1));
+    length = echo(message, ICMP_ECHOREPLY, 0x1234, 2, 100);
+    for (int i = 0; i < 100; i++)
+        send_to(raw, message, length);
+    struct tpacket_stats counted;
+    socklen_t size = sizeof counted;
+    RESULT(getsockopt(all, SOL_PACKET, PACKET_STATISTICS, &counted, &size));
+    CHECK(counted.tp_packets == 200 && counted.tp_drops > 150 && counted.tp_drops < 200);
+    /* It sees nothing more of that type. */
+    frames("full", ip, 0);
+    address = (struct sockaddr_ll){.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6)};
+    RESULT(bind(ip, (struct sockaddr *)&address, sizeof address));
+    link_name(ip);
+    RESULT(send_to(raw, message, length));
+    frames("IPv6", ip, 0);
+    RESULT(connect(all, (struct sockaddr *)&address, sizeof address));
+    RESULT(listen(all, 1));
+    int sockets[] = {all, ip, none, test, raw, raw6};
+    for (int i = 0; i < 6; i++)
+        close(sockets[i]);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IONBF, 0);
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     here6.sin6_addr = in6addr_loopback;
     be_alone();
     kinds();
+    packets();
     raw4();
     protocols();
     raw6();

@@ -62,6 +62,9 @@ pub fn create(family: i32, kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, 
             return internet::create(known, kind, protocol);
         }
     }
+    if family == i32::from(family::PACKET) {
+        return Ok(internet::packet::create(kind, protocol)?);
+    }
     if family == i32::from(family::NETLINK) {
         return Ok(netlink::create(kind, protocol)?);
     }

@@ -15,6 +15,8 @@ pub mod family {
     pub const INTERNET_6: u16 = 10;
     /// Messages with the kernel about its tables (`netlink(7)`).
     pub const NETLINK: u16 = 16;
+    /// Frames of interfaces (`packet(7)`).
+    pub const PACKET: u16 = 17;
     /// Families have numbers below this.
     pub const LIMIT: i32 = 46;
 

@@ -13,6 +13,7 @@ mod ip_options;
 mod leave;
 pub mod listing;
 mod name;
+pub mod packet;
 pub mod raw;
 mod socket;
 mod stream_options;
@@ -37,6 +38,7 @@ use crate::task::deferred::{self, Ticket, Work};
 use crate::task::{self, Timer, TimerTarget, WaitError, WaitQueue, random, soon};
 
 pub use leave::leave;
+use packet::PacketSocket;
 use socket::InternetSocket;
 pub use socket::create;
 
@@ -61,6 +63,8 @@ struct Network {
     /// Room for a batch of frames, so that none need be allocated for each.
     batch: Mutex<Vec<Received<Memory>>>,
     sockets: Mutex<BTreeMap<Handle, Weak<InternetSocket>>>,
+    /// Those that see frames, whose numbers no other socket has.
+    taps: Mutex<BTreeMap<Handle, Weak<PacketSocket>>>,
     /// When the timer is set to fire.
     armed: Mutex<Option<Instant>>,
     timer: Timer,
@@ -256,6 +260,7 @@ impl Network {
             batch: Mutex::new(Vec::new()),
             stack: Mutex::new(stack),
             sockets: Mutex::new(BTreeMap::new()),
+            taps: Mutex::new(BTreeMap::new()),
             armed: Mutex::new(None),
             timer: Timer::new(),
             alarm: Arc::new(Alarm),
@@ -350,7 +355,7 @@ impl Network {
     /// Takes what the stack has for cards and sockets.
     #[inline(never)]
     fn carry(&self, stack: &mut Stack<Memory>, now: Instant, outcome: &mut Outcome) {
-        while let Some(mut frame) = stack.take_frame() {
+        while let Some(mut frame) = stack.take_frame_at(now) {
             let (interface, length) = (frame.interface, frame.length());
             let traffic = &self.traffic[interface];
             traffic.sent(length);
@@ -400,8 +405,14 @@ impl Network {
             let socket = self.sockets.lock().get(handle).and_then(Weak::upgrade);
             if let Some(socket) = socket {
                 socket.changed();
+            } else if let Some(socket) = self.tap(*handle) {
+                socket.changed();
             }
         }
+    }
+
+    fn tap(&self, handle: Handle) -> Option<Arc<PacketSocket>> {
+        self.taps.lock().get(&handle).and_then(Weak::upgrade)
     }
 
     /// Sets the timer, unless it fires early enough already.

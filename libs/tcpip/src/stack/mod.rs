@@ -29,6 +29,7 @@ mod secret;
 mod segments;
 mod streams;
 mod table;
+mod taps;
 mod usage;
 
 use frame::Transport;
@@ -68,6 +69,7 @@ pub use memory::Limits;
 pub use neighbours::NeighbourState;
 pub use raw::Role;
 pub use routes::Route;
+pub use taps::{EVERY_PROTOCOL, Seen, packet_kind};
 pub use usage::Usage;
 
 /// A socket's number.
@@ -395,6 +397,7 @@ pub struct Stack<B> {
     echoes: BTreeMap<u16, Vec<Handle>>,
     /// Sockets that receive whole packets.
     raws: Vec<Handle>,
+    taps: taps::Taps<B>,
     timers: BTreeSet<(Instant, Timer)>,
     limits: Limits,
     /// Bytes of data of all connections.
@@ -446,6 +449,7 @@ impl<B: Buffer> Stack<B> {
             datagrams: BTreeMap::new(),
             echoes: BTreeMap::new(),
             raws: Vec::new(),
+            taps: taps::Taps::default(),
             timers: BTreeSet::new(),
             limits: Limits::default(),
             memory: 0,

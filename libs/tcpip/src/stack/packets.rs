@@ -183,6 +183,9 @@ impl<B: Buffer> Stack<B> {
             bytes: mut packet,
             verified,
         } = frame;
+        if !self.taps.is_empty() {
+            self.see_arrival(interface, &packet, now);
+        }
         let first = packet.first().ok_or(Malformed::Short)?;
         let mut group = false;
         let version = match self.interfaces[interface].hardware {
@@ -205,6 +208,25 @@ impl<B: Buffer> Stack<B> {
             }
             None => first.first().ok_or(Malformed::Short)? >> 4,
         };
+        let frame = Received {
+            bytes: packet,
+            verified,
+        };
+        self.receive_packet(interface, (version, group), frame, now)
+    }
+
+    /// A packet of a version has arrived. `group`: it was for more than one station.
+    pub(super) fn receive_packet(
+        &mut self,
+        interface: usize,
+        (version, group): (u8, bool),
+        frame: Received<B>,
+        now: Instant,
+    ) -> Result<(), Malformed> {
+        let Received {
+            bytes: packet,
+            verified,
+        } = frame;
         let arrival = Arrival {
             interface,
             source: Ipv4Addr::UNSPECIFIED.into(),
@@ -569,6 +591,7 @@ impl<B: Buffer> Stack<B> {
         };
         if protocol != ip::TCP
             || !self.raws.is_empty()
+            || !self.taps.is_empty()
             || arrival.group
             || !self.is_local(arrival.destination)
         {
