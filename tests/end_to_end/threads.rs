@@ -32,6 +32,7 @@ const PROGRAMS: &[&str] = &[
     "epoll",
     "eventfd",
     "unix_sockets",
+    "receiving_together",
     "many_descriptors",
     "interrupted_calls",
     "io_uring",

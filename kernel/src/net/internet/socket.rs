@@ -21,7 +21,7 @@ use super::groups::Groups;
 use super::ip_options::{Chosen, IP, IPV6, v4};
 use super::{Memory, Network, configured_network, name, raw};
 use crate::fs::pipe;
-use crate::fs::turn::Turn;
+use crate::fs::turn::{Turn, TurnGuard};
 use crate::memory::{LARGE_PACKET, PacketRoom, UserPointer, is_low, write_object};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
@@ -284,8 +284,25 @@ impl InternetSocket {
         result
     }
 
+    /// Takes the turn when `condition` gives something, which then holds as long as the turn is kept. While a thread
+    /// sleeps others have the turn: a call that does not wait must not wait for one that does.
+    fn in_turn<'a, T>(
+        &self,
+        turn: &'a Turn,
+        patience: Patience,
+        condition: impl Fn() -> Option<Result<T, Errno>>,
+    ) -> Result<(TurnGuard<'a>, T), Errno> {
+        loop {
+            let guard = turn.take();
+            if let Some(result) = condition() {
+                return result.map(|value| (guard, value));
+            }
+            drop(guard);
+            self.wait(patience, || condition().map(drop))?;
+        }
+    }
+
     fn send_stream(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
-        let _turn = self.sending.take();
         let patience = self
             .common
             .send_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
@@ -311,8 +328,7 @@ impl InternetSocket {
                 }
             };
             // A call that blocks sends everything.
-            let result = self.wait(patience, room);
-            let step = result.and_then(|room| room).and_then(|room| {
+            let step = self.in_turn(&self.sending, patience, room).and_then(|(_turn, room)| {
                 let length = room.min(LARGE_PACKET).min(message.data.remaining());
                 let mut packet = PacketRoom::up_to(length).ok_or(Errno::ENOBUFS)?;
                 let length = length.min(packet.capacity());
@@ -381,7 +397,6 @@ impl InternetSocket {
             false => self.common.receive_low_water.load(Ordering::Relaxed) as usize,
         };
         let least = least.min(message.data.remaining());
-        let _turn = self.receiving.take();
         let mut done = 0;
         while message.data.remaining() != 0 {
             let wanted = message.data.remaining();
@@ -416,9 +431,9 @@ impl InternetSocket {
                 ended.then(|| Ok(Vec::new()))
             };
             let patience = if done < least { patience } else { Patience::None };
-            let pieces = match self.wait(patience, available).and_then(|pieces| pieces) {
-                Ok(pieces) if pieces.is_empty() => break,
-                Ok(pieces) => pieces,
+            let (_turn, pieces) = match self.in_turn(&self.receiving, patience, available) {
+                Ok((_, pieces)) if pieces.is_empty() => break,
+                Ok(found) => found,
                 Err(_) if done != 0 => break,
                 Err(Errno::ECONNRESET) => return self.take_ending().map_or(Ok(0), Err),
                 Err(errno) => return Err(errno),

@@ -26,7 +26,7 @@ use super::options::{Common, OptionValue, Patience};
 use super::socket::Socket;
 use crate::fs::file::OpenFile;
 use crate::fs::pipe;
-use crate::fs::turn::Turn;
+use crate::fs::turn::{Turn, TurnGuard};
 use crate::memory::{UserPointer, write_object};
 use crate::task::{self, Instant, WaitError, WaitQueue, signal};
 use names::Name;
@@ -375,28 +375,40 @@ impl UnixSocket {
         }
     }
 
-    /// Takes the next packet out of the inbox, or tells that nothing will come. It is the caller's turn.
-    fn next_packet(&self, patience: Patience) -> Result<Option<Packet>, Errno> {
-        let attempt = || {
-            let mut content = self.inbox.content.lock();
-            if let Some(packet) = content.packets.pop_front() {
-                return Some(Ok(Some(packet)));
+    /// Takes the next packet out of the inbox, or tells that nothing will come. It is the caller's turn, but for the time
+    /// that it sleeps: a call that does not wait must not wait for one that does.
+    fn next_packet<'a>(
+        &'a self,
+        patience: Patience,
+        turn: &mut Option<TurnGuard<'a>>,
+    ) -> Result<Option<Packet>, Errno> {
+        loop {
+            {
+                let mut content = self.inbox.content.lock();
+                if let Some(packet) = content.packets.pop_front() {
+                    return Ok(Some(packet));
+                }
+                if let Some(errno) = self.common.take_error() {
+                    return Err(errno);
+                }
+                if content.shut {
+                    return Ok(None);
+                }
             }
-            if let Some(errno) = self.common.take_error() {
-                return Some(Err(errno));
+            if patience == Patience::None {
+                return Err(Errno::EAGAIN);
             }
-            content.shut.then_some(Ok(None))
-        };
-        if let Some(found) = attempt() {
-            return found;
+            *turn = None;
+            let something = || {
+                let content = self.inbox.content.lock();
+                (!content.packets.is_empty() || content.shut || self.common.has_error()).then_some(())
+            };
+            self.inbox.waiting.fetch_add(1, Ordering::SeqCst);
+            let waited = Self::wait(&self.inbox.receivers, patience, something);
+            self.inbox.waiting.fetch_sub(1, Ordering::SeqCst);
+            waited?;
+            *turn = Some(self.receiving.take());
         }
-        if patience == Patience::None {
-            return Err(Errno::EAGAIN);
-        }
-        self.inbox.waiting.fetch_add(1, Ordering::SeqCst);
-        let waited = Self::wait(&self.inbox.receivers, patience, attempt);
-        self.inbox.waiting.fetch_sub(1, Ordering::SeqCst);
-        waited?
     }
 
     fn put_back(&self, packet: Packet) {
@@ -450,15 +462,21 @@ impl UnixSocket {
         let mut done = 0;
         let mut result = Ok(());
         // Who only looks keeps the others away until everything is back.
-        let _looking = peeks.then(|| self.receiving.take());
+        let mut turn = None;
         while message.data.remaining() != 0 {
-            let _turn = (!peeks).then(|| self.receiving.take());
+            if !peeks {
+                drop(turn.take());
+            }
+            let turn = &mut turn;
+            if turn.is_none() {
+                *turn = Some(self.receiving.take());
+            }
             let patience = if done == 0 || (all && !peeks) {
                 patience
             } else {
                 Patience::None
             };
-            let mut packet = match self.next_packet(patience) {
+            let mut packet = match self.next_packet(patience, turn) {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
                 Err(errno) => {
@@ -527,8 +545,8 @@ impl UnixSocket {
         let patience = self
             .common
             .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
-        let _turn = self.receiving.take();
-        let Some(packet) = self.next_packet(patience)? else {
+        let mut turn = Some(self.receiving.take());
+        let Some(packet) = self.next_packet(patience, &mut turn)? else {
             return Ok(0);
         };
         self.describe(&packet, message);
