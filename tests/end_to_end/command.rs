@@ -384,8 +384,8 @@ fn images_run(workshop: &Workshop) -> Result<(), String> {
         )?;
     }
     ensure(
-        size < 2 << 20,
-        format!("the image of hello has {size} bytes; it should stay below 2 MiB"),
+        size < 5 << 19,
+        format!("the image of hello has {size} bytes; it should stay below 2.5 MiB"),
     )
 }
 
