@@ -46,7 +46,6 @@ const PACKAGES: &[Package] = &[
         "/usr/lib/x86_64-linux-gnu/libc.a",
         Purpose::Test,
     ),
-    package("iproute2", "/usr/sbin/ip", Purpose::Test),
     package("libaio-dev", "/usr/include/libaio.h", Purpose::Test),
     package("liburing-dev", "/usr/include/liburing.h", Purpose::Test),
     package(

@@ -35,7 +35,8 @@ fn both_directions_are_seen_by_those_that_see_everything() {
     // The neighbour is known after the first.
     assert_eq!(host.receive(&packet), Ok(()));
     host.sent();
-    (take(&mut host, all), take(&mut host, ip));
+    take(&mut host, all);
+    take(&mut host, ip);
     assert_eq!(host.receive(&packet), Ok(()));
     let mut sent = Vec::new();
     while let Some(frame) = host.stack.take_frame_at(host.now) {
