@@ -157,7 +157,7 @@ pub fn dnsmasq(site: &Site<'_>) -> Result<(), String> {
     let recipe = Recipe::new(&command, 53)
         .port(53, Transport::Udp)
         .options(&["-m", "128M"])
-        .message("option 23 of level 6 is not there yet") // TCP_FASTOPEN
+        .message("TCP_FASTOPEN is not supported")
         .message("system call capget ")
         .status(&[0]);
     check(site, &recipe)
@@ -178,7 +178,7 @@ pub fn unbound(site: &Site<'_>) -> Result<(), String> {
         .port(53, Transport::Udp)
         .options(&["-m", "256M"])
         .file(format!("{configuration}:/unbound.conf"))
-        .message("option 23 of level 6 is not there yet") // TCP_FASTOPEN
+        .message("TCP_FASTOPEN is not supported")
         .status(&[0]);
     check(site, &recipe)
 }

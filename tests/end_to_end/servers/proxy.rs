@@ -105,8 +105,7 @@ pub fn haproxy(site: &Site<'_>) -> Result<(), String> {
     )?;
     let recipe = Recipe::new(&["/usr/sbin/haproxy", "-db", "-f", "/etc/haproxy.cfg"], 80)
         .options(&["-m", "256M"])
-        .file(format!("{configuration}:/etc/haproxy.cfg"))
-        .message("option 9 of level 6 is not there yet");
+        .file(format!("{configuration}:/etc/haproxy.cfg"));
     let outcome = site.serve(
         &recipe,
         |guest| {

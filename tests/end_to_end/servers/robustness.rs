@@ -180,8 +180,7 @@ pub fn two_machines(site: &Site<'_>) -> Result<(), String> {
     )?;
     let before = Recipe::new(&["/usr/sbin/haproxy", "-db", "-f", "/etc/haproxy.cfg"], 80)
         .options(&["-m", "256M"])
-        .file(format!("{configuration}:/etc/haproxy.cfg"))
-        .message("option 9 of level 6 is not there yet"); // TCP_DEFER_ACCEPT
+        .file(format!("{configuration}:/etc/haproxy.cfg"));
     let expected =
         std::fs::read("/usr/share/nginx/html/index.html").map_err(|error| error.to_string())?;
     on_a_bridge(|[one, other]| {
