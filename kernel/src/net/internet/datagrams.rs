@@ -9,8 +9,9 @@ use pith_linux::sockets::{MessageFlags, family, option};
 use pith_tcpip::stack::{Cause, Choice, Error, Exception};
 use pith_tcpip::{Slice, Stack};
 
+use super::errors::{errno, errno_for};
 use super::ip_options::{IP, IPV6, UDP, udp, v4, v6};
-use super::socket::{InternetSocket, errno, errno_for};
+use super::socket::InternetSocket;
 use super::{Memory, name};
 use crate::memory::{PacketRoom, Source};
 use crate::net::message::{ControlMessage, Incoming, Outgoing};

@@ -5,8 +5,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use pith_linux::Errno;
 use pith_tcpip::stack::Manner;
 
+use super::errors::errno;
 use super::ip_options::{IP, IPV6};
-use super::socket::{InternetSocket, errno};
+use super::socket::InternetSocket;
 use super::{interfaces, now};
 
 /// Options of [`IP`] (`IP_MULTICAST_…`, `IP_ADD_MEMBERSHIP`, `IP_DROP_MEMBERSHIP`).

@@ -7,6 +7,7 @@
 
 mod configure;
 mod datagrams;
+mod errors;
 mod groups;
 pub mod interfaces;
 mod ip_options;
@@ -17,6 +18,7 @@ pub mod packet;
 pub mod raw;
 mod socket;
 mod stream_options;
+mod streams;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

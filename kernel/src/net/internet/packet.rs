@@ -11,8 +11,8 @@ use pith_tcpip::Slice;
 use pith_tcpip::stack::Handle;
 use pith_tcpip::wire::ethernet::{self, HardwareAddress};
 
+use super::errors::errno;
 use super::interfaces::{self, Interface};
-use super::socket::errno;
 use super::{Network, configured_network};
 use crate::fs::pipe;
 use crate::memory::{PacketRoom, UserPointer, is_low, write_object};

@@ -12,8 +12,9 @@ use pith_tcpip::stack::{Error, Exception, Reach, Role};
 use pith_tcpip::wire::{icmp, icmpv6, ip};
 
 use super::Memory;
+use super::errors::errno;
 use super::ip_options::{IP, IPV6, UDP};
-use super::socket::{InternetSocket, errno};
+use super::socket::InternetSocket;
 use crate::fs::proc::Text;
 use crate::net::options::OptionValue;
 

@@ -1,33 +1,31 @@
 //! Sockets of the families `AF_INET` and `AF_INET6`: `ip(7)`, `ipv6(7)`, `tcp(7)`, `udp(7)`.
 
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
-use pith_linux::signal::Signal;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
 use pith_linux::time::{Timespec, Timeval};
-use pith_tcpip::Slice;
-use pith_tcpip::stack::{Cause, Error, Handle, Reach, Role, Sharing};
-use pith_tcpip::tcp::{Ending, Options, Readiness, State, Urgent};
+use pith_tcpip::stack::{Handle, Reach, Role, Sharing};
+use pith_tcpip::tcp::{Options, State};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
 
 use super::datagrams::{Corked, ZeroCopies};
+use super::errors::errno;
 use super::groups::Groups;
 use super::ip_options::{Chosen, IP, IPV6, v4};
-use super::{Memory, Network, configured_network, name, raw};
+use super::{Network, configured_network, name, raw};
 use crate::fs::pipe;
-use crate::fs::turn::{Turn, TurnGuard};
-use crate::memory::{LARGE_PACKET, PacketRoom, UserPointer, is_low, write_object};
+use crate::fs::turn::Turn;
+use crate::memory::{UserPointer, is_low, write_object};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::{Common, OptionValue, Patience};
 use crate::net::socket::Socket;
-use crate::task::{self, WaitQueue, signal};
+use crate::task::WaitQueue;
 
 /// The number of TCP as a protocol and as a level of options.
 const TCP: i32 = 6;
@@ -66,11 +64,11 @@ pub struct InternetSocket {
     pub(super) common: Common,
     queue: WaitQueue,
     /// One thread receives at a time, so that data keeps its order.
-    receiving: Turn,
-    sending: Turn,
-    connecting: AtomicBool,
+    pub(super) receiving: Turn,
+    pub(super) sending: Turn,
+    pub(super) connecting: AtomicBool,
     /// The last call of `connect` has failed, and another one may try again.
-    failed: AtomicBool,
+    pub(super) failed: AtomicBool,
     /// Idle time, interval and number of questions, for when `SO_KEEPALIVE` is on.
     pub(super) keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
@@ -80,64 +78,6 @@ pub struct InternetSocket {
     pub(super) groups: Mutex<Groups>,
     pub(super) corked: Mutex<Option<Corked>>,
     pub(super) zero_copies: Mutex<ZeroCopies>,
-}
-
-impl From<Error> for ErrnoOf {
-    fn from(error: Error) -> Self {
-        Self(match error {
-            Error::InUse => Errno::EADDRINUSE,
-            Error::NotLocal => Errno::EADDRNOTAVAIL,
-            Error::Unreachable => Errno::ENETUNREACH,
-            Error::NoPort | Error::NoSource => Errno::EADDRNOTAVAIL,
-            Error::NoInterface => Errno::ENODEV,
-            Error::State | Error::NoScope => Errno::EINVAL,
-            Error::TooLong => Errno::EMSGSIZE,
-            Error::Forbidden => Errno::EACCES,
-            Error::TooMany => Errno::ENOBUFS,
-            Error::Failed(cause) => errno_for(cause),
-        })
-    }
-}
-
-struct ErrnoOf(Errno);
-
-impl From<ErrnoOf> for Errno {
-    fn from(errno: ErrnoOf) -> Self {
-        errno.0
-    }
-}
-
-pub(super) fn errno(error: Error) -> Errno {
-    ErrnoOf::from(error).into()
-}
-
-fn errno_of(ending: Ending) -> Errno {
-    match ending {
-        Ending::Refused => Errno::ECONNREFUSED,
-        Ending::Reset => Errno::ECONNRESET,
-        Ending::Broken => Errno::EPIPE,
-        Ending::TimedOut => Errno::ETIMEDOUT,
-        Ending::Unreachable => Errno::EHOSTUNREACH,
-        Ending::NoNetwork => Errno::ENETUNREACH,
-        Ending::NoProtocol => Errno::ENOPROTOOPT,
-        Ending::Forbidden => Errno::EACCES,
-    }
-}
-
-/// What a program is told of a datagram that did not arrive.
-pub(super) fn errno_for(cause: Cause) -> Errno {
-    match cause {
-        Cause::Refused => Errno::ECONNREFUSED,
-        Cause::HostUnreachable => Errno::EHOSTUNREACH,
-        Cause::NetworkUnreachable => Errno::ENETUNREACH,
-        Cause::NoProtocol => Errno::ENOPROTOOPT,
-        Cause::TooLong => Errno::EMSGSIZE,
-        Cause::HostDown => Errno::EHOSTDOWN,
-        Cause::Isolated => Errno::ENONET,
-        Cause::SourceRoute => Errno::EOPNOTSUPP,
-        Cause::Forbidden => Errno::EACCES,
-        Cause::Malformed => Errno::EPROTO,
-    }
 }
 
 /// A new socket.
@@ -223,15 +163,6 @@ impl InternetSocket {
         self.queue.wake(self.readiness());
     }
 
-    /// Ends the connection with a reset if the program did not want it to linger (`SO_LINGER` with no time).
-    pub fn abort_unlingering(&self) {
-        if self.common.linger() == Some(0) {
-            self.network.with(|stack, now| {
-                stack.with_connection(self.handle, now, |connection| connection.abort());
-            });
-        }
-    }
-
     pub(super) fn is_stream(&self) -> bool {
         self.kind == SocketKind::Stream
     }
@@ -243,229 +174,6 @@ impl InternetSocket {
 
     pub(super) fn wait<T>(&self, patience: Patience, condition: impl FnMut() -> Option<T>) -> Result<T, Errno> {
         patience.wait(&self.queue, condition)
-    }
-
-    /// What the connection says of itself; `None` if there is none.
-    pub(super) fn connection(&self) -> Option<(State, Readiness)> {
-        let stack = self.network.stack.lock();
-        let connection = stack.connection(self.handle)?;
-        Some((connection.state(), connection.readiness()))
-    }
-
-    /// The error of a connection that has failed, which is forgotten.
-    fn take_ending(&self) -> Option<Errno> {
-        if let Some(errno) = self.common.take_error() {
-            return Some(errno);
-        }
-        let ending = self
-            .network
-            .with(|stack, now| stack.with_connection(self.handle, now, |connection| connection.take_ending()));
-        ending.flatten().map(errno_of)
-    }
-
-    fn finish_connecting(&self, patience: Patience) -> Result<(), Errno> {
-        let done = || match self.connection() {
-            Some((State::SynSent | State::SynReceived, _)) => None,
-            Some((state, _)) => Some(state),
-            None => Some(State::Closed),
-        };
-        let state = match self.wait(patience, done) {
-            Ok(state) => state,
-            Err(Errno::EAGAIN) => return Err(Errno::EINPROGRESS),
-            Err(errno) => return Err(errno),
-        };
-        self.connecting.store(false, Ordering::Relaxed);
-        let result = match self.take_ending() {
-            Some(errno) => Err(errno),
-            None if state == State::Closed => Err(Errno::ECONNABORTED),
-            None => Ok(()),
-        };
-        self.failed.store(result.is_err(), Ordering::Relaxed);
-        result
-    }
-
-    /// Takes the turn when `condition` gives something, which then holds as long as the turn is kept. While a thread
-    /// sleeps others have the turn: a call that does not wait must not wait for one that does.
-    fn in_turn<'a, T>(
-        &self,
-        turn: &'a Turn,
-        patience: Patience,
-        condition: impl Fn() -> Option<Result<T, Errno>>,
-    ) -> Result<(TurnGuard<'a>, T), Errno> {
-        loop {
-            let guard = turn.take();
-            if let Some(result) = condition() {
-                return result.map(|value| (guard, value));
-            }
-            drop(guard);
-            self.wait(patience, || condition().map(drop))?;
-        }
-    }
-
-    fn send_stream(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
-        let patience = self
-            .common
-            .send_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
-        let more = message.flags.contains(MessageFlags::MORE);
-        let urgent = message.flags.contains(MessageFlags::OUT_OF_BAND);
-        let mut done = 0;
-        while message.data.remaining() != 0 {
-            let room = || {
-                let stack = self.network.stack.lock();
-                let Some(connection) = stack.connection(self.handle) else {
-                    return Some(Err(Errno::EPIPE));
-                };
-                if connection.ending().is_some() {
-                    return Some(Err(Errno::ECONNRESET));
-                }
-                match connection.state() {
-                    State::SynSent | State::SynReceived => None,
-                    _ if !connection.can_send() => Some(Err(Errno::EPIPE)),
-                    _ => match connection.free() {
-                        0 => None,
-                        free => Some(Ok(free)),
-                    },
-                }
-            };
-            // A call that blocks sends everything.
-            let step = self.in_turn(&self.sending, patience, room).and_then(|(_turn, room)| {
-                let length = room.min(LARGE_PACKET).min(message.data.remaining());
-                let mut packet = PacketRoom::up_to(length).ok_or(Errno::ENOBUFS)?;
-                let length = length.min(packet.capacity());
-                let copied = message.data.take(&mut packet.bytes_mut()[..length])?;
-                let data: Slice<Memory> = Slice::new(packet.filled(copied));
-                self.network.with(|stack, now| {
-                    stack.with_connection(self.handle, now, |connection| {
-                        connection.more_follows(more);
-                        match urgent && message.data.remaining() == 0 {
-                            true => connection.send_urgent(data),
-                            false => connection.send(data),
-                        }
-                    });
-                });
-                Ok(copied)
-            });
-            match step {
-                Ok(0) => break,
-                Ok(copied) => done += copied,
-                Err(_) if done != 0 => break,
-                Err(Errno::EPIPE | Errno::ECONNRESET) => {
-                    let errno = self.take_ending().unwrap_or(Errno::EPIPE);
-                    if errno == Errno::EPIPE && !message.flags.contains(MessageFlags::NO_SIGNAL) {
-                        signal::raise(Signal::SIGPIPE);
-                    }
-                    return Err(errno);
-                }
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(done)
-    }
-
-    /// The urgent byte. It never waits.
-    fn receive_urgent(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
-        if !self.is_stream() {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let only_look = message.peeks();
-        let urgent = self
-            .network
-            .with(|stack, now| stack.with_connection(self.handle, now, |connection| connection.take_urgent(only_look)));
-        match urgent.unwrap_or(Urgent::None) {
-            Urgent::None => Err(Errno::EINVAL),
-            Urgent::Announced if self.no_more_input.load(Ordering::Relaxed) => Ok(0),
-            Urgent::Announced => Err(Errno::EAGAIN),
-            Urgent::Byte(byte) => {
-                message.result |= MessageFlags::OUT_OF_BAND;
-                if message.data.remaining() == 0 {
-                    message.result |= MessageFlags::TRUNCATED;
-                    return Ok(0);
-                }
-                message.data.put(&[byte])
-            }
-        }
-    }
-
-    fn receive_stream(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
-        let patience = self
-            .common
-            .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
-        let all = message.flags.contains(MessageFlags::WAIT_ALL) && !message.peeks();
-        // As long as there are fewer bytes, the call goes on waiting.
-        let least = match all {
-            true => message.data.remaining(),
-            false => self.common.receive_low_water.load(Ordering::Relaxed) as usize,
-        };
-        let least = least.min(message.data.remaining());
-        let mut done = 0;
-        while message.data.remaining() != 0 {
-            let wanted = message.data.remaining();
-            let available = || {
-                let stack = self.network.stack.lock();
-                let Some(connection) = stack.connection(self.handle) else {
-                    return Some(Err(Errno::ENOTCONN));
-                };
-                if done != 0 && connection.is_at_mark() {
-                    // A call does not read across urgent data.
-                    return Some(Ok(Vec::new()));
-                }
-                if connection.available() != 0 {
-                    let mut pieces: Vec<Slice<Memory>> = Vec::new();
-                    let mut length = 0;
-                    for piece in connection.data() {
-                        if length >= wanted {
-                            break;
-                        }
-                        length += piece.len();
-                        pieces.push(piece);
-                    }
-                    return Some(Ok(pieces));
-                }
-                if connection.is_at_peers_end() {
-                    return Some(Ok(Vec::new()));
-                }
-                if connection.ending().is_some() {
-                    return Some(Err(Errno::ECONNRESET));
-                }
-                let ended = connection.is_at_end() || self.no_more_input.load(Ordering::Relaxed);
-                ended.then(|| Ok(Vec::new()))
-            };
-            let patience = if done < least { patience } else { Patience::None };
-            let (_turn, pieces) = match self.in_turn(&self.receiving, patience, available) {
-                Ok((_, pieces)) if pieces.is_empty() => break,
-                Ok(found) => found,
-                Err(_) if done != 0 => break,
-                Err(Errno::ECONNRESET) => return self.take_ending().map_or(Ok(0), Err),
-                Err(errno) => return Err(errno),
-            };
-            let mut copied = 0;
-            let mut result = Ok(0);
-            for piece in &pieces {
-                // Such data is thrown away.
-                result = match message.flags.contains(MessageFlags::TRUNCATED) {
-                    true => Ok(message.data.skip(piece.len())),
-                    false => message.data.put(piece),
-                };
-                match result {
-                    Ok(length) => copied += length,
-                    Err(_) => break,
-                }
-                if message.data.remaining() == 0 {
-                    break;
-                }
-            }
-            if copied == 0 {
-                return if done == 0 { result } else { Ok(done) };
-            }
-            done += copied;
-            if message.peeks() {
-                break;
-            }
-            self.network.with(|stack, now| {
-                stack.with_connection(self.handle, now, |connection| connection.consume(copied));
-            });
-        }
-        Ok(done)
     }
 
     fn reach(&self) -> Reach {
@@ -483,31 +191,6 @@ impl InternetSocket {
             Some(address) => name::read_peer(self.family, address).map(Some),
             None => Ok(None),
         }
-    }
-
-    pub(super) fn change_options(&self, change: impl Fn(&mut Options)) {
-        self.network
-            .with(|stack, now| stack.tcp_options(self.handle, now, change));
-    }
-
-    /// Waits until everything was sent and acknowledged, but no longer than that.
-    fn linger(&self, nanoseconds: u64) {
-        let sent = || {
-            let stack = self.network.stack.lock();
-            let waits = stack
-                .connection(self.handle)
-                .is_some_and(|connection| connection.unacknowledged() != 0);
-            (!waits).then_some(())
-        };
-        let deadline = task::monotonic().after(nanoseconds);
-        // Whatever ends it, the connection is closed then.
-        let _ = self.wait(Patience::Until(deadline), sent);
-    }
-
-    pub(super) fn options(&self) -> Options {
-        self.network
-            .with(|stack, _| stack.tcp_chosen(self.handle))
-            .unwrap_or_default()
     }
 }
 
@@ -577,36 +260,7 @@ impl Socket for InternetSocket {
                 .with(|stack, _| stack.udp_connect(self.handle, Some(remote)));
             return connected.map_err(errno);
         }
-        let remote = name::read(self.family, address)?;
-        let patience = self.common.send_patience(nonblocking);
-        if self.connecting.load(Ordering::Relaxed) {
-            let pending = matches!(self.connection(), Some((State::SynSent | State::SynReceived, _)));
-            if pending && patience == Patience::None {
-                return Err(Errno::EALREADY);
-            }
-            return self.finish_connecting(patience);
-        }
-        if self.failed.swap(false, Ordering::Relaxed) {
-            // Nothing to renew means that somebody else has connected it.
-            let _ = self.network.with(|stack, _| stack.tcp_renew(self.handle));
-        }
-        if self.connection().is_some() {
-            return Err(Errno::EISCONN);
-        }
-        let asked = self
-            .network
-            .with(|stack, now| stack.tcp_connect(self.handle, remote, now));
-        match asked {
-            Ok(()) => {}
-            Err(Error::State) => return Err(Errno::EISCONN),
-            Err(error) => return Err(errno(error)),
-        }
-        self.connecting.store(true, Ordering::Relaxed);
-        if patience == Patience::None {
-            // As on Linux, even if the peer is this machine and has answered already.
-            return Err(Errno::EINPROGRESS);
-        }
-        self.finish_connecting(patience)
+        self.connect_stream(address, nonblocking)
     }
 
     fn listen(&self, backlog: i32) -> Result<(), Errno> {
