@@ -33,6 +33,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("proc_net", &["system call unshare"]),
     ("socket_options", &[]),
     ("splice", &[]),
+    ("sys_net", &[]),
     ("tcp_options", &[]),
 ];
 

@@ -3,7 +3,7 @@
 //! * [`inode`] and [`file`] hold the traits: what a file system offers, and what an open file does;
 //! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
-//! * [`proc`] makes `/proc`; [`device_files`], [`console`], [`pipe`], [`event_counter`] and [`event_poll`] are the
+//! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`pipe`], [`event_counter`] and [`event_poll`] are the
 //!   other kinds of files, and [`anonymous`] gives those without a name their inode.
 
 pub mod anonymous;
@@ -23,6 +23,7 @@ pub mod path;
 pub mod pipe;
 pub mod proc;
 pub mod signal_file;
+mod system;
 pub mod timer_file;
 mod tree;
 pub mod turn;
@@ -148,8 +149,12 @@ pub fn mount_root(image: &'static [u8]) -> Result<(), MountError> {
     cover(&point, shared.root()).map_err(at("/dev/shm"))?;
 
     let point = directory(&root, b"proc", 0o555).map_err(at("/proc"))?;
-    let processes = proc::ProcessFileSystem::new(root.clone());
+    let processes = proc::TextFileSystem::new(proc::PROCESSES, root.clone());
     cover(&point, processes.root()).map_err(at("/proc"))?;
+
+    let point = directory(&root, b"sys", 0o555).map_err(at("/sys"))?;
+    let system = proc::TextFileSystem::new(system::SYSTEM, root.clone());
+    cover(&point, system.root()).map_err(at("/sys"))?;
 
     // Programs rely on it, and an image may well have no file there.
     directory(&root, b"tmp", 0o1777).map_err(at("/tmp"))?;
@@ -164,6 +169,7 @@ pub fn mount_root(image: &'static [u8]) -> Result<(), MountError> {
         Vec::from([
             mount("overlay", "/", "rw,noatime", tree),
             mount("proc", "/proc", "rw,nosuid,nodev,noexec,noatime", processes),
+            mount("sysfs", "/sys", "rw,nosuid,nodev,noexec,noatime", system),
             mount("devtmpfs", "/dev", "rw,nosuid,noatime", devices),
             mount("tmpfs", "/dev/shm", "rw,nosuid,nodev,noatime", shared),
         ])

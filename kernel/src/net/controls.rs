@@ -18,10 +18,6 @@ const ADDRESS: usize = 16;
 /// Most bytes that a list of interfaces may have.
 const LIST: i32 = 1 << 16;
 
-/// `ARPHRD_LOOPBACK`, `ARPHRD_ETHER`
-const LOOPBACK_HARDWARE: u16 = 772;
-const ETHERNET_HARDWARE: u16 = 1;
-
 /// Requests (`SIOC…`), in the numbers of `ioctl_list(2)`.
 mod request {
     pub const ADD_ROUTE: u32 = 0x890b;
@@ -114,12 +110,7 @@ fn answer(interface: &Interface, wanted: u32) -> Result<Vec<u8>, Errno> {
         // `struct ifmap`: a virtual card has neither memory nor ports.
         request::GET_MAP => Ok(alloc::vec![0; 24]),
         request::GET_HARDWARE => {
-            let kind = if interface.is_loopback() {
-                LOOPBACK_HARDWARE
-            } else {
-                ETHERNET_HARDWARE
-            };
-            let mut bytes = Vec::from(kind.to_ne_bytes());
+            let mut bytes = Vec::from(interface.hardware_kind().to_ne_bytes());
             bytes.extend_from_slice(&interface.hardware.unwrap_or([0; 6]));
             bytes.resize(ADDRESS, 0);
             Ok(bytes)

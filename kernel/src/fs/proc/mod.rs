@@ -1,7 +1,7 @@
 //! `/proc`: what the kernel knows, as files (`proc(5)`).
 //!
 //! A table says which files there are ([`Entry`]); [`machine`], [`network`] and [`process`] make their text. Text is made when
-//! a file is read from its start.
+//! a file is read from its start. `/sys` is another such table ([`super::system`]).
 
 mod machine;
 mod network;
@@ -69,9 +69,20 @@ type MakeOfThread = fn(&Thread, &mut Text) -> Result<(), Errno>;
 /// Takes what was written to a file about a thread.
 type SetOfThread = fn(&Thread, &[u8]) -> Result<(), Errno>;
 
-/// What a file of `/proc` is.
+/// Makes the text of a file about a thing, such as an interface, that has a number. The file's name says what is to be told.
+type MakeOfThing = fn(u32, &str, &mut Text) -> Result<(), Errno>;
+
+/// Things of a kind, such as interfaces, that come and go. In a directory there is one for each.
+pub(super) struct Things {
+    /// All of them: number and name. Numbers may be used again, but the order is kept.
+    pub list: fn() -> Vec<(u32, String)>,
+    /// What one of them is. Text of its own is [`Body::OfThing`].
+    pub body: Body,
+}
+
+/// What a file of `/proc` or `/sys` is.
 #[derive(Clone, Copy)]
-enum Body {
+pub(super) enum Body {
     Directory(&'static [Entry]),
     Text(Make),
     /// Text that can be changed.
@@ -83,6 +94,18 @@ enum Body {
     OfThread(MakeOfThread, Option<SetOfThread>),
     /// The same, of a thread that is known.
     ThreadText(u32, MakeOfThread, Option<SetOfThread>),
+    /// Something for each thing of a kind.
+    Each(&'static Things),
+    /// A directory about the thing that is named by a directory above.
+    OfThingDirectory(&'static [Entry]),
+    /// Text about it.
+    OfThing(MakeOfThing),
+    /// A link about it.
+    OfThingLink(fn(u32) -> Result<Target, Errno>),
+    /// The same of a thing that is known.
+    ThingDirectory(u32, &'static [Entry]),
+    ThingText(u32, MakeOfThing),
+    ThingLink(u32, fn(u32) -> Result<Target, Errno>),
     /// A directory for each thread.
     Threads,
     /// What is known about one.
@@ -95,15 +118,45 @@ enum Body {
     DescriptorText(i32),
 }
 
-/// A file of `/proc`.
+impl Body {
+    /// What it is about the thing of a number.
+    fn about(self, number: u32) -> Self {
+        match self {
+            Self::OfThingDirectory(entries) => Self::ThingDirectory(number, entries),
+            Self::OfThing(make) => Self::ThingText(number, make),
+            Self::OfThingLink(target) => Self::ThingLink(number, target),
+            other => other,
+        }
+    }
+
+    /// Its permissions, where no table says them.
+    fn permissions(self) -> u16 {
+        match kind_of(self) {
+            FileKind::Directory => 0o555,
+            FileKind::Symlink => 0o777,
+            _ => 0o444,
+        }
+    }
+}
+
+/// A file of `/proc` or `/sys`.
 #[derive(Clone, Copy)]
-struct Entry {
+pub(super) struct Entry {
     name: &'static str,
     permissions: u16,
     body: Body,
 }
 
-const fn directory(name: &'static str, entries: &'static [Entry]) -> Entry {
+/// A file of a body that needs no permissions of its own.
+pub(super) const fn entry(name: &'static str, permissions: u16, body: Body) -> Entry {
+    Entry {
+        name,
+        permissions,
+        body,
+    }
+}
+
+pub(super) const fn directory(name: &'static str, entries: &'static [Entry]) -> Entry {
     Entry {
         name,
         permissions: 0o555,
@@ -111,7 +164,7 @@ const fn directory(name: &'static str, entries: &'static [Entry]) -> Entry {
     }
 }
 
-const fn text(name: &'static str, make: Make) -> Entry {
+pub(super) const fn text(name: &'static str, make: Make) -> Entry {
     Entry {
         name,
         permissions: 0o444,
@@ -127,7 +180,7 @@ const fn of_thread(name: &'static str, make: MakeOfThread) -> Entry {
     }
 }
 
-const fn constant(name: &'static str, value: &'static str) -> Entry {
+pub(super) const fn constant(name: &'static str, value: &'static str) -> Entry {
     Entry {
         name,
         permissions: 0o444,
@@ -135,7 +188,7 @@ const fn constant(name: &'static str, value: &'static str) -> Entry {
     }
 }
 
-const fn setting(name: &'static str, make: Make, set: Set) -> Entry {
+pub(super) const fn setting(name: &'static str, make: Make, set: Set) -> Entry {
     Entry {
         name,
         permissions: 0o644,
@@ -143,7 +196,7 @@ const fn setting(name: &'static str, make: Make, set: Set) -> Entry {
     }
 }
 
-const fn link(name: &'static str, target: fn() -> Result<Target, Errno>) -> Entry {
+pub(super) const fn link(name: &'static str, target: fn() -> Result<Target, Errno>) -> Entry {
     Entry {
         name,
         permissions: 0o777,
@@ -151,47 +204,72 @@ const fn link(name: &'static str, target: fn() -> Result<Target, Errno>) -> Entr
     }
 }
 
-const DEVICE: DeviceNumber = DeviceNumber::new(0, 21);
 const ROOT_NUMBER: u64 = 1;
 
-/// The file system of `/proc`.
-pub struct ProcessFileSystem {
-    root: Once<Arc<ProcessNode>>,
+/// What a file system of texts is.
+pub struct Character {
+    /// Its name in `/proc/filesystems`.
+    pub type_name: &'static str,
+    /// Where it is.
+    pub path: &'static str,
+    /// The type that `statfs(2)` tells.
+    pub magic: i64,
+    /// `st_dev` of its files.
+    pub device: DeviceNumber,
+    /// The files in its root.
+    pub(super) entries: &'static [Entry],
+}
+
+/// `/proc`
+pub const PROCESSES: Character = Character {
+    type_name: "proc",
+    path: "/proc",
+    magic: 0x9fa0,
+    device: DeviceNumber::new(0, 21),
+    entries: machine::ROOT,
+};
+
+/// A file system of texts.
+pub struct TextFileSystem {
+    character: Character,
+    root: Once<Arc<TextNode>>,
     above: Arc<dyn Inode>,
     mounted: Timestamp,
 }
 
-/// A file of `/proc` that was looked up.
-struct ProcessNode {
-    file_system: Arc<ProcessFileSystem>,
+/// A file of it that was looked up.
+struct TextNode {
+    file_system: Arc<TextFileSystem>,
     number: u64,
     name: String,
-    parent: Option<Arc<ProcessNode>>,
+    parent: Option<Arc<TextNode>>,
     permissions: u16,
     body: Body,
 }
 
-impl ProcessFileSystem {
-    /// A file system for the directory `/proc` in `above`.
-    pub fn new(above: Arc<dyn Inode>) -> Arc<Self> {
+impl TextFileSystem {
+    /// A file system for a directory in `above`.
+    pub fn new(character: Character, above: Arc<dyn Inode>) -> Arc<Self> {
+        let body = Body::Directory(character.entries);
         let file_system = Arc::new(Self {
+            character,
             root: Once::new(),
             above,
             mounted: Timestamp::now(),
         });
-        let root = ProcessNode {
+        let root = TextNode {
             file_system: file_system.clone(),
             number: ROOT_NUMBER,
             name: String::new(),
             parent: None,
             permissions: 0o555,
-            body: Body::Directory(machine::ROOT),
+            body,
         };
         file_system.root.call_once(|| Arc::new(root));
         file_system
     }
 
-    fn root_node(&self) -> &Arc<ProcessNode> {
+    fn root_node(&self) -> &Arc<TextNode> {
         match self.root.get() {
             Some(root) => root,
             None => unreachable!("the file system is given its root where it is made"),
@@ -199,9 +277,9 @@ impl ProcessFileSystem {
     }
 }
 
-fn statistics() -> Statfs {
+fn statistics(kind: i64) -> Statfs {
     Statfs {
-        kind: 0x9fa0,
+        kind,
         block_size: 4096,
         fragment_size: 4096,
         name_length: 255,
@@ -209,21 +287,21 @@ fn statistics() -> Statfs {
     }
 }
 
-impl FileSystem for ProcessFileSystem {
+impl FileSystem for TextFileSystem {
     fn root(&self) -> Arc<dyn Inode> {
         self.root_node().clone()
     }
 
     fn type_name(&self) -> &'static str {
-        "proc"
+        self.character.type_name
     }
 
     fn device(&self) -> DeviceNumber {
-        DEVICE
+        self.character.device
     }
 
     fn statistics(&self) -> Statfs {
-        statistics()
+        statistics(self.character.magic)
     }
 }
 
@@ -235,7 +313,7 @@ fn number_of(parent: u64, name: &str) -> u64 {
     (hash >> 32 ^ hash) & 0x7fff_ffff | 0x1000
 }
 
-impl ProcessNode {
+impl TextNode {
     fn child(&self, itself: Arc<Self>, name: &str, permissions: u16, body: Body) -> Arc<Self> {
         Arc::new(Self {
             file_system: self.file_system.clone(),
@@ -271,6 +349,7 @@ impl ProcessNode {
             Body::OfThread(make, _) => make(&*first_thread()?, &mut text)?,
             Body::ThreadText(number, make, _) => make(&*thread(number)?, &mut text)?,
             Body::DescriptorText(descriptor) => process::descriptor_text(descriptor, &mut text)?,
+            Body::ThingText(number, make) => make(number, &self.name, &mut text)?,
             _ => return Err(Errno::EINVAL),
         }
         Ok(text)
@@ -290,15 +369,22 @@ impl ProcessNode {
 /// The type of a file.
 fn kind_of(body: Body) -> FileKind {
     match body {
-        Body::Directory(_) | Body::Threads | Body::Thread(_) | Body::Descriptors | Body::DescriptorTexts => {
-            FileKind::Directory
-        }
-        Body::Link(_) | Body::DescriptorLink(_) => FileKind::Symlink,
+        Body::Directory(_)
+        | Body::Each(_)
+        | Body::OfThingDirectory(_)
+        | Body::ThingDirectory(..)
+        | Body::Threads
+        | Body::Thread(_)
+        | Body::Descriptors
+        | Body::DescriptorTexts => FileKind::Directory,
+        Body::Link(_) | Body::OfThingLink(_) | Body::ThingLink(..) | Body::DescriptorLink(_) => FileKind::Symlink,
         Body::Text(_)
         | Body::Setting(..)
         | Body::OfThread(..)
         | Body::ThreadText(..)
         | Body::Constant(_)
+        | Body::OfThing(_)
+        | Body::ThingText(..)
         | Body::DescriptorText(_) => FileKind::Regular,
     }
 }
@@ -330,7 +416,7 @@ fn descriptor_of(name: &str) -> Option<i32> {
     i32::try_from(number).ok().filter(|_| canonical)
 }
 
-impl Inode for ProcessNode {
+impl Inode for TextNode {
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -345,29 +431,41 @@ impl Inode for ProcessNode {
     }
 
     fn statistics(&self) -> Statfs {
-        statistics()
+        statistics(self.file_system.character.magic)
     }
 
     fn metadata(&self) -> Metadata {
         let kind = kind_of(self.body);
         let mut metadata = Metadata::new(
-            DEVICE,
+            self.file_system.character.device,
             self.number,
             kind,
             self.permissions_now(),
             self.file_system.mounted,
         );
         match self.body {
-            Body::Directory(entries) => {
+            Body::Directory(entries) | Body::ThingDirectory(_, entries) => {
                 let directories = entries
                     .iter()
                     .filter(|entry| kind_of(entry.body) == FileKind::Directory)
                     .count();
                 metadata.links = 2 + directories as u32;
             }
+            Body::Each(things) => {
+                metadata.links = 2;
+                if kind_of(things.body) == FileKind::Directory {
+                    metadata.links += (things.list)().len() as u32;
+                }
+            }
             Body::Threads => metadata.links = 2 + task::thread_count() as u32,
             Body::Thread(_) | Body::Descriptors | Body::DescriptorTexts => metadata.links = 2,
             Body::DescriptorLink(_) => metadata.size = 64,
+            // As on Linux: nobody knows how long a text will be.
+            Body::Text(_) | Body::Setting(..) | Body::ThingText(..) | Body::Constant(_)
+                if self.file_system.character.magic == super::system::SYSTEM.magic =>
+            {
+                metadata.size = 4096;
+            }
             _ => {}
         }
         metadata
@@ -382,7 +480,7 @@ impl Inode for ProcessNode {
             Some(parent) => parent.path().bytes,
             None => {
                 return PathName {
-                    bytes: b"/proc".into(),
+                    bytes: self.file_system.character.path.into(),
                     removed: false,
                 };
             }
@@ -414,6 +512,15 @@ impl Inode for ProcessNode {
             Body::Directory(entries) => {
                 let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
                 (entry.permissions, entry.body)
+            }
+            Body::ThingDirectory(number, entries) => {
+                let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
+                (entry.permissions, entry.body.about(number))
+            }
+            Body::Each(things) => {
+                let list = (things.list)();
+                let found = list.iter().find(|(_, known)| known == name).ok_or(Errno::ENOENT)?;
+                (things.body.permissions(), things.body.about(found.0))
             }
             Body::Threads => {
                 let number = descriptor_of(name).ok_or(Errno::ENOENT)? as u32;
@@ -453,6 +560,7 @@ impl Inode for ProcessNode {
     fn target(&self) -> Result<Target, Errno> {
         match self.body {
             Body::Link(target) => target(),
+            Body::ThingLink(number, target) => target(number),
             Body::DescriptorLink(descriptor) => {
                 let file = context::current().file(descriptor).map_err(|_| Errno::ENOENT)?;
                 Ok(Target::File(file.inode.clone()))
@@ -464,7 +572,7 @@ impl Inode for ProcessNode {
 
 /// A text that is open.
 struct TextFile {
-    node: Arc<ProcessNode>,
+    node: Arc<TextNode>,
     made: Mutex<Option<Arc<Text>>>,
 }
 
@@ -522,7 +630,7 @@ impl File for TextFile {
 }
 
 /// A directory that is open.
-struct DirectoryFile(Arc<ProcessNode>);
+struct DirectoryFile(Arc<TextNode>);
 
 impl File for DirectoryFile {
     fn seekable(&self) -> bool {
@@ -569,7 +677,14 @@ impl File for DirectoryFile {
             })
         };
         match node.body {
-            Body::Directory(entries) => {
+            Body::Each(things) => {
+                for (index, (_, name)) in (things.list)().iter().enumerate().skip(start) {
+                    if !offer(index, name, kind_of(things.body)) {
+                        break;
+                    }
+                }
+            }
+            Body::Directory(entries) | Body::ThingDirectory(_, entries) => {
                 for (index, entry) in entries.iter().enumerate().skip(start) {
                     if !offer(index, entry.name, kind_of(entry.body)) {
                         break;

@@ -30,6 +30,32 @@ pub mod flag {
 /// card can't take waits in the sockets.
 pub const QUEUE_LENGTH: u32 = 1000;
 
+/// `ARPHRD_LOOPBACK`, `ARPHRD_ETHER`
+const LOOPBACK_HARDWARE: u16 = 772;
+const ETHERNET_HARDWARE: u16 = 1;
+
+/// Whether an interface works (RFC 2863, section 3.1.14), in the numbers of `IF_OPER_…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationalState {
+    /// Nobody knows: what Linux says of a loopback interface.
+    Unknown = 0,
+    /// It does not.
+    Down = 2,
+    /// It does.
+    Up = 6,
+}
+
+impl OperationalState {
+    /// Its name in `/sys`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+}
+
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -51,6 +77,28 @@ impl Interface {
     /// Whether it leads to the machine itself.
     pub fn is_loopback(&self) -> bool {
         self.hardware.is_none()
+    }
+
+    /// Whether there is a signal.
+    pub fn has_signal(&self) -> bool {
+        self.flags & flag::LOWER_UP != 0
+    }
+
+    /// Whether it works.
+    pub fn state(&self) -> OperationalState {
+        match self.hardware {
+            None => OperationalState::Unknown,
+            Some(_) if self.has_signal() && self.flags & flag::UP != 0 => OperationalState::Up,
+            Some(_) => OperationalState::Down,
+        }
+    }
+
+    /// What kind of hardware it is (`ARPHRD_…`).
+    pub fn hardware_kind(&self) -> u16 {
+        match self.hardware {
+            None => LOOPBACK_HARDWARE,
+            Some(_) => ETHERNET_HARDWARE,
+        }
     }
 
     /// Its first address of IPv4.

@@ -31,9 +31,6 @@ const ADDRESS: usize = 20;
 const BEFORE_HARDWARE: usize = 12;
 /// Bytes of a hardware address.
 const HARDWARE: usize = 6;
-/// `ARPHRD_LOOPBACK`, `ARPHRD_ETHER`
-const LOOPBACK_KIND: u16 = 772;
-const ETHERNET_KIND: u16 = 1;
 /// `FIONREAD`, `SIOCOUTQ`
 const BYTES_TO_READ: u32 = 0x541b;
 const BYTES_IN_FLIGHT: u32 = 0x5411;
@@ -73,11 +70,7 @@ impl<'a> LinkAddress<'a> {
 
 /// Writes an address; without an interface, it has no hardware address either.
 fn written(protocol: u16, number: u32, kind: u8, hardware: Option<HardwareAddress>) -> Vec<u8> {
-    let device = match interfaces::by_index(number) {
-        None => 0,
-        Some(interface) if interface.is_loopback() => LOOPBACK_KIND,
-        Some(_) => ETHERNET_KIND,
-    };
+    let device = interfaces::by_index(number).map_or(0, |interface| interface.hardware_kind());
     let mut bytes = Vec::from(family::PACKET.to_ne_bytes());
     bytes.extend_from_slice(&protocol.to_be_bytes());
     bytes.extend_from_slice(&number.to_ne_bytes());

@@ -16,9 +16,6 @@ use zerocopy::FromBytes;
 use super::Answers;
 use crate::net::internet::interfaces::{self, Interface, QUEUE_LENGTH, Route, Way};
 
-/// `ARPHRD_LOOPBACK`, `ARPHRD_ETHER`
-const LOOPBACK_HARDWARE: u16 = 772;
-const ETHERNET_HARDWARE: u16 = 1;
 /// `IFA_F_PERMANENT`
 const PERMANENT: u32 = 0x80;
 /// `RT_TABLE_MAIN`, `RT_TABLE_LOCAL`
@@ -86,22 +83,10 @@ pub(super) fn link_message(interface: &Interface, header: Header) -> Vec<u8> {
     let message = LinkMessage {
         family: 0,
         padding: 0,
-        hardware: if hardware.is_some() {
-            ETHERNET_HARDWARE
-        } else {
-            LOOPBACK_HARDWARE
-        },
+        hardware: interface.hardware_kind(),
         index: interface.index as i32,
         flags: interface.flags,
         change: 0,
-    };
-    let has_link = interface.flags & interfaces::flag::LOWER_UP != 0;
-    // Linux does not know whether a loopback interface works (`IF_OPER_UNKNOWN`); a card is up (`IF_OPER_UP`) or not
-    // (`IF_OPER_DOWN`).
-    let state = match hardware {
-        None => 0,
-        Some(_) if has_link => 6,
-        Some(_) => 2,
     };
     let everybody = if hardware.is_some() { [0xff; 6] } else { zero };
     let counts = statistics(interface);
@@ -115,14 +100,14 @@ pub(super) fn link_message(interface: &Interface, header: Header) -> Vec<u8> {
     let builder = with_name(Builder::new(header, &message), link_attribute::NAME, &interface.name);
     let builder = builder
         .number(link_attribute::QUEUE_LENGTH, QUEUE_LENGTH)
-        .attribute(link_attribute::OPERATIONAL_STATE, &[state])
+        .attribute(link_attribute::OPERATIONAL_STATE, &[interface.state() as u8])
         .attribute(link_attribute::LINK_MODE, &[0])
         .number(link_attribute::MTU, interface.mtu)
         .number(link_attribute::GROUP, 0)
         .number(link_attribute::PROMISCUITY, 0)
         .number(link_attribute::TRANSMIT_QUEUES, 1)
         .number(link_attribute::RECEIVE_QUEUES, 1)
-        .attribute(link_attribute::CARRIER, &[has_link.into()]);
+        .attribute(link_attribute::CARRIER, &[interface.has_signal().into()]);
     let builder = builder
         .attribute(link_attribute::ADDRESS, &hardware.unwrap_or(zero))
         .attribute(link_attribute::BROADCAST, &everybody)
