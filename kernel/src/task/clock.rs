@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use pith_timekeeping::Ratio;
 use spin::Once;
 
 use super::vdso;
@@ -19,20 +20,24 @@ impl Instant {
     }
 }
 
-/// How time is computed: `nanoseconds = (counter - base) * multiplier >> SHIFT`.
+/// How time is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockParameters {
     /// Counter at the monotonic clock's zero.
     pub base: u64,
-    /// Nanoseconds per tick, times 2^[`ClockParameters::SHIFT`].
-    pub multiplier: u64,
+    /// Nanoseconds of a tick of the counter.
+    pub nanoseconds: Ratio,
+    /// Ticks of the counter in a nanosecond.
+    pub ticks: Ratio,
     /// Wall clock at the monotonic clock's zero, in nanoseconds since 1970.
     pub wall_base: u64,
 }
 
 impl ClockParameters {
-    /// Binary digits behind the point of `multiplier`.
-    pub const SHIFT: u32 = 32;
+    /// What the monotonic clock shows when the counter shows this.
+    fn time_at(&self, counter: u64) -> Instant {
+        Instant(self.nanoseconds.of(counter.saturating_sub(self.base)))
+    }
 }
 
 static WALL_AT_BOOT: AtomicU64 = AtomicU64::new(0);
@@ -56,38 +61,31 @@ pub fn clock_parameters() -> ClockParameters {
     let parameters = *PARAMETERS.call_once(|| {
         let frequency = arch::frequencies().counter;
         let base = arch::entry_ticks();
-        let multiplier = ((1_000_000_000u128 << ClockParameters::SHIFT) / u128::from(frequency)) as u64;
-        let wall_base = wall_clock_at_boot(to_nanoseconds(arch::read_time_stamp_counter() - base, multiplier));
+        let nanoseconds = Ratio::new(1_000_000_000, frequency);
         ClockParameters {
             base,
-            multiplier,
-            wall_base,
+            nanoseconds,
+            ticks: Ratio::new(frequency, 1_000_000_000),
+            wall_base: wall_clock_at_boot(nanoseconds.of(arch::read_time_stamp_counter() - base)),
         }
     });
     vdso::publish(&parameters);
     parameters
 }
 
-fn to_nanoseconds(ticks: u64, multiplier: u64) -> u64 {
-    ((u128::from(ticks) * u128::from(multiplier)) >> ClockParameters::SHIFT) as u64
-}
-
 /// A span of the time stamp counter in nanoseconds.
 pub fn ticks_to_nanoseconds(ticks: u64) -> u64 {
-    to_nanoseconds(ticks, clock_parameters().multiplier)
+    clock_parameters().nanoseconds.of(ticks)
 }
 
 /// A span in nanoseconds in ticks of the time stamp counter.
 pub fn to_ticks(nanoseconds: u64) -> u64 {
-    let ticks = (u128::from(nanoseconds) << ClockParameters::SHIFT) / u128::from(clock_parameters().multiplier);
-    u64::try_from(ticks).unwrap_or(u64::MAX)
+    clock_parameters().ticks.of(nanoseconds)
 }
 
 /// The monotonic clock now.
 pub fn monotonic() -> Instant {
-    let parameters = clock_parameters();
-    let ticks = arch::read_time_stamp_counter().saturating_sub(parameters.base);
-    Instant(to_nanoseconds(ticks, parameters.multiplier))
+    clock_parameters().time_at(arch::read_time_stamp_counter())
 }
 
 /// The wall clock as well as it is known without waiting for the counter to be measured: for the times of files.
@@ -98,7 +96,7 @@ pub fn wall_clock_without_waiting() -> u64 {
     let ticks = arch::read_time_stamp_counter().saturating_sub(arch::entry_ticks());
     let elapsed = match arch::estimated_frequency() {
         0 => 0, // less than a millisecond since the start
-        frequency => (u128::from(ticks) * 1_000_000_000 / u128::from(frequency)) as u64,
+        frequency => Ratio::new(1_000_000_000, frequency).of(ticks),
     };
     wall_clock_at_boot(elapsed) + elapsed
 }
@@ -164,6 +162,8 @@ pub fn busy_time_of(cpu: usize) -> u64 {
 /// Asks for an interrupt at a time.
 pub(super) fn arm_timer(deadline: Instant) {
     let parameters = clock_parameters();
-    let ticks = (u128::from(deadline.0) << ClockParameters::SHIFT) / u128::from(parameters.multiplier);
-    arch::set_timer(parameters.base.saturating_add(ticks.min(u128::from(u64::MAX)) as u64));
+    // Counted from now on: what the ratio is rounded by matters the less, the nearer the deadline is.
+    let counter = arch::read_time_stamp_counter();
+    let left = deadline.0.saturating_sub(parameters.time_at(counter).0);
+    arch::set_timer(counter.saturating_add(parameters.ticks.of(left)).saturating_add(1));
 }

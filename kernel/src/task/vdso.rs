@@ -43,7 +43,7 @@ pub(super) fn publish(parameters: &ClockParameters) {
 
 fn fill(frame: &Frame, parameters: &ClockParameters) {
     frame.write(BASE, &parameters.base.to_le_bytes());
-    frame.write(MULTIPLIER, &parameters.multiplier.to_le_bytes());
+    frame.write(MULTIPLIER, &parameters.nanoseconds.bits().to_le_bytes());
     frame.write(WALL_BASE, &parameters.wall_base.to_le_bytes());
     frame.write(READY, &1u32.to_le_bytes());
 }

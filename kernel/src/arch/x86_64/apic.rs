@@ -4,6 +4,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use pith_timekeeping::Ratio;
+
 use super::instructions::{
     cpuid, disable_interrupts, enable_interrupts, interrupts_enabled, read_msr, read_time_stamp_counter, write_msr,
     write_port_u8,
@@ -141,8 +143,8 @@ pub fn start_counting() {
 }
 
 /// What the timer has counted since [`start_counting`].
-pub fn counted() -> u64 {
-    u64::from(u32::MAX - read(0x390))
+pub fn counted() -> u32 {
+    u32::MAX - read(0x390)
 }
 
 fn has_deadline_timer() -> bool {
@@ -164,13 +166,16 @@ pub fn set_timer(deadline: u64) {
         }
         return;
     }
-    let frequencies = super::clock::frequencies();
-    let ticks = deadline.saturating_sub(read_time_stamp_counter());
-    let count = u128::from(ticks) * u128::from(frequencies.timer) / u128::from(frequencies.counter);
+    static RATIO: spin::Once<Ratio> = spin::Once::new();
+    let ratio = RATIO.call_once(|| {
+        let frequencies = super::clock::frequencies();
+        Ratio::new(frequencies.timer, frequencies.counter)
+    });
+    let count = ratio.of(deadline.saturating_sub(read_time_stamp_counter()));
     write(0x320, u32::from(TIMER_VECTOR));
     write(0x3e0, 0xb);
     // Too far away for the counter: it fires early, and whoever waits asks again.
-    write(0x380, (count + 1).min(u128::from(u32::MAX)) as u32);
+    write(0x380, count.saturating_add(1).min(u32::MAX.into()) as u32);
 }
 
 /// Sends an I/O interrupt line to this processor as `vector`.

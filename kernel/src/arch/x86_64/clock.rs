@@ -3,34 +3,14 @@
 //! Nothing is measured at boot. The interval timer is started, and only when somebody first asks for time in
 //! seconds is the counter compared with it.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use spin::Once;
+use pith_timekeeping::{Calibration, Frequencies, Reading, Span};
+use spin::{Mutex, Once};
 
 use super::apic;
 use super::instructions::{cpuid, read_port_u8, read_time_stamp_counter, write_port_u8};
 
-/// Frequency of the programmable interval timer, in Hz.
-const INTERVAL_TIMER_FREQUENCY: u64 = 1_193_182;
-/// Least measuring time, in ticks of the interval timer: 5 ms.
-const LEAST_TICKS: u64 = 5966;
-
-/// Frequencies in Hz.
-#[derive(Clone, Copy, Debug)]
-pub struct Frequencies {
-    /// Of the time stamp counter.
-    pub counter: u64,
-    /// Of the local interrupt controller's timer at divider 1.
-    pub timer: u64,
-}
-
-/// The counter when the interval timer was started, and for how many of its ticks that is uncertain: a monitor may have
-/// stopped the processor between the two.
-static START: AtomicU64 = AtomicU64::new(0);
-static START_UNCERTAINTY: AtomicU64 = AtomicU64::new(0);
-/// The local controller's timer runs on the processor that started it only.
-static START_CPU: AtomicUsize = AtomicUsize::new(0);
-/// A measurement is good if what is uncertain is at most this part of it.
-const PRECISION: u64 = 2000;
+/// The best reading at the last start of the counters, and the processor whose local timer was started.
+static STARTED: Mutex<Option<(usize, Reading)>> = Mutex::new(None);
 static FREQUENCIES: Once<Frequencies> = Once::new();
 
 unsafe extern "C" {
@@ -43,30 +23,51 @@ pub fn entry_ticks() -> u64 {
     unsafe { (&raw const boot_entry_ticks).read_volatile() }
 }
 
-/// Starts the interval timer's first channel from its largest count. (The other measuring channel hangs on a
-/// port that QEMU's `microvm` lacks.) The interrupt at its end is masked at the controllers.
+/// Starts the counters: the interval timer's first channel from its largest count, and the local timer. (The other
+/// measuring channel hangs on a port that QEMU's `microvm` lacks.) The interrupt at its end is masked at the controllers.
 pub fn start() {
     write_port_u8(0x43, 0x30); // channel 0, both bytes, mode 0: count down once
     write_port_u8(0x40, 0xff);
-    let before = read_time_stamp_counter();
     write_port_u8(0x40, 0xff);
     apic::start_counting();
-    let after = read_time_stamp_counter();
-    START.store(before + (after - before) / 2, Ordering::Relaxed);
-    START_UNCERTAINTY.store(after - before, Ordering::Relaxed);
-    START_CPU.store(super::cpu::cpu_index(), Ordering::Relaxed);
+    // The first reading may be slow: a monitor that translates meets this code for the first time.
+    *STARTED.lock() = best_reading().map(|reading| (super::cpu::cpu_index(), reading));
 }
 
-/// Ticks since [`start`], or `None` if the count has run out.
-fn interval_ticks() -> Option<u64> {
-    write_port_u8(0x43, 0xc2); // read back status and count of channel 0
+/// What a look at the counters shows.
+enum Look {
+    /// Less than a turn of the interval timer has passed since the start.
+    Reading(Reading),
+    /// At least a turn has passed.
+    TurnedOver(Reading),
+    /// There is no interval timer.
+    Nothing,
+}
+
+fn read() -> Look {
+    /// Bits of the status that say how the channel was set up.
+    const MODE: u8 = 0x3f;
+    let before = read_time_stamp_counter();
+    write_port_u8(0x43, 0xc2); // read back status and count of channel 0, which holds both
+    let timer = apic::counted();
+    let after = read_time_stamp_counter();
     let status = read_port_u8(0x40);
-    let low = u64::from(read_port_u8(0x40));
-    let high = u64::from(read_port_u8(0x40));
-    if status & 0x80 != 0 {
-        return None; // the output is high: the count has reached zero (or nobody answers)
+    let low = read_port_u8(0x40);
+    let high = read_port_u8(0x40);
+    if status & MODE != 0x30 {
+        return Look::Nothing;
     }
-    Some(0xffff - (high << 8 | low))
+    let reading = Reading {
+        before,
+        after,
+        interval: 0xffff - u16::from_le_bytes([low, high]),
+        timer,
+    };
+    // The output is high since the count has reached zero for the first time.
+    match status & 0x80 {
+        0 => Look::Reading(reading),
+        _ => Look::TurnedOver(reading),
+    }
 }
 
 /// What CPUID says the counter's frequency is.
@@ -100,8 +101,8 @@ fn unmeasured() -> Frequencies {
     }
 }
 
-/// The frequencies of the clocks; measured on first use, which may take 5 ms, or longer where the monitor stops the
-/// processor again and again.
+/// The frequencies of the clocks; measured on first use, which takes less than a millisecond if the machine started some time
+/// ago, at most 5 ms otherwise, and longer where the monitor stops the processor again and again.
 pub fn frequencies() -> Frequencies {
     *FREQUENCIES.call_once(|| {
         // The timer of the local controller has to be this processor's.
@@ -111,54 +112,53 @@ pub fn frequencies() -> Frequencies {
         if enabled_before {
             super::instructions::enable_interrupts();
         }
-        measured
+        Frequencies {
+            counter: announced_frequency().unwrap_or(measured.counter),
+            ..measured
+        }
     })
 }
 
+/// The reading at the last start, if the counters of this processor were started.
+fn at_start() -> Option<Reading> {
+    let (cpu, first) = (*STARTED.lock())?;
+    (cpu == super::cpu::cpu_index()).then_some(first)
+}
+
+/// The best of a few readings, however long after the start.
+fn best_reading() -> Option<Reading> {
+    let readings = [read(), read(), read()].map(|look| match look {
+        Look::Reading(reading) | Look::TurnedOver(reading) => Some(reading),
+        Look::Nothing => None,
+    });
+    readings.into_iter().flatten().min_by_key(Reading::uncertainty)
+}
+
 fn measure() -> Frequencies {
-    if START_CPU.load(Ordering::Relaxed) != super::cpu::cpu_index() {
+    /// How often the interval timer may turn over before something was found.
+    const ATTEMPTS: usize = 20;
+    let mut calibration = Calibration::new(at_start().zip(best_reading()));
+    for _ in 0..ATTEMPTS {
         start();
-    }
-    let mut attempts = 0;
-    // The best that was seen, in case that none is good: uncertainty, and what follows.
-    let mut best: Option<(u64, Frequencies)> = None;
-    loop {
-        let before = read_time_stamp_counter();
-        let Some(ticks) = interval_ticks() else {
-            // More than 55 ms have passed since the start: start again. Without such a timer, the count never moves.
-            attempts += 1;
-            if attempts > 20 {
-                return best.map_or_else(unmeasured, |(_, frequencies)| frequencies);
+        calibration.started();
+        let begin = read_time_stamp_counter();
+        loop {
+            match read() {
+                // It never moves.
+                Look::Reading(reading) if reading.interval == 0 && reading.before - begin > 1_000_000_000 => {
+                    return unmeasured();
+                }
+                Look::Reading(reading) => {
+                    if let Some(found) = calibration.offer(reading) {
+                        return found;
+                    }
+                }
+                Look::TurnedOver(_) => break,
+                Look::Nothing => return unmeasured(),
             }
-            start();
-            continue;
-        };
-        let timer = apic::counted();
-        let after = read_time_stamp_counter();
-        let start = START.load(Ordering::Relaxed);
-        if ticks < LEAST_TICKS {
-            if ticks == 0 && before - start > 1_000_000_000 {
-                return unmeasured();
-            }
-            core::hint::spin_loop();
-            continue;
-        }
-        let counter = before + (after - before) / 2 - start;
-        let uncertain = (after - before) + START_UNCERTAINTY.load(Ordering::Relaxed);
-        // In parts of a million of the span.
-        let error = (u128::from(uncertain) * 1_000_000 / u128::from(counter.max(1))) as u64;
-        let frequencies = Frequencies {
-            counter: announced_frequency()
-                .unwrap_or((u128::from(counter) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64),
-            timer: (u128::from(timer) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64,
-        };
-        if error <= 1_000_000 / PRECISION {
-            return frequencies;
-        }
-        if best.is_none_or(|(least, _)| error < least) {
-            best = Some((error, frequencies));
         }
     }
+    calibration.best().unwrap_or_else(unmeasured)
 }
 
 /// The counter's frequency as well as it is known without waiting, for reports: measured since boot, however
@@ -170,14 +170,13 @@ pub fn estimated_frequency() -> u64 {
     if let Some(announced) = announced_frequency() {
         return announced;
     }
-    match interval_ticks() {
-        Some(ticks) if ticks >= LEAST_TICKS / 16 => {
-            let counter = read_time_stamp_counter() - START.load(Ordering::Relaxed);
-            (u128::from(counter) * u128::from(INTERVAL_TIMER_FREQUENCY) / u128::from(ticks)) as u64
+    match (at_start(), read()) {
+        (Some(first), Look::Reading(now)) => {
+            let found = Span::within_a_turn(&first, &now).frequencies();
+            found.map_or(0, |found| found.counter)
         }
-        Some(_) => 0,
-        // The count has run out: there is time enough for a real measurement.
-        None => frequencies().counter,
+        // There was time enough for a real measurement.
+        _ => frequencies().counter,
     }
 }
 
