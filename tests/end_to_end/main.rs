@@ -17,6 +17,7 @@ mod runtimes;
 mod servers;
 mod suites;
 mod threads;
+mod tools;
 mod traffic;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -126,6 +127,10 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     }
     for (name, check) in links::CHECKS {
         let name = format!("links::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for (name, check) in tools::CHECKS {
+        let name = format!("tools::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
     }
     for (name, check) in network::CHECKS {

@@ -55,15 +55,18 @@ pub fn cases() -> Vec<Case> {
     }
     // Without a card there is still the loopback interface.
     let name = Build::Dynamic.name();
-    for program in ["internet6", "raw_sockets"] {
+    for program in ["internet6", "packet_rings", "raw_sockets"] {
         let mut case = Case::new(
             format!("network::{program}-{name}"),
             &format!("{{{program}:{name}}}"),
             &[],
         );
-        if program == "raw_sockets" {
+        if program != "internet6" {
             // On Linux it wants to be alone.
             case = case.message("system call unshare");
+        }
+        if program == "packet_rings" {
+            case = case.message("option 1000 of packet sockets");
         }
         cases.push(case.on_several_processors());
     }

@@ -117,6 +117,7 @@ pub fn cases() -> Vec<Case> {
         program("clocks", Build::Dynamic, &[]).on_q35_too(),
         program("clocks", Build::Static, &[]),
         program("pipes", Build::Dynamic, &[]),
+        program("capabilities", Build::Dynamic, &[]),
         program("random", Build::Dynamic, &[]),
         program("streams", Build::Dynamic, &[]).input("a line\nand one without its end"),
         program("streams", Build::Static, &[]),

@@ -31,6 +31,7 @@ struct Package {
 
 const PACKAGES: &[Package] = &[
     package("qemu-system-x86", "qemu-system-x86_64", Purpose::Run),
+    package("arping", "/usr/sbin/arping", Purpose::Test),
     package("busybox-static", "/bin/busybox", Purpose::Test),
     package("coreutils", "/usr/bin/sha256sum", Purpose::Test),
     package("curl", "/usr/bin/curl", Purpose::Test),
@@ -41,6 +42,7 @@ const PACKAGES: &[Package] = &[
     package("golang-go", "go", Purpose::Test),
     package("haproxy", "/usr/sbin/haproxy", Purpose::Test),
     package("iproute2", "ip", Purpose::Test),
+    package("iputils-ping", "/usr/bin/ping", Purpose::Test),
     package(
         "libc6-dev",
         "/usr/lib/x86_64-linux-gnu/libc.a",
@@ -71,6 +73,8 @@ const PACKAGES: &[Package] = &[
     package("redis-server", "/usr/bin/redis-server", Purpose::Test),
     package("sqlite3", "/usr/bin/sqlite3", Purpose::Test),
     package("tcl", "tclsh", Purpose::Test),
+    package("tcpdump", "/usr/bin/tcpdump", Purpose::Test),
+    package("traceroute", "/usr/bin/traceroute.db", Purpose::Test),
     package("tzdata", "/usr/share/zoneinfo/UTC", Purpose::Test),
     package("unbound", "/usr/sbin/unbound", Purpose::Test),
     package("util-linux", "unshare", Purpose::Test),

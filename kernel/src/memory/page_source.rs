@@ -103,6 +103,11 @@ impl RingMemory {
         })
     }
 
+    /// How many pages it has.
+    pub fn pages(&self) -> usize {
+        self.frames.len()
+    }
+
     /// One of its frames.
     pub fn frame(&self, index: usize) -> Option<Frame> {
         self.frames.get(index).cloned()
@@ -162,6 +167,38 @@ impl RingMemory {
         for (index, value) in values.into_iter().enumerate() {
             // SAFETY: as for `read`; no reference is ever made to the memory.
             unsafe { words.add(index).write_volatile(value) };
+        }
+    }
+
+    /// Where `length` bytes are that do not cross a page.
+    fn piece(&self, offset: usize, length: usize) -> *mut u8 {
+        let inside = offset % PAGE_SIZE;
+        assert!(length <= PAGE_SIZE - inside, "bytes in one page");
+        self.frames[offset / PAGE_SIZE].pointer().wrapping_add(inside)
+    }
+
+    /// Copies bytes in.
+    pub fn copy_in(&self, mut offset: usize, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (part, rest) = bytes.split_at(bytes.len().min(PAGE_SIZE - offset % PAGE_SIZE));
+            let to = self.piece(offset, part.len());
+            // SAFETY: `part.len()` bytes of a frame that lives as long as `self`, and to which no reference is ever made.
+            // The program may write there at the same time: what is there then is its own affair.
+            unsafe { to.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
+            (offset, bytes) = (offset + part.len(), rest);
+        }
+    }
+
+    /// Copies bytes out. The program may be writing there: nothing may be concluded from them that was not looked at in
+    /// the copy.
+    pub fn copy_out(&self, mut offset: usize, mut bytes: &mut [u8]) {
+        while !bytes.is_empty() {
+            let length = bytes.len().min(PAGE_SIZE - offset % PAGE_SIZE);
+            let (part, rest) = bytes.split_at_mut(length);
+            let from = self.piece(offset, length);
+            // SAFETY: as for `copy_in`; `part` is the kernel's own.
+            unsafe { from.copy_to_nonoverlapping(part.as_mut_ptr(), length) };
+            (offset, bytes) = (offset + length, rest);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::address::Address;
 use super::controls;
 use super::message::{Ancillary, Incoming, Outgoing};
 use super::options::{Common, OptionValue};
-use crate::fs::file::{File, OpenFile, WriteAt};
+use crate::fs::file::{File, Mappable, OpenFile, WriteAt};
 use crate::fs::inode::{Inode, PathName};
 use crate::fs::metadata::{AttributeChange, Metadata, Timestamp};
 use crate::fs::{self, pipe};
@@ -107,6 +107,21 @@ pub trait Socket: Any + Send + Sync {
         None
     }
 
+    /// The same for an option whose value depends on the number that the program has put into its buffer.
+    fn option_about(
+        &self,
+        _level: i32,
+        _name: i32,
+        _question: &dyn Fn() -> Result<i32, Errno>,
+    ) -> Option<Result<OptionValue, Errno>> {
+        None
+    }
+
+    /// What `mmap(2)` maps.
+    fn mappable(&self) -> Result<Mappable, Errno> {
+        Err(Errno::ENODEV)
+    }
+
     /// Whether it does what an option of `SOL_SOCKET` says that not all families can do.
     fn takes_option(&self, name: i32) -> bool {
         !matches!(
@@ -188,6 +203,10 @@ impl File for SocketFile {
             Err(Errno::ENOTTY) => controls::control(request, argument, self.socket.family() == family::INTERNET),
             other => other,
         }
+    }
+
+    fn mappable(&self) -> Result<Mappable, Errno> {
+        self.socket.mappable()
     }
 
     fn readiness(&self) -> PollEvents {

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use pith_linux::Errno;
 
+use super::scheduling::keeps_capabilities;
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::{self, Credentials};
 
@@ -95,7 +96,10 @@ fn change(kind: Kind, requested: &[u32], plan: impl FnOnce([u32; 3], bool) -> [u
     }
     let new = plan(numbers, privileged);
     match kind {
-        Kind::User => own.users = new,
+        Kind::User => {
+            own.users = new;
+            own.capabilities.follow(numbers, new, keeps_capabilities());
+        }
         Kind::Group => own.groups = new,
     }
     Ok(0)

@@ -7,6 +7,7 @@
 mod argument;
 mod asynchronous;
 mod attributes;
+mod capabilities;
 mod descriptors;
 mod files;
 mod identity;

@@ -320,6 +320,11 @@ pub fn arch_prctl(code: i32, address: u64) -> Result<usize, Errno> {
 
 static DUMPABLE: AtomicBool = AtomicBool::new(true);
 static KEEP_CAPABILITIES: AtomicBool = AtomicBool::new(false);
+
+/// Whether capabilities stay when the process changes its user (`PR_SET_KEEPCAPS`).
+pub(super) fn keeps_capabilities() -> bool {
+    KEEP_CAPABILITIES.load(Ordering::Relaxed)
+}
 static NO_NEW_PRIVILEGES: AtomicBool = AtomicBool::new(false);
 static PARENT_DEATH_SIGNAL: AtomicI32 = AtomicI32::new(0);
 static TIMER_SLACK: AtomicI32 = AtomicI32::new(50_000);

@@ -202,7 +202,12 @@ pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
 pub fn getsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length: UserPointer) -> Result<usize, Errno> {
     let (_, socket) = find(fd)?;
     let room = usize::try_from(read_object::<i32>(length)?).map_err(|_| Errno::EINVAL)?;
-    let answer = match socket.option(of_level, name) {
+    let question = || match room < size_of::<i32>() {
+        true => Err(Errno::EINVAL),
+        false => read_object(value),
+    };
+    let answer = socket.option_about(of_level, name, &question);
+    let answer = match answer.or_else(|| socket.option(of_level, name)) {
         Some(answer) => answer?,
         None if of_level != level::SOCKET => return Err(Errno::EOPNOTSUPP),
         None => match name {

@@ -24,7 +24,7 @@ pub use clock::{
     Instant, busy_time, busy_time_of, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock, wall_clock_at,
     wall_clock_without_waiting,
 };
-pub use process::{Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
+pub use process::{Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
 pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
     set_policy, yield_now,

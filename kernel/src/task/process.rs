@@ -88,6 +88,37 @@ pub struct Credentials {
     pub groups: [u32; 3],
     /// Supplementary groups.
     pub supplementary: Vec<u32>,
+    /// What the process may do beside what everybody may.
+    pub capabilities: Capabilities,
+}
+
+/// Sets of capabilities, as bits (`capabilities(7)`). Hardly anything asks for them here, where nobody else is on the
+/// machine; but a program that has given some up does not have them any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Those that count.
+    pub effective: u64,
+    /// Those that it may make count.
+    pub permitted: u64,
+    /// Those that it may pass on.
+    pub inheritable: u64,
+}
+
+impl Capabilities {
+    /// All that there are (`CAP_LAST_CAP` is 40).
+    pub const ALL: u64 = (1 << 41) - 1;
+
+    /// What follows from another user: `keeps` says that those permitted stay (`PR_SET_KEEPCAPS`).
+    pub fn follow(&mut self, before: [u32; 3], after: [u32; 3], keeps: bool) {
+        if before.contains(&0) && !after.contains(&0) && !keeps {
+            (self.permitted, self.effective) = (0, 0);
+        }
+        if before[1] == 0 && after[1] != 0 {
+            self.effective = 0;
+        } else if before[1] != 0 && after[1] == 0 {
+            self.effective = self.permitted;
+        }
+    }
 }
 
 impl Default for Credentials {
@@ -97,6 +128,11 @@ impl Default for Credentials {
             users: [0; 3],
             groups: [0; 3],
             supplementary: Vec::new(),
+            capabilities: Capabilities {
+                effective: Capabilities::ALL,
+                permitted: Capabilities::ALL,
+                inheritable: 0,
+            },
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod files;
 pub mod io_uring;
 pub mod ipc;
 pub mod netlink;
+pub mod packet;
 pub mod signal;
 pub mod sockets;
 pub mod system;

@@ -83,6 +83,7 @@ fn what_is_blocked_is_not_seen() {
         protocol,
         checksum,
         blocked,
+        own_header: false,
     };
     assert_eq!(host.stack.set_role(raw, role), Ok(()));
     assert_eq!(host.receive(&icmp4(OTHER_V4, reply(7, 1), b"data")), Ok(()));

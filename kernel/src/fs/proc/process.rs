@@ -15,7 +15,7 @@ use super::{Body, Entry, Text, constant, directory, link, of_thread, setting, te
 use crate::fs::inode::Target;
 use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};
 use crate::memory::{AreaFlags, Backing, PageSource, Protection, UserPointer, copy_from_user};
-use crate::task::{self, Limits, ProgramIdentity, Thread};
+use crate::task::{self, Capabilities, Limits, ProgramIdentity, Thread};
 
 /// The files of `/proc/1`.
 pub const PROCESS: &[Entry] = &[
@@ -392,16 +392,17 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "Threads:\t{}", process.thread_count())?;
     let queued = process.pending.queued() + thread.pending.queued();
     writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS))?;
+    let capabilities = process.credentials.lock().capabilities;
     let masks = [
         ("SigPnd", thread.pending.set()),
         ("ShdPnd", process.pending.set()),
         ("SigBlk", thread.blocked.load(Ordering::Relaxed)),
         ("SigIgn", signals(|handler| handler == 1)),
         ("SigCgt", signals(|handler| handler > 1)),
-        ("CapInh", 0),
-        ("CapPrm", 0x1ff_ffff_ffff),
-        ("CapEff", 0x1ff_ffff_ffff),
-        ("CapBnd", 0x1ff_ffff_ffff),
+        ("CapInh", capabilities.inheritable),
+        ("CapPrm", capabilities.permitted),
+        ("CapEff", capabilities.effective),
+        ("CapBnd", Capabilities::ALL),
         ("CapAmb", 0),
     ];
     for (name, mask) in masks {

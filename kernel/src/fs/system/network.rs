@@ -105,7 +105,14 @@ fn tell(index: u32, name: &str, text: &mut Text) -> Result<(), Errno> {
         // As on Linux, nobody knows of an interface that is down.
         "carrier" if !is_up => Err(Errno::EINVAL),
         "carrier" => writeln!(text, "{}", u32::from(interface.has_signal())),
-        "flags" => writeln!(text, "{:#x}", interface.flags & !(flag::RUNNING | flag::LOWER_UP)),
+        "flags" => {
+            let promiscuous = match interfaces::promiscuity(index) {
+                0 => 0,
+                _ => flag::PROMISCUOUS,
+            };
+            let flags = interface.flags & !(flag::RUNNING | flag::LOWER_UP);
+            writeln!(text, "{:#x}", flags | promiscuous)
+        }
         "ifindex" | "iflink" => writeln!(text, "{index}"),
         "mtu" => writeln!(text, "{}", interface.mtu),
         "operstate" => writeln!(text, "{}", interface.state().name()),

@@ -20,6 +20,8 @@ pub mod flag {
     pub const LOOPBACK: u32 = 8;
     /// It works.
     pub const RUNNING: u32 = 0x40;
+    /// It lets all frames through.
+    pub const PROMISCUOUS: u32 = 0x100;
     /// It carries messages to groups.
     pub const MULTICAST: u32 = 0x1000;
     /// There is a signal.
@@ -53,6 +55,14 @@ impl OperationalState {
             Self::Down => "down",
             Self::Up => "up",
         }
+    }
+}
+
+/// What kind of hardware an interface is (`ARPHRD_…`).
+pub fn hardware_kind(is_loopback: bool) -> u16 {
+    match is_loopback {
+        true => LOOPBACK_HARDWARE,
+        false => ETHERNET_HARDWARE,
     }
 }
 
@@ -95,10 +105,7 @@ impl Interface {
 
     /// What kind of hardware it is (`ARPHRD_…`).
     pub fn hardware_kind(&self) -> u16 {
-        match self.hardware {
-            None => LOOPBACK_HARDWARE,
-            Some(_) => ETHERNET_HARDWARE,
-        }
+        hardware_kind(self.is_loopback())
     }
 
     /// Its first address of IPv4.
@@ -244,6 +251,12 @@ pub fn traffic(index: u32) -> Counts {
         received_lost,
         sent_lost,
     }
+}
+
+/// How many sockets see all frames that come by an interface, whomever they are for.
+pub fn promiscuity(index: u32) -> u32 {
+    let wanted = network().wanted_frames.get(index as usize - 1);
+    wanted.map_or(0, |wanted| wanted.promiscuous.load(Ordering::Relaxed))
 }
 
 /// All interfaces, in the order of their numbers.

@@ -25,9 +25,10 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
+use pith_linux::packet::membership;
 use pith_network_settings::Settings;
 use pith_tcpip::stack::{self, Frame, Handle, Limits, Received};
 use pith_tcpip::{Instant, Slice, Stack};
@@ -74,6 +75,8 @@ struct Network {
     worker: Once<Arc<Worker>>,
     /// What each interface has carried.
     traffic: [Traffic; INTERFACES],
+    /// What sockets of frames want of each interface.
+    wanted_frames: [WantedFrames; INTERFACES],
     /// Addresses have been asked for, and programs that want sockets wait until they have come, but no longer than this.
     expected: Mutex<Option<task::Instant>>,
     waiting: WaitQueue,
@@ -100,6 +103,15 @@ impl Traffic {
         self.sent_packets.fetch_add(1, Ordering::Relaxed);
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
+}
+
+/// How many want frames of an interface that are not for this machine.
+#[derive(Default)]
+struct WantedFrames {
+    /// All.
+    promiscuous: AtomicU32,
+    /// Those to groups.
+    all_groups: AtomicU32,
 }
 
 static NETWORK: Once<Network> = Once::new();
@@ -258,6 +270,7 @@ impl Network {
         stack.set_limits(Limits::for_memory(memory));
         Self {
             traffic: core::array::from_fn(|_| Traffic::default()),
+            wanted_frames: core::array::from_fn(|_| WantedFrames::default()),
             cards: [const { Once::new() }; INTERFACES],
             batch: Mutex::new(Vec::new()),
             stack: Mutex::new(stack),
@@ -289,6 +302,23 @@ impl Network {
     /// The sockets that programs have open.
     fn all_sockets(&self) -> Vec<Arc<InternetSocket>> {
         self.sockets.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// A socket of frames wants more of an interface (counted from 1) than what is for this machine, or wants it no more.
+    /// `kind` is one of [`membership`]. Cards let everything through anyway as long as nobody tells them what not to.
+    fn want_frames(&self, interface: u32, kind: u16, wants: bool) {
+        let Some(wanted) = self.wanted_frames.get(interface as usize - 1) else {
+            return;
+        };
+        let count = match kind {
+            // One more address than the card has may need all.
+            membership::PROMISCUOUS | membership::UNICAST => &wanted.promiscuous,
+            _ => &wanted.all_groups,
+        };
+        match wants {
+            true => count.fetch_add(1, Ordering::Relaxed),
+            false => count.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     /// Starts the thread that deals with floods.

@@ -27,8 +27,11 @@ const ICMP: i32 = ip::ICMP as i32;
 const ICMPV6: i32 = ip::ICMPV6 as i32;
 /// `ICMP_FILTER` of [`RAW`], `ICMP6_FILTER` of [`ICMPV6`].
 const FILTER: i32 = 1;
-/// `IP_HDRINCL`
+/// `IP_HDRINCL`, `IPV6_HDRINCL`
 const OWN_HEADER: i32 = 3;
+const OWN_HEADER_V6: i32 = 36;
+/// Bytes of an option that is a number.
+const INTEGER: usize = size_of::<i32>();
 /// `IPV6_CHECKSUM`
 const CHECKSUM: i32 = 7;
 /// Bytes of a filter of ICMP, and of ICMP for IPv6.
@@ -84,12 +87,6 @@ pub fn role_of(of_family: u16, kind: SocketKind, protocol: i32) -> Result<Role, 
         let reach = if v4 { Reach::V4 } else { Reach::V6 };
         return match u8::try_from(protocol) {
             Ok(0) | Err(_) => Err(Errno::EPROTONOSUPPORT),
-            Ok(_) if protocol == RAW => {
-                crate::warning_once!(
-                    "packets with headers of a program's own are not supported: socket answers EPROTONOSUPPORT for IPPROTO_RAW"
-                );
-                Err(Errno::EPROTONOSUPPORT)
-            }
             Ok(number) => Ok(Role::raw(number, reach)),
         };
     }
@@ -165,6 +162,7 @@ impl InternetSocket {
             protocol,
             checksum,
             blocked,
+            own_header,
         } = self.role()
         else {
             return (level == UDP).then_some(Err(Errno::EOPNOTSUPP));
@@ -180,7 +178,8 @@ impl InternetSocket {
             (ICMPV6, FILTER) if !v4 && protocol == ip::ICMPV6 => filter(FILTER_V6),
             (ICMPV6, _) if !v4 && protocol != ip::ICMPV6 => Err(Errno::EOPNOTSUPP),
             (IPV6 | RAW, CHECKSUM) if !v4 => Ok(OptionValue::Integer(checksum.map_or(-1, i32::from))),
-            (IP, OWN_HEADER) if v4 => Ok(OptionValue::Integer(0)),
+            (IP, OWN_HEADER) if v4 => Ok(OptionValue::Integer(own_header.into())),
+            (IPV6 | RAW, OWN_HEADER_V6) if !v4 => Ok(OptionValue::Integer(own_header.into())),
             (UDP, _) => Err(Errno::EOPNOTSUPP),
             (RAW | ICMPV6, _) => Err(Errno::ENOPROTOOPT),
             _ => return None,
@@ -190,12 +189,13 @@ impl InternetSocket {
     /// Sets such an option.
     pub(super) fn set_raw_option(&self, level: i32, name: i32, value: &[u8]) -> Option<Result<(), Errno>> {
         if self.is_stream() || self.is_udp() {
-            return None;
+            return ((level, name) == (IP, OWN_HEADER)).then_some(Err(Errno::ENOPROTOOPT));
         }
         let Role::Raw {
             protocol,
             mut checksum,
             mut blocked,
+            mut own_header,
         } = self.role()
         else {
             return (level == UDP).then_some(Err(Errno::ENOPROTOOPT));
@@ -219,7 +219,14 @@ impl InternetSocket {
                 Ok(place) => checksum = place,
                 Err(errno) => return Some(Err(errno)),
             },
-            (IP, OWN_HEADER) if v4 => return Some(own_header(value)),
+            (IP, OWN_HEADER) if v4 => match value.is_empty() {
+                true => return Some(Err(Errno::EINVAL)),
+                false => own_header = value.iter().take(INTEGER).any(|byte| *byte != 0),
+            },
+            (IPV6 | RAW, OWN_HEADER_V6) if !v4 => match value.first_chunk::<INTEGER>() {
+                None => return Some(Err(Errno::EINVAL)),
+                Some(number) => own_header = *number != [0; INTEGER],
+            },
             (RAW | UDP | ICMPV6, _) => return Some(Err(Errno::ENOPROTOOPT)),
             _ => return None,
         }
@@ -227,6 +234,7 @@ impl InternetSocket {
             protocol,
             checksum,
             blocked,
+            own_header,
         };
         let changed = self.network.stack.lock().set_role(self.handle, role);
         Some(changed.map_err(errno))
@@ -246,16 +254,5 @@ fn checksum_place(level: i32, protocol: u8, value: &[u8]) -> Result<Option<u16>,
         Ok(place) => Ok(Some(place)),
         // No packet is so long.
         Err(_) => Ok(Some(u16::MAX - 1)),
-    }
-}
-
-/// `IP_HDRINCL`
-fn own_header(value: &[u8]) -> Result<(), Errno> {
-    match value.iter().take(4).all(|byte| *byte == 0) {
-        true => Ok(()),
-        false => {
-            crate::warning_once!("IP_HDRINCL is not supported: setsockopt answers ENOPROTOOPT");
-            Err(Errno::ENOPROTOOPT)
-        }
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn link_message(interface: &Interface, header: Header) -> Vec<u8> {
         .attribute(link_attribute::LINK_MODE, &[0])
         .number(link_attribute::MTU, interface.mtu)
         .number(link_attribute::GROUP, 0)
-        .number(link_attribute::PROMISCUITY, 0)
+        .number(link_attribute::PROMISCUITY, interfaces::promiscuity(interface.index))
         .number(link_attribute::TRANSMIT_QUEUES, 1)
         .number(link_attribute::RECEIVE_QUEUES, 1)
         .attribute(link_attribute::CARRIER, &[interface.has_signal().into()]);

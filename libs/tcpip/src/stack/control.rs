@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Most bytes of a packet that are sent back to its sender: with headers these make 576 (RFC 1812, section 4.3.2.3).
+const QUOTED: usize = 576 - ipv4::HEADER - icmp::HEADER;
+
 impl<B: Buffer> Stack<B> {
     /// Says that nobody listens at the port of a datagram.
     pub(super) fn send_unreachable(&mut self, packet: &Arrival, whole: &Slice<B>, now: Instant) {
@@ -58,8 +61,7 @@ impl<B: Buffer> Stack<B> {
             code,
             rest: 0,
         };
-        // Its header and the first eight bytes behind it (RFC 792); as many as Linux: up to 548 (RFC 1812).
-        let quoted = whole.part(0, packet.header_length + 520);
+        let quoted = whole.part(0, QUOTED);
         self.send_icmp(packet, header, quoted.into(), now);
     }
 

@@ -19,6 +19,7 @@ mod interfaces;
 mod late;
 mod memory;
 mod neighbours;
+mod own_headers;
 mod packets;
 mod paths;
 mod ports;
@@ -69,7 +70,7 @@ pub use memory::Limits;
 pub use neighbours::NeighbourState;
 pub use raw::Role;
 pub use routes::Route;
-pub use taps::{EVERY_PROTOCOL, Seen, packet_kind};
+pub use taps::{EVERY_PROTOCOL, Seen, SeenChecksum, packet_kind};
 pub use usage::Usage;
 
 /// A socket's number.

@@ -116,17 +116,9 @@ impl<B: Buffer> Stack<B> {
         transport: Transport<'_, B>,
         now: Instant,
     ) {
-        let Way { interface, next } = way;
-        let destination = packet.destination;
-        let one = &self.interfaces[interface];
-        let to = match destination.is_multicast() {
-            true => Some(HardwareAddress::of_group(destination)),
-            false if one.is_broadcast(destination) => Some(HardwareAddress::BROADCAST),
-            false => None,
-        };
-        let is_direct = to.is_some() || one.hardware.is_none();
-        let to = to.unwrap_or_default();
-        let frame = self.frame(interface, to, packet, part, transport);
+        let (interface, destination) = (way.interface, packet.destination);
+        let to = self.station(interface, destination);
+        let frame = self.frame(interface, to.unwrap_or_default(), packet, part, transport);
         if destination.is_multicast()
             && packet.group_loop
             && interface != 0
@@ -134,10 +126,26 @@ impl<B: Buffer> Stack<B> {
         {
             self.loop_to_groups(packet, &frame);
         }
-        if is_direct {
+        self.hand_over(way, to.is_some(), frame, now);
+    }
+
+    /// The station of an address that nobody has to be asked for.
+    pub(super) fn station(&self, interface: usize, ip: IpAddr) -> Option<HardwareAddress> {
+        match ip.is_multicast() {
+            true => Some(HardwareAddress::of_group(ip)),
+            false if self.interfaces[interface].is_broadcast(ip) => {
+                Some(HardwareAddress::BROADCAST)
+            }
+            false => None,
+        }
+    }
+
+    /// Sends a frame; `addressed`: it names its station already.
+    pub(super) fn hand_over(&mut self, way: Way, addressed: bool, frame: Frame<B>, now: Instant) {
+        if addressed || self.interfaces[way.interface].hardware.is_none() {
             self.frames.push_back(frame);
         } else {
-            self.send_to_neighbour(interface, next, frame, now);
+            self.send_to_neighbour(way.interface, way.next, frame, now);
         }
     }
 
@@ -184,7 +192,7 @@ impl<B: Buffer> Stack<B> {
             verified,
         } = frame;
         if !self.taps.is_empty() {
-            self.see_arrival(interface, &packet, now);
+            self.see_arrival(interface, &packet, verified, now);
         }
         let first = packet.first().ok_or(Malformed::Short)?;
         let mut group = false;

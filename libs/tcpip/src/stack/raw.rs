@@ -21,6 +21,8 @@ pub enum Role {
         checksum: Option<u16>,
         /// Kinds of messages of ICMP that are not received, as bits (`ICMP_FILTER`, `ICMP6_FILTER`).
         blocked: [u32; 8],
+        /// What is sent begins with a header of IP (`IP_HDRINCL`).
+        own_header: bool,
     },
 }
 
@@ -32,6 +34,7 @@ impl Role {
             // RFC 3542, section 3.1.
             checksum: (reach == Reach::V6 && protocol == ip::ICMPV6).then_some(2),
             blocked: [0; 8],
+            own_header: protocol == ip::RAW,
         }
     }
 
@@ -164,9 +167,15 @@ impl<B: Buffer> Stack<B> {
         exception: Exception,
         now: Instant,
     ) -> Result<(), Error> {
+        let role = self.udp_mut(handle)?.role;
+        if let Role::Raw {
+            own_header: true, ..
+        } = role
+        {
+            return self.send_with_own_header(handle, to, data, exception, now);
+        }
         let way_out = self.prepare(handle, to, exception, data.len(), now)?;
         let packet = way_out.packet;
-        let role = self.udp_mut(handle)?.role;
         let checksum = match role {
             Role::Raw { checksum, .. } => checksum.map(usize::from),
             _ => Some(2),
@@ -255,6 +264,7 @@ impl<B: Buffer> Stack<B> {
             protocol,
             checksum,
             blocked,
+            ..
         } = socket.role
         else {
             return false;

@@ -23,6 +23,17 @@ pub mod packet_kind {
     pub const OUTGOING: u8 = 4;
 }
 
+/// What is known of the checksum within a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenChecksum {
+    /// Nobody has looked.
+    Unknown,
+    /// It is right.
+    Right,
+    /// It is not there yet: a card completes it, or the packet does not leave the machine.
+    Missing,
+}
+
 /// A frame that was seen.
 #[derive(Clone, Debug)]
 pub struct Seen<B> {
@@ -36,6 +47,10 @@ pub struct Seen<B> {
     pub source: HardwareAddress,
     /// When it was seen.
     pub at: Instant,
+    /// What is known of the checksum in it.
+    pub checksum: SeenChecksum,
+    /// Bytes that it had before a filter cut it.
+    pub length: usize,
     /// Its bytes: from its header on, or from behind it, as the socket wants it.
     pub data: Pieces<B>,
 }
@@ -48,6 +63,8 @@ struct Tap<B> {
     interface: u32,
     /// The type of frames that it sees; 0 for none.
     protocol: u16,
+    /// Whether it sees what this machine sends.
+    outgoing: bool,
     filter: Option<Arc<Program>>,
     queue: VecDeque<Seen<B>>,
     queued: usize,
@@ -97,6 +114,7 @@ impl<B: Buffer> Stack<B> {
             headers,
             interface: 0,
             protocol,
+            outgoing: true,
             filter: None,
             queue: VecDeque::new(),
             queued: 0,
@@ -129,6 +147,13 @@ impl<B: Buffer> Stack<B> {
     pub fn tap_choose(&mut self, handle: Handle, capacity: usize, filter: Option<Arc<Program>>) {
         if let Some(tap) = self.taps.list.get_mut(&handle) {
             (tap.capacity, tap.filter) = (capacity, filter);
+        }
+    }
+
+    /// Whether it sees what this machine sends (`PACKET_IGNORE_OUTGOING`).
+    pub fn tap_see_outgoing(&mut self, handle: Handle, outgoing: bool) {
+        if let Some(tap) = self.taps.list.get_mut(&handle) {
+            tap.outgoing = outgoing;
         }
     }
 
@@ -176,6 +201,8 @@ impl<B: Buffer> Stack<B> {
             protocol: header.kind,
             source: header.source,
             at: now,
+            checksum: SeenChecksum::Unknown,
+            length: frame.len(),
             data: whole,
         };
         self.see(&seen, handle);
@@ -219,21 +246,43 @@ impl<B: Buffer> Stack<B> {
         let Some(headers) = B::joined(&frame.headers, &[]) else {
             return Some(frame);
         };
+        let checksum = match frame.partial {
+            Some(_) => SeenChecksum::Missing,
+            None => SeenChecksum::Unknown,
+        };
         let mut data = Pieces::from(Slice::new(headers));
         for piece in frame.payload.iter() {
             data.push(piece.clone());
         }
-        self.see_bytes(frame.interface, Some(packet_kind::OUTGOING), data, now);
+        let kind = Some(packet_kind::OUTGOING);
+        self.see_bytes((frame.interface, kind), checksum, data, now);
         Some(frame)
     }
 
     /// A frame has arrived.
-    pub(super) fn see_arrival(&mut self, interface: usize, frame: &Pieces<B>, now: Instant) {
-        self.see_bytes(interface, None, frame.clone(), now);
+    pub(super) fn see_arrival(
+        &mut self,
+        interface: usize,
+        frame: &Pieces<B>,
+        verified: bool,
+        now: Instant,
+    ) {
+        let checksum = match verified {
+            true if self.interfaces[interface].hardware.is_none() => SeenChecksum::Missing,
+            true => SeenChecksum::Right,
+            false => SeenChecksum::Unknown,
+        };
+        self.see_bytes((interface, None), checksum, frame.clone(), now);
     }
 
     /// Shows a frame; one of the loopback interface gets a header.
-    fn see_bytes(&mut self, interface: usize, kind: Option<u8>, mut data: Pieces<B>, now: Instant) {
+    fn see_bytes(
+        &mut self,
+        (interface, kind): (usize, Option<u8>),
+        checksum: SeenChecksum,
+        mut data: Pieces<B>,
+        now: Instant,
+    ) {
         let hardware = self.interfaces[interface].hardware;
         if hardware.is_none() {
             let version = data.first().and_then(|first| first.first()).copied();
@@ -262,6 +311,8 @@ impl<B: Buffer> Stack<B> {
             protocol: header.kind,
             source: header.source,
             at: now,
+            checksum,
+            length: data.length(),
             data,
         };
         self.see(&seen, 0);
@@ -279,6 +330,7 @@ impl<B: Buffer> Stack<B> {
             // As on Linux, what leaves is seen by those only that see everything.
             let wanted = tap.protocol == EVERY_PROTOCOL
                 || tap.protocol == seen.protocol && seen.kind != packet_kind::OUTGOING;
+            let wanted = wanted && (tap.outgoing || seen.kind != packet_kind::OUTGOING);
             if *handle == sender || !wanted || tap.interface != 0 && tap.interface != number {
                 continue;
             }
@@ -286,6 +338,7 @@ impl<B: Buffer> Stack<B> {
             if !tap.headers {
                 data.advance(ethernet::HEADER);
             }
+            let length = data.length();
             if let Some(filter) = tap.filter.as_deref() {
                 let kept = run_filter(filter, &data, facts);
                 if kept == 0 {
@@ -300,6 +353,7 @@ impl<B: Buffer> Stack<B> {
             tap.counts.0 = tap.counts.0.wrapping_add(1);
             tap.queued += footprint(&data);
             tap.queue.push_back(Seen {
+                length,
                 data,
                 ..seen.clone()
             });

@@ -12,6 +12,8 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// That of ICMP for IPv6.
 pub const ICMPV6: u8 = 58;
+/// Packets whose header says what they carry (`IPPROTO_RAW`).
+pub const RAW: u8 = 255;
 /// Routers that a packet may pass if nobody says otherwise (`net.ipv4.ip_default_ttl`).
 pub const HOPS: u8 = 64;
 
