@@ -3,7 +3,8 @@
 //! * [`inode`] and [`file`] hold the traits: what a file system offers, and what an open file does;
 //! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
-//! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`pipe`], [`event_counter`] and [`event_poll`] are the
+//! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`pipe`], [`event_counter`],
+//!   [`process_file`] and [`event_poll`] are the
 //!   other kinds of files, and [`anonymous`] gives those without a name their inode.
 
 pub mod anonymous;
@@ -22,6 +23,7 @@ pub mod open;
 pub mod path;
 pub mod pipe;
 pub mod proc;
+pub mod process_file;
 pub mod signal_file;
 mod system;
 pub mod timer_file;

@@ -20,6 +20,10 @@ static ALLOCATOR: Once<InterruptMutex<FrameAllocator<'static>>> = Once::new();
 static RAM: Once<alloc::boxed::Box<[Range<u64>]>> = Once::new();
 /// Bytes that the allocator manages. They never change, so no lock is needed to know them.
 static TOTAL: AtomicU64 = AtomicU64::new(0);
+/// Frames that are page tables of programs.
+static TABLES: AtomicU64 = AtomicU64::new(0);
+/// Frames that hold file data and shared memory.
+static FILE_FRAMES: AtomicU64 = AtomicU64::new(0);
 
 /// What all readers of untouched memory see. A page of the kernel itself, so it is pinned.
 #[repr(C, align(4096))]
@@ -151,6 +155,8 @@ pub struct MemoryCounters {
     pub free: u64,
     /// Most that was in use at one time.
     pub peak: u64,
+    /// What only the kernel may take of the rest.
+    pub reserve: u64,
 }
 
 /// The counters now.
@@ -160,6 +166,7 @@ pub fn counters() -> MemoryCounters {
         total: frames.total() * PAGE_SIZE as u64,
         free: frames.free() * PAGE_SIZE as u64,
         peak: frames.peak_used() * PAGE_SIZE as u64,
+        reserve: frames.reserve() * PAGE_SIZE as u64,
     }
 }
 
@@ -186,14 +193,29 @@ pub fn table_frame() -> Option<u64> {
 /// A frame for a page table of a program, which must not use the reserve up. It is given back by
 /// [`release_table`].
 pub fn user_table_frame() -> Option<u64> {
-    allocator()
-        .lock()
-        .allocate(0, Purpose::User)
-        .map(|frame| frame * PAGE_SIZE as u64)
+    let frame = allocator().lock().allocate(0, Purpose::User)?;
+    TABLES.fetch_add(1, Ordering::Relaxed);
+    Some(frame * PAGE_SIZE as u64)
+}
+
+/// Bytes of page tables of programs.
+pub fn table_bytes() -> u64 {
+    TABLES.load(Ordering::Relaxed) * PAGE_SIZE as u64
+}
+
+/// Counts frames that hold file data or shared memory from now on, or that many fewer.
+pub fn count_file_frames(change: i64) {
+    FILE_FRAMES.fetch_add(change as u64, Ordering::Relaxed);
+}
+
+/// Bytes of file data and shared memory, but for what lies in the image.
+pub fn file_bytes() -> u64 {
+    FILE_FRAMES.load(Ordering::Relaxed) * PAGE_SIZE as u64
 }
 
 /// Gives a frame of a page table back.
 pub fn release_table(physical: u64) {
+    TABLES.fetch_sub(1, Ordering::Relaxed);
     // The frame was allocated for a table, so this can't fail; if it did, keeping the frame is the safe side.
     let _ = allocator().lock().release(physical / PAGE_SIZE as u64);
 }

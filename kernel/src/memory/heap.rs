@@ -7,6 +7,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use talc::base::Talc;
 use talc::base::binning::Binning;
@@ -18,6 +19,30 @@ use crate::sync::InterruptMutex;
 
 /// Least that is taken from the frame allocator at a time: 2^4 frames, 64 KiB.
 const LEAST_ORDER: u8 = 4;
+
+/// Bytes that the heap has taken from the frame allocator.
+static CLAIMED: AtomicU64 = AtomicU64::new(0);
+/// Bytes of blocks that are in use and on no list; those of lists are counted by each processor.
+static LARGE_USED: AtomicU64 = AtomicU64::new(0);
+
+/// Counters of the heap, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct HeapCounters {
+    /// Taken from the frame allocator, for ever.
+    pub claimed: u64,
+    /// In use.
+    pub used: u64,
+}
+
+/// The counters now.
+pub fn counters() -> HeapCounters {
+    // A block may be given back on another processor than it was taken on: only the sum means something.
+    let small = PROCESSORS.iter().map(|lists| lists.used.load(Ordering::Relaxed));
+    HeapCounters {
+        claimed: CLAIMED.load(Ordering::Relaxed),
+        used: small.fold(LARGE_USED.load(Ordering::Relaxed), u64::wrapping_add),
+    }
+}
 
 /// Takes frames when the heap is empty.
 #[derive(Debug)]
@@ -42,6 +67,7 @@ unsafe impl Source for Frames {
                 (frame::allocate_for_heap(least).ok_or(())?, least)
             }
         };
+        CLAIMED.fetch_add((PAGE_SIZE << order) as u64, Ordering::Relaxed);
         // SAFETY: the block was just handed out for the heap, for ever.
         unsafe { talc.claim(base, PAGE_SIZE << order) }.map(|_| ()).ok_or(())
     }
@@ -97,7 +123,11 @@ struct List {
 }
 
 /// The lists of one processor.
-struct Lists(UnsafeCell<[List; SIZES.len()]>);
+struct Lists {
+    lists: UnsafeCell<[List; SIZES.len()]>,
+    /// Bytes of the lists' sizes that were taken here, less those that were given back here.
+    used: AtomicU64,
+}
 
 // SAFETY: only its own processor uses it, with interrupts off.
 unsafe impl Sync for Lists {}
@@ -107,17 +137,25 @@ const EMPTY: List = List {
     count: 0,
 };
 
-static PROCESSORS: [Lists; arch::MAXIMUM_CPUS] =
-    [const { Lists(UnsafeCell::new([EMPTY; SIZES.len()])) }; arch::MAXIMUM_CPUS];
+static PROCESSORS: [Lists; arch::MAXIMUM_CPUS] = [const {
+    Lists {
+        lists: UnsafeCell::new([EMPTY; SIZES.len()]),
+        used: AtomicU64::new(0),
+    }
+}; arch::MAXIMUM_CPUS];
 
-/// Does something with a list of this processor, undisturbed. `action` must not allocate.
+/// Does something with a list of this processor, undisturbed, and counts `change` bytes. `action` must not allocate.
 #[inline(always)]
-fn with_list<T>(list: usize, action: impl FnOnce(&mut List) -> T) -> T {
+fn with_list<T>(list: usize, change: u64, action: impl FnOnce(&mut List) -> T) -> T {
     let enabled_before = arch::interrupts_enabled();
     arch::disable_interrupts();
+    let own = &PROCESSORS[arch::cpu_index()];
+    // Others only read it.
+    let used = own.used.load(Ordering::Relaxed).wrapping_add(change);
+    own.used.store(used, Ordering::Relaxed);
     // SAFETY: no other processor uses these lists; on this one nobody else does while interrupts are off, and `action`
     // does not come here again.
-    let result = action(unsafe { &mut (*PROCESSORS[arch::cpu_index()].0.get())[list] });
+    let result = action(unsafe { &mut (*own.lists.get())[list] });
     if enabled_before {
         arch::enable_interrupts();
     }
@@ -156,9 +194,13 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(list) = list_for(layout) else {
             // SAFETY: `GlobalAlloc` guarantees a layout of non-zero size.
-            return unsafe { self.allocate(layout) };
+            let block = unsafe { self.allocate(layout) };
+            if !block.is_null() {
+                LARGE_USED.fetch_add(layout.size() as u64, Ordering::Relaxed);
+            }
+            return block;
         };
-        let block = with_list(list, |list| {
+        let block = with_list(list, SIZES[list] as u64, |list| {
             let block = list.first;
             if !block.is_null() {
                 // SAFETY: a block on the list is memory of the list, with its `next` written when it was put there.
@@ -169,7 +211,11 @@ unsafe impl GlobalAlloc for Heap {
         });
         if block.is_null() {
             // SAFETY: no block of a list is empty.
-            return unsafe { self.allocate(layout_of(list)) };
+            let block = unsafe { self.allocate(layout_of(list)) };
+            if block.is_null() {
+                with_list(list, (SIZES[list] as u64).wrapping_neg(), |_| ());
+            }
+            return block;
         }
         block.cast()
     }
@@ -177,11 +223,12 @@ unsafe impl GlobalAlloc for Heap {
     #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let Some(list) = list_for(layout) else {
+            LARGE_USED.fetch_sub(layout.size() as u64, Ordering::Relaxed);
             // SAFETY: the pointer came from `alloc` with this layout (the contract of `GlobalAlloc`), so from `allocate`.
             return unsafe { self.deallocate(pointer, layout) };
         };
         let most = KEPT / SIZES[list];
-        let kept = with_list(list, |list| {
+        let kept = with_list(list, (SIZES[list] as u64).wrapping_neg(), |list| {
             if list.count == most {
                 return false;
             }

@@ -19,13 +19,20 @@ mod page_source;
 mod stack;
 mod user;
 
-pub use address_space::{AddressSpace, Backing, FaultError, Layout, MapRequest, Placement};
+pub use address_space::{
+    AddressSpace, Allowance, Backing, FaultError, Forget, Layout, MapRequest, Overcommit, PageUse, Placement,
+    RemapRequest, area_limit, set_area_limit,
+};
 pub use buffer::{Destination, IoSlice, Source};
-pub use frame::{Frame, Purpose, counters, initialise as initialise_frames, is_low, remember_ram, table_frame};
+pub use frame::{
+    Frame, Purpose, count_file_frames, counters, file_bytes, initialise as initialise_frames, is_low, remember_ram,
+    table_bytes, table_frame,
+};
+pub use heap::counters as heap_counters;
 pub use packet::{LARGE_PACKET, LARGEST_PACKET, Packet, PacketRoom};
 pub use page_source::{PageError, PageSource, RingMemory, SharedMemory};
 pub use pith_address_space::{AreaFlags, AreaName, Protection};
-pub use stack::{KernelStack, trim_stacks};
+pub use stack::{KernelStack, stack_bytes, trim_stacks};
 pub use user::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};
 
 /// Bytes of a page.

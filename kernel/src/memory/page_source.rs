@@ -4,10 +4,13 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use pith_linux::Errno;
 use spin::Mutex;
 
+use super::frame;
 use super::{Frame, PAGE_SIZE, Purpose};
 
 /// Why an object has no page at some place.
@@ -39,6 +42,15 @@ pub trait PageSource: Send + Sync {
         None
     }
 
+    /// Forgets the content of some pages, which read as zeroes then (`MADV_REMOVE`). True if they have to be taken out
+    /// of page tables still. The address space is not locked.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` if the object can't do that.
+    fn punch(&self, _pages: Range<u64>) -> Result<bool, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Path for `/proc/self/maps`.
     fn name(&self) -> String;
 
@@ -59,6 +71,12 @@ impl SharedMemory {
     }
 }
 
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        frame::count_file_frames(-(self.pages.get_mut().len() as i64));
+    }
+}
+
 impl PageSource for SharedMemory {
     fn page(&self, index: u64, _write: bool) -> Result<Frame, PageError> {
         let mut pages = self.pages.lock();
@@ -67,11 +85,24 @@ impl PageSource for SharedMemory {
         }
         let frame = Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?;
         pages.insert(index, frame.clone());
+        frame::count_file_frames(1);
         Ok(frame)
     }
 
     fn existing(&self, index: u64, _write: bool) -> Option<Frame> {
         self.pages.lock().get(&index).cloned()
+    }
+
+    fn punch(&self, pages: Range<u64>) -> Result<bool, Errno> {
+        // Not under the lock: giving frames back takes another.
+        let gone: Vec<Frame> = self
+            .pages
+            .lock()
+            .extract_if(pages, |_, _| true)
+            .map(|(_, frame)| frame)
+            .collect();
+        frame::count_file_frames(-(gone.len() as i64));
+        Ok(true)
     }
 
     fn name(&self) -> String {

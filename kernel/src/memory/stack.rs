@@ -15,6 +15,8 @@ const KEPT: usize = 64;
 /// Unused stacks beyond which the rest is unmapped.
 const MOST: usize = 128;
 
+/// Bytes of stacks that are mapped.
+static MAPPED: AtomicU64 = AtomicU64::new(0);
 static NEXT: AtomicU64 = AtomicU64::new(layout::KERNEL_STACKS + layout::KERNEL_STACK_SPACING);
 /// Lowest usable addresses of unused stacks: mapped ones, and the places of those that were unmapped.
 static UNUSED: InterruptMutex<(Vec<u64>, Vec<u64>)> = InterruptMutex::new((Vec::new(), Vec::new()));
@@ -53,6 +55,7 @@ impl KernelStack {
                 unmap(&[bottom]);
                 return None;
             }
+            MAPPED.fetch_add(PAGE_SIZE as u64, Ordering::Relaxed);
         }
         Some(Self { bottom })
     }
@@ -76,6 +79,11 @@ impl Drop for KernelStack {
             mapped.push(self.bottom);
         }
     }
+}
+
+/// Bytes of all stacks, those that wait for a thread included.
+pub fn stack_bytes() -> u64 {
+    MAPPED.load(Ordering::Relaxed)
 }
 
 /// Gives stacks back if many are unused. To be called now and then, where other processors may be waited for.
@@ -102,6 +110,7 @@ fn unmap(bottoms: &[u64]) {
             // SAFETY: the stack is unused: its thread is gone, or never came to be.
             if let Some(physical) = unsafe { arch::boot::unmap_kernel_page(page) } {
                 frames.push(physical);
+                MAPPED.fetch_sub(PAGE_SIZE as u64, Ordering::Relaxed);
                 start = start.min(page);
                 end = end.max(page + PAGE_SIZE as u64);
             }

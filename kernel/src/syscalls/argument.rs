@@ -391,6 +391,10 @@ kinds! {
             TIOCSPGRP TIOCSCTTY TIOCNOTTY TIOCGSID TIOCINQ TIOCOUTQ FIONBIO FIOASYNC FIOCLEX FIONCLEX FICLONE
             FICLONERANGE FS_IOC_GETFLAGS BLKGETSIZE64))
     };
+    /// `flags` of `mlockall(2)`.
+    LockFlags => i32, |raw| raw as i32, |values, index, out| {
+        show_flags(out, values.arguments[index] & 0xffff_ffff, names!(general: MCL_CURRENT MCL_FUTURE MCL_ONFAULT))
+    };
     /// `flags` of `mmap(2)`.
     MapFlags => u32, |raw| raw as u32, |values, index, out| {
         let value = values.arguments[index] & 0xffff_ffff;

@@ -25,7 +25,7 @@ use crate::memory::{
 };
 use crate::sync::InterruptMutex;
 use crate::task::deferred::{self, Ticket, Work};
-use crate::task::{self, Instant, Limits, WaitError, WaitQueue, Wakeable, signal};
+use crate::task::{self, Instant, WaitError, WaitQueue, Wakeable, signal};
 
 /// A poll that waits to be woken.
 const ARMED: u8 = 0;
@@ -218,7 +218,7 @@ pub fn io_setup(count: u32, place: UserPointer) -> Result<usize, Errno> {
             name: AreaName::None,
             backing: Backing::Anonymous,
         },
-        process.limit(Limits::ADDRESS_SPACE),
+        &process.allowance(),
     )?;
     let made = Ticket::new().and_then(|ticket| {
         let context = Context {

@@ -4,7 +4,7 @@ use pith_linux::Errno;
 use pith_linux::system::{ResourceLimit, ResourceUsage};
 use pith_linux::time::Timeval;
 
-use crate::memory::{self, UserPointer, read_object, write_object};
+use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::{self, Limits, Process};
 
 /// Most open files that anybody may allow (`fs.nr_open` of Linux).
@@ -83,7 +83,8 @@ pub fn getrusage(who: i32, usage: UserPointer) -> Result<usize, Errno> {
     let process = &thread.process;
     let answer = |time: u64, switches: (u64, u64)| ResourceUsage {
         user_time: Timeval::from_nanoseconds(time),
-        maximum_resident: (memory::counters().peak >> 10) as i64,
+        maximum_resident: (process.address_space().peak_bytes().1 >> 10) as i64,
+        minor_faults: process.address_space().fault_count() as i64,
         voluntary_switches: switches.0 as i64,
         involuntary_switches: switches.1 as i64,
         ..ResourceUsage::default()

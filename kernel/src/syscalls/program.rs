@@ -13,8 +13,8 @@ use super::Reply;
 use crate::arch::{self, Registers, layout};
 use crate::fs;
 use crate::memory::{
-    AddressSpace, AreaFlags, AreaName, Backing, Layout, MapRequest, PAGE_SIZE, Placement, Protection, UserPointer,
-    read_object, read_string,
+    AddressSpace, Allowance, AreaFlags, AreaName, Backing, Layout, MapRequest, PAGE_SIZE, Placement, Protection,
+    UserPointer, read_object, read_string,
 };
 use crate::task::{self, ExitReason, Limits, Process, ProgramIdentity};
 
@@ -122,11 +122,14 @@ fn map_segments(space: &AddressSpace, file: &File, plan: &Plan, bias: u64) -> Re
                 source: file.executable.page_source(),
                 offset: segment.file_offset,
             };
-            space.map(request(pages.start, pages.end, backing), u64::MAX)?;
+            space.map(request(pages.start, pages.end, backing), &Allowance::UNLIMITED)?;
         }
         let anonymous = segment.anonymous_pages();
         if !anonymous.is_empty() {
-            space.map(request(anonymous.start, anonymous.end, Backing::Anonymous), u64::MAX)?;
+            space.map(
+                request(anonymous.start, anonymous.end, Backing::Anonymous),
+                &Allowance::UNLIMITED,
+            )?;
         }
         let tail = segment.to_clear();
         if !tail.is_empty() && segment.protection.write {
@@ -317,7 +320,7 @@ pub fn load(
         name: AreaName::Stack,
         ..MapRequest::anonymous(stack_top - stack_start)
     };
-    space.map(request, u64::MAX).map_err(memory_error)?;
+    space.map(request, &Allowance::UNLIMITED).map_err(memory_error)?;
     space.write(stack.stack_pointer, &stack.bytes).map_err(memory_error)?;
 
     Ok(Loaded {
@@ -347,15 +350,18 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
         backing: Backing::Object { source, offset: 0 },
     };
     // One gap for both: reserve it, then put the parts in.
-    let start = space.map(MapRequest::anonymous(data_length + code_length), u64::MAX)?;
+    let start = space.map(MapRequest::anonymous(data_length + code_length), &Allowance::UNLIMITED)?;
     let place = Placement::Fixed(start);
     space.map(
         request(place, data_length, Protection::READ, AreaName::Vvar, data),
-        u64::MAX,
+        &Allowance::UNLIMITED,
     )?;
     let place = Placement::Fixed(start + data_length);
     let rights = Protection::READ | Protection::EXECUTE;
-    space.map(request(place, code_length, rights, AreaName::Vdso, code), u64::MAX)?;
+    space.map(
+        request(place, code_length, rights, AreaName::Vdso, code),
+        &Allowance::UNLIMITED,
+    )?;
     Ok(start + data_length)
 }
 

@@ -11,7 +11,7 @@ use pith_linux::time::Timespec;
 
 use super::Reply;
 use crate::arch::Registers;
-use crate::fs::{context, signal_file};
+use crate::fs::{context, process_file, signal_file};
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::signal::{self, Restart};
 use crate::task::{self, Process, Thread, WaitError};
@@ -242,6 +242,42 @@ pub fn rt_tgsigqueueinfo(process: i32, thread: i32, number: i32, information: Us
         signal: i32::from(signal.number()),
         ..information
     })
+}
+
+/// `pidfd_open(2)`
+pub fn pidfd_open(pid: i32, flags: u32) -> Result<usize, Errno> {
+    let nonblocking = OpenFlags::NONBLOCKING.bits();
+    if flags & !nonblocking != 0 || pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    if pid != task::current_process().id as i32 {
+        // A thread that is not the first has no descriptor of its own.
+        let known = task::find_thread(pid as u32).is_some();
+        return Err(if known { Errno::EINVAL } else { Errno::ESRCH });
+    }
+    let file = process_file::create(OpenFlags::from_bits_truncate(flags));
+    let descriptor = context::current().add(file, true, 0)?;
+    Ok(descriptor as usize)
+}
+
+/// `pidfd_send_signal(2)`
+pub fn pidfd_send_signal(fd: i32, number: i32, information: UserPointer, flags: u32) -> Result<usize, Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if !process_file::names_itself(fd) {
+        let file = context::current().file(fd)?;
+        process_file::of(&file)?;
+    }
+    let process = task::current_process();
+    if information.is_null() {
+        return send(&process, number, from_self(&process, code::SI_USER));
+    }
+    let information: SignalInformation = read_object(information)?;
+    if information.signal != number {
+        return Err(Errno::EINVAL);
+    }
+    send(&process, number, |_| information)
 }
 
 /// `signalfd(2)`

@@ -18,7 +18,7 @@ use super::scheduler;
 use super::signal::SignalActions;
 use super::thread::Thread;
 use super::wait::WaitQueue;
-use crate::memory::AddressSpace;
+use crate::memory::{AddressSpace, Allowance};
 use crate::sync::InterruptMutex;
 
 /// What floors above this one keep per process (open files, working directory).
@@ -57,6 +57,8 @@ impl Limits {
     pub const PROCESSES: usize = 6;
     /// `RLIMIT_DATA`.
     pub const DATA: usize = 2;
+    /// `RLIMIT_MEMLOCK`.
+    pub const LOCKED_MEMORY: usize = 8;
     /// `RLIMIT_AS`.
     pub const ADDRESS_SPACE: usize = 9;
     /// `RLIMIT_SIGPENDING`.
@@ -71,7 +73,7 @@ impl Default for Limits {
         limits[Self::STACK].0 = 8 << 20;
         limits[4] = (0, Self::INFINITY); // core dumps
         limits[Self::OPEN_FILES] = (1024, 1_048_576);
-        limits[8] = (8 << 20, 8 << 20); // locked memory
+        limits[Self::LOCKED_MEMORY] = (8 << 20, 8 << 20);
         limits[12] = (819_200, 819_200); // bytes in message queues
         limits[13] = (0, 0); // nice
         limits[14] = (0, 0); // real-time priority
@@ -339,6 +341,21 @@ impl Process {
     /// A soft limit.
     pub fn limit(&self, resource: usize) -> u64 {
         self.limits.lock().0[resource].0
+    }
+
+    /// How much memory it may map.
+    pub fn allowance(&self) -> Allowance {
+        let privileged = self.credentials.lock().users[1] == 0;
+        let limits = self.limits.lock();
+        Allowance {
+            address_space: limits.0[Limits::ADDRESS_SPACE].0,
+            data: limits.0[Limits::DATA].0,
+            locked: if privileged {
+                Limits::INFINITY
+            } else {
+                limits.0[Limits::LOCKED_MEMORY].0
+            },
+        }
     }
 
     /// Ends the process, and with the first one the machine.

@@ -46,6 +46,10 @@ bitflags! {
         const SEQUENTIAL_ACCESS = 1 << 11;
         /// Made by the kernel for the program's use, such as the vDSO.
         const KERNEL_PROVIDED = 1 << 12;
+        /// Of a locked area, that pages come when they are touched and not before (`MLOCK_ONFAULT`).
+        const LOCK_ON_FAULT = 1 << 13;
+        /// Neither place, size nor protection may ever change (`mseal(2)`).
+        const SEALED = 1 << 14;
     }
 }
 

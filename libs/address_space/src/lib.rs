@@ -30,7 +30,7 @@ pub const PAGE_SIZE: u64 = 4096;
 /// a large frame then hits nothing rather than the neighbour's data.
 pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 
-/// Most areas that one map holds: the default of `vm.max_map_count` on Linux.
+/// Most areas that one map holds at first: the default of `vm.max_map_count` on Linux.
 pub const MAXIMUM_AREAS: usize = 65530;
 
 #[cfg(test)]

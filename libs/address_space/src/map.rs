@@ -21,7 +21,7 @@ pub enum MapError {
     Hole,
     /// A protection beyond the area's maximum (`EACCES`).
     AccessDenied,
-    /// More than [`MAXIMUM_AREAS`] (`ENOMEM`).
+    /// More than [`AddressMap::maximum_areas`] (`ENOMEM`).
     TooManyAreas,
     /// The stack may not grow any more: its limit is reached, or the guard gap (`SIGSEGV`).
     StackLimit,
@@ -116,6 +116,8 @@ pub struct AddressMap<B> {
     total_bytes: u64,
     /// Sum of the lengths of locked areas.
     locked_bytes: u64,
+    /// Most areas.
+    maximum_areas: usize,
     /// Memory of the search for gaps.
     searched: Searched,
 }
@@ -133,8 +135,19 @@ impl<B: Backing> AddressMap<B> {
             areas: BTreeMap::new(),
             total_bytes: 0,
             locked_bytes: 0,
+            maximum_areas: MAXIMUM_AREAS,
             searched: Searched::NOTHING,
         }
+    }
+
+    /// Sets how many areas there may be ([`MAXIMUM_AREAS`] at first). Those that are there stay.
+    pub fn set_maximum_areas(&mut self, areas: usize) {
+        self.maximum_areas = areas;
+    }
+
+    /// How many areas there may be: `vm.max_map_count`.
+    pub fn maximum_areas(&self) -> usize {
+        self.maximum_areas
     }
 
     /// Addresses that may be mapped.
@@ -214,6 +227,18 @@ impl<B: Backing> AddressMap<B> {
         cursor >= end
     }
 
+    /// The first address from `start` on that is not mapped; `end` if every page before is.
+    pub fn first_hole(&self, start: u64, end: u64) -> u64 {
+        let mut cursor = start;
+        for area in self.range(start, end) {
+            if area.start > cursor {
+                break;
+            }
+            cursor = area.end.min(end);
+        }
+        cursor
+    }
+
     /// Adds an area, which becomes part of its neighbours where nothing differs.
     ///
     /// # Errors
@@ -229,7 +254,7 @@ impl<B: Backing> AddressMap<B> {
         if !self.is_free(area.start, area.end) {
             return Err(MapError::Overlap);
         }
-        if self.areas.len() >= MAXIMUM_AREAS {
+        if self.areas.len() >= self.maximum_areas {
             return Err(MapError::TooManyAreas);
         }
         let Range { start, end } = area.start..area.end;
@@ -260,7 +285,7 @@ impl<B: Backing> AddressMap<B> {
         if let Some(area) = self.find(start)
             && area.start < start
             && area.end > end
-            && self.areas.len() >= MAXIMUM_AREAS
+            && self.areas.len() >= self.maximum_areas
         {
             return Err(MapError::TooManyAreas);
         }
@@ -546,10 +571,12 @@ impl<B: Backing> AddressMap<B> {
     #[must_use]
     pub fn fork(&self) -> Self {
         let mut child = Self::new(self.bounds.clone());
+        child.maximum_areas = self.maximum_areas;
         for area in self.iter() {
             if !area.flags.contains(AreaFlags::DONT_FORK) {
                 let mut area = area.clone();
-                area.flags.remove(AreaFlags::LOCKED);
+                area.flags
+                    .remove(AreaFlags::LOCKED | AreaFlags::LOCK_ON_FAULT);
                 let start = area.start;
                 child.add(area);
                 child.join_at(start);
@@ -599,7 +626,7 @@ impl<B: Backing> AddressMap<B> {
             return Err(MapError::Hole);
         };
         let splits = usize::from(area.start < start) + usize::from(area.end > end);
-        if self.areas.len() + splits > MAXIMUM_AREAS {
+        if self.areas.len() + splits > self.maximum_areas {
             return Err(MapError::TooManyAreas);
         }
         self.split_at(start);

@@ -23,6 +23,8 @@ const LARGE: u64 = 1 << 7;
 const GLOBAL: u64 = 1 << 8;
 /// Ignored by the processor: the entry holds a frame although the page is not accessible (`PROT_NONE`).
 const PARKED: u64 = 1 << 9;
+/// Ignored by the processor: the frame belongs to the process alone.
+const OWN: u64 = 1 << 10;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -44,8 +46,10 @@ pub struct Mapping {
     pub physical: u64,
     /// What may be done.
     pub rights: Rights,
-    /// It was written since it was mapped.
+    /// It may have been written since it was mapped.
     pub dirty: bool,
+    /// The frame belongs to the process alone: it is no page of an object.
+    pub own: bool,
 }
 
 unsafe extern "C" {
@@ -179,6 +183,7 @@ fn decode(value: u64) -> Option<Mapping> {
             execute: present && value & NO_EXECUTE == 0,
         },
         dirty: value & DIRTY != 0,
+        own: value & OWN != 0,
     })
 }
 
@@ -330,11 +335,12 @@ impl PageTable {
         address: u64,
         physical: u64,
         rights: Rights,
+        own: bool,
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<Option<Mapping>, NoFrame> {
         debug_assert!(address < super::layout::PROGRAM_END);
         let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
-        let new = encode(physical, rights);
+        let new = encode(physical, rights) | if own { OWN } else { 0 };
         let old = slot.swap(new, Ordering::AcqRel);
         if old & PRESENT != 0 {
             if loses(old, new) {
@@ -358,7 +364,7 @@ impl PageTable {
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             if let Some(mapping) = decode(value) {
-                let new = encode(mapping.physical, change(address, mapping));
+                let new = encode(mapping.physical, change(address, mapping)) | value & (OWN | DIRTY);
                 slot.store(new, Ordering::Release);
                 if value & PRESENT != 0 && loses(value, new) {
                     stale = stale.start.min(address)..address + PAGE_SIZE;

@@ -8,6 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use pith_linux::Errno;
 use pith_linux::ipc::{
@@ -24,7 +25,7 @@ use crate::memory::{
     self, AreaFlags, AreaName, Backing, Frame, MapRequest, PAGE_SIZE, PageError, PageSource, Placement, Protection,
     SharedMemory, UserPointer, read_object, write_object,
 };
-use crate::task::{self, Limits};
+use crate::task;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -47,6 +48,10 @@ impl PageSource for Segment {
 
     fn existing(&self, index: u64, write: bool) -> Option<Frame> {
         self.memory.existing(index, write)
+    }
+
+    fn punch(&self, pages: Range<u64>) -> Result<bool, Errno> {
+        self.memory.punch(pages)
     }
 
     fn name(&self) -> String {
@@ -230,7 +235,7 @@ pub fn attach(id: i32, address: u64, flags: i32) -> Result<u64, Errno> {
     };
     let place = process
         .address_space()
-        .map(request, process.limit(Limits::ADDRESS_SPACE))
+        .map(request, &process.allowance())
         .map_err(|errno| match errno {
             Errno::EEXIST => Errno::EINVAL,
             errno => errno,

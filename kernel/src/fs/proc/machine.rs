@@ -6,13 +6,14 @@ use alloc::vec::Vec;
 use pith_linux::Errno;
 use spin::Once;
 
+use super::memory::{memory_information, virtual_memory_statistics};
 use super::network::SETTINGS;
 use super::process::PROCESS;
-use super::{Entry, Text, constant, directory, link, text};
+use super::{Entry, Text, constant, directory, link, setting, text};
 use crate::arch;
 use crate::fs::inode::Target;
 use crate::fs::{device_files, ipc, mounts};
-use crate::memory;
+use crate::memory::{self, Overcommit};
 use crate::task::{self, random, system_name};
 
 const SECOND: u64 = 1_000_000_000;
@@ -47,6 +48,7 @@ pub const ROOT: &[Entry] = &[
     }),
     text("uptime", uptime),
     text("version", version),
+    text("vmstat", virtual_memory_statistics),
 ];
 
 const SYSTEM: &[Entry] = &[
@@ -106,12 +108,24 @@ const SYSTEM: &[Entry] = &[
     directory(
         "vm",
         &[
-            constant("max_map_count", "65530\n"),
+            setting(
+                "max_map_count",
+                |text| writeln!(text, "{}", memory::area_limit()),
+                set_area_limit,
+            ),
             constant("mmap_min_addr", "65536\n"),
             constant("nr_hugepages", "0\n"),
-            // Memory is handed out when it is touched, whatever was promised.
-            constant("overcommit_memory", "1\n"),
-            constant("overcommit_ratio", "50\n"),
+            constant("overcommit_kbytes", "0\n"),
+            setting(
+                "overcommit_memory",
+                |text| writeln!(text, "{}", Overcommit::current() as u8),
+                set_overcommit,
+            ),
+            setting(
+                "overcommit_ratio",
+                |text| writeln!(text, "{}", Overcommit::ratio()),
+                set_overcommit_ratio,
+            ),
             constant("swappiness", "0\n"),
         ],
     ),
@@ -187,38 +201,35 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "softirq 0 0 0 0 0 0 0 0 0 0 0")
 }
 
-fn memory_information(text: &mut Text) -> Result<(), Errno> {
-    let counters = memory::counters();
-    let used = task::current_process().address_space().resident_bytes();
-    let rows = [
-        ("MemTotal", counters.total),
-        ("MemFree", counters.free),
-        ("MemAvailable", counters.free),
-        ("Buffers", 0),
-        ("Cached", 0),
-        ("SwapCached", 0),
-        ("Active", used),
-        ("Inactive", 0),
-        ("SwapTotal", 0),
-        ("SwapFree", 0),
-        ("Dirty", 0),
-        ("Writeback", 0),
-        ("Mapped", used),
-        ("Shmem", 0),
-        ("Slab", 0),
-        ("SReclaimable", 0),
-        ("CommitLimit", counters.total),
-        ("Committed_AS", task::current_process().address_space().total_bytes()),
-    ];
-    for (name, bytes) in rows {
-        let name = alloc::format!("{name}:");
-        writeln!(text, "{name:<15} {:>8} kB", bytes >> 10)?;
+/// What was written to a file of `/proc/sys`, as a number in a range.
+fn number(bytes: &[u8], range: core::ops::RangeInclusive<usize>) -> Result<usize, Errno> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    let value = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Errno::EINVAL)
     }
-    for name in ["HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"] {
-        let name = alloc::format!("{name}:");
-        writeln!(text, "{name:<15} {:>8}", 0)?;
+}
+
+fn set_overcommit(bytes: &[u8]) -> Result<(), Errno> {
+    match number(bytes, 0..=2)? {
+        0 => Overcommit::Heuristic,
+        1 => Overcommit::Always,
+        _ => Overcommit::Never,
     }
-    writeln!(text, "Hugepagesize:       2048 kB")
+    .choose();
+    Ok(())
+}
+
+fn set_overcommit_ratio(bytes: &[u8]) -> Result<(), Errno> {
+    Overcommit::set_ratio(number(bytes, 0..=255)? as u8);
+    Ok(())
+}
+
+fn set_area_limit(bytes: &[u8]) -> Result<(), Errno> {
+    memory::set_area_limit(number(bytes, 0..=i32::MAX as usize)?);
+    Ok(())
 }
 
 fn file_systems(text: &mut Text) -> Result<(), Errno> {

@@ -1,9 +1,10 @@
 //! `/proc`: what the kernel knows, as files (`proc(5)`).
 //!
-//! A table says which files there are ([`Entry`]); [`machine`], [`network`] and [`process`] make their text. Text is made when
-//! a file is read from its start. `/sys` is another such table ([`super::system`]).
+//! A table says which files there are ([`Entry`]); [`machine`], [`memory`], [`network`] and [`process`] make their text.
+//! Text is made when a file is read from its start. `/sys` is another such table ([`super::system`]).
 
 mod machine;
+mod memory;
 mod network;
 mod process;
 

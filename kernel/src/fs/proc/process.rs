@@ -1,8 +1,6 @@
 //! What `/proc` tells about the process.
 
 use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use pith_linux::Errno;
@@ -10,11 +8,12 @@ use pith_linux::files::OpenFlags;
 use pith_linux::signal::Signal;
 
 use super::machine::TICK;
+use super::memory::{areas, maps, memory_statistics, sizes, small_maps, small_maps_rollup};
 use super::network::NETWORK;
 use super::{Body, Entry, Text, constant, directory, link, of_thread, setting, text};
 use crate::fs::inode::Target;
 use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};
-use crate::memory::{AreaFlags, Backing, PageSource, Protection, UserPointer, copy_from_user};
+use crate::memory::{self, UserPointer, copy_from_user};
 use crate::task::{self, Capabilities, Limits, ProgramIdentity, Thread};
 
 /// The files of `/proc/1`.
@@ -61,6 +60,8 @@ pub const PROCESS: &[Entry] = &[
     constant("personality", "00000000\n"),
     link("root", || Ok(Target::File(context::current().root().clone()))),
     constant("setgroups", "allow\n"),
+    text("smaps", small_maps),
+    text("smaps_rollup", small_maps_rollup),
     of_thread("stat", statistics),
     text("statm", memory_statistics),
     of_thread("status", status),
@@ -89,12 +90,14 @@ pub const THREAD: &[Entry] = &[
         body: Body::Descriptors,
     },
     text("maps", maps),
+    text("smaps", small_maps),
+    text("smaps_rollup", small_maps_rollup),
     of_thread("stat", statistics),
     text("statm", memory_statistics),
     of_thread("status", status),
 ];
 
-fn program() -> ProgramIdentity {
+pub fn program() -> ProgramIdentity {
     task::current_process().program.lock().clone()
 }
 
@@ -162,132 +165,6 @@ fn auxiliary_vector(text: &mut Text) -> Result<(), Errno> {
     copy_memory(program().auxiliary, text)
 }
 
-/// One area of the address space, copied so that nothing is locked while text is made.
-struct AreaLine {
-    start: u64,
-    end: u64,
-    protection: Protection,
-    flags: AreaFlags,
-    name: &'static str,
-    object: Option<(Arc<dyn PageSource>, u64)>,
-}
-
-impl AreaLine {
-    fn length(&self) -> u64 {
-        self.end - self.start
-    }
-
-    fn is_stack(&self) -> bool {
-        self.name == "[stack]"
-    }
-}
-
-fn areas() -> Vec<AreaLine> {
-    let mut lines = Vec::new();
-    task::current_process().address_space().for_each_area(&mut |area| {
-        let object = match &area.backing {
-            Backing::Object { source, offset } => Some((source.clone(), *offset)),
-            Backing::Anonymous => None,
-        };
-        lines.push(AreaLine {
-            start: area.start,
-            end: area.end,
-            protection: area.protection,
-            flags: area.flags,
-            name: area.name.as_str(),
-            object,
-        });
-    });
-    lines
-}
-
-fn maps(text: &mut Text) -> Result<(), Errno> {
-    for area in areas() {
-        let bit = |right, letter| if area.protection.contains(right) { letter } else { '-' };
-        let (mut offset, mut device, mut number, mut name) = (0, 0, 0, String::from(area.name));
-        if let Some((source, start)) = &area.object
-            && name.is_empty()
-        {
-            (device, number) = source.identity();
-            (offset, name) = (*start, source.name());
-        }
-        let device = pith_linux::files::DeviceNumber::decode(device);
-        let line = alloc::format!(
-            "{:08x}-{:08x} {}{}{}{} {offset:08x} {:02x}:{:02x} {number} ",
-            area.start,
-            area.end,
-            bit(Protection::READ, 'r'),
-            bit(Protection::WRITE, 'w'),
-            bit(Protection::EXECUTE, 'x'),
-            if area.flags.contains(AreaFlags::SHARED) {
-                's'
-            } else {
-                'p'
-            },
-            device.major,
-            device.minor,
-        );
-        if name.is_empty() {
-            writeln!(text, "{line}")?;
-        } else {
-            // Names start in column 74; a newline in one must not look like a new line.
-            writeln!(text, "{line:<73}{}", name.replace('\n', "\\012"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Sizes in bytes: all, data, stack, code of the program, code of libraries, files.
-#[derive(Default)]
-struct Sizes {
-    total: u64,
-    resident: u64,
-    data: u64,
-    stack: u64,
-    program: u64,
-    libraries: u64,
-    /// Bounds of the program's code.
-    code: (u64, u64),
-}
-
-fn sizes() -> Sizes {
-    let space = task::current_process().address_space();
-    let mut sizes = Sizes {
-        total: space.total_bytes(),
-        resident: space.resident_bytes(),
-        ..Sizes::default()
-    };
-    let path = String::from_utf8_lossy(&program().path).into_owned();
-    for area in areas() {
-        let executable = area.protection.contains(Protection::EXECUTE);
-        if area.is_stack() {
-            sizes.stack += area.length();
-        } else if area.protection.contains(Protection::WRITE) && !area.flags.contains(AreaFlags::SHARED) {
-            sizes.data += area.length();
-        }
-        if let Some((source, _)) = area.object.as_ref().filter(|_| executable) {
-            if source.name() == path {
-                sizes.program += area.length();
-                sizes.code = (area.start, area.end);
-            } else {
-                sizes.libraries += area.length();
-            }
-        }
-    }
-    sizes
-}
-
-fn memory_statistics(text: &mut Text) -> Result<(), Errno> {
-    let sizes = sizes();
-    let pages = |bytes: u64| bytes / BLOCK_SIZE;
-    let (total, resident, code) = (pages(sizes.total), pages(sizes.resident), pages(sizes.program));
-    writeln!(
-        text,
-        "{total} {resident} 0 {code} 0 {} 0",
-        pages(sizes.data + sizes.stack)
-    )
-}
-
 /// The signals whose handler makes `choose` true, as a mask.
 fn signals(choose: impl Fn(u64) -> bool) -> u64 {
     let process = task::current_process();
@@ -307,9 +184,10 @@ fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     let (number, state) = (thread.id(), state(thread).0);
     write!(
         text,
-        "{number} ({}) {state} 0 {1} {1} 0 -1 0 0 0 0 0 ",
+        "{number} ({}) {state} 0 {1} {1} 0 -1 0 {2} 0 0 0 ",
         name(thread),
-        process.id
+        process.id,
+        process.address_space().fault_count(),
     )?;
     // Times, priority, nice value, threads, timer, start.
     let used = if number == process.id {
@@ -373,17 +251,23 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
         write!(text, "{group} ")?;
     }
     writeln!(text)?;
+    let space = process.address_space();
+    let (peak, peak_resident) = space.peak_bytes();
     let rows = [
-        ("VmPeak", sizes.total),
+        ("VmPeak", peak),
         ("VmSize", sizes.total),
-        ("VmLck", 0),
+        ("VmLck", space.locked_bytes()),
         ("VmPin", 0),
-        ("VmHWM", sizes.resident),
+        ("VmHWM", peak_resident),
         ("VmRSS", sizes.resident),
+        ("RssAnon", sizes.own),
+        ("RssFile", sizes.resident.saturating_sub(sizes.own + sizes.shared)),
+        ("RssShmem", sizes.shared),
         ("VmData", sizes.data),
         ("VmStk", sizes.stack),
         ("VmExe", sizes.program),
         ("VmLib", sizes.libraries),
+        ("VmPTE", memory::table_bytes()),
         ("VmSwap", 0),
     ];
     for (name, bytes) in rows {

@@ -13,7 +13,7 @@ use spin::Mutex;
 
 use super::{Node, Tree, has_room_for_data, path_text, room_for_data, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
-use crate::memory::{Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
+use crate::memory::{self, Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
 use crate::task;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -49,6 +49,7 @@ impl State {
 
     fn insert(&mut self, index: u64, frame: Frame) {
         let new = self.pages.insert(index, frame).is_none();
+        memory::count_file_frames(i64::from(new));
         self.above += u64::from(new && index >= self.below());
     }
 
@@ -56,7 +57,14 @@ impl State {
     fn remove(&mut self, range: Range<u64>) -> BTreeMap<u64, Frame> {
         let gone: BTreeMap<u64, Frame> = self.pages.extract_if(range, |_, _| true).collect();
         self.above -= gone.len() as u64;
+        memory::count_file_frames(-(gone.len() as i64));
         gone
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        memory::count_file_frames(-(self.pages.len() as i64));
     }
 }
 
@@ -314,6 +322,7 @@ impl RegularContent {
             replaced = page.1;
         }
         let gone = state.pages.split_off(&first_gone);
+        memory::count_file_frames(-(gone.len() as i64));
         if size < state.lower_end {
             state.lower_end = index * PAGE;
             // All that is left behind it is the last page, if only a part of that is gone.
@@ -485,6 +494,14 @@ impl PageSource for Node {
             return None;
         }
         content.existing_page(&self.tree, &state, index, write)
+    }
+
+    fn punch(&self, pages: Range<u64>) -> Result<bool, Errno> {
+        let content = self.regular()?;
+        let start = pages.start * PAGE;
+        content.allocate(self, PUNCH_HOLE | KEEP_SIZE, start, (pages.end - pages.start) * PAGE)?;
+        self.touch_content();
+        Ok(false)
     }
 
     fn name(&self) -> String {

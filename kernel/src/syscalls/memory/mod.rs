@@ -1,16 +1,25 @@
 //! Virtual memory: `mmap(2)` and its relatives.
 
+mod advice;
+mod locking;
+mod remote;
+
+pub use advice::{madvise, process_madvise};
+pub use locking::{mlock, mlock2, mlockall, munlock, munlockall};
+pub use remote::{process_vm_readv, process_vm_writev};
+
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use pith_linux::Errno;
 
 use crate::arch::Access;
 use crate::fs;
 use crate::memory::{
-    AreaFlags, AreaName, Backing, FaultError, MapRequest, PAGE_SIZE, Placement, Protection, SharedMemory, UserPointer,
-    copy_to_user,
+    AddressSpace, AreaFlags, AreaName, Backing, MapRequest, PAGE_SIZE, Placement, Protection, RemapRequest,
+    SharedMemory, UserPointer, copy_to_user,
 };
-use crate::task::{Limits, current_process};
+use crate::task::current_process;
 
 const MAP_SHARED: u32 = 0x01;
 const MAP_PRIVATE: u32 = 0x02;
@@ -23,13 +32,33 @@ const MAP_GROWSDOWN: u32 = 0x100;
 const MAP_LOCKED: u32 = 0x2000;
 const MAP_NORESERVE: u32 = 0x4000;
 const MAP_POPULATE: u32 = 0x8000;
+const MAP_NONBLOCK: u32 = 0x1_0000;
 const MAP_STACK: u32 = 0x2_0000;
 const MAP_HUGETLB: u32 = 0x4_0000;
-const MAP_SYNC: u32 = 0x8_0000;
 const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+/// The flags that `MAP_SHARED_VALIDATE` knows; the others need a file system that has them.
+const MAP_VALIDATED: u32 = MAP_FIXED
+    | MAP_ANONYMOUS
+    | MAP_32BIT
+    | MAP_GROWSDOWN
+    | 0x800 // MAP_DENYWRITE
+    | 0x1000 // MAP_EXECUTABLE
+    | MAP_LOCKED
+    | MAP_NORESERVE
+    | MAP_POPULATE
+    | MAP_NONBLOCK
+    | MAP_STACK
+    | MAP_HUGETLB;
 
 /// `PROT_GROWSDOWN` and `PROT_GROWSUP` of `mprotect(2)`.
 const PROT_GROWS: u32 = 0x0300_0000;
+
+/// Touches what was just mapped, if it is locked: what can't be had now is told when it is touched.
+fn populate_if_locked(space: &AddressSpace, address: u64, length: u64) {
+    if space.locked_bytes() != 0 {
+        let _ = space.populate_locked(address..address.saturating_add(length));
+    }
+}
 
 fn protection(bits: u32) -> Protection {
     Protection::from_bits_truncate((bits & 7) as u8)
@@ -48,8 +77,17 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     if !matches!(kind, MAP_SHARED | MAP_PRIVATE | MAP_SHARED_VALIDATE) {
         return Err(Errno::EINVAL);
     }
+    let anonymous = flags & MAP_ANONYMOUS != 0;
+    if kind == MAP_SHARED_VALIDATE && !anonymous && flags & !(MAP_VALIDATED | MAP_TYPE) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if flags & MAP_HUGETLB != 0 {
         return Err(Errno::ENOMEM); // no pages are set aside, as on a Linux with nr_hugepages = 0
+    }
+    let process = current_process();
+    let allowance = process.allowance();
+    if flags & MAP_LOCKED != 0 && allowance.locked == 0 {
+        return Err(Errno::EPERM);
     }
     let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
         Placement::FixedNoReplace(address)
@@ -80,7 +118,7 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     }
     let protection = protection(bits);
     let mut maximum_protection = Protection::all();
-    let anonymous = |shared: bool| {
+    let zeroes = |shared: bool| {
         if shared {
             Backing::Object {
                 source: Arc::new(SharedMemory::default()),
@@ -90,13 +128,13 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
             Backing::Anonymous
         }
     };
-    let backing = if flags & MAP_ANONYMOUS != 0 {
+    let backing = if anonymous {
         if kind == MAP_SHARED_VALIDATE || shared && flags & MAP_GROWSDOWN != 0 {
             return Err(Errno::EINVAL);
         }
-        anonymous(shared)
+        zeroes(shared)
     } else {
-        if flags & MAP_GROWSDOWN != 0 || kind == MAP_SHARED_VALIDATE && flags & MAP_SYNC != 0 {
+        if flags & MAP_GROWSDOWN != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
         (offset as u64).checked_add(length as u64).ok_or(Errno::EOVERFLOW)?;
@@ -111,14 +149,13 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
             maximum_protection.remove(Protection::WRITE);
         }
         match file.object {
-            fs::Mappable::Zero => anonymous(shared),
+            fs::Mappable::Zero => zeroes(shared),
             fs::Mappable::Object(source) => Backing::Object {
                 source,
                 offset: offset as u64,
             },
         }
     };
-    let process = current_process();
     let space = process.address_space();
     let address = space.map(
         MapRequest {
@@ -130,9 +167,9 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
             name: AreaName::None,
             backing,
         },
-        process.limit(Limits::ADDRESS_SPACE),
+        &allowance,
     )?;
-    if flags & (MAP_POPULATE | MAP_LOCKED) != 0 && !protection.is_empty() {
+    if flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE && !protection.is_empty() {
         let access = if protection.contains(Protection::WRITE) {
             Access::Write
         } else {
@@ -141,6 +178,7 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         // The mapping exists; what can't be had now is told when it is touched.
         let _ = space.populate(address, length as u64, access);
     }
+    populate_if_locked(&space, address, length as u64);
     Ok(address as usize)
 }
 
@@ -155,7 +193,8 @@ pub fn mprotect(address: u64, length: usize, bits: u32) -> Result<usize, Errno> 
     if bits & PROT_GROWS == PROT_GROWS || bits & !(7 | 8 | PROT_GROWS) != 0 {
         return Err(Errno::EINVAL);
     }
-    let space = current_process().address_space();
+    let process = current_process();
+    let space = process.address_space();
     let (mut address, mut length) = (address, length as u64);
     if bits & PROT_GROWS != 0 {
         // PROT_GROWSDOWN: from the start of the area that grows down.
@@ -169,32 +208,92 @@ pub fn mprotect(address: u64, length: usize, bits: u32) -> Result<usize, Errno> 
         length = address.saturating_add(length) - start;
         address = start;
     }
-    space.protect(address, length, protection(bits))?;
+    space.protect(address, length, protection(bits), &process.allowance())?;
     Ok(0)
+}
+
+/// `pkey_mprotect(2)`. Protection keys are a matter of pages for ring 3, and there are none: as on a processor without
+/// them, a program has key 0 only.
+pub fn pkey_mprotect(address: u64, length: usize, bits: u32, key: i32) -> Result<usize, Errno> {
+    if !matches!(key, -1 | 0) {
+        return Err(Errno::EINVAL);
+    }
+    mprotect(address, length, bits)
+}
+
+/// `pkey_alloc(2)`: what Linux answers where the processor has no protection keys.
+pub fn pkey_alloc(_flags: u64, _rights: u64) -> Result<usize, Errno> {
+    Err(Errno::EINVAL)
+}
+
+/// `pkey_free(2)`: no key was given out.
+pub fn pkey_free(_key: i32) -> Result<usize, Errno> {
+    Err(Errno::EINVAL)
+}
+
+/// `mseal(2)`
+pub fn mseal(address: u64, length: usize, flags: u64) -> Result<usize, Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let range = aligned_range(address, length)?;
+    if !range.is_empty() {
+        current_process().address_space().seal(range)?;
+    }
+    Ok(0)
+}
+
+/// A range that starts at a page and is rounded up to whole ones.
+///
+/// # Errors
+/// `EINVAL` if it does not, or beyond the last address.
+fn aligned_range(address: u64, length: usize) -> Result<Range<u64>, Errno> {
+    if !address.is_multiple_of(PAGE_SIZE as u64) {
+        return Err(Errno::EINVAL);
+    }
+    let length = (length as u64)
+        .checked_next_multiple_of(PAGE_SIZE as u64)
+        .ok_or(Errno::EINVAL)?;
+    let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
+    Ok(address..end)
 }
 
 /// `brk(2)`
 pub fn brk(address: u64) -> Result<usize, Errno> {
     let process = current_process();
     let space = process.address_space();
-    let (data_limit, limit) = (process.limit(Limits::DATA), process.limit(Limits::ADDRESS_SPACE));
-    Ok(space.set_break(address, data_limit, limit) as usize)
+    let end = space.set_break(address, &process.allowance());
+    populate_if_locked(&space, 0, end);
+    Ok(end as usize)
 }
 
 /// `mremap(2)`
 pub fn mremap(old: u64, old_length: usize, new_length: usize, flags: u64, new: u64) -> Result<usize, Errno> {
     const MAYMOVE: u64 = 1;
     const FIXED: u64 = 2;
-    // MREMAP_DONTUNMAP (4) is refused like any flag of a newer kernel.
-    if flags & !(MAYMOVE | FIXED) != 0 || flags & FIXED != 0 && flags & MAYMOVE == 0 {
+    const DONTUNMAP: u64 = 4;
+    let (may_move, fixed, keep_old) = (flags & MAYMOVE != 0, flags & FIXED != 0, flags & DONTUNMAP != 0);
+    if flags & !(MAYMOVE | FIXED | DONTUNMAP) != 0
+        || (fixed || keep_old) && !may_move
+        || keep_old && old_length.div_ceil(PAGE_SIZE) != new_length.div_ceil(PAGE_SIZE)
+        || (fixed || keep_old) && !new.is_multiple_of(PAGE_SIZE as u64)
+    {
         return Err(Errno::EINVAL);
     }
-    let fixed = (flags & FIXED != 0).then_some(new);
-    let may_move = flags & MAYMOVE != 0;
     let process = current_process();
     let space = process.address_space();
-    let limit = process.limit(Limits::ADDRESS_SPACE);
-    let address = space.remap(old, old_length as u64, new_length as u64, may_move, fixed, limit)?;
+    let request = RemapRequest {
+        old,
+        old_length: old_length as u64,
+        new_length: new_length as u64,
+        may_move,
+        fixed: fixed.then_some(new),
+        keep_old: keep_old.then_some(new),
+    };
+    let address = space.remap(&request, &process.allowance())?;
+    if new_length > old_length {
+        populate_if_locked(&space, address, new_length as u64);
+    }
     Ok(address as usize)
 }
 
@@ -236,54 +335,5 @@ pub fn mincore(address: u64, length: usize, vector: UserPointer) -> Result<usize
         vector = vector.offset(count as u64);
         left -= count;
     }
-    Ok(0)
-}
-
-/// `madvise(2)`
-pub fn madvise(address: u64, length: usize, advice: i32) -> Result<usize, Errno> {
-    let space = current_process().address_space();
-    if !address.is_multiple_of(PAGE_SIZE as u64) {
-        return Err(Errno::EINVAL);
-    }
-    let length = (length as u64)
-        .checked_next_multiple_of(PAGE_SIZE as u64)
-        .ok_or(Errno::EINVAL)?;
-    let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
-    let none = AreaFlags::empty();
-    let (set, clear) = match advice {
-        0 => (none, AreaFlags::RANDOM_ACCESS | AreaFlags::SEQUENTIAL_ACCESS), // MADV_NORMAL
-        1 => (AreaFlags::RANDOM_ACCESS, AreaFlags::SEQUENTIAL_ACCESS),
-        2 => (AreaFlags::SEQUENTIAL_ACCESS, AreaFlags::RANDOM_ACCESS),
-        4 => return space.forget(address, length, false).map(|()| 0), // MADV_DONTNEED
-        8 => return space.forget(address, length, true).map(|()| 0),  // MADV_FREE
-        // MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT: hints about input and output that does not exist here.
-        3 | 20 | 21 => (none, none),
-        10 => (AreaFlags::DONT_FORK, none),
-        11 => (none, AreaFlags::DONT_FORK),
-        14 => (AreaFlags::HUGE_PAGE, AreaFlags::NO_HUGE_PAGE),
-        15 => (AreaFlags::NO_HUGE_PAGE, AreaFlags::HUGE_PAGE),
-        16 => (AreaFlags::DONT_DUMP, none),
-        17 => (none, AreaFlags::DONT_DUMP),
-        18 => (AreaFlags::WIPE_ON_FORK, none),
-        19 => (none, AreaFlags::WIPE_ON_FORK),
-        22 | 23 => {
-            // MADV_POPULATE_READ, MADV_POPULATE_WRITE
-            if !space.is_covered(address, end) {
-                return Err(Errno::ENOMEM);
-            }
-            let access = if advice == 22 { Access::Read } else { Access::Write };
-            return match space.populate(address, length, access) {
-                Ok(()) => Ok(0),
-                Err(FaultError::Denied) => Err(Errno::EINVAL),
-                Err(FaultError::NotMapped | FaultError::OutOfMemory) => Err(Errno::ENOMEM),
-                Err(FaultError::BeyondEnd | FaultError::Unreadable) => Err(Errno::EFAULT),
-            };
-        }
-        _ => return Err(Errno::EINVAL),
-    };
-    if length == 0 {
-        return Ok(0);
-    }
-    space.modify_flags(address, length, set, clear)?;
     Ok(0)
 }

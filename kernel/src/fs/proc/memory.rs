@@ -1,0 +1,392 @@
+//! What `/proc` tells about memory: of the process, and of the machine.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use pith_linux::Errno;
+
+use super::Text;
+use super::process::program;
+use crate::fs::metadata::BLOCK_SIZE;
+use crate::memory::{self, AreaFlags, Backing, Overcommit, PageSource, PageUse, Protection};
+use crate::task;
+
+/// One area of the address space, copied so that nothing is locked while text is made.
+pub struct AreaLine {
+    /// First address.
+    pub start: u64,
+    /// Address behind the last one.
+    pub end: u64,
+    protection: Protection,
+    maximum_protection: Protection,
+    flags: AreaFlags,
+    /// Its role, such as `[heap]`.
+    pub name: &'static str,
+    object: Option<(Arc<dyn PageSource>, u64)>,
+}
+
+impl AreaLine {
+    fn length(&self) -> u64 {
+        self.end - self.start
+    }
+
+    fn is_stack(&self) -> bool {
+        self.name == "[stack]"
+    }
+}
+
+/// All areas.
+pub fn areas() -> Vec<AreaLine> {
+    let mut lines = Vec::new();
+    task::current_process().address_space().for_each_area(&mut |area| {
+        let object = match &area.backing {
+            Backing::Object { source, offset } => Some((source.clone(), *offset)),
+            Backing::Anonymous => None,
+        };
+        lines.push(AreaLine {
+            start: area.start,
+            end: area.end,
+            protection: area.protection,
+            maximum_protection: area.maximum_protection,
+            flags: area.flags,
+            name: area.name.as_str(),
+            object,
+        });
+    });
+    lines
+}
+
+/// `maps`
+pub fn maps(text: &mut Text) -> Result<(), Errno> {
+    for area in areas() {
+        map_line(&area, text)?;
+    }
+    Ok(())
+}
+
+/// The line of an area in `maps` and `smaps`.
+fn map_line(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
+    let bit = |right, letter| if area.protection.contains(right) { letter } else { '-' };
+    let (mut offset, mut device, mut number, mut name) = (0, 0, 0, String::from(area.name));
+    if let Some((source, start)) = &area.object
+        && name.is_empty()
+    {
+        (device, number) = source.identity();
+        (offset, name) = (*start, source.name());
+    }
+    let device = pith_linux::files::DeviceNumber::decode(device);
+    let line = alloc::format!(
+        "{:08x}-{:08x} {}{}{}{} {offset:08x} {:02x}:{:02x} {number} ",
+        area.start,
+        area.end,
+        bit(Protection::READ, 'r'),
+        bit(Protection::WRITE, 'w'),
+        bit(Protection::EXECUTE, 'x'),
+        if area.flags.contains(AreaFlags::SHARED) {
+            's'
+        } else {
+            'p'
+        },
+        device.major,
+        device.minor,
+    );
+    if name.is_empty() {
+        writeln!(text, "{line}")?;
+    } else {
+        // Names start in column 74; a newline in one must not look like a new line.
+        writeln!(text, "{line:<73}{}", name.replace('\n', "\\012"))?;
+    }
+    Ok(())
+}
+
+/// Sizes in bytes.
+#[derive(Default)]
+pub struct Sizes {
+    /// All areas.
+    pub total: u64,
+    /// What of them is in memory.
+    pub resident: u64,
+    /// Of that, what belongs to the process alone.
+    pub own: u64,
+    /// Of that, pages of shared memory that is no file.
+    pub shared: u64,
+    /// What is mapped by large pages.
+    pub huge: u64,
+    /// Private memory that can be written.
+    pub data: u64,
+    /// Stacks.
+    pub stack: u64,
+    /// Code of the program.
+    pub program: u64,
+    /// Code of libraries.
+    pub libraries: u64,
+    /// Bounds of the program's code.
+    pub code: (u64, u64),
+}
+
+/// Whether an object is shared memory and no file.
+fn is_shared_memory(source: &Arc<dyn PageSource>) -> bool {
+    let name = source.name();
+    name.starts_with("/dev/zero") || name.starts_with("/SYSV") || name.starts_with("/memfd:")
+}
+
+/// The sizes now.
+pub fn sizes() -> Sizes {
+    let space = task::current_process().address_space();
+    let mut sizes = Sizes {
+        total: space.total_bytes(),
+        ..Sizes::default()
+    };
+    let path = String::from_utf8_lossy(&program().path).into_owned();
+    for area in areas() {
+        let usage = space.page_use(area.start..area.end);
+        sizes.resident += usage.resident;
+        sizes.own += usage.own;
+        sizes.huge += usage.huge;
+        let executable = area.protection.contains(Protection::EXECUTE);
+        if area.is_stack() {
+            sizes.stack += area.length();
+        } else if area.protection.contains(Protection::WRITE) && !area.flags.contains(AreaFlags::SHARED) {
+            sizes.data += area.length();
+        }
+        let Some((source, _)) = &area.object else { continue };
+        if is_shared_memory(source) {
+            sizes.shared += usage.resident - usage.own;
+        }
+        if executable {
+            if source.name() == path {
+                sizes.program += area.length();
+                sizes.code = (area.start, area.end);
+            } else {
+                sizes.libraries += area.length();
+            }
+        }
+    }
+    sizes
+}
+
+/// `statm`
+pub fn memory_statistics(text: &mut Text) -> Result<(), Errno> {
+    let sizes = sizes();
+    let pages = |bytes: u64| bytes / BLOCK_SIZE;
+    let (total, resident, code) = (pages(sizes.total), pages(sizes.resident), pages(sizes.program));
+    let shared = resident - pages(sizes.own);
+    writeln!(
+        text,
+        "{total} {resident} {shared} {code} 0 {} 0",
+        pages(sizes.data + sizes.stack)
+    )
+}
+
+/// Letters of an area's properties in `smaps`, as `proc_pid_smaps(5)` lists them.
+fn property_letters(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
+    let (now, most) = (area.protection, area.maximum_protection);
+    let shared = area.flags.contains(AreaFlags::SHARED);
+    let flag = |flag| area.flags.contains(flag);
+    let accounted = now.contains(Protection::WRITE) && !shared && !flag(AreaFlags::NO_RESERVE);
+    for (holds, letters) in [
+        (now.contains(Protection::READ), "rd"),
+        (now.contains(Protection::WRITE), "wr"),
+        (now.contains(Protection::EXECUTE), "ex"),
+        (shared && most.contains(Protection::WRITE), "sh"),
+        (most.contains(Protection::READ), "mr"),
+        (most.contains(Protection::WRITE), "mw"),
+        (most.contains(Protection::EXECUTE), "me"),
+        (shared, "ms"),
+        (flag(AreaFlags::GROWS_DOWN), "gd"),
+        (flag(AreaFlags::LOCKED), "lo"),
+        (flag(AreaFlags::LOCK_ON_FAULT), "lf"),
+        (flag(AreaFlags::SEQUENTIAL_ACCESS), "sr"),
+        (flag(AreaFlags::RANDOM_ACCESS), "rr"),
+        (flag(AreaFlags::DONT_FORK), "dc"),
+        (flag(AreaFlags::KERNEL_PROVIDED), "de"),
+        (accounted, "ac"),
+        (flag(AreaFlags::NO_RESERVE), "nr"),
+        (flag(AreaFlags::WIPE_ON_FORK), "wf"),
+        (flag(AreaFlags::DONT_DUMP), "dd"),
+        (flag(AreaFlags::HUGE_PAGE), "hg"),
+        (flag(AreaFlags::NO_HUGE_PAGE), "nh"),
+        (flag(AreaFlags::SEALED), "sl"),
+    ] {
+        if holds {
+            write!(text, "{letters} ")?;
+        }
+    }
+    Ok(())
+}
+
+/// A row of `smaps` or `meminfo`.
+fn row(text: &mut Text, name: &str, width: usize, bytes: u64) -> Result<(), Errno> {
+    let pad = width.saturating_sub(name.len());
+    writeln!(text, "{name}:{:pad$}{:>8} kB", "", bytes >> 10)
+}
+
+/// The rows about pages that `smaps` and `smaps_rollup` share. There is one process: all it has is its own share.
+fn usage_rows(text: &mut Text, usage: &PageUse, locked: u64, rollup: Option<u64>) -> Result<(), Errno> {
+    let clean = usage.resident - usage.dirty;
+    row(text, "Rss", 15, usage.resident)?;
+    row(text, "Pss", 15, usage.resident)?;
+    row(text, "Pss_Dirty", 15, usage.dirty)?;
+    if let Some(shared) = rollup {
+        row(text, "Pss_Anon", 15, usage.own)?;
+        row(text, "Pss_File", 15, usage.resident - usage.own - shared)?;
+        row(text, "Pss_Shmem", 15, shared)?;
+    }
+    for (name, bytes) in [
+        ("Shared_Clean", 0),
+        ("Shared_Dirty", 0),
+        ("Private_Clean", clean),
+        ("Private_Dirty", usage.dirty),
+        ("Referenced", usage.resident),
+        ("Anonymous", usage.own),
+        ("LazyFree", 0),
+        ("AnonHugePages", usage.huge),
+        ("ShmemPmdMapped", 0),
+        ("FilePmdMapped", 0),
+        ("Shared_Hugetlb", 0),
+        ("Private_Hugetlb", 0),
+        ("Swap", 0),
+        ("SwapPss", 0),
+        ("Locked", locked),
+    ] {
+        row(text, name, 15, bytes)?;
+    }
+    Ok(())
+}
+
+/// `smaps`
+pub fn small_maps(text: &mut Text) -> Result<(), Errno> {
+    let space = task::current_process().address_space();
+    for area in areas() {
+        map_line(&area, text)?;
+        let usage = space.page_use(area.start..area.end);
+        let locked = area.flags.contains(AreaFlags::LOCKED);
+        row(text, "Size", 15, area.length())?;
+        row(text, "KernelPageSize", 15, BLOCK_SIZE)?;
+        row(text, "MMUPageSize", 15, BLOCK_SIZE)?;
+        usage_rows(text, &usage, if locked { usage.resident } else { 0 }, None)?;
+        writeln!(text, "THPeligible:           {}", 0)?;
+        write!(text, "VmFlags: ")?;
+        property_letters(&area, text)?;
+        writeln!(text)?;
+    }
+    Ok(())
+}
+
+/// `smaps_rollup`
+pub fn small_maps_rollup(text: &mut Text) -> Result<(), Errno> {
+    let space = task::current_process().address_space();
+    let areas = areas();
+    let (mut all, mut locked, mut shared) = (PageUse::default(), 0, 0);
+    for area in &areas {
+        let usage = space.page_use(area.start..area.end);
+        all.resident += usage.resident;
+        all.own += usage.own;
+        all.dirty += usage.dirty;
+        all.huge += usage.huge;
+        if area.flags.contains(AreaFlags::LOCKED) {
+            locked += usage.resident;
+        }
+        if area.object.as_ref().is_some_and(|(source, _)| is_shared_memory(source)) {
+            shared += usage.resident - usage.own;
+        }
+    }
+    let (start, end) = (
+        areas.first().map_or(0, |area| area.start),
+        areas.last().map_or(0, |area| area.end),
+    );
+    let line = alloc::format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
+    writeln!(text, "{line:<73}[rollup]")?;
+    usage_rows(text, &all, locked, Some(shared))
+}
+
+/// `/proc/meminfo`. The image's pages are not part of the memory that is managed, so they are in no row.
+pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
+    let counters = memory::counters();
+    let space = task::current_process().address_space();
+    let sizes = sizes();
+    let (files, heap) = (memory::file_bytes(), memory::heap_counters());
+    let rows = [
+        ("MemTotal", counters.total),
+        ("MemFree", counters.free),
+        ("MemAvailable", counters.free.saturating_sub(counters.reserve)),
+        ("Buffers", 0),
+        ("Cached", files),
+        ("SwapCached", 0),
+        ("Active", sizes.own + files),
+        ("Inactive", 0),
+        ("Active(anon)", sizes.own),
+        ("Inactive(anon)", 0),
+        ("Active(file)", files),
+        ("Inactive(file)", 0),
+        ("Unevictable", space.locked_bytes()),
+        ("Mlocked", space.locked_bytes()),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", 0),
+        ("Writeback", 0),
+        ("AnonPages", sizes.own),
+        ("Mapped", sizes.resident - sizes.own),
+        ("Shmem", files),
+        ("KReclaimable", 0),
+        ("Slab", heap.used),
+        ("SReclaimable", 0),
+        ("SUnreclaim", heap.used),
+        ("KernelStack", memory::stack_bytes()),
+        ("PageTables", memory::table_bytes()),
+        ("CommitLimit", Overcommit::limit()),
+        ("Committed_AS", space.committed_bytes()),
+        ("VmallocTotal", 0),
+        ("VmallocUsed", 0),
+        ("VmallocChunk", 0),
+        ("AnonHugePages", sizes.huge),
+        ("ShmemHugePages", 0),
+        ("FileHugePages", 0),
+        // Pith's own: what the kernel's heap has taken, used or not.
+        ("KernelHeap", heap.claimed),
+    ];
+    for (name, bytes) in rows {
+        row(text, name, 15, bytes)?;
+    }
+    for name in ["HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"] {
+        let name = alloc::format!("{name}:");
+        writeln!(text, "{name:<16}{:>8}", 0)?;
+    }
+    row(text, "Hugepagesize", 15, 2 << 20)?;
+    row(text, "Hugetlb", 15, 0)
+}
+
+/// `/proc/vmstat`
+pub fn virtual_memory_statistics(text: &mut Text) -> Result<(), Errno> {
+    let counters = memory::counters();
+    let sizes = sizes();
+    let files = memory::file_bytes();
+    let rows = [
+        ("nr_free_pages", counters.free / BLOCK_SIZE),
+        (
+            "nr_mlock",
+            task::current_process().address_space().locked_bytes() / BLOCK_SIZE,
+        ),
+        ("nr_anon_pages", sizes.own / BLOCK_SIZE),
+        ("nr_mapped", (sizes.resident - sizes.own) / BLOCK_SIZE),
+        ("nr_file_pages", files / BLOCK_SIZE),
+        ("nr_dirty", 0),
+        ("nr_writeback", 0),
+        ("nr_shmem", files / BLOCK_SIZE),
+        ("nr_anon_transparent_hugepages", sizes.huge >> 21),
+        ("nr_kernel_stack", memory::stack_bytes() >> 10),
+        ("nr_page_table_pages", memory::table_bytes() / BLOCK_SIZE),
+        ("pgpgin", 0),
+        ("pgpgout", 0),
+        ("pswpin", 0),
+        ("pswpout", 0),
+        ("pgfault", task::current_process().address_space().fault_count()),
+        ("pgmajfault", 0),
+        ("oom_kill", 0),
+    ];
+    for (name, value) in rows {
+        writeln!(text, "{name} {value}")?;
+    }
+    Ok(())
+}

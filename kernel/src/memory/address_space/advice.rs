@@ -1,0 +1,358 @@
+//! What a program says about its memory: that it forgets it, how it will use it, what must stay.
+
+use super::*;
+
+/// The flags of locked memory.
+const LOCKING: AreaFlags = AreaFlags::LOCKED.union(AreaFlags::LOCK_ON_FAULT);
+
+/// How content is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forget {
+    /// Not where it is locked (`MADV_DONTNEED`).
+    Unlocked,
+    /// Locked or not (`MADV_DONTNEED_LOCKED`).
+    Locked,
+    /// Private memory without a file only (`MADV_FREE`). Linux may do that at any time later; here it is done at once,
+    /// so that the memory is there for others.
+    Free,
+}
+
+/// What of an area is in memory, in bytes. Pages that show the shared zeroes don't count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageUse {
+    /// Pages that are mapped.
+    pub resident: u64,
+    /// Of these, those that belong to the process alone: written to, and of no file.
+    pub own: u64,
+    /// Pages that may have been written to.
+    pub dirty: u64,
+    /// Of those that belong to the process, what is mapped by large pages.
+    pub huge: u64,
+}
+
+impl Inner {
+    /// Refuses (`EPERM`) to throw content away that the program itself could not change, and sealed.
+    fn check_discard(&self, range: &Range<u64>) -> Result<(), Errno> {
+        let mut areas = self.map.range(range.start, range.end);
+        if areas.any(|area| {
+            area.flags.contains(AreaFlags::SEALED)
+                && area.backing == Backing::Anonymous
+                && !area.protection.contains(Protection::WRITE)
+        }) {
+            Err(Errno::EPERM)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl AddressSpace {
+    /// Forgets the content of a range: private pages become zeroes, or the file's again.
+    ///
+    /// # Errors
+    /// `EINVAL` for an area that can't be forgotten so (what comes before is), `EPERM` for one that is sealed, `ENOMEM`
+    /// (a hole; the rest is done).
+    pub fn forget(&self, start: u64, length: u64, how: Forget) -> Result<(), Errno> {
+        let range = page_range(start, length)?;
+        let inner = &mut *self.inner.lock();
+        inner.check_discard(&range)?;
+        let covered = inner.map.is_covered(range.start, range.end);
+        let mut cursor = range.start;
+        loop {
+            let Some(area) = inner.map.range(cursor, range.end).next() else {
+                break;
+            };
+            let private = area.backing == Backing::Anonymous && !area.flags.contains(AreaFlags::SHARED);
+            let locked = area.flags.contains(AreaFlags::LOCKED) && how != Forget::Locked;
+            if locked || how == Forget::Free && !private {
+                return Err(Errno::EINVAL);
+            }
+            let part = area.start.max(cursor)..area.end.min(range.end);
+            cursor = part.end;
+            self.release_range(inner, part.clone(), part);
+        }
+        if covered { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Removes a range of shared objects, which read as zeroes then (`MADV_REMOVE`).
+    ///
+    /// # Errors
+    /// `EINVAL` for locked areas and those without an object, `EACCES` for those that are not shared or may not be
+    /// written, `ENOMEM` (a hole; the rest is done), and what the object answers.
+    pub fn remove(&self, start: u64, length: u64) -> Result<(), Errno> {
+        let range = page_range(start, length)?;
+        let mut cursor = range.start;
+        let mut covered = true;
+        while cursor < range.end {
+            let (source, pages) = {
+                let inner = self.inner.lock();
+                let Some(area) = inner.map.range(cursor, range.end).next() else {
+                    covered = false;
+                    break;
+                };
+                covered &= area.start <= cursor;
+                let part = area.start.max(cursor)..area.end.min(range.end);
+                cursor = part.end;
+                let Backing::Object { source, offset } = &area.backing else {
+                    return Err(Errno::EINVAL);
+                };
+                if area.flags.contains(AreaFlags::LOCKED) {
+                    return Err(Errno::EINVAL);
+                }
+                if !area.flags.contains(AreaFlags::SHARED) || !area.maximum_protection.contains(Protection::WRITE) {
+                    return Err(Errno::EACCES);
+                }
+                let first = (offset + (part.start - area.start)) / PAGE;
+                (source.clone(), first..first + (part.end - part.start) / PAGE)
+            };
+            // Without the lock: the object may come back to take its pages out of the tables.
+            if source.punch(pages.clone())? {
+                let object = Arc::as_ptr(&source).cast();
+                self.forget_object(object, pages, &|index, physical| {
+                    let frame = source.existing(index, false);
+                    frame.is_none_or(|frame| frame.physical() != physical)
+                });
+            }
+        }
+        if covered { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Takes pages of an object out of the page tables wherever they are mapped, if `stale` (page of the object,
+    /// physical address of the frame) says so; the next access asks the object again. `object` is the address
+    /// of the [`PageSource`].
+    ///
+    /// The caller holds no lock that the object's [`PageSource::page`] takes.
+    pub fn forget_object(&self, object: *const (), pages: Range<u64>, stale: &dyn Fn(u64, u64) -> bool) {
+        let inner = &mut *self.inner.lock();
+        self.forget_pages(&inner.map, &mut inner.table, object, pages, stale);
+    }
+
+    pub(super) fn forget_pages(
+        &self,
+        map: &AddressMap<Backing>,
+        table: &mut PageTable,
+        object: *const (),
+        pages: Range<u64>,
+        stale: &dyn Fn(u64, u64) -> bool,
+    ) {
+        for area in map.iter() {
+            let Backing::Object { source, offset } = &area.backing else {
+                continue;
+            };
+            let first = offset / PAGE;
+            let part = pages.start.max(first)..pages.end.min(first + (area.end - area.start) / PAGE);
+            if part.is_empty() || Arc::as_ptr(source).cast::<()>() != object {
+                continue;
+            }
+            let address_of = |index: u64| area.start + (index - first) * PAGE;
+            let mut found = Vec::new();
+            table.for_each(address_of(part.start), address_of(part.end), &mut |address, mapping| {
+                if stale(first + (address - area.start) / PAGE, mapping.physical) {
+                    found.push(address);
+                }
+            });
+            for address in &found {
+                // Tables stay with the area.
+                table.unmap(
+                    *address..address + PAGE,
+                    0..0,
+                    &mut |_, mapping| {
+                        // SAFETY: the entry held this reference and is gone; the translation was forgotten.
+                        drop(unsafe { Frame::from_raw(mapping.physical) });
+                    },
+                    &mut frame::release_table,
+                );
+            }
+            // An object never shows the shared zeroes.
+            self.resident.fetch_sub(found.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets and clears flags of the areas in a range, up to one that refuses them.
+    ///
+    /// # Errors
+    /// `EINVAL` at such an area, `EPERM` if a flag would throw sealed content away, `ENOMEM` (a hole; the rest is
+    /// done).
+    pub fn modify_flags(
+        &self,
+        start: u64,
+        length: u64,
+        change: (AreaFlags, AreaFlags),
+        refuses: fn(&Area<Backing>) -> bool,
+    ) -> Result<(), Errno> {
+        let (set, clear) = change;
+        let range = page_range(start, length)?;
+        let inner = &mut *self.inner.lock();
+        if set.intersects(AreaFlags::DONT_FORK | AreaFlags::WIPE_ON_FORK) {
+            inner.check_discard(&range)?;
+        }
+        let refusing = inner.map.range(range.start, range.end).find(|area| refuses(area));
+        let end = refusing.map_or(range.end, |area| area.start.max(range.start));
+        let result = inner.map.modify_flags(range.start, end, set, clear);
+        match result {
+            _ if end != range.end => Err(Errno::EINVAL),
+            result => result.map_err(|change| error_of(change.error)),
+        }
+    }
+
+    /// Seals a range (`mseal(2)`).
+    ///
+    /// # Errors
+    /// `ENOMEM` if a page is not mapped (nothing is sealed), or for too many areas.
+    pub fn seal(&self, range: Range<u64>) -> Result<(), Errno> {
+        let inner = &mut *self.inner.lock();
+        if !inner.map.is_covered(range.start, range.end) {
+            return Err(Errno::ENOMEM);
+        }
+        let sealed = inner
+            .map
+            .modify_flags(range.start, range.end, AreaFlags::SEALED, AreaFlags::empty());
+        sealed.map_err(|change| error_of(change.error))
+    }
+
+    /// Locks a range into memory, or lets it go if `flags` has no [`AreaFlags::LOCKED`] (`mlock(2)`, `munlock(2)`).
+    ///
+    /// # Errors
+    /// `ENOMEM` beyond the allowance (nothing is locked); at a hole, what comes before is locked then; and if a page
+    /// can't be had, which is `EAGAIN` for want of memory.
+    pub fn lock(&self, range: Range<u64>, flags: AreaFlags, allowance: &Allowance) -> Result<(), Errno> {
+        {
+            let inner = &mut *self.inner.lock();
+            if flags.contains(AreaFlags::LOCKED) {
+                let parts = inner.map.range(range.start, range.end);
+                let locked: u64 = parts
+                    .filter(|area| area.flags.contains(AreaFlags::LOCKED))
+                    .map(|area| area.end.min(range.end) - area.start.max(range.start))
+                    .sum();
+                let more = (range.end - range.start).saturating_sub(locked);
+                if inner.map.locked_bytes().saturating_add(more) > allowance.locked {
+                    return Err(Errno::ENOMEM);
+                }
+            }
+            let end = inner.map.first_hole(range.start, range.end);
+            if end > range.start {
+                let changed = inner
+                    .map
+                    .modify_flags(range.start, end, flags, LOCKING.difference(flags));
+                changed.map_err(|change| error_of(change.error))?;
+            }
+            if end < range.end {
+                return Err(Errno::ENOMEM);
+            }
+        }
+        match self.populate_locked(range) {
+            Ok(()) => Ok(()),
+            Err(FaultError::OutOfMemory) => Err(Errno::EAGAIN),
+            Err(_) => Err(Errno::ENOMEM),
+        }
+    }
+
+    /// Locks all areas, those to come, or both; whatever is not named is no longer locked in future
+    /// (`mlockall(2)`, `munlockall(2)`).
+    ///
+    /// # Errors
+    /// `ENOMEM` beyond the allowance, or for too many areas.
+    pub fn lock_all(&self, current: Option<AreaFlags>, future: AreaFlags, allowance: &Allowance) -> Result<(), Errno> {
+        let bounds = {
+            let inner = &mut *self.inner.lock();
+            let locks = current.is_some_and(|flags| flags.contains(AreaFlags::LOCKED));
+            if locks && inner.map.total_bytes() > allowance.locked {
+                return Err(Errno::ENOMEM);
+            }
+            inner.future_flags = future;
+            let Some(flags) = current else { return Ok(()) };
+            let bounds = inner.map.bounds();
+            let mut cursor = bounds.start;
+            loop {
+                let Some(area) = inner.map.range(cursor, bounds.end).next() else {
+                    break;
+                };
+                let (part, provided) = (area.start..area.end, area.flags.contains(AreaFlags::KERNEL_PROVIDED));
+                cursor = part.end;
+                if !provided {
+                    let changed = inner
+                        .map
+                        .modify_flags(part.start, part.end, flags, LOCKING.difference(flags));
+                    changed.map_err(|change| error_of(change.error))?;
+                }
+            }
+            bounds
+        };
+        // What can't be had now is told when it is touched.
+        let _ = self.populate_locked(bounds);
+        Ok(())
+    }
+
+    /// Touches all pages of the locked areas in a range, as a read would, or a write where that makes a page of its
+    /// own. Areas that are filled when they are touched are left out.
+    ///
+    /// # Errors
+    /// What the first access that fails would have met; the other areas are touched.
+    pub fn populate_locked(&self, range: Range<u64>) -> Result<(), FaultError> {
+        let mut cursor = range.start;
+        let mut result = Ok(());
+        loop {
+            let (part, access) = {
+                let inner = self.inner.lock();
+                let Some(area) = inner.map.range(cursor, range.end).next() else {
+                    return result;
+                };
+                let part = area.start.max(cursor)..area.end.min(range.end);
+                cursor = part.end;
+                if !area.flags.contains(AreaFlags::LOCKED) || area.flags.contains(AreaFlags::LOCK_ON_FAULT) {
+                    continue;
+                }
+                let copies = area.protection.contains(Protection::WRITE) && !area.flags.contains(AreaFlags::SHARED);
+                (part, if copies { Access::Write } else { Access::Read })
+            };
+            let populated = self.populate(part.start, part.end - part.start, access);
+            result = result.and(populated);
+        }
+    }
+
+    /// What of a range is in memory.
+    pub fn page_use(&self, range: Range<u64>) -> PageUse {
+        let inner = self.inner.lock();
+        let zero = Frame::shared_zero().physical();
+        let mut usage = PageUse::default();
+        inner.table.for_each(range.start, range.end, &mut |_, mapping| {
+            if mapping.physical != zero {
+                usage.resident += PAGE;
+                usage.own += if mapping.own { PAGE } else { 0 };
+                usage.dirty += if mapping.dirty { PAGE } else { 0 };
+            }
+        });
+        usage
+    }
+
+    /// Whether every page of a range is mapped.
+    pub fn is_covered(&self, start: u64, end: u64) -> bool {
+        self.inner.lock().map.is_covered(start, end)
+    }
+
+    /// Tells for each of some pages whether it is in memory (1, else 0), as `mincore(2)`.
+    ///
+    /// # Errors
+    /// `EINVAL` if not aligned, `ENOMEM` if a page is not mapped.
+    pub fn in_core(&self, start: u64, pages: &mut [u8]) -> Result<(), Errno> {
+        let range = page_range(start, pages.len() as u64 * PAGE)?;
+        let inner = self.inner.lock();
+        if !inner.map.is_covered(range.start, range.end) {
+            return Err(Errno::ENOMEM);
+        }
+        pages.fill(0);
+        for area in inner.map.range(range.start, range.end) {
+            // Of an object, what is in memory although it was not touched here.
+            if let Backing::Object { source, offset } = &area.backing {
+                for page in (area.start.max(range.start)..area.end.min(range.end)).step_by(PAGE as usize) {
+                    let index = (offset + (page - area.start)) / PAGE;
+                    pages[((page - range.start) / PAGE) as usize] = u8::from(source.existing(index, false).is_some());
+                }
+            }
+        }
+        inner.table.for_each(range.start, range.end, &mut |address, _| {
+            pages[((address - range.start) / PAGE) as usize] = 1;
+        });
+        Ok(())
+    }
+}

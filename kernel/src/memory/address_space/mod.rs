@@ -1,0 +1,771 @@
+//! Address spaces: the map of areas, the page tables, and the page faults that connect them.
+//!
+//! The map (`libs/address_space`) says what the program asked for; the page tables hold what has been touched.
+//! A fault looks the area up and puts the right frame under the page: zeroes, a page of a file, or a private
+//! copy. Every entry of a page table holds one reference to its frame.
+//!
+//! # Locking
+//! One lock of an address space guards map and tables together. Each operation takes it once, changes the map,
+//! then the tables, then waits until the other processors have forgotten what was taken out (`arch::shootdown`),
+//! and only then gives frames back and the lock up. So:
+//! * a fault sees the map and the tables before or after an `munmap`, `mprotect` or `mremap`, never between: it can't
+//!   put a page back that is being taken out, nor find a page at both or neither of the places of a move;
+//! * a frame is never given to somebody else while a processor may still reach it by an old translation;
+//! * rights that were taken away are gone everywhere when the call returns. Rights that were added need not be known
+//!   elsewhere: a processor that remembers the old ones faults, finds the entry right, and goes on.
+//!
+//! The order of locks: address space, then the object that is mapped (`PageSource::page`), then frames. Objects that
+//! call back ([`AddressSpace::forget_object`]) hold none of the locks that `page` takes. The lock is held with
+//! interrupts on, so a processor that spins for it serves shootdowns meanwhile. What is dropped under it must not
+//! close files: areas that were removed are dropped after it.
+
+mod advice;
+mod fault;
+mod remap;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use pith_address_space::{
+    AddressMap, Area, AreaFlags, AreaName, Backing as _, GapRequest, MAXIMUM_AREAS, MapError, Protection,
+};
+use pith_linux::Errno;
+use spin::Mutex;
+
+use super::frame::{self, Frame, Purpose};
+use super::page_source::{PageError, PageSource};
+use crate::arch::{Access, Mapping, PageTable, Rights, layout};
+
+pub use advice::{Forget, PageUse};
+pub use remap::RemapRequest;
+
+const PAGE: u64 = super::PAGE_SIZE as u64;
+
+/// A fault on a page of a file maps up to this many neighbours too, if their frames exist already.
+const FAULT_AROUND: u64 = 16;
+
+/// Where mappings go that must be reached with 31 bits of address (`MAP_32BIT`), as on Linux.
+const LOW_RANGE: Range<u64> = 0x4000_0000..0x8000_0000;
+
+/// Where the content of an area comes from.
+#[derive(Clone)]
+pub enum Backing {
+    /// Zeroes, private to the process.
+    Anonymous,
+    /// An object, from `offset` (bytes, page aligned) on.
+    Object {
+        /// A file, shared memory, or pages of the kernel.
+        source: Arc<dyn PageSource>,
+        /// Offset of the area's start.
+        offset: u64,
+    },
+}
+
+impl PartialEq for Backing {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Anonymous, Self::Anonymous) => true,
+            (
+                Self::Object {
+                    source: one,
+                    offset: first,
+                },
+                Self::Object {
+                    source: two,
+                    offset: second,
+                },
+            ) => Arc::ptr_eq(one, two) && first == second,
+            _ => false,
+        }
+    }
+}
+
+impl pith_address_space::Backing for Backing {
+    fn advance(&self, bytes: u64) -> Self {
+        match self {
+            Self::Anonymous => Self::Anonymous,
+            Self::Object { source, offset } => Self::Object {
+                source: source.clone(),
+                offset: offset + bytes,
+            },
+        }
+    }
+
+    fn follows(&self, next: &Self, length: u64) -> bool {
+        match (self, next) {
+            (Self::Anonymous, Self::Anonymous) => true,
+            (
+                Self::Object {
+                    source: one,
+                    offset: first,
+                },
+                Self::Object {
+                    source: two,
+                    offset: second,
+                },
+            ) => Arc::ptr_eq(one, two) && first.checked_add(length) == Some(*second),
+            _ => false,
+        }
+    }
+}
+
+/// Where a new mapping goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Anywhere, here if it is free (0: no wish).
+    Hint(u64),
+    /// As [`Self::Hint`], but below 2 GiB (`MAP_32BIT`).
+    Low(u64),
+    /// Here; what was there goes (`MAP_FIXED`).
+    Fixed(u64),
+    /// Here, or not at all (`MAP_FIXED_NOREPLACE`).
+    FixedNoReplace(u64),
+}
+
+/// A wish for a mapping.
+pub struct MapRequest {
+    /// Where.
+    pub placement: Placement,
+    /// Bytes; rounded up to pages.
+    pub length: u64,
+    /// What the program may do.
+    pub protection: Protection,
+    /// What `mprotect` may allow at most.
+    pub maximum_protection: Protection,
+    /// Other properties.
+    pub flags: AreaFlags,
+    /// Role.
+    pub name: AreaName,
+    /// Content.
+    pub backing: Backing,
+}
+
+impl MapRequest {
+    /// Private zeroes that may be read and written, anywhere.
+    pub fn anonymous(length: u64) -> Self {
+        Self {
+            placement: Placement::Hint(0),
+            length,
+            protection: Protection::READ | Protection::WRITE,
+            maximum_protection: Protection::all(),
+            flags: AreaFlags::empty(),
+            name: AreaName::None,
+            backing: Backing::Anonymous,
+        }
+    }
+}
+
+/// How much a process may map: its limits (`getrlimit(2)`), in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// All mappings (`RLIMIT_AS`).
+    pub address_space: u64,
+    /// Private memory that can be written, without stacks (`RLIMIT_DATA`).
+    pub data: u64,
+    /// Locked memory (`RLIMIT_MEMLOCK`); no limit for who has the privilege.
+    pub locked: u64,
+}
+
+impl Allowance {
+    /// Everything: for the kernel's own mappings.
+    pub const UNLIMITED: Self = Self {
+        address_space: u64::MAX,
+        data: u64::MAX,
+        locked: u64::MAX,
+    };
+}
+
+/// How much memory may be promised (`/proc/sys/vm/overcommit_memory`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overcommit {
+    /// What could never be backed is refused (0).
+    Heuristic,
+    /// Everything is promised (1).
+    Always,
+    /// All promises together stay below a share of memory (2).
+    Never,
+}
+
+static OVERCOMMIT: AtomicU8 = AtomicU8::new(0);
+/// Per cent of memory that may be promised (`/proc/sys/vm/overcommit_ratio`).
+static OVERCOMMIT_RATIO: AtomicU8 = AtomicU8::new(50);
+/// Areas that an address space may have (`/proc/sys/vm/max_map_count`).
+static AREA_LIMIT: AtomicUsize = AtomicUsize::new(MAXIMUM_AREAS);
+
+impl Overcommit {
+    /// The policy now.
+    pub fn current() -> Self {
+        match OVERCOMMIT.load(Ordering::Relaxed) {
+            0 => Self::Heuristic,
+            1 => Self::Always,
+            _ => Self::Never,
+        }
+    }
+
+    /// Makes this the policy.
+    pub fn choose(self) {
+        OVERCOMMIT.store(self as u8, Ordering::Relaxed);
+    }
+
+    /// Per cent of memory that may be promised under [`Self::Never`].
+    pub fn ratio() -> u8 {
+        OVERCOMMIT_RATIO.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::ratio`].
+    pub fn set_ratio(percent: u8) {
+        OVERCOMMIT_RATIO.store(percent, Ordering::Relaxed);
+    }
+
+    /// Bytes that may be promised under [`Self::Never`] (`CommitLimit`).
+    pub fn limit() -> u64 {
+        frame::total() / 100 * u64::from(Self::ratio())
+    }
+}
+
+/// How many areas an address space may have.
+pub fn area_limit() -> usize {
+    AREA_LIMIT.load(Ordering::Relaxed)
+}
+
+/// Sets [`area_limit`]; address spaces look when they grow.
+pub fn set_area_limit(areas: usize) {
+    AREA_LIMIT.store(areas, Ordering::Relaxed);
+}
+
+/// Where the parts of a program lie. Decided by `execve`, with randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Layout {
+    /// Mappings are placed below this address.
+    pub mapping_top: u64,
+    /// The heap (`brk`) starts here.
+    pub break_start: u64,
+}
+
+/// Why a page fault could not be repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultError {
+    /// Nothing is mapped there: `SIGSEGV`, `SEGV_MAPERR`.
+    NotMapped,
+    /// Something is mapped, but not for this access: `SIGSEGV`, `SEGV_ACCERR`.
+    Denied,
+    /// The file ends before: `SIGBUS`, `BUS_ADRERR`.
+    BeyondEnd,
+    /// The file can't be read there: `SIGBUS`, `BUS_ADRERR`.
+    Unreadable,
+    /// The machine has no frame left.
+    OutOfMemory,
+}
+
+impl From<PageError> for FaultError {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::BeyondEnd => Self::BeyondEnd,
+            PageError::Unreadable => Self::Unreadable,
+            PageError::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
+struct Inner {
+    map: AddressMap<Backing>,
+    table: PageTable,
+    layout: Layout,
+    program_break: u64,
+    /// What new areas are (`mlockall(2)` with `MCL_FUTURE`).
+    future_flags: AreaFlags,
+    /// Most bytes that were mapped at one time (`VmPeak`).
+    peak_bytes: u64,
+}
+
+/// The address space of a process.
+pub struct AddressSpace {
+    inner: Mutex<Inner>,
+    /// `RLIMIT_STACK`, kept here so that a fault need not ask the process.
+    stack_limit: AtomicU64,
+    /// Pages that are mapped, but for those that show the shared zeroes.
+    resident: AtomicU64,
+    /// Most of these at one time (`VmHWM`).
+    peak_resident: AtomicU64,
+    /// Page faults that were repaired.
+    faults: AtomicU64,
+}
+
+fn error_of(error: MapError) -> Errno {
+    match error {
+        MapError::Invalid => Errno::EINVAL,
+        MapError::OutOfRange => Errno::ENOMEM,
+        MapError::Overlap => Errno::EEXIST,
+        MapError::AccessDenied => Errno::EACCES,
+        _ => Errno::ENOMEM,
+    }
+}
+
+/// Bytes that count against overcommit: those that a process may come to own by writing.
+fn charge(protection: Protection, flags: AreaFlags, bytes: u64) -> u64 {
+    let accountable =
+        protection.contains(Protection::WRITE) && !flags.intersects(AreaFlags::SHARED | AreaFlags::NO_RESERVE);
+    if accountable { bytes } else { 0 }
+}
+
+/// Whether an area counts as data (`RLIMIT_DATA`).
+fn is_data(protection: Protection, flags: AreaFlags) -> bool {
+    protection.contains(Protection::WRITE) && !flags.intersects(AreaFlags::SHARED | AreaFlags::GROWS_DOWN)
+}
+
+/// What an area that grows or comes needs.
+struct Growth {
+    /// Bytes more than there are.
+    added: u64,
+    protection: Protection,
+    flags: AreaFlags,
+}
+
+impl Inner {
+    /// Refuses growth that a limit forbids, that could never be backed (see [`Overcommit`]), or for which the kernel
+    /// has no memory to spare.
+    ///
+    /// # Errors
+    /// `EAGAIN` for locked memory, else `ENOMEM`.
+    fn check_growth(&self, growth: &Growth, allowance: &Allowance) -> Result<(), Errno> {
+        let added = growth.added;
+        if growth.flags.contains(AreaFlags::LOCKED) && self.map.locked_bytes().saturating_add(added) > allowance.locked
+        {
+            return Err(Errno::EAGAIN);
+        }
+        let data_fits = allowance.data == u64::MAX
+            || !is_data(growth.protection, growth.flags)
+            || self.data_bytes().saturating_add(added) <= allowance.data;
+        let within_limits = self.map.total_bytes().saturating_add(added) <= allowance.address_space && data_fits;
+        if within_limits && self.may_promise(charge(growth.protection, growth.flags, added)) && !frame::is_low() {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    fn may_promise(&self, charged: u64) -> bool {
+        match Overcommit::current() {
+            Overcommit::Heuristic => charged <= frame::total(),
+            Overcommit::Always => true,
+            Overcommit::Never => charged == 0 || self.committed().saturating_add(charged) <= Overcommit::limit(),
+        }
+    }
+
+    /// Bytes of private memory that can be written, without stacks.
+    fn data_bytes(&self) -> u64 {
+        let areas = self.map.iter();
+        areas
+            .filter(|area| is_data(area.protection, area.flags))
+            .map(Area::length)
+            .sum()
+    }
+
+    /// Bytes that were promised.
+    fn committed(&self) -> u64 {
+        let areas = self.map.iter();
+        areas
+            .map(|area| charge(area.protection, area.flags, area.length()))
+            .sum()
+    }
+
+    /// Refuses (`ENOMEM`) to make memory writable that a limit or the promises forbid.
+    fn check_becomes_data(
+        &self,
+        range: &Range<u64>,
+        protection: Protection,
+        allowance: &Allowance,
+    ) -> Result<(), Errno> {
+        let (mut data, mut charged) = (0, 0);
+        for area in self.map.range(range.start, range.end) {
+            if !area.protection.contains(Protection::WRITE) {
+                let bytes = area.end.min(range.end) - area.start.max(range.start);
+                data += if is_data(protection, area.flags) { bytes } else { 0 };
+                charged += charge(protection, area.flags, bytes);
+            }
+        }
+        let data_fits =
+            allowance.data == u64::MAX || data == 0 || self.data_bytes().saturating_add(data) <= allowance.data;
+        if data_fits && self.may_promise(charged) {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    /// Refuses (`EPERM`) to change what was sealed.
+    fn check_sealed(&self, range: &Range<u64>) -> Result<(), Errno> {
+        let mut areas = self.map.range(range.start, range.end);
+        if areas.any(|area| area.flags.contains(AreaFlags::SEALED)) {
+            Err(Errno::EPERM)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The map has changed, perhaps grown.
+    fn note_size(&mut self) {
+        self.peak_bytes = self.peak_bytes.max(self.map.total_bytes());
+    }
+
+    /// Refuses (`ENOMEM`) to replace what is in a range if that could fail half way: the hole may split an
+    /// area, and what comes into it is one more.
+    fn check_replacement(&self) -> Result<(), Errno> {
+        if self.map.len() + 2 <= self.map.maximum_areas() {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    /// Bytes of a range that are mapped.
+    fn mapped_bytes(&self, range: &Range<u64>) -> u64 {
+        let areas = self.map.range(range.start, range.end);
+        areas
+            .map(|area| area.end.min(range.end) - area.start.max(range.start))
+            .sum()
+    }
+
+    /// Finds a free place for a mapping.
+    fn find_place(&mut self, length: u64, hint: u64) -> Result<u64, Errno> {
+        let top = self.layout.mapping_top;
+        let mut gap = GapRequest::new(length, layout::PROGRAM_START..top);
+        gap.hint = (hint >= layout::PROGRAM_START).then_some(hint);
+        gap.fallback = top..layout::PROGRAM_END;
+        self.map.find_gap(&gap).ok_or(Errno::ENOMEM)
+    }
+
+    /// Finds a free place below 2 GiB.
+    fn find_low_place(&mut self, length: u64, hint: u64) -> Result<u64, Errno> {
+        let mut gap = GapRequest::new(length, LOW_RANGE);
+        let fits = hint.checked_add(length).is_some_and(|end| end <= LOW_RANGE.end);
+        gap.hint = (hint >= layout::PROGRAM_START && fits).then_some(hint);
+        self.map.find_gap(&gap).ok_or(Errno::ENOMEM)
+    }
+}
+
+fn page_range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
+    if !start.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+    let end = start.checked_add(length).ok_or(Errno::ENOMEM)?;
+    if end > layout::PROGRAM_END {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(start..end)
+}
+
+impl AddressSpace {
+    /// An empty address space. `None` if there is no frame for its root table.
+    pub fn new() -> Option<Arc<Self>> {
+        let table = PageTable::new(&mut frame::user_table_frame)?;
+        Some(Arc::new(Self {
+            inner: Mutex::new(Inner {
+                map: AddressMap::new(layout::PROGRAM_START..layout::PROGRAM_END),
+                table,
+                layout: Layout {
+                    mapping_top: layout::PROGRAM_END,
+                    break_start: 0,
+                },
+                program_break: 0,
+                future_flags: AreaFlags::empty(),
+                peak_bytes: 0,
+            }),
+            stack_limit: AtomicU64::new(8 << 20),
+            resident: AtomicU64::new(0),
+            peak_resident: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+        }))
+    }
+
+    /// Says where mappings and heap go.
+    pub fn set_layout(&self, layout: Layout) {
+        let mut inner = self.inner.lock();
+        inner.layout = layout;
+        inner.program_break = layout.break_start;
+    }
+
+    /// Tells the limit of the stack's size, in bytes.
+    pub fn set_stack_limit(&self, limit: u64) {
+        self.stack_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Makes this the address space of the processor.
+    pub fn activate(&self) {
+        self.inner.lock().table.activate();
+    }
+
+    /// This processor uses another address space now.
+    pub fn deactivate(&self) {
+        self.inner.lock().table.deactivate();
+    }
+
+    /// Bytes in all areas (`VmSize`).
+    pub fn total_bytes(&self) -> u64 {
+        self.inner.lock().map.total_bytes()
+    }
+
+    /// The most bytes that were mapped, and that were touched, at one time (`VmPeak`, `VmHWM`).
+    pub fn peak_bytes(&self) -> (u64, u64) {
+        let peak = self.peak_resident.load(Ordering::Relaxed) * PAGE;
+        (self.inner.lock().peak_bytes, peak)
+    }
+
+    /// Page faults that were repaired (`ru_minflt`; none takes input or output).
+    pub fn fault_count(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of locked areas (`VmLck`).
+    pub fn locked_bytes(&self) -> u64 {
+        self.inner.lock().map.locked_bytes()
+    }
+
+    /// Bytes that were promised (`Committed_AS`).
+    pub fn committed_bytes(&self) -> u64 {
+        self.inner.lock().committed()
+    }
+
+    fn add_resident(&self, pages: u64) {
+        let now = self.resident.fetch_add(pages, Ordering::Relaxed) + pages;
+        self.peak_resident.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// The object that is shared at an address, as a number that tells objects apart, and the offset in it. `None` for
+    /// memory that is private to the process.
+    ///
+    /// # Errors
+    /// `EFAULT` where nothing is mapped.
+    pub fn shared_object(&self, address: u64) -> Result<Option<(u64, u64)>, Errno> {
+        let inner = self.inner.lock();
+        let area = inner.map.find(address).ok_or(Errno::EFAULT)?;
+        Ok(match &area.backing {
+            Backing::Object { source, offset } if area.flags.contains(AreaFlags::SHARED) => {
+                Some((Arc::as_ptr(source).cast::<()>() as u64, offset + (address - area.start)))
+            }
+            _ => None,
+        })
+    }
+
+    /// Calls `action` for each area, in ascending order, with the address space locked.
+    pub fn for_each_area(&self, action: &mut dyn FnMut(&Area<Backing>)) {
+        self.inner.lock().map.iter().for_each(action);
+    }
+
+    /// Maps something and returns its address.
+    ///
+    /// # Errors
+    /// As `mmap(2)`: `ENOMEM`, `EAGAIN`, `EINVAL`, `EEXIST`, `EPERM` (below the lowest address, or sealed).
+    pub fn map(&self, request: MapRequest, allowance: &Allowance) -> Result<u64, Errno> {
+        let length = request.length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+        if length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if length > layout::PROGRAM_END {
+            return Err(Errno::ENOMEM);
+        }
+        if request.flags.contains(AreaFlags::GROWS_DOWN) && request.backing != Backing::Anonymous {
+            return Err(Errno::EINVAL);
+        }
+        // What is replaced. It is dropped after the lock, for files may be closed by that.
+        let mut _removed = Vec::new();
+        let inner = &mut *self.inner.lock();
+        inner.map.set_maximum_areas(area_limit());
+        let flags = request.flags | inner.future_flags;
+        let growth = |replaced: u64| Growth {
+            added: length - replaced,
+            protection: request.protection,
+            flags,
+        };
+        let start = match request.placement {
+            Placement::Hint(hint) => {
+                inner.check_growth(&growth(0), allowance)?;
+                inner.find_place(length, hint)?
+            }
+            Placement::Low(hint) => {
+                inner.check_growth(&growth(0), allowance)?;
+                inner.find_low_place(length, hint)?
+            }
+            Placement::Fixed(start) | Placement::FixedNoReplace(start) => {
+                let range = page_range(start, length)?;
+                if range.start < layout::PROGRAM_START {
+                    return Err(Errno::EPERM);
+                }
+                let replaced = inner.mapped_bytes(&range);
+                if replaced != 0 && matches!(request.placement, Placement::FixedNoReplace(_)) {
+                    return Err(Errno::EEXIST);
+                }
+                inner.check_sealed(&range)?;
+                inner.check_growth(&growth(replaced), allowance)?;
+                if replaced != 0 {
+                    inner.check_replacement()?;
+                    _removed = inner.map.unmap(range.start, range.end).map_err(error_of)?;
+                    self.release_range(inner, range.clone(), range);
+                }
+                start
+            }
+        };
+        let area = Area {
+            start,
+            end: start + length,
+            protection: request.protection,
+            maximum_protection: request.maximum_protection,
+            flags,
+            name: request.name,
+            backing: request.backing,
+        };
+        inner.map.insert(area).map_err(error_of)?;
+        inner.note_size();
+        Ok(start)
+    }
+
+    /// Takes the frames of a range out of the page tables, and those tables that serve nothing outside of
+    /// `unused`.
+    fn release_range(&self, inner: &mut Inner, range: Range<u64>, unused: Range<u64>) {
+        let mut count = 0;
+        inner.table.unmap(
+            range,
+            unused,
+            &mut |_, mapping| {
+                // SAFETY: the entry held this reference and is gone; the translation was forgotten.
+                let frame = unsafe { Frame::from_raw(mapping.physical) };
+                count += u64::from(!frame.is_shared_zero());
+            },
+            &mut frame::release_table,
+        );
+        self.resident.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// As [`Self::release_range`], for a range that is no longer in the map: tables may reach out of it into
+    /// the free addresses around.
+    fn release_hole(&self, inner: &mut Inner, range: Range<u64>) {
+        let unused = inner.map.hole_around(range.start, range.end);
+        self.release_range(inner, range, unused);
+    }
+
+    /// Removes all mappings in a range, as `munmap(2)`.
+    ///
+    /// # Errors
+    /// `EINVAL` for an address that is not aligned or an empty range, `ENOMEM` for too many areas, `EPERM` if sealed.
+    pub fn unmap(&self, start: u64, length: u64) -> Result<(), Errno> {
+        let range = page_range(start, length).map_err(|_| Errno::EINVAL)?;
+        if range.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        let low = range.start.max(layout::PROGRAM_START);
+        if low >= range.end {
+            return Ok(());
+        }
+        let removed = {
+            let inner = &mut *self.inner.lock();
+            inner.check_sealed(&(low..range.end))?;
+            let removed = inner.map.unmap(low, range.end).map_err(error_of)?;
+            if !removed.is_empty() {
+                self.release_hole(inner, low..range.end);
+            }
+            removed
+        };
+        // Files may be closed by this, which must not happen under the lock.
+        drop(removed);
+        Ok(())
+    }
+
+    /// Changes what the program may do in a range, as `mprotect(2)`.
+    ///
+    /// # Errors
+    /// `EINVAL`, `ENOMEM` (a hole, a limit), `EACCES`, `EPERM` if sealed.
+    pub fn protect(&self, start: u64, length: u64, protection: Protection, allowance: &Allowance) -> Result<(), Errno> {
+        let range = page_range(start, length)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        if range.start < layout::PROGRAM_START {
+            return Err(Errno::ENOMEM);
+        }
+        let inner = &mut *self.inner.lock();
+        inner.check_sealed(&range)?;
+        if protection.contains(Protection::WRITE) {
+            inner.check_becomes_data(&range, protection, allowance)?;
+        }
+        let result = inner.map.protect(range.start, range.end, protection);
+        let changed_until = match &result {
+            Ok(()) => range.end,
+            Err(change) => change.changed_until,
+        };
+        let accessible = !protection.is_empty();
+        inner
+            .table
+            .protect(range.start, changed_until, &mut |_, mapping| Rights {
+                read: accessible,
+                // A page becomes writable by the fault that knows whether it must be copied first.
+                write: mapping.rights.write && protection.contains(Protection::WRITE),
+                execute: protection.contains(Protection::EXECUTE),
+            });
+        result.map_err(|change| error_of(change.error))
+    }
+
+    /// Moves the end of the heap, as `brk(2)`: returns the new end, or the old one if that is not possible.
+    pub fn set_break(&self, wanted: u64, allowance: &Allowance) -> u64 {
+        // Dropped after the lock, for a program may have mapped a file there.
+        let mut _removed = Vec::new();
+        let inner = &mut *self.inner.lock();
+        let start = inner.layout.break_start;
+        let old = inner.program_break;
+        if wanted < start || wanted >= layout::PROGRAM_END || wanted - start > allowance.data {
+            return old;
+        }
+        let (old_end, new_end) = (old.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));
+        if new_end < old_end {
+            if inner.check_sealed(&(new_end..old_end)).is_err() {
+                return old;
+            }
+            match inner.map.unmap(new_end, old_end) {
+                Ok(areas) => _removed = areas,
+                Err(_) => return old,
+            }
+            self.release_hole(inner, new_end..old_end);
+        } else if new_end > old_end {
+            let growth = Growth {
+                added: new_end - old_end,
+                protection: Protection::READ | Protection::WRITE,
+                flags: inner.future_flags,
+            };
+            if inner.check_growth(&growth, allowance).is_err() || !inner.map.is_free(old_end, new_end + PAGE) {
+                return old;
+            }
+            let area = Area {
+                start: old_end,
+                end: new_end,
+                protection: Protection::READ | Protection::WRITE,
+                maximum_protection: Protection::all(),
+                flags: inner.future_flags,
+                name: AreaName::Heap,
+                backing: Backing::Anonymous,
+            };
+            if inner.map.insert(area).is_err() {
+                return old;
+            }
+            inner.note_size();
+        }
+        inner.program_break = wanted;
+        wanted
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut();
+        let mut release = |_: u64, mapping: Mapping| {
+            // SAFETY: the entry held this reference and is gone.
+            drop(unsafe { Frame::from_raw(mapping.physical) });
+        };
+        // The whole half: the tables on all levels below the root go too.
+        inner
+            .table
+            .unmap(0..1 << 47, 0..1 << 47, &mut release, &mut frame::release_table);
+        frame::release_table(inner.table.root());
+    }
+}

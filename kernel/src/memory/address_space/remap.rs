@@ -1,0 +1,195 @@
+//! Mappings that grow, shrink or move: `mremap(2)`.
+
+use super::*;
+
+/// What `mremap(2)` is asked for. Lengths are in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct RemapRequest {
+    /// Start of the range.
+    pub old: u64,
+    /// Its length; 0 maps the pages of a shared object a second time.
+    pub old_length: u64,
+    /// The length that it is to have.
+    pub new_length: u64,
+    /// It may move (`MREMAP_MAYMOVE`).
+    pub may_move: bool,
+    /// It has to move to this address, where everything goes (`MREMAP_FIXED`).
+    pub fixed: Option<u64>,
+    /// An empty mapping stays at the old place, and the new one is here if that is free (`MREMAP_DONTUNMAP`).
+    pub keep_old: Option<u64>,
+}
+
+/// A move, with all that has been checked.
+struct Move {
+    /// The old range.
+    old: Range<u64>,
+    /// The new range.
+    new: Range<u64>,
+    /// What is mapped at `new`.
+    area: Area<Backing>,
+    /// An empty mapping stays behind.
+    keep_old: bool,
+}
+
+impl AddressSpace {
+    /// Changes the size of a mapping, and moves it if that is allowed, as `mremap(2)`.
+    ///
+    /// # Errors
+    /// As `mremap(2)`: `EAGAIN`, `EFAULT`, `EINVAL`, `ENOMEM`, and `EPERM` for what is sealed.
+    pub fn remap(&self, request: &RemapRequest, allowance: &Allowance) -> Result<u64, Errno> {
+        let old = request.old;
+        let old_range = page_range(old, request.old_length).map_err(|_| Errno::EINVAL)?;
+        let new_length = request.new_length.checked_next_multiple_of(PAGE).unwrap_or(0);
+        if new_length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let old_length = old_range.end - old_range.start;
+        // What goes. It is dropped after the lock, for files may be closed by that.
+        let (mut _replaced, mut _removed) = (Vec::new(), Vec::new());
+        let inner = &mut *self.inner.lock();
+        inner.map.set_maximum_areas(area_limit());
+        let area = inner.map.find(old).ok_or(Errno::EFAULT)?.clone();
+        inner.check_sealed(&(old..old_range.end.max(old + PAGE)))?;
+        let keep_old = request.keep_old.is_some();
+        if old_length == 0 && !area.flags.contains(AreaFlags::SHARED)
+            || keep_old && area.flags.contains(AreaFlags::KERNEL_PROVIDED)
+        {
+            return Err(Errno::EINVAL);
+        }
+        if area.end < old_range.end {
+            return Err(Errno::EFAULT);
+        }
+        if let Backing::Object { offset, .. } = &area.backing
+            && (offset + (old - area.start)).checked_add(new_length).is_none()
+        {
+            return Err(Errno::EINVAL);
+        }
+        let fixed = match request.fixed {
+            Some(target) => Some(fixed_target(target, new_length, &old_range)?),
+            None => None,
+        };
+        // What stays behind or comes is more; what is replaced is less.
+        let grown = if keep_old {
+            old_length
+        } else {
+            new_length.saturating_sub(old_length)
+        };
+        if grown != 0 {
+            let replaced = fixed.as_ref().map_or(0, |target| inner.mapped_bytes(target));
+            let growth = Growth {
+                added: grown.saturating_sub(replaced),
+                protection: area.protection,
+                flags: if keep_old {
+                    area.flags - AreaFlags::LOCKED
+                } else {
+                    area.flags
+                },
+            };
+            inner.check_growth(&growth, allowance)?;
+        } else if fixed.is_none() {
+            if new_length < old_length {
+                _removed = inner.map.unmap(old + new_length, old_range.end).map_err(error_of)?;
+                self.release_hole(inner, old + new_length..old_range.end);
+            }
+            return Ok(old);
+        }
+        let part = |start: u64, end: u64, skipped: u64| Area {
+            start,
+            end,
+            backing: area.backing.advance(old - area.start + skipped),
+            ..area.clone()
+        };
+        if fixed.is_none()
+            && !keep_old
+            && area.end == old_range.end
+            && old_length != 0
+            && old
+                .checked_add(new_length)
+                .is_some_and(|end| end <= layout::PROGRAM_END)
+            && inner.map.is_free(old_range.end, old + new_length)
+        {
+            let extension = part(old_range.end, old + new_length, old_length);
+            inner.map.insert(extension).map_err(error_of)?;
+            inner.note_size();
+            return Ok(old);
+        }
+        if !request.may_move {
+            return Err(Errno::ENOMEM);
+        }
+        let target = match fixed {
+            Some(range) => {
+                inner.check_sealed(&range)?;
+                inner.check_replacement()?;
+                _replaced = inner.map.unmap(range.start, range.end).map_err(error_of)?;
+                self.release_range(inner, range.clone(), range.clone());
+                range.start
+            }
+            None => inner.find_place(new_length, request.keep_old.unwrap_or(0) & !(PAGE - 1))?,
+        };
+        let new = target..target + new_length;
+        let moved = Move {
+            area: part(new.start, new.end, 0),
+            old: old_range,
+            new,
+            keep_old,
+        };
+        _removed = self.move_area(inner, moved)?;
+        Ok(target)
+    }
+
+    /// Moves the pages of a range to a place where nothing is mapped. Returns the areas that are gone.
+    fn move_area(&self, inner: &mut Inner, moved: Move) -> Result<Vec<Area<Backing>>, Errno> {
+        let Move {
+            old,
+            new,
+            area,
+            keep_old,
+        } = moved;
+        inner.map.insert(area).map_err(error_of)?;
+        inner.note_size();
+        let kept = old.start..old.end.min(old.start + (new.end - new.start));
+        // All that may fail comes before the first page moves.
+        let prepared = inner
+            .table
+            .prepare_relocation(kept.clone(), new.start, &mut frame::user_table_frame)
+            .map_err(|_| Errno::ENOMEM)
+            .and_then(|()| {
+                if keep_old {
+                    // What stays behind is no longer locked.
+                    let locking = AreaFlags::LOCKED | AreaFlags::LOCK_ON_FAULT;
+                    let unlocked = inner.map.modify_flags(old.start, old.end, AreaFlags::empty(), locking);
+                    unlocked.map(|()| Vec::new()).map_err(|change| error_of(change.error))
+                } else if old.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    inner.map.unmap(old.start, old.end).map_err(error_of)
+                }
+            });
+        let removed = match prepared {
+            Ok(areas) => areas,
+            Err(errno) => {
+                // If even this fails, an empty mapping stays behind.
+                let _ = inner.map.unmap(new.start, new.end);
+                self.release_hole(inner, new);
+                return Err(errno);
+            }
+        };
+        inner.table.relocate(kept, new.start);
+        if !keep_old && !old.is_empty() {
+            self.release_hole(inner, old);
+        }
+        Ok(removed)
+    }
+}
+
+/// The range of `MREMAP_FIXED`.
+fn fixed_target(start: u64, length: u64, old: &Range<u64>) -> Result<Range<u64>, Errno> {
+    let target = page_range(start, length).map_err(|_| Errno::EINVAL)?;
+    if target.start < old.end && old.start < target.end {
+        return Err(Errno::EINVAL);
+    }
+    if target.start < layout::PROGRAM_START {
+        return Err(Errno::EPERM);
+    }
+    Ok(target)
+}

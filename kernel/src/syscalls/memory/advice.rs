@@ -1,0 +1,144 @@
+//! What a program says about the use of its memory: `madvise(2)` and `process_madvise(2)`.
+
+use pith_linux::Errno;
+
+use super::aligned_range;
+use crate::arch::Access;
+use crate::fs::{context, process_file};
+use crate::memory::{AddressSpace, AreaFlags, Backing, FaultError, Forget, UserPointer};
+use crate::syscalls::files;
+use crate::task::current_process;
+
+/// What is to happen to a range.
+enum Action {
+    /// A hint about reading and writing that does not happen here. Locked areas refuse some of them.
+    Nothing { refused_if_locked: bool },
+    /// Flags are set and cleared; some areas refuse.
+    Flags(AreaFlags, AreaFlags, fn(&pith_address_space::Area<Backing>) -> bool),
+    /// Content is forgotten.
+    Forget(Forget),
+    /// Pages of a shared object are removed.
+    Remove,
+    /// Pages are touched.
+    Populate(Access),
+}
+
+fn never(_area: &pith_address_space::Area<Backing>) -> bool {
+    false
+}
+
+/// Content of a fork's child can be wiped only where it is private and of no file.
+fn is_object(area: &pith_address_space::Area<Backing>) -> bool {
+    area.backing != Backing::Anonymous || area.flags.contains(AreaFlags::SHARED)
+}
+
+/// Areas that the kernel made are never part of a dump.
+fn is_provided(area: &pith_address_space::Area<Backing>) -> bool {
+    area.flags.contains(AreaFlags::KERNEL_PROVIDED)
+}
+
+fn is_locked(area: &pith_address_space::Area<Backing>) -> bool {
+    area.flags.contains(AreaFlags::LOCKED)
+}
+
+/// What an advice means. `MADV_MERGEABLE` and `MADV_UNMERGEABLE` are refused as by a Linux without KSM.
+fn action(advice: i32) -> Result<Action, Errno> {
+    let none = AreaFlags::empty();
+    Ok(match advice {
+        // MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL
+        0 => Action::Flags(none, AreaFlags::RANDOM_ACCESS | AreaFlags::SEQUENTIAL_ACCESS, never),
+        1 => Action::Flags(AreaFlags::RANDOM_ACCESS, AreaFlags::SEQUENTIAL_ACCESS, never),
+        2 => Action::Flags(AreaFlags::SEQUENTIAL_ACCESS, AreaFlags::RANDOM_ACCESS, never),
+        // MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT
+        3 => Action::Nothing {
+            refused_if_locked: false,
+        },
+        20 | 21 => Action::Nothing {
+            refused_if_locked: true,
+        },
+        // MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_REMOVE
+        4 => Action::Forget(Forget::Unlocked),
+        24 => Action::Forget(Forget::Locked),
+        8 => Action::Forget(Forget::Free),
+        9 => Action::Remove,
+        // MADV_DONTFORK, MADV_DOFORK
+        10 => Action::Flags(AreaFlags::DONT_FORK, none, never),
+        11 => Action::Flags(none, AreaFlags::DONT_FORK, is_provided),
+        // MADV_HUGEPAGE, MADV_NOHUGEPAGE
+        14 => Action::Flags(AreaFlags::HUGE_PAGE, AreaFlags::NO_HUGE_PAGE, is_provided),
+        15 => Action::Flags(AreaFlags::NO_HUGE_PAGE, AreaFlags::HUGE_PAGE, never),
+        // MADV_DONTDUMP, MADV_DODUMP
+        16 => Action::Flags(AreaFlags::DONT_DUMP, none, never),
+        17 => Action::Flags(none, AreaFlags::DONT_DUMP, is_provided),
+        // MADV_WIPEONFORK, MADV_KEEPONFORK
+        18 => Action::Flags(AreaFlags::WIPE_ON_FORK, none, is_object),
+        19 => Action::Flags(none, AreaFlags::WIPE_ON_FORK, never),
+        // MADV_POPULATE_READ, MADV_POPULATE_WRITE
+        22 => Action::Populate(Access::Read),
+        23 => Action::Populate(Access::Write),
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+fn advise(space: &AddressSpace, address: u64, length: usize, action: &Action) -> Result<(), Errno> {
+    let range = aligned_range(address, length)?;
+    if range.is_empty() {
+        return Ok(());
+    }
+    let length = range.end - range.start;
+    let none = AreaFlags::empty();
+    match *action {
+        Action::Nothing { refused_if_locked } => {
+            let refuses = if refused_if_locked { is_locked } else { never };
+            space.modify_flags(address, length, (none, none), refuses)
+        }
+        Action::Flags(set, clear, refuses) => space.modify_flags(address, length, (set, clear), refuses),
+        Action::Forget(how) => space.forget(address, length, how),
+        Action::Remove => space.remove(address, length),
+        Action::Populate(access) => {
+            if !space.is_covered(range.start, range.end) {
+                return Err(Errno::ENOMEM);
+            }
+            space.populate(address, length, access).map_err(|error| match error {
+                FaultError::Denied => Errno::EINVAL,
+                FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
+                FaultError::BeyondEnd | FaultError::Unreadable => Errno::EFAULT,
+            })
+        }
+    }
+}
+
+/// `madvise(2)`
+pub fn madvise(address: u64, length: usize, advice: i32) -> Result<usize, Errno> {
+    advise(&current_process().address_space(), address, length, &action(advice)?)?;
+    Ok(0)
+}
+
+/// `process_madvise(2)`: of the process itself, all that `madvise(2)` knows.
+pub fn process_madvise(
+    process: i32,
+    slices: UserPointer,
+    count: usize,
+    advice: i32,
+    flags: u32,
+) -> Result<usize, Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let pieces = files::pieces(slices, i32::try_from(count).map_err(|_| Errno::EINVAL)?)?;
+    if !process_file::names_itself(process) {
+        let file = context::current().file(process)?;
+        process_file::of(&file)?;
+    }
+    let action = action(advice)?;
+    let space = current_process().address_space();
+    let mut done = 0;
+    for piece in pieces {
+        match advise(&space, piece.address, piece.length, &action) {
+            Ok(()) => done += piece.length,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
