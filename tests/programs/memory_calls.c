@@ -91,14 +91,15 @@ static long of_area(const void *start, const char *name) {
         fclose(file);
     return value;
 }
-static int has_flag(const void *start, const char *flag) {
-    char line[512], wanted[32];
+/* Whether the area that holds an address has a flag. */
+static int has_flag(const void *address, const char *flag) {
+    char line[512];
+    unsigned long start, end;
     int found = 0, result = -1;
-    snprintf(wanted, sizeof wanted, "%lx-", (long)start);
     FILE *file = fopen("/proc/self/smaps", "r");
     while (file && fgets(line, sizeof line, file)) {
-        if (!strncmp(line, wanted, strlen(wanted)))
-            found = 1;
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            found = start <= (uintptr_t)address && (uintptr_t)address < end;
         else if (found && !strncmp(line, "VmFlags:", 8)) {
             result = strstr(line, flag) != 0;
             break;
