@@ -109,6 +109,8 @@ pub struct Capabilities {
 impl Capabilities {
     /// All that there are (`CAP_LAST_CAP` is 40).
     pub const ALL: u64 = (1 << 41) - 1;
+    /// `CAP_IPC_LOCK`.
+    pub const LOCK_MEMORY: u64 = 1 << 14;
 
     /// What follows from another user: `keeps` says that those permitted stay (`PR_SET_KEEPCAPS`).
     pub fn follow(&mut self, before: [u32; 3], after: [u32; 3], keeps: bool) {
@@ -345,7 +347,7 @@ impl Process {
 
     /// How much memory it may map.
     pub fn allowance(&self) -> Allowance {
-        let privileged = self.credentials.lock().users[1] == 0;
+        let privileged = self.credentials.lock().capabilities.effective & Capabilities::LOCK_MEMORY != 0;
         let limits = self.limits.lock();
         Allowance {
             address_space: limits.0[Limits::ADDRESS_SPACE].0,
