@@ -613,6 +613,71 @@ fn memory_that_runs_out_is_taken_from_what_waits_behind_gaps() {
     assert_eq!(wire.machines[1].memory(), 0);
 }
 
+/// With itself a machine has no time between a segment and its answer: what is refused for want of memory must not be
+/// sent again, and refused again, without end.
+#[test]
+fn a_machine_without_memory_does_not_talk_with_itself_for_ever() {
+    const CLIENTS: usize = 8;
+    const LENGTH: usize = 400_000;
+    let mut wire = Wire::new();
+    let listener = wire.listen(0, 80, 100);
+    let limits = Limits {
+        memory: 600_000,
+        ..Limits::default()
+    };
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+    let clients: Vec<Handle> = (0..CLIENTS).map(|_| wire.connect(0, to)).collect();
+    let servers: Vec<Handle> = (0..CLIENTS)
+        .map(|_| {
+            let accepted = wire.machines[0].tcp_accept(listener).expect("listens");
+            accepted.expect("has come")
+        })
+        .collect();
+    // Their windows are large by then.
+    for (client, server) in clients.iter().zip(&servers) {
+        for _ in 0..40 {
+            wire.send(0, *client, &[1; 60_000]);
+            let mut come = wire.received(0, *server).len();
+            while come != 60_000 {
+                wire.pass(1_000_000);
+                come += wire.received(0, *server).len();
+            }
+        }
+    }
+    wire.machines[0].set_limits(limits);
+    let (mut sent, mut received) = ([0; CLIENTS], [0; CLIENTS]);
+    for round in 0..40_000 {
+        for (client, sent) in clients.iter().zip(&mut sent) {
+            // Records as of TLS, each in a block of its own.
+            for wanted in [66, 16_406, 16_406].into_iter().cycle() {
+                let now = wire.now;
+                let pushed = wire.machines[0].with_connection(*client, now, |connection| {
+                    if !connection.readiness().writable {
+                        return 0;
+                    }
+                    let length = wanted.min(LENGTH - *sent).min(connection.free());
+                    let mut data = slice(&vec![7; length.next_power_of_two()]);
+                    data.truncate(length);
+                    connection.send(data);
+                    length
+                });
+                wire.settle();
+                *sent += pushed.unwrap_or(0);
+                if pushed == Some(0) {
+                    break;
+                }
+            }
+        }
+        let reader = round % CLIENTS;
+        received[reader] += wire.received(0, servers[reader]).len();
+        if received == [LENGTH; CLIENTS] {
+            return;
+        }
+        wire.pass(1_000_000);
+    }
+    panic!("{sent:?} were sent, {received:?} have come");
+}
+
 #[test]
 fn a_port_that_is_not_needed_yet_is_chosen_for_the_peer() {
     let mut wire = Wire::new();

@@ -4,7 +4,7 @@
 use super::Sequence;
 use crate::buffer::{self, Buffer, Pieces, Slice};
 use crate::queue::Queue;
-use crate::time::Instant;
+use crate::time::{Instant, MILLISECOND};
 use crate::wire::tcp::Block;
 
 /// So many recoveries in which nothing was sent twice for nothing make the patience with reordering as short as at first
@@ -423,6 +423,12 @@ impl<B: Buffer> Sender<B> {
         } else {
             (shortest / 4 * u64::from(self.patience)).min(smoothed)
         };
+        // A machine has its own answers before its clock has moved. If no time were to pass, a segment that is refused
+        // would be lost again as soon as it was sent again, without end.
+        let took = match self.newest_took {
+            0 => MILLISECOND,
+            took => took,
+        };
         let mut again = None;
         for sent in self.sent.iter_mut() {
             if sent.at > newest_at && !sent.again {
@@ -437,7 +443,7 @@ impl<B: Buffer> Sender<B> {
             if !before {
                 continue;
             }
-            let due = sent.at + self.newest_took + patience;
+            let due = sent.at + took + patience;
             if due <= now {
                 sent.lost = true;
                 self.lost_bytes += sent.length();
@@ -487,6 +493,12 @@ impl<B: Buffer> Sender<B> {
             sent.lost = false;
         }
         self.lost_bytes = 0;
+    }
+
+    /// Whether the peer has reported what it does not acknowledge now, although nothing before it is missing: it has thrown
+    /// that away (RFC 2018, section 8).
+    pub fn is_selective_withdrawn(&self) -> bool {
+        self.sent.front().is_some_and(|first| first.sacked)
     }
 
     /// The peer may have thrown away what it reported out of order (RFC 2018, section 8).

@@ -228,9 +228,8 @@ impl<B: Buffer> Connection<B> {
                 self.abort();
                 return;
             }
-            if self.scarce && self.receiver.cost() + data.length() > 4 * SCARCE {
-                // No room: the peer sends it again.
-                self.acknowledge_now = true;
+            if self.scarce && !self.makes_room(header.sequence, data.length()) {
+                // The peer sends it again when it has waited for long enough. An answer would only make it try at once.
                 return;
             }
             let mut sequence = header.sequence;
@@ -244,6 +243,16 @@ impl<B: Buffer> Connection<B> {
         if self.early_fin == Some(self.receiver.next()) && !self.peer_fin {
             self.receive_fin(now);
         }
+    }
+
+    /// Whether there is room for data although memory is scarce. What the program can read next goes before what waits
+    /// behind a gap, which would else keep the gap from being filled.
+    fn makes_room(&mut self, sequence: Sequence, length: usize) -> bool {
+        let fits = |receiver: &Receiver<B>| receiver.cost() + length <= 4 * SCARCE;
+        if !fits(&self.receiver) && !sequence.is_after(self.receiver.next()) {
+            self.receiver.prune();
+        }
+        fits(&self.receiver)
     }
 
     fn take_data(&mut self, header: &Header, data: Pieces<B>, now: Instant) {

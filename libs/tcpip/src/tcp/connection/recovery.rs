@@ -259,7 +259,7 @@ impl<B: Buffer> Connection<B> {
             }
             self.congestion.timed_out(self.sender.in_flight());
         }
-        if self.retries == 2 {
+        if self.retries == 2 || self.sender.is_selective_withdrawn() {
             self.sender.forget_selective();
         }
         self.recovery = Some(self.sender.nxt());
