@@ -23,12 +23,14 @@ use crate::arch;
 /// Bytes of a block before its data. Data is aligned to this.
 const HEADER: usize = 32;
 /// The sizes of blocks, and most of each that lie idle.
-const CLASSES: [(usize, usize); 7] = [
+const CLASSES: [(usize, usize); 8] = [
     (256, 1024),
     (1024, 256),
     (2048, 512),
     (4096, 128),
     (16_384, 32),
+    // A record of TLS is a little longer than 16 KiB.
+    (32_768, 16),
     (65_536, 16),
     // For IP packets of their full length, and their headers.
     (131_072, 2),
