@@ -74,7 +74,8 @@ pub fn read_object<T: FromBytes + IntoBytes>(from: UserPointer) -> Result<T, Err
 /// `EFAULT` if it can't be read, `too_long` if it has more than `limit` bytes with its NUL.
 pub fn read_string(from: UserPointer, limit: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
     let mut string = Vec::new();
-    let mut chunk = [0; 256];
+    // Most paths are shorter.
+    let mut chunk = [0; 64];
     let mut address = from.0;
     loop {
         // Not across a page border, beyond which nothing need be mapped.

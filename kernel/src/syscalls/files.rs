@@ -40,17 +40,19 @@ fn position(offset: i64) -> Result<Place, Errno> {
 
 /// The pieces of memory of `readv(2)`: at most 1024, and no more bytes than one call moves.
 pub(super) fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Errno> {
+    /// How many are read at once: more than most calls have.
+    const AT_ONCE: usize = 4;
     let count = usize::try_from(count)
         .ok()
         .filter(|count| *count <= MAXIMUM_PIECES)
         .ok_or(Errno::EINVAL)?;
-    let mut bytes = [0; 16 * 16];
+    let mut bytes = [0; AT_ONCE * 16];
     let mut pieces = Vec::new();
     pieces.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
     let mut room = MAXIMUM_TRANSFER;
     let mut address = slices;
     while pieces.len() < count {
-        let part = &mut bytes[..(count - pieces.len()).min(16) * 16];
+        let part = &mut bytes[..(count - pieces.len()).min(AT_ONCE) * 16];
         copy_from_user(part, address)?;
         address = address.offset(part.len() as u64);
         for chunk in part.chunks_exact(16) {

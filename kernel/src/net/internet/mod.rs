@@ -25,14 +25,14 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::packet::membership;
 use pith_network_settings::Settings;
 use pith_tcpip::stack::{self, Frame, Handle, Limits, Received};
 use pith_tcpip::{Instant, Slice, Stack};
-use spin::{Mutex, Once};
+use spin::{Mutex, MutexGuard, Once};
 
 use crate::devices::network::{self, Card};
 use crate::memory::{self, Packet, PacketRoom};
@@ -79,6 +79,8 @@ struct Network {
     wanted_frames: [WantedFrames; INTERFACES],
     /// Addresses have been asked for, and programs that want sockets wait until they have come, but no longer than this.
     expected: Mutex<Option<task::Instant>>,
+    /// Whether there is such a time.
+    expecting: AtomicBool,
     waiting: WaitQueue,
     /// The stack's revision of interfaces, addresses and routes that was last seen.
     revision: AtomicU64,
@@ -196,7 +198,7 @@ fn configure(network: &'static Network, told: &Told) {
         }
     }
     if told.settings.iter().any(|settings| settings.dhcp || settings.slaac) {
-        *network.expected.lock() = Some(task::monotonic().after(PATIENCE));
+        network.expect(Some(task::monotonic().after(PATIENCE)));
     }
 }
 
@@ -208,11 +210,11 @@ fn configured_network() -> &'static Network {
     if expected.is_some() {
         let come = || network.stack.lock().is_configured().then_some(());
         let result = network.waiting.wait_until(expected, come);
-        if result == Err(WaitError::TimedOut) && network.expected.lock().take().is_some() {
+        if result == Err(WaitError::TimedOut) && network.expect(None).is_some() {
             crate::warning!("no address has come by DHCP or from a router; the program goes on without");
         }
         if result.is_ok() {
-            *network.expected.lock() = None;
+            network.expect(None);
         }
     }
     network
@@ -281,6 +283,7 @@ impl Network {
             alarm: Arc::new(Alarm),
             worker: Once::new(),
             expected: Mutex::new(None),
+            expecting: AtomicBool::new(false),
             waiting: WaitQueue::new(),
             revision: AtomicU64::new(0),
         }
@@ -297,6 +300,13 @@ impl Network {
                 crate::warning!("more than {CARDS} network cards: one is not used");
             }
         });
+    }
+
+    /// Lets programs that want sockets wait for addresses until then. Returns what held before.
+    fn expect(&self, until: Option<task::Instant>) -> Option<task::Instant> {
+        let mut expected = self.expected.lock();
+        self.expecting.store(until.is_some(), Ordering::Relaxed);
+        core::mem::replace(&mut *expected, until)
     }
 
     /// The sockets that programs have open.
@@ -370,50 +380,55 @@ impl Network {
     /// Does something with the stack; sends what comes of it, and tells the sockets.
     fn with<T>(&self, action: impl FnOnce(&mut Stack<Memory>, Instant) -> T) -> T {
         let now = now();
-        let mut outcome = Outcome::default();
-        let result = {
-            let mut stack = self.stack.lock();
-            if stack.deadline().is_some_and(|at| at <= now) {
-                stack.expire(now);
-            }
-            let result = action(&mut stack, now);
-            self.carry(&mut stack, now, &mut outcome);
-            result
-        };
-        self.finish(&outcome, now);
+        let mut stack = self.stack.lock();
+        if stack.deadline().is_some_and(|at| at <= now) {
+            stack.expire(now);
+        }
+        let result = action(&mut stack, now);
+        let changed = stack.revision() != self.revision.load(Ordering::Relaxed);
+        if stack.has_output() || changed || self.expecting.load(Ordering::Relaxed) {
+            self.carry(stack, now);
+        } else {
+            // Most calls bring nothing forth.
+            let deadline = stack.deadline();
+            drop(stack);
+            self.arm(deadline, now);
+        }
         result
     }
 
-    /// Takes what the stack has for cards and sockets.
+    /// Takes what the stack has for cards and sockets, and tells them without its lock.
     #[inline(never)]
-    fn carry(&self, stack: &mut Stack<Memory>, now: Instant, outcome: &mut Outcome) {
-        while let Some(mut frame) = stack.take_frame_at(now) {
+    fn carry(&self, mut stack: MutexGuard<'_, Stack<Memory>>, now: Instant) {
+        let mut outcome = Outcome::default();
+        stack.send_frames(now, |stack, frame| {
             let (interface, length) = (frame.interface, frame.length());
             let traffic = &self.traffic[interface];
             traffic.sent(length);
             if let Some(card) = self.cards[interface].get() {
-                card.send(&mut frame);
+                card.send(frame);
                 outcome.used_cards |= 1 << interface;
-                continue;
+                return;
             }
             traffic.received(length);
-            let Some(frame) = stack.loop_back(frame, now) else {
-                continue;
-            };
-            if let Some(whole) = whole(&frame) {
+            if !stack.loop_back(frame, now)
+                && let Some(whole) = whole(frame)
+            {
                 let whole = Received {
                     bytes: Slice::new(whole).into(),
                     verified: true,
                 };
                 let _ = stack.receive(interface, whole, now);
             }
-        }
+        });
         while let Some(event) = stack.take_event() {
             outcome.add(event);
         }
         outcome.deadline = stack.deadline();
         outcome.revision = stack.revision();
-        outcome.configured = stack.is_configured();
+        outcome.configured = self.expecting.load(Ordering::Relaxed) && stack.is_configured();
+        drop(stack);
+        self.finish(&outcome, now);
     }
 
     /// Tells cards and sockets, without the lock of the stack.

@@ -71,7 +71,7 @@ impl<B: Buffer> Stack<B> {
     }
 
     /// If there is too much, what waits behind gaps goes, and buffers and windows are small until there is less by much.
-    fn check_memory(&mut self) {
+    pub(super) fn check_memory(&mut self) {
         let limit = self.limits.memory;
         let scarce = if self.scarce {
             self.memory > limit / 4 * 3

@@ -69,6 +69,28 @@ impl<B: Buffer> Stack<B> {
         })
     }
 
+    /// The hardware address of a neighbour, if a frame can be sent there at once.
+    pub(super) fn hardware_of(
+        &mut self,
+        interface: usize,
+        next: IpAddr,
+        now: Instant,
+    ) -> Option<HardwareAddress> {
+        let neighbour = self.neighbours.get_mut(&(interface, next))?;
+        let old = match neighbour.state {
+            NeighbourState::Incomplete => return None,
+            NeighbourState::Reachable => neighbour.until <= now,
+            state => state == NeighbourState::Stale,
+        };
+        if old {
+            neighbour.state = NeighbourState::Delay;
+            neighbour.until = now + DELAY;
+            self.chores
+                .insert((now + DELAY, Chore::Neighbour(interface, next)));
+        }
+        Some(neighbour.hardware)
+    }
+
     pub(super) fn send_to_neighbour(
         &mut self,
         interface: usize,
@@ -76,6 +98,11 @@ impl<B: Buffer> Stack<B> {
         mut frame: Frame<B>,
         now: Instant,
     ) {
+        if let Some(hardware) = self.hardware_of(interface, next, now) {
+            frame.headers[..6].copy_from_slice(&hardware.0);
+            self.frames.push_back(frame);
+            return;
+        }
         let key = (interface, next);
         let length = frame.length();
         if !self.neighbours.contains_key(&key) {
@@ -98,31 +125,16 @@ impl<B: Buffer> Stack<B> {
         let Some(neighbour) = self.neighbours.get_mut(&key) else {
             return;
         };
-        if neighbour.state == NeighbourState::Incomplete {
-            // The newest packets are kept: they are the most likely to be still wanted.
-            if neighbour.waiting.len() >= QUEUE
-                && let Some(oldest) = neighbour.waiting.pop_front()
-            {
-                self.waiting -= oldest.length();
-            }
-            if self.waiting + length <= WAITING {
-                self.waiting += length;
-                neighbour.waiting.push_back(frame);
-            }
-            return;
+        // The newest packets are kept: they are the most likely to be still wanted.
+        if neighbour.waiting.len() >= QUEUE
+            && let Some(oldest) = neighbour.waiting.pop_front()
+        {
+            self.waiting -= oldest.length();
         }
-        let old = match neighbour.state {
-            NeighbourState::Reachable => neighbour.until <= now,
-            state => state == NeighbourState::Stale,
-        };
-        if old {
-            neighbour.state = NeighbourState::Delay;
-            neighbour.until = now + DELAY;
-            self.chores
-                .insert((now + DELAY, Chore::Neighbour(interface, next)));
+        if self.waiting + length <= WAITING {
+            self.waiting += length;
+            neighbour.waiting.push_back(frame);
         }
-        frame.headers[..6].copy_from_slice(&neighbour.hardware.0);
-        self.frames.push_back(frame);
     }
 
     /// Makes room for one more neighbour. False if all are being asked for.

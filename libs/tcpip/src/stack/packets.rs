@@ -117,7 +117,12 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) {
         let (interface, destination) = (way.interface, packet.destination);
-        let to = self.station(interface, destination);
+        let to = match self.station(interface, destination) {
+            None if self.interfaces[interface].hardware.is_some() => {
+                self.hardware_of(interface, way.next, now)
+            }
+            known => known,
+        };
         let frame = self.frame(interface, to.unwrap_or_default(), packet, part, transport);
         if destination.is_multicast()
             && packet.group_loop
@@ -570,10 +575,11 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
-    /// A frame for the loopback interface arrives there. Its data is not copied.
+    /// A frame for the loopback interface arrives there. Its data is not copied but taken.
     ///
-    /// Gives the frame back if it is not of TCP, or if somebody wants to see whole packets: it has to be made whole, in one piece, and given to [`Self::receive`].
-    pub fn loop_back(&mut self, frame: Frame<B>, now: Instant) -> Option<Frame<B>> {
+    /// False, and nothing done, if it is not of TCP, or if somebody wants to see whole packets: it has to be made whole, in
+    /// one piece, and given to [`Self::receive`].
+    pub fn loop_back(&mut self, frame: &mut Frame<B>, now: Instant) -> bool {
         let arrival = Arrival {
             interface: frame.interface,
             source: Ipv4Addr::UNSPECIFIED.into(),
@@ -587,15 +593,15 @@ impl<B: Buffer> Stack<B> {
         let (arrival, protocol) = match frame.headers.first().map(|first| first >> 4) {
             Some(4) => match ipv4::Header::read_start(&frame.headers, frame.length()) {
                 Ok(header) => (self.arrival_v4(arrival, &header), header.protocol),
-                Err(_) => return Some(frame),
+                Err(_) => return false,
             },
             _ => match ipv6::Header::read_start(&frame.headers, frame.length()) {
                 Ok(header) => (self.arrival_v6(arrival, &header), header.next),
-                Err(_) => return Some(frame),
+                Err(_) => return false,
             },
         };
         let Some(header) = frame.headers.get(arrival.header_length..) else {
-            return Some(frame);
+            return false;
         };
         if protocol != ip::TCP
             || !self.raws.is_empty()
@@ -603,12 +609,13 @@ impl<B: Buffer> Stack<B> {
             || arrival.group
             || !self.is_local(arrival.destination)
         {
-            return Some(frame);
+            return false;
         }
         if let Ok((header, _)) = tcp::Header::read(header) {
-            self.receive_segment(&arrival, &header, frame.payload, now);
+            let data = core::mem::take(&mut frame.payload);
+            self.receive_segment(&arrival, &header, data, now);
         }
-        None
+        true
     }
 
     /// Time has passed.

@@ -55,6 +55,12 @@ impl Secret {
 
     /// The hash of both addresses of a connection, and of something else.
     pub(super) fn of_tuple(self, (local, remote): &Tuple, other: u64) -> u64 {
+        if let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (local, remote) {
+            let addresses =
+                u64::from(local.ip().to_bits()) << 32 | u64::from(remote.ip().to_bits());
+            let ports = u64::from(local.port()) << 16 | u64::from(remote.port());
+            return self.hash(&[addresses, ports, other]);
+        }
         let ([a, b, c], [d, e, f]) = (words(*local), words(*remote));
         self.hash(&[a, b, d, e, c << 16 | f, other])
     }

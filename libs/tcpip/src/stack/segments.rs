@@ -15,24 +15,36 @@ impl<B: Buffer> Stack<B> {
         } else {
             0
         };
-        let mut segments = core::mem::take(&mut self.segments);
-        let Ok(socket) = self.tcp_mut(handle) else {
+        let Some(Socket::Tcp(socket)) = self.sockets.get_mut(handle) else {
             return;
         };
         let TcpState::Connected(connection) = &mut socket.state else {
             return;
         };
-        connection.transmit(now, largest, &mut segments);
+        let segments = &mut self.segments;
+        connection.transmit(now, largest, segments);
         let over = connection.is_over() && socket.orphaned;
         let remains = !socket.detached && connection.remains(now).is_some();
         let tuple = (connection.local(), connection.remote());
-        let marking = connection.options().marking(tuple.1);
-        self.arm(handle);
-        self.charge(handle);
-        for segment in segments.drain(..) {
-            self.send_segment(tuple, marking, segment, now);
+        // Most deadlines are moved before they come: it is cheaper to look once too often than to move the timer each
+        // time.
+        if let Some(deadline) = connection.deadline()
+            && socket.armed.is_none_or(|armed| armed > deadline)
+        {
+            if let Some(old) = socket.armed.replace(deadline) {
+                self.timers.remove(&(old, Timer::Socket(handle)));
+            }
+            self.timers.insert((deadline, Timer::Socket(handle)));
         }
-        self.segments = segments;
+        let memory = connection.memory();
+        if memory != socket.charged {
+            self.memory = self.memory - socket.charged + memory;
+            socket.charged = memory;
+            self.check_memory();
+        }
+        if !self.segments.is_empty() {
+            self.send_segments(handle, tuple, now);
+        }
         if over {
             self.forget(handle, tuple);
         } else if remains {
@@ -40,25 +52,17 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
-    /// Sets the timer of a connection, unless it fires early enough already: most deadlines are moved before they come,
-    /// so that it is cheaper to look once too often than to move the timer each time.
-    fn arm(&mut self, handle: Handle) {
-        let Ok(socket) = self.tcp_mut(handle) else {
+    /// Sends what a connection has put into `segments`.
+    fn send_segments(&mut self, handle: Handle, tuple: Tuple, now: Instant) {
+        let Some(connection) = self.connection(handle) else {
             return;
         };
-        let TcpState::Connected(connection) = &mut socket.state else {
-            return;
-        };
-        let Some(deadline) = connection.deadline() else {
-            return;
-        };
-        if socket.armed.is_some_and(|armed| armed <= deadline) {
-            return;
+        let marking = connection.options().marking(tuple.1);
+        let mut segments = core::mem::take(&mut self.segments);
+        for segment in segments.drain(..) {
+            self.send_segment(tuple, marking, segment, now);
         }
-        if let Some(old) = socket.armed.replace(deadline) {
-            self.timers.remove(&(old, Timer::Socket(handle)));
-        }
-        self.timers.insert((deadline, Timer::Socket(handle)));
+        self.segments = segments;
     }
 
     pub(super) fn expire_connection(&mut self, handle: Handle, now: Instant) {

@@ -259,6 +259,34 @@ impl<B: Buffer> Stack<B> {
         Some(frame)
     }
 
+    /// Whether there is a frame to be sent, or a socket whose readiness may have changed.
+    pub fn has_output(&self) -> bool {
+        !(self.frames.is_empty() && self.events.is_empty() && self.taps.frames.is_empty())
+    }
+
+    /// Gives all frames that are to be sent, and those that come of that, to `send`. As [`Self::take_frame_at`], without
+    /// moving them.
+    pub fn send_frames(&mut self, now: Instant, mut send: impl FnMut(&mut Self, &mut Frame<B>)) {
+        while self.taps.is_empty() && self.taps.frames.is_empty() {
+            let mut frames = core::mem::take(&mut self.frames);
+            if frames.is_empty() {
+                self.frames = frames;
+                return;
+            }
+            for frame in &mut frames {
+                send(self, frame);
+            }
+            frames.clear();
+            // Its memory is kept for the next ones.
+            if self.frames.is_empty() {
+                self.frames = frames;
+            }
+        }
+        while let Some(mut frame) = self.take_frame_at(now) {
+            send(self, &mut frame);
+        }
+    }
+
     /// A frame has arrived.
     pub(super) fn see_arrival(
         &mut self,

@@ -48,16 +48,16 @@ impl Wire {
         loop {
             let mut any = false;
             for index in 0..2 {
-                while let Some(frame) = self.machines[index].take_frame() {
+                while let Some(mut frame) = self.machines[index].take_frame() {
                     any = true;
                     let interface = frame.interface;
                     if interface == 0 {
-                        let whole = match self.machines[index].loop_back(frame, self.now) {
-                            None => continue,
-                            Some(frame) => Received {
-                                bytes: slice(&frame.to_vec()).into(),
-                                verified: true,
-                            },
+                        if self.machines[index].loop_back(&mut frame, self.now) {
+                            continue;
+                        }
+                        let whole = Received {
+                            bytes: slice(&frame.to_vec()).into(),
+                            verified: true,
                         };
                         let result = self.machines[index].receive(0, whole, self.now);
                         assert_eq!(result, Ok(()));

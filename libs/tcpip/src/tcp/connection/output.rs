@@ -107,6 +107,12 @@ impl<B: Buffer> Connection<B> {
             _ => {}
         }
         self.tune(now);
+        if self.has_nothing_to_send() {
+            self.push = false;
+            self.timers.set_cork(None);
+            self.timers.stop_persist();
+            return;
+        }
         if now.since(self.last_sent) > self.round_trip.timeout() && !self.sender.is_waiting() {
             self.congestion.idle();
         }
@@ -118,6 +124,13 @@ impl<B: Buffer> Connection<B> {
             self.emit(Segment::plain(header), out);
         }
         self.watch_window(now);
+    }
+
+    /// Whether there is no data that could be sent, no end, and no acknowledgement that must be: so it is most of the times
+    /// that somebody looks.
+    fn has_nothing_to_send(&self) -> bool {
+        let ends = self.shut && !self.fin_sent;
+        !(self.acknowledge_now || ends || self.sender.has_lost() || self.sender.unsent() != 0)
     }
 
     fn send_syn(&mut self, now: Instant, out: &mut Vec<Segment<B>>) {
