@@ -56,6 +56,7 @@ pub const SUITES: &[Suite] = &[
     suite("python-queue", Source::Python("test_queue"), 2, 90),
     suite("python-thread", Source::Python("test_thread"), 4, 90),
     suite("python-time", Source::Python("test_time"), 2, 90),
+    suite("python-mmap", Source::Python("test_mmap"), 1, 90),
     suite("python-select", Source::Python("test_select"), 1, 90),
     suite("go-net", Source::Go("net"), 2, 120),
     suite("go-time", Source::Go("time"), 2, 120),

@@ -360,6 +360,33 @@ fn the_stack_grows_to_its_limit() {
 }
 
 #[test]
+fn the_first_hole_is_where_coverage_ends() {
+    let mut map = map();
+    for pages in [10..12, 12..20, 22..30] {
+        map.insert(area(pages)).expect("free");
+    }
+    assert_eq!(map.first_hole(page(10), page(20)), page(20));
+    assert_eq!(map.first_hole(page(11), page(15)), page(15));
+    assert_eq!(map.first_hole(page(10), page(25)), page(20));
+    assert_eq!(map.first_hole(page(5), page(25)), page(5));
+    assert_eq!(map.first_hole(page(21), page(25)), page(21));
+    assert_eq!(map.first_hole(page(22), page(40)), page(30));
+}
+
+#[test]
+fn the_number_of_areas_can_be_set() {
+    let mut map = map();
+    map.set_maximum_areas(2);
+    map.insert(area(10..14)).expect("the first");
+    map.insert(area(20..24)).expect("the second");
+    assert_eq!(map.insert(area(30..34)), Err(MapError::TooManyAreas));
+    assert_eq!(map.unmap(page(21), page(22)), Err(MapError::TooManyAreas));
+    map.set_maximum_areas(3);
+    assert_eq!(map.fork().maximum_areas(), 3);
+    assert!(map.unmap(page(21), page(22)).is_ok());
+}
+
+#[test]
 fn a_process_has_a_largest_number_of_areas() {
     let mut map = AddressMap::new(0..1 << 40);
     // Every second page differs in protection, so nothing joins.

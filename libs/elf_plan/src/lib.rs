@@ -13,6 +13,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate self as pith_elf_plan;
 
 pub mod auxiliary;
 mod error;

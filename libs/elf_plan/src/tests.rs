@@ -4,6 +4,8 @@ mod hostile;
 mod programs;
 mod scripts;
 mod stacks;
+#[path = "../fuzz/subject.rs"]
+mod subject;
 
 /// Makes ELF files for tests: as damaged as wanted.
 pub struct Builder {
