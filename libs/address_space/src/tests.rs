@@ -362,28 +362,28 @@ fn the_stack_grows_to_its_limit() {
 #[test]
 fn the_first_hole_is_where_coverage_ends() {
     let mut map = map();
-    for pages in [10..12, 12..20, 22..30] {
+    for pages in [110..112, 112..120, 122..130] {
         map.insert(area(pages)).expect("free");
     }
-    assert_eq!(map.first_hole(page(10), page(20)), page(20));
-    assert_eq!(map.first_hole(page(11), page(15)), page(15));
-    assert_eq!(map.first_hole(page(10), page(25)), page(20));
-    assert_eq!(map.first_hole(page(5), page(25)), page(5));
-    assert_eq!(map.first_hole(page(21), page(25)), page(21));
-    assert_eq!(map.first_hole(page(22), page(40)), page(30));
+    assert_eq!(map.first_hole(page(110), page(120)), page(120));
+    assert_eq!(map.first_hole(page(111), page(115)), page(115));
+    assert_eq!(map.first_hole(page(110), page(125)), page(120));
+    assert_eq!(map.first_hole(page(105), page(125)), page(105));
+    assert_eq!(map.first_hole(page(121), page(125)), page(121));
+    assert_eq!(map.first_hole(page(122), page(140)), page(130));
 }
 
 #[test]
 fn the_number_of_areas_can_be_set() {
     let mut map = map();
     map.set_maximum_areas(2);
-    map.insert(area(10..14)).expect("the first");
-    map.insert(area(20..24)).expect("the second");
-    assert_eq!(map.insert(area(30..34)), Err(MapError::TooManyAreas));
-    assert_eq!(map.unmap(page(21), page(22)), Err(MapError::TooManyAreas));
+    map.insert(area(110..114)).expect("the first");
+    map.insert(area(120..124)).expect("the second");
+    assert_eq!(map.insert(area(130..134)), Err(MapError::TooManyAreas));
+    assert_eq!(map.unmap(page(121), page(122)), Err(MapError::TooManyAreas));
     map.set_maximum_areas(3);
     assert_eq!(map.fork().maximum_areas(), 3);
-    assert!(map.unmap(page(21), page(22)).is_ok());
+    assert!(map.unmap(page(121), page(122)).is_ok());
 }
 
 #[test]
