@@ -177,6 +177,10 @@ pub struct ContentArguments {
     #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAXIMUM_CPUS)))]
     pub cpus: Option<u32>,
 
+    /// Name every file that goes into the image, with its size, on standard error
+    #[arg(short, long)]
+    pub verbose: bool,
+
     /// Print every system call on standard error
     #[arg(long)]
     pub trace: bool,
@@ -392,6 +396,7 @@ mod tests {
             "q35",
             "--cpu",
             "Nehalem",
+            "--verbose",
             "--trace",
             "--log",
             "debug",
@@ -418,7 +423,7 @@ mod tests {
             ]
         );
         assert_eq!(content.cpus, Some(3));
-        assert!(content.trace && arguments.quiet);
+        assert!(content.trace && content.verbose && arguments.quiet);
         assert_eq!(content.log, Some(LogArgument::Debug));
         assert_eq!(arguments.accel, AcceleratorArgument::Kvm);
         assert_eq!(arguments.machine, MachineArgument::Q35);

@@ -13,6 +13,15 @@ use crate::{kernel, progress, text};
 /// The manifest that `pith build` looks for by itself.
 const MANIFEST: &str = "pith.toml";
 
+/// What `pith build --json` prints.
+#[derive(serde::Serialize)]
+struct Built<'a> {
+    #[serde(flatten)]
+    summary: &'a pith_image::Summary,
+    /// What was taken and left out, by rules for languages and others.
+    notes: &'a [pith_image::Note],
+}
+
 /// Builds an image and says what was built.
 pub fn build(arguments: &BuildArguments) -> Result<(), Failure> {
     let default = Path::new(MANIFEST);
@@ -52,12 +61,16 @@ pub fn build(arguments: &BuildArguments) -> Result<(), Failure> {
 
     let output = &arguments.output;
     let message = format!("building {}", output.display());
-    let summary = progress::during(&message, || {
-        let plan = plan(&request, false)?;
-        pith_image::build(&plan, &kernel(), output).map_err(Failure::from)
+    let (summary, plan) = progress::during(&message, || {
+        let plan = plan(&request, false, arguments.content.verbose)?;
+        let summary = pith_image::build(&plan, &kernel(), output)?;
+        Ok::<_, Failure>((summary, plan))
     })?;
     match arguments.json {
-        true => text::print(&json(&summary)?),
+        true => text::print(&json(&Built {
+            summary: &summary,
+            notes: plan.notes(),
+        })?),
         false => text::print(&format!(
             "{}: {}, of which {} root file system with {} files\nsha256:{}\n",
             output.display(),
@@ -136,12 +149,17 @@ pub fn as_program(word: &OsString) -> Result<&OsString, Failure> {
     }
 }
 
-/// Plans an image and shows the planner's notes.
-pub fn plan(request: &BuildRequest, quiet: bool) -> Result<BuildPlan, Failure> {
+/// Plans an image and shows the planner's notes, and every file if `verbose` is set.
+pub fn plan(request: &BuildRequest, quiet: bool, verbose: bool) -> Result<BuildPlan, Failure> {
     let plan = pith_image::plan(request)?;
     if !quiet {
         for note in plan.notes() {
             eprintln!("pith: note: {note}");
+        }
+    }
+    if verbose {
+        for (path, size) in plan.files() {
+            eprintln!("pith: file: {} ({})", path.display(), text::size(size));
         }
     }
     Ok(plan)

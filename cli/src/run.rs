@@ -90,7 +90,7 @@ fn find_or_build(arguments: &RunArguments) -> Result<(PathBuf, bool), Failure> {
     }
     let message = format!("building an image of {}", request.program.display());
     progress::during(&message, || {
-        let plan = build::plan(&request, arguments.quiet)?;
+        let plan = build::plan(&request, arguments.quiet, content.verbose)?;
         Ok(pith_image::build_cached(&plan, &kernel())?)
     })
 }

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use crate::failure::Failure;
 
+pub use pith_image::text::size;
+
 /// Writes to standard output. A reader that has left, as in `pith inspect IMAGE | head`, is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
@@ -16,37 +18,5 @@ pub fn print(text: &str) -> Result<(), Failure> {
             "make room there, or send the output elsewhere",
         )),
         _ => Ok(()),
-    }
-}
-
-/// A number of bytes in the unit that makes it easy to read.
-pub fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut units = ["B", "KiB", "MiB", "GiB", "TiB"].into_iter();
-    let mut unit = units.next().unwrap_or_default();
-    for larger in units {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = larger;
-    }
-    match unit {
-        "B" => format!("{bytes} B"),
-        _ => format!("{value:.1} {unit}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_readable() {
-        assert_eq!(size(0), "0 B");
-        assert_eq!(size(1023), "1023 B");
-        assert_eq!(size(1024), "1.0 KiB");
-        assert_eq!(size(1_572_864), "1.5 MiB");
-        assert_eq!(size(u64::MAX), "16777216.0 TiB");
     }
 }

@@ -32,7 +32,9 @@ mod network_files;
 mod plan;
 mod program;
 mod request;
+mod size;
 mod system_files;
+pub mod text;
 mod tree;
 
 pub use assemble::{Kernel, Summary, build};

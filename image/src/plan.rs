@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 
 use crate::closure::{Closure, Linker, Program, Surroundings};
 use crate::error::Error;
-use crate::languages::{self, Note};
+use crate::languages::{self, Note, Start};
 use crate::network_files;
 use crate::program::Format;
 use crate::request::{BuildRequest, DEFAULT_ENVIRONMENT, DEFAULT_HOSTNAME, ModificationTimes};
+use crate::size;
 use crate::system_files;
-use crate::tree::{Content, Found, Metadata, Present, Tree};
+use crate::tree::{Content, Found, Metadata, Node, Present, Tree};
 
 /// What an image will hold. Nothing is written yet, and file contents are not read.
 #[derive(Clone, Debug)]
@@ -30,6 +31,18 @@ impl BuildPlan {
     #[must_use]
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// Guest paths and sizes in bytes of all regular files, sorted by path.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, u64)> {
+        self.tree.iter().filter_map(|(path, node)| {
+            let size = match &node.content {
+                Content::Host(file) => file.length,
+                Content::Bytes(bytes) => bytes.len() as u64,
+                Content::Directory | Content::Link(_) => return None,
+            };
+            Some((path, size))
+        })
     }
 
     /// The configuration, with an empty kernel version.
@@ -117,9 +130,15 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         added.extend(add_files(&mut tree, &host, mapping.guest.as_deref())?);
     }
 
-    let working_directory =
+    let mut working_directory =
         PathBuf::from(OsString::from_vec(configuration.working_directory.clone()));
     tree.create_directory(&working_directory)?;
+    let is_file = |node: &Node| !matches!(node.content, Content::Directory);
+    let placed = tree
+        .iter()
+        .filter(|(_, node)| is_file(node))
+        .map(|(path, _)| path.to_path_buf())
+        .collect();
     let variable = |name: &str| {
         configuration.environment.iter().find_map(|entry| {
             let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
@@ -131,13 +150,27 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         Surroundings {
             path: variable("PATH").unwrap_or_default(),
             library_path: variable("LD_LIBRARY_PATH"),
-            working_directory,
+            working_directory: working_directory.clone(),
         },
     )?;
     let path = locate(&request.program, &base, &closure, &mut notes)?;
     let mut programs = closure.add_program(&path)?;
+    let main = programs.len();
+    let mut start = Start {
+        arguments: request.arguments.clone(),
+        // What is typed refers to where it is typed, unless the program is to start elsewhere.
+        directory: request.working_directory.clone().unwrap_or(base),
+        environment: configuration.environment.clone(),
+        placed,
+    };
+    if main > 1 {
+        start.arguments.insert(0, path.clone().into_os_string());
+    }
     add_needs_of_files(&added, &mut closure, &mut programs, &mut notes)?;
-    languages::collect(&programs, &mut closure, &mut notes)?;
+    if languages::collect(&programs, main, &start, &mut closure, &mut notes)? {
+        closure.tree.create_directory(&start.directory)?;
+        working_directory = start.directory;
+    }
     closure.add_library_cache()?;
     let uses_glibc = closure.met(Linker::Glibc);
     // What a directory of the user's holds, was not looked into.
@@ -155,15 +188,18 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
     if let ModificationTimes::Fixed(seconds) = request.modification_times {
         tree.set_times(seconds);
     }
-    Ok(BuildPlan {
+    let mut plan = BuildPlan {
         configuration: Configuration {
             program: path.into_os_string().into_vec(),
             sockets,
+            working_directory: working_directory.into_os_string().into_vec(),
             ..configuration
         },
         tree,
         notes,
-    })
+    };
+    plan.notes.extend(size::warning(plan.files()));
+    Ok(plan)
 }
 
 /// Copies the overlay of `--root`.

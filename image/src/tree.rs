@@ -475,6 +475,15 @@ impl Tree {
         Ok(files)
     }
 
+    /// The names of what lies in a canonical directory of the tree itself.
+    pub fn children<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a OsStr> {
+        self.nodes
+            .range(directory.to_path_buf()..)
+            .take_while(move |(path, _)| path.starts_with(directory))
+            .filter(move |(path, _)| path.parent() == Some(directory))
+            .filter_map(|(path, _)| path.file_name())
+    }
+
     /// The symbolic links below a canonical directory.
     pub fn links_below(&self, directory: &Path) -> Vec<PathBuf> {
         self.nodes

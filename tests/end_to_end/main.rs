@@ -11,6 +11,7 @@ mod coreutils;
 mod languages;
 mod limits;
 mod links;
+mod matrix;
 mod network;
 mod programs;
 mod runtimes;
@@ -105,6 +106,7 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
         threads::cases(),
         network::cases(),
         runtimes::cases(),
+        matrix::cases(),
     ]
     .concat();
     let mut trials = Vec::new();

@@ -85,6 +85,8 @@ pub struct Case {
     pub unordered: bool,
     /// Regular expressions for the lines that `pith` itself must say on standard error.
     pub messages: Vec<&'static str>,
+    /// The same for lines that it may say, or not: what a machine has installed decides.
+    pub remarks: Vec<&'static str>,
     /// After this the case has failed.
     pub limit: Duration,
 }
@@ -115,6 +117,7 @@ impl Case {
             tolerances: Vec::new(),
             unordered: false,
             messages: Vec::new(),
+            remarks: Vec::new(),
             limit: Duration::from_secs(90),
         }
     }
@@ -206,6 +209,12 @@ impl Case {
     /// Announces a line that `pith` says on standard error.
     pub fn message(mut self, pattern: &'static str) -> Self {
         self.messages.push(pattern);
+        self
+    }
+
+    /// Allows lines that `pith` may say on standard error.
+    pub fn remark(mut self, pattern: &'static str) -> Self {
+        self.remarks.push(pattern);
         self
     }
 }

@@ -155,8 +155,17 @@ fn against_host(case: &Case, found: &Outcome, expected: &Outcome) -> Result<(), 
         .iter()
         .map(|pattern| regex(pattern))
         .collect::<Result<Vec<_>, _>>()?;
+    let remarks = case
+        .remarks
+        .iter()
+        .map(|pattern| regex(pattern))
+        .collect::<Result<Vec<_>, _>>()?;
     for message in &said {
-        if !patterns.iter().any(|pattern| pattern.is_match(message)) {
+        if !patterns
+            .iter()
+            .chain(&remarks)
+            .any(|pattern| pattern.is_match(message))
+        {
             problem(format!("unexpected message: {message}"));
         }
     }

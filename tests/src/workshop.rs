@@ -31,11 +31,17 @@ pub enum Build {
     Cpp,
     /// A binary of the cargo project `tests/runtimes/rust`.
     Cargo,
+    /// Java: a jar whose main class is the program's name.
+    Java,
+    /// Haskell, with GHC's runtime for several processors.
+    Haskell,
+    /// OCaml, compiled to the processor's code.
+    OCaml,
 }
 
 impl Build {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Static,
         Self::StaticPie,
         Self::Dynamic,
@@ -46,6 +52,9 @@ impl Build {
         Self::OpenMp,
         Self::Cpp,
         Self::Cargo,
+        Self::Java,
+        Self::Haskell,
+        Self::OCaml,
     ];
 
     /// What stands behind the colon in a case: `{hello:static}`.
@@ -61,6 +70,9 @@ impl Build {
             Self::OpenMp => "openmp",
             Self::Cpp => "c++",
             Self::Cargo => "cargo",
+            Self::Java => "java",
+            Self::Haskell => "haskell",
+            Self::OCaml => "ocaml",
         }
     }
 
@@ -73,6 +85,19 @@ impl Build {
                 directory=$(dirname "$2")
                 g++ -O2 -fPIC -shared -o "$directory/libthrower.so" "$(dirname "$1")/thrower.cpp"
                 exec g++ -O2 -std=c++20 -pthread -o "$2" "$1" "$directory/libthrower.so""#
+            }
+            Self::Java => {
+                r#"set -e
+                javac -d "$2.classes" "$1"
+                exec jar --create --file "$2" --main-class "$(basename "$2")" -C "$2.classes" ."#
+            }
+            Self::Haskell => r#"exec ghc -v0 -O -threaded -outputdir "$2.objects" -o "$2" "$1""#,
+            Self::OCaml => {
+                // The compiler leaves what it makes beside the source.
+                r#"set -e
+                mkdir -p "$2.objects"
+                cp "$1" "$2.objects/program.ml"
+                exec ocamlopt -I +threads unix.cmxa threads.cmxa -o "$2" "$2.objects/program.ml""#
             }
             _ => {
                 r#"set -e
@@ -103,7 +128,9 @@ impl Build {
             Self::RustStatic => ("rustc", &["--target", "x86_64-unknown-linux-musl"]),
             Self::RustDynamic => ("rustc", &[]),
             Self::OpenMp => ("gcc", &["-fopenmp"]),
-            Self::Go | Self::Cpp | Self::Cargo => return self.script(source, program),
+            Self::Go | Self::Cpp | Self::Cargo | Self::Java | Self::Haskell | Self::OCaml => {
+                return self.script(source, program);
+            }
         };
         let mut command = Command::new(compiler);
         command.args(options);
@@ -192,6 +219,9 @@ impl Workshop {
             Build::RustStatic | Build::RustDynamic => "rs",
             Build::Go => "go",
             Build::Cpp => "cpp",
+            Build::Java => "java",
+            Build::Haskell => "hs",
+            Build::OCaml => "ml",
             _ => "c",
         };
         let source = self.sources.join(format!("{name}.{extension}"));

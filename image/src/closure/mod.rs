@@ -77,7 +77,6 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Paths of the libraries as the linker opens them, without program and linker.
-    #[cfg(test)]
     pub fn libraries(&self) -> impl Iterator<Item = &Path> {
         self.objects
             .iter()
@@ -334,6 +333,11 @@ impl<'tree> Closure<'tree> {
     /// Adds what a library needs that a program opens while it runs (dlopen(3)), beyond what the program
     /// has mapped already. If something is missing, nothing is added.
     pub fn add_library(&mut self, program: &Loaded, path: &Path) -> Result<(), Error> {
+        self.open_library(&mut program.clone(), path)
+    }
+
+    /// The same for a library that stays mapped: those that are opened later find it by its name.
+    pub fn open_library(&mut self, loaded: &mut Loaded, path: &Path) -> Result<(), Error> {
         let Found::File(canonical) = self.tree.find(path)? else {
             return Err(Error::Missing {
                 role: "library",
@@ -341,7 +345,6 @@ impl<'tree> Closure<'tree> {
             });
         };
         let executable = self.executable(&canonical)?;
-        let mut loaded = program.clone();
         let first = loaded.objects.len();
         loaded.add(
             Object {
@@ -352,7 +355,7 @@ impl<'tree> Closure<'tree> {
             },
             [canonical.into()],
         );
-        self.complete(&mut loaded, first)
+        self.complete(loaded, first)
     }
 
     /// Finds the libraries that the objects from `first` on need, breadth first as ld.so does, and theirs.

@@ -1,11 +1,24 @@
-//! What languages need beyond the closure: the files that an interpreter opens by itself.
+//! What languages need beyond the closure: the files that an interpreter opens by itself, and the application that it
+//! is told to run.
 //!
-//! Each language is a [`Rule`]. A rule recognises an interpreter among the programs of an image and adds
-//! its files; it tells what it took and what it left out, so that nobody has to guess. To add a language,
-//! write a module with a rule and name it in [`RULES`].
+//! Each language is a [`Rule`]. A rule recognises an interpreter among the programs of an image and adds its files; it
+//! tells what it took and what it left out, so that nobody has to guess. To add a language, write a module with a rule,
+//! name it in [`RULES`], and describe it in `docs/languages.md`.
 
+mod application;
+mod gather;
+mod java;
+mod lua;
+mod node;
+mod perl;
+mod php;
 mod python;
+mod python_packages;
+mod ruby;
+mod words;
 
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +51,73 @@ impl fmt::Display for Note {
     }
 }
 
+/// How an interpreter is started, as far as it decides what it opens.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Start {
+    /// Its arguments. For a script that is started by its name, the script's path and then those of the request.
+    pub arguments: Vec<OsString>,
+    /// The directory that relative paths in them refer to.
+    pub directory: PathBuf,
+    /// Environment of the guest, as `NAME=VALUE`.
+    pub environment: Vec<Vec<u8>>,
+    /// Guest paths of the files that the user placed.
+    pub placed: HashSet<PathBuf>,
+}
+
+impl Start {
+    /// A variable of the guest's environment.
+    fn variable(&self, name: &str) -> Option<OsString> {
+        use std::os::unix::ffi::OsStringExt;
+        self.environment.iter().find_map(|entry| {
+            let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(OsString::from_vec(value.to_vec()))
+        })
+    }
+
+    /// The directories of a variable such as `PYTHONPATH`.
+    fn directories(&self, name: &str) -> Vec<PathBuf> {
+        let list = self.variable(name).unwrap_or_default();
+        std::env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .map(|path| self.directory.join(path))
+            .collect()
+    }
+
+    /// The place of the first argument from `from` on that is neither an option nor the value of one.
+    fn positional(&self, from: usize, with_value: &[&str]) -> Option<usize> {
+        let mut at = from;
+        while let Some(argument) = self.arguments.get(at) {
+            if argument == "--" {
+                return (at + 1 < self.arguments.len()).then_some(at + 1);
+            }
+            let text = argument.to_string_lossy();
+            if !text.starts_with('-') || text == "-" {
+                return Some(at);
+            }
+            at += 1 + usize::from(with_value.contains(&text.as_ref()));
+        }
+        None
+    }
+
+    /// The argument at a place as text; empty if there is none.
+    fn text(&self, at: usize) -> String {
+        self.arguments
+            .get(at)
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+}
+
+/// Where rules put what they find.
+pub(crate) struct Basket<'a, 'tree> {
+    /// The files.
+    pub closure: &'a mut Closure<'tree>,
+    /// What to tell.
+    pub notes: &'a mut Vec<Note>,
+    /// Whether something was taken that is found only from the directory where the command was typed.
+    pub uses_directory: bool,
+}
+
 /// Knows which files programs of one language need.
 pub(crate) trait Rule: Sync {
     /// Name of the language.
@@ -48,32 +128,57 @@ pub(crate) trait Rule: Sync {
 
     /// If a program found in `PATH` is a stand-in of a version manager, which would look for the
     /// interpreter at run time: the interpreter itself. `base` is the current directory.
-    fn behind_shim(&self, path: &Path, base: &Path) -> Result<Option<PathBuf>, Error>;
+    fn behind_shim(&self, _path: &Path, _base: &Path) -> Result<Option<PathBuf>, Error> {
+        Ok(None)
+    }
 
-    /// Adds the files that the interpreter needs.
+    /// Adds the files that the interpreter and its application need.
     fn collect(
         &self,
         program: &Program,
-        closure: &mut Closure<'_>,
-        notes: &mut Vec<Note>,
+        start: &Start,
+        basket: &mut Basket<'_, '_>,
     ) -> Result<(), Error>;
 }
 
 /// All rules.
-static RULES: &[&dyn Rule] = &[&python::Python];
+static RULES: &[&dyn Rule] = &[
+    &python::Python,
+    &node::Node,
+    &java::Java,
+    &ruby::Ruby,
+    &php::Php,
+    &perl::Perl,
+    &lua::Lua,
+];
 
 /// Applies every rule that fits to every program of an image.
+///
+/// The first `main` programs are the one that is started and the interpreters that it needs; `start` is for the last
+/// of these. Answers whether the program has to start in `start.directory`, because arguments are relative to it.
 pub(crate) fn collect(
     programs: &[Program],
+    main: usize,
+    start: &Start,
     closure: &mut Closure<'_>,
     notes: &mut Vec<Note>,
-) -> Result<(), Error> {
-    for program in programs {
+) -> Result<bool, Error> {
+    let mut basket = Basket {
+        closure,
+        notes,
+        uses_directory: false,
+    };
+    let other = Start {
+        arguments: Vec::new(),
+        ..start.clone()
+    };
+    for (index, program) in programs.iter().enumerate() {
+        let start = if index + 1 == main { start } else { &other };
         for rule in RULES.iter().filter(|rule| rule.applies(program)) {
-            rule.collect(program, closure, notes)?;
+            rule.collect(program, start, &mut basket)?;
         }
     }
-    Ok(())
+    Ok(basket.uses_directory)
 }
 
 /// The program that is meant by what was found in `PATH`.
@@ -102,4 +207,69 @@ pub(crate) fn behind_shim(
 #[must_use]
 pub fn languages() -> Vec<&'static str> {
     RULES.iter().map(|rule| rule.name()).collect()
+}
+
+/// Whether a file is called `name`, perhaps with a version behind it: `lua`, `lua5.4`, `php8.2`.
+fn is_called(program: &Program, name: &str) -> bool {
+    version_behind(&program.canonical, name).is_some()
+}
+
+/// The version behind a name: `8.2` of `php8.2`; empty without one.
+fn version_behind<'a>(path: &'a Path, name: &str) -> Option<&'a str> {
+    let version = path
+        .file_name()
+        .and_then(OsStr::to_str)?
+        .strip_prefix(name)?;
+    let is_version = version
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_version.then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(arguments: &[&str]) -> Start {
+        Start {
+            arguments: arguments.iter().map(OsString::from).collect(),
+            directory: "/base".into(),
+            environment: vec![b"LIST=a:/b::c".to_vec()],
+            placed: HashSet::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_argument_that_is_no_option_is_found() {
+        let with_value = ["-W", "--loader"];
+        let at = |arguments: &[&str]| start(arguments).positional(0, &with_value);
+        assert_eq!(at(&["app"]), Some(0));
+        assert_eq!(
+            at(&["-u", "-W", "error", "--loader", "x", "app", "-z"]),
+            Some(5)
+        );
+        assert_eq!(at(&["-u", "--", "-app"]), Some(2));
+        assert_eq!(at(&["-u", "--"]), None);
+        assert_eq!(at(&["-"]), Some(0));
+        assert_eq!(at(&["-W"]), None);
+    }
+
+    #[test]
+    fn lists_of_directories_are_relative_to_where_the_program_starts() {
+        let found = start(&[]).directories("LIST");
+        assert_eq!(
+            found,
+            ["/base/a", "/b", "/base/c"].map(PathBuf::from).to_vec()
+        );
+        assert!(start(&[]).directories("NONE").is_empty());
+    }
+
+    #[test]
+    fn versions_stand_behind_names() {
+        let version = |name: &'static str| version_behind(Path::new(name), "php");
+        assert_eq!(version("/usr/bin/php8.2"), Some("8.2"));
+        assert_eq!(version("/usr/bin/php"), Some(""));
+        assert_eq!(version("/usr/bin/phpize"), None);
+        assert_eq!(version("/usr/bin/php-cgi"), None);
+    }
 }

@@ -4,15 +4,18 @@
 //! resolved file (`Modules/getpath.py`); this rule does the same. Modules written in C lie in
 //! `lib-dynload` and bring libraries of their own.
 //!
-//! Left out is what a deployed program doesn't use: the tests, IDLE, demonstrations, `ensurepip`, files
-//! for embedding Python, and packages that were installed in addition (`site-packages`). Compiled files
-//! (`.pyc`) are kept, for they spare the compiler at every start.
+//! Left out is what a deployed program doesn't use: the tests, IDLE, demonstrations, `ensurepip`, and files
+//! for embedding Python. Compiled files (`.pyc`) are kept, for they spare the compiler at every start. Of packages
+//! that were installed in addition (`site-packages`), those are taken that the application names, and what they need
+//! (`python_packages.rs`).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{Note, Rule};
+use super::application::{Application, Kind};
+use super::python_packages::{self, Places};
+use super::{Basket, Note, Rule, Start, gather};
 use crate::closure::{Closure, Program};
 use crate::error::Error;
 use crate::program::Format;
@@ -20,6 +23,22 @@ use crate::tree::{Found, Present};
 
 /// The rule for CPython 3.
 pub(super) struct Python;
+
+/// What Python's applications look like.
+const KIND: Kind = Kind {
+    language: "python",
+    extensions: &["py", "pyw", "pyi"],
+    roots: &[
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+        "requirements.txt",
+    ],
+    skipped: &[".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox"],
+};
+
+/// Options whose value is the next argument.
+const WITH_VALUE: [&str; 3] = ["-W", "-X", "--check-hash-based-pycs"];
 
 /// Directories of the standard library that are left out, wherever they are in it.
 const OMITTED_DIRECTORIES: [&str; 8] = [
@@ -92,89 +111,181 @@ impl Rule for Python {
     fn collect(
         &self,
         program: &Program,
-        closure: &mut Closure<'_>,
-        notes: &mut Vec<Note>,
+        start: &Start,
+        basket: &mut Basket<'_, '_>,
     ) -> Result<(), Error> {
         let Some(version) = version(&program.canonical) else {
             return Ok(());
         };
-        let mut note = |message: String| notes.push(Note::new(self.name(), message));
-        let Some(library) = find_library(program, closure, &version)? else {
-            note(format!(
+        let Some(library) = find_library(program, basket.closure, &version)? else {
+            basket.notes.push(Note::new(self.name(), format!(
                 "no lib/python{version}/os.py above `{}`; the program must bring its standard library, or add it with --file",
                 program.canonical.display()
-            ));
+            )));
             return Ok(());
         };
-        let host = closure.tree.host_path(&library);
-        let mut packages = Vec::new();
-        let files =
-            closure
-                .tree
-                .copy(&host, &library, Present::Keep, &mut |path, is_directory| {
-                    let kept = wanted(path, is_directory, &version);
-                    if !kept && is_directory && is_package_directory(path) {
-                        packages.push(path.to_path_buf());
-                    }
-                    kept
-                })?;
-        follow_links(closure, &library)?;
-
-        let mut omitted = Vec::new();
-        let mut modules = 0;
-        for module in files.iter().filter(|file| is_extension(file)) {
-            let Some(loaded) = &program.loaded else {
-                break;
-            };
-            match closure.add_library(loaded, module) {
-                Ok(()) => modules += 1,
-                Err(Error::MissingLibrary { name, .. }) => {
-                    closure.tree.remove(module);
-                    let module = module.file_name().unwrap_or_default().to_string_lossy();
-                    let module = module.split('.').next().unwrap_or_default().to_owned();
-                    omitted.push(format!("{module} (needs {name})"));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        note(format!(
-            "took the standard library `{}`: {} files, {modules} of them modules in C",
-            library.display(),
-            files.len() - omitted.len(),
-        ));
-        if !omitted.is_empty() {
-            note(format!(
-                "left out modules whose libraries are not installed: {}",
-                omitted.join(", ")
-            ));
-        }
-        // Debian keeps packages for all versions in one place.
-        let shared = library.with_file_name("python3").join("dist-packages");
-        if let Found::Directory(directory) = closure.tree.find(&shared)? {
-            packages.push(directory);
-        }
-        packages.retain(|directory| {
-            std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
-        });
-        for directory in packages {
-            note(format!(
-                "left out installed packages in `{}`; add those you need with --file",
-                directory.display()
-            ));
-        }
-        let environment = program
-            .path
-            .parent()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new("/"));
-        if environment.join("pyvenv.cfg").exists() {
-            note(format!(
-                "`{}` is a virtual environment; its packages are left out: add pyvenv.cfg and lib with --file",
-                environment.display()
-            ));
-        }
-        Ok(())
+        take_library(program, &library, &version, basket)?;
+        let application = take_application(program, start, basket)?;
+        let places = Places::find(program, start, &library, &version, basket.closure)?;
+        python_packages::take(&application, &places, program, basket)
     }
+}
+
+/// What is to be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Main {
+    /// The script at this place.
+    Script(usize),
+    /// A module that the argument at this place names.
+    Module(usize),
+    /// Code in the argument at this place, a prompt, or standard input; behind it are arguments of the program.
+    Other(usize),
+}
+
+/// Finds out what the arguments have Python do (python(1), "COMMAND LINE OPTIONS").
+fn main(start: &Start) -> Main {
+    let mut at = 0;
+    while let Some(argument) = start.arguments.get(at) {
+        let text = argument.to_string_lossy();
+        let Some(letters) = text.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+            return match text == "-" {
+                true => Main::Other(at + 1),
+                false => Main::Script(at),
+            };
+        };
+        if letters == "-" {
+            return Main::Script(at + 1);
+        }
+        at += 1 + usize::from(WITH_VALUE.contains(&text.as_ref()));
+        if letters.starts_with('-') || letters.starts_with(['W', 'X']) {
+            continue;
+        }
+        // Letters can stand behind each other: `-um NAME`, `-umNAME`.
+        if let Some(position) = letters.find(['c', 'm']) {
+            let at = if position + 1 == letters.len() {
+                at
+            } else {
+                at - 1
+            };
+            return match letters.as_bytes()[position] {
+                b'm' => Main::Module(at),
+                _ => Main::Other(at),
+            };
+        }
+    }
+    Main::Other(at)
+}
+
+/// Takes the application that Python is told to run.
+fn take_application(
+    program: &Program,
+    start: &Start,
+    basket: &mut Basket<'_, '_>,
+) -> Result<Application, Error> {
+    let loaded = program.loaded.as_ref();
+    let mut application = Application::default();
+    application.read_arguments(start);
+    let rest = match main(start) {
+        Main::Script(at) => {
+            application.take_script(&KIND, loaded, start, at, basket)?;
+            // A command such as `flask` or `uvicorn` is told a module of the directory where it is typed.
+            if application.root.is_none() {
+                take_module(&mut application, program, start, at + 1, basket)?;
+            }
+            at + 1
+        }
+        Main::Module(at) => {
+            take_module(&mut application, program, start, at, basket)?;
+            at + 1
+        }
+        Main::Other(at) => at + 1,
+    };
+    application.take_arguments(&KIND, start, rest, basket)?;
+    Ok(application)
+}
+
+/// Takes the directory where the command is typed, if an argument names a module in it.
+fn take_module(
+    application: &mut Application,
+    program: &Program,
+    start: &Start,
+    from: usize,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    for argument in start.arguments.iter().skip(from) {
+        let text = argument.to_string_lossy();
+        let name = text
+            .trim_start_matches("-m")
+            .split(['.', ':', '/'])
+            .next()
+            .unwrap_or_default();
+        let is_identifier = !name.is_empty()
+            && name
+                .chars()
+                .all(|character| character.is_alphanumeric() || character == '_');
+        if !is_identifier {
+            continue;
+        }
+        let module = start.directory.join(format!("{name}.py"));
+        let package = start.directory.join(name).join("__init__.py");
+        let main = start.directory.join(name).join("__main__.py");
+        for file in [module, package, main] {
+            if !gather::is_file(basket.closure, &file)? || start.placed.contains(&file) {
+                continue;
+            }
+            basket.uses_directory = true;
+            let loaded = program.loaded.as_ref();
+            return application.take_directory(&KIND, loaded, &start.directory, basket);
+        }
+    }
+    Ok(())
+}
+
+/// Takes the standard library.
+fn take_library(
+    program: &Program,
+    library: &Path,
+    version: &str,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let closure = &mut *basket.closure;
+    let mut note = |message: String| basket.notes.push(Note::new(KIND.language, message));
+    let host = closure.tree.host_path(library);
+    let files = closure
+        .tree
+        .copy(&host, library, Present::Keep, &mut |path, is_directory| {
+            wanted(path, is_directory, version)
+        })?;
+    follow_links(closure, library)?;
+    let mut omitted = Vec::new();
+    let mut modules = 0;
+    for module in files.iter().filter(|file| is_extension(file)) {
+        let Some(loaded) = &program.loaded else {
+            break;
+        };
+        match closure.add_library(loaded, module) {
+            Ok(()) => modules += 1,
+            Err(Error::MissingLibrary { name, .. }) => {
+                closure.tree.remove(module);
+                let module = module.file_name().unwrap_or_default().to_string_lossy();
+                let module = module.split('.').next().unwrap_or_default().to_owned();
+                omitted.push(format!("{module} (needs {name})"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    note(format!(
+        "took the standard library `{}`: {} files, {modules} of them modules in C",
+        library.display(),
+        files.len() - omitted.len(),
+    ));
+    if !omitted.is_empty() {
+        note(format!(
+            "left out modules whose libraries are not installed: {}",
+            omitted.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// The directory of an installed version; `3.11` stands for the latest `3.11.N`.
@@ -227,10 +338,6 @@ fn find_library(
         }
     }
     Ok(None)
-}
-
-fn is_package_directory(path: &Path) -> bool {
-    path.ends_with("site-packages") || path.ends_with("dist-packages")
 }
 
 /// Whether a file or directory of the standard library belongs in an image.
@@ -295,6 +402,31 @@ mod tests {
                 expected,
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn what_python_is_told_to_run_is_understood() {
+        for (words, expected) in [
+            ("app.py x", Main::Script(0)),
+            ("-u -W error app.py", Main::Script(3)),
+            ("-X dev -I app.py", Main::Script(3)),
+            ("-Wd app.py", Main::Script(1)),
+            ("-m http.server 80", Main::Module(1)),
+            ("-um flask", Main::Module(1)),
+            ("-mflask", Main::Module(0)),
+            ("-c code x", Main::Other(1)),
+            ("-uccode", Main::Other(0)),
+            ("- a b", Main::Other(1)),
+            ("-i", Main::Other(1)),
+            ("", Main::Other(0)),
+            ("-- -app", Main::Script(1)),
+        ] {
+            let start = Start {
+                arguments: words.split_whitespace().map(Into::into).collect(),
+                ..Start::default()
+            };
+            assert_eq!(main(&start), expected, "{words}");
         }
     }
 

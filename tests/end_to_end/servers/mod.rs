@@ -112,6 +112,11 @@ pub const SERVICES: &[Service] = &[
         check: web::node,
     },
     Service {
+        name: "php-server",
+        boards: ONE,
+        check: web::php,
+    },
+    Service {
         name: "java-httpserver",
         boards: ONE,
         check: web::java,

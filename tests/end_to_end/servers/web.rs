@@ -9,7 +9,6 @@ use pith_end_to_end::http::Connection;
 use pith_end_to_end::workshop::Build;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::time::Duration;
 
 /// Requests on one connection.
@@ -97,16 +96,12 @@ pub fn rust(site: &Site<'_>) -> Result<(), String> {
 
 pub fn node(site: &Site<'_>) -> Result<(), String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/web.js");
-    let mut recipe = Recipe::new(&["/usr/bin/node", "/web.js"], 8080)
+    let recipe = Recipe::new(&["/usr/bin/node", "/web.js"], 8080)
         .options(&["-m", "1G"])
         .file(format!("{script}:/web.js"))
+        .message("^pith: note: node: took ")
         .message("system call capget ")
         .message("system call pkey_alloc ");
-    // Debian's Node reads some of its own modules from there; others have them inside.
-    let modules = "/usr/share/nodejs";
-    if Path::new(modules).is_dir() {
-        recipe = recipe.file(modules);
-    }
     program(site, &recipe)
 }
 
@@ -126,29 +121,32 @@ pub fn java(site: &Site<'_>) -> Result<(), String> {
         "/classes",
         "Web",
     ];
-    let mut recipe = Recipe::new(&command, 8080)
+    let recipe = Recipe::new(&command, 8080)
         .options(&["-m", "512M"])
         .file(format!("{classes}:/classes"))
-        .file("/etc/java-17-openjdk")
-        // libjvm.so is not where the linker looks: Java opens it by its path before the others.
-        .message("^pith: note: .* library `libjvm.so` is missing; ")
+        .message("^pith: note: java: took ")
         .status(&[143]);
-    for part in [
-        "conf",
-        "lib/jvm.cfg",
-        "lib/modules",
-        "lib/tzdb.dat",
-        "lib/server/libjvm.so",
-        "lib/libjava.so",
-        "lib/libjimage.so",
-        "lib/libnet.so",
-        "lib/libnio.so",
-        "lib/libextnet.so",
-        "lib/libzip.so",
-    ] {
-        recipe = recipe.file(format!("{JAVA}/{part}"));
-    }
     program(site, &recipe)
+}
+
+/// The page of the matrix of runtimes, by the server that PHP has for development.
+pub fn php(site: &Site<'_>) -> Result<(), String> {
+    let application = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/languages/php");
+    let command = ["/usr/bin/php", "-S", "0.0.0.0:8000", "-t", "public"];
+    let recipe = Recipe::new(&command, 8000)
+        .options(&["-m", "256M", "-w", application])
+        .message("^pith: note: php: took ");
+    let lines = |guest: &Guest| {
+        let page = Connection::open(guest.first_address())?.get("/")?;
+        let text = String::from_utf8_lossy(&page).into_owned();
+        let first = text.lines().next() == Some("hello from PHP and its data");
+        match first && text.lines().count() == 6 {
+            true => Ok(()),
+            false => Err(format!("the page is {text:?}")),
+        }
+    };
+    site.serve(&recipe, lines, lines)?;
+    Ok(())
 }
 
 /// The directory that servers of files show, and its path.

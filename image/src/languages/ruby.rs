@@ -1,0 +1,297 @@
+//! Ruby: the standard library, and the gems that the application names.
+//!
+//! The standard library (`lib/ruby` beside the interpreter, with the gems that belong to Ruby) is taken whole. Of gems
+//! that were installed in addition, those are taken whose names stand in the application's sources, its `Gemfile` or
+//! `Gemfile.lock`, and the ones that their specifications require. `RUBYLIB` and directories of `-I` are taken whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::application::{self, Application, Kind};
+use super::gather::{self, Taken};
+use super::words::Words;
+use super::{Basket, Rule, Start, is_called, version_behind};
+use crate::closure::{Closure, Program};
+use crate::error::Error;
+use crate::tree::Found;
+
+/// The rule for Ruby.
+pub(super) struct Ruby;
+
+const KIND: Kind = Kind {
+    language: "ruby",
+    extensions: &["rb", "ru", "rake", "gemspec", "erb", "yml"],
+    roots: &["Gemfile", "Gemfile.lock", "gems.rb", "config.ru"],
+    skipped: &["log", "tmp"],
+};
+
+/// Options whose value is the next argument.
+const WITH_VALUE: [&str; 5] = ["-I", "-r", "-C", "-E", "-S"];
+
+impl Rule for Ruby {
+    fn name(&self) -> &'static str {
+        KIND.language
+    }
+
+    fn applies(&self, program: &Program) -> bool {
+        is_called(program, "ruby")
+    }
+
+    fn collect(
+        &self,
+        program: &Program,
+        start: &Start,
+        basket: &mut Basket<'_, '_>,
+    ) -> Result<(), Error> {
+        let loaded = program.loaded.as_ref();
+        let prefix = program
+            .canonical
+            .ancestors()
+            .nth(2)
+            .unwrap_or(Path::new("/"));
+        let mut library = Taken::default();
+        let debian = [
+            PathBuf::from("/usr/local/lib/site_ruby"),
+            PathBuf::from("/usr/share/rubygems-integration"),
+        ];
+        let own = ["lib/ruby", "lib/x86_64-linux-gnu/ruby"].map(|path| prefix.join(path));
+        // Where Ruby keeps what users install, the directory of gems is beside its own.
+        let installed = ["lib/ruby/gems"].map(|path| prefix.join(path));
+        let is_debian = gather::is_file(
+            basket.closure,
+            &prefix.join("lib/ruby/vendor_ruby/rubygems.rb"),
+        )?;
+        for path in own.iter().chain(&debian) {
+            library.extend(gather::directory(
+                basket.closure,
+                loaded,
+                path,
+                &mut |path, is_directory| {
+                    wanted(path, is_directory)
+                        && (is_debian
+                            || !installed
+                                .iter()
+                                .any(|gems| path.starts_with(gems) && is_installed_gem(path)))
+                },
+            )?);
+        }
+        application::note(&KIND, "took the standard library", &library, basket);
+
+        let mut application = Application::default();
+        application.read_arguments(start);
+        let code = start.arguments.iter().position(|argument| argument == "-e");
+        let script = start.positional(0, &WITH_VALUE);
+        let rest = match (code, script) {
+            (Some(code), script) if script.is_none_or(|script| code < script) => code + 2,
+            (_, Some(at)) => {
+                application.take_script(&KIND, loaded, start, at, basket)?;
+                at + 1
+            }
+            _ => start.arguments.len(),
+        };
+        application.take_arguments(&KIND, start, rest, basket)?;
+        take_include_directories(program, start, basket)?;
+        if start.arguments.is_empty() {
+            return Ok(());
+        }
+        let mut homes = start.directories("GEM_HOME");
+        homes.extend(start.directories("GEM_PATH"));
+        let version = version(basket.closure, prefix, &program.canonical)?;
+        if let Some(version) = &version {
+            homes.push(Path::new("/var/lib/gems").join(version));
+            homes.push(Path::new("/usr/local/lib/ruby/gems").join(version));
+            homes.push(prefix.join("lib/ruby/gems").join(version));
+            if let Some(home) = start.variable("HOME") {
+                homes.push(Path::new(&home).join(".local/share/gem/ruby").join(version));
+            }
+        }
+        take_gems(&application.words, &homes, program, basket)
+    }
+}
+
+/// Whether a file of Ruby's directories is of use when a program runs.
+fn wanted(path: &Path, is_directory: bool) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    match is_directory {
+        true => !matches!(name, "ri" | "rdoc" | "cache" | "doc"),
+        false => !matches!(
+            path.extension().and_then(|end| end.to_str()),
+            Some("a" | "o" | "h" | "ri")
+        ),
+    }
+}
+
+/// Whether a directory is `gems/X.Y.0/gems/NAME-VERSION`.
+fn is_installed_gem(path: &Path) -> bool {
+    path.parent().is_some_and(|parent| parent.ends_with("gems"))
+        && path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().contains('-'))
+}
+
+/// The version of the library: `3.1.0`.
+fn version(closure: &Closure<'_>, prefix: &Path, program: &Path) -> Result<Option<String>, Error> {
+    let wanted = version_behind(program, "ruby").unwrap_or_default();
+    let names = gather::names(closure, &prefix.join("lib/ruby"))?;
+    Ok(names.into_iter().rfind(|name| {
+        name.starts_with(|first: char| first.is_ascii_digit()) && name.starts_with(wanted)
+    }))
+}
+
+/// Takes `RUBYLIB` and the directories of `-I`.
+fn take_include_directories(
+    program: &Program,
+    start: &Start,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let mut directories = start.directories("RUBYLIB");
+    for (at, argument) in start.arguments.iter().enumerate() {
+        let text = argument.to_string_lossy();
+        match text.strip_prefix("-I") {
+            Some("") => directories.push(start.directory.join(start.text(at + 1))),
+            Some(list) => {
+                directories.extend(list.split(':').map(|path| start.directory.join(path)))
+            }
+            None => {}
+        }
+    }
+    let mut taken = Taken::default();
+    for directory in directories {
+        taken.extend(gather::either(
+            basket.closure,
+            program.loaded.as_ref(),
+            &directory,
+        )?);
+    }
+    if !taken.files.is_empty() {
+        application::note(&KIND, "took directories of modules", &taken, basket);
+    }
+    Ok(())
+}
+
+/// Takes gems that words name, and those that they require.
+fn take_gems(
+    words: &Words,
+    homes: &[PathBuf],
+    program: &Program,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    // By name: every version, with its home and the name with the version.
+    let mut installed: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    for home in homes {
+        // A home that belongs to somebody else may not be looked into.
+        if !matches!(basket.closure.tree.find(home), Ok(Found::Directory(_))) {
+            continue;
+        }
+        for file in gather::names(basket.closure, &home.join("specifications"))? {
+            if let Some((full, name)) = gem_of_specification(&file) {
+                let entry = installed.entry(name.to_owned()).or_default();
+                entry.push((home.clone(), full.to_owned()));
+            }
+        }
+    }
+    let is_named = |name: &str| {
+        words.contains(name)
+            // `rack-protection` is required as `rack/protection`.
+            || name.contains('-') && name.split('-').all(|part| words.contains(part))
+    };
+    let named = installed.keys().filter(|name| is_named(name));
+    let mut wanted: Vec<String> = named.cloned().collect();
+    let mut taken = Taken::default();
+    let mut names = Vec::new();
+    while let Some(name) = wanted.pop() {
+        for (home, full) in installed.remove(&name).unwrap_or_default() {
+            let specification = home.join("specifications").join(format!("{full}.gemspec"));
+            let text = gather::contents(basket.closure, &specification)?;
+            wanted.extend(dependencies(&text).map(str::to_owned));
+            let loaded = program.loaded.as_ref();
+            taken.extend(gather::file(basket.closure, None, &specification)?);
+            taken.extend(gather::directory(
+                basket.closure,
+                loaded,
+                &home.join("gems").join(&full),
+                &mut wanted_of_gem,
+            )?);
+            for platform in gather::names(basket.closure, &home.join("extensions"))? {
+                for version in
+                    gather::names(basket.closure, &home.join("extensions").join(&platform))?
+                {
+                    let extension = home
+                        .join("extensions")
+                        .join(&platform)
+                        .join(version)
+                        .join(&full);
+                    taken.extend(gather::directory(
+                        basket.closure,
+                        loaded,
+                        &extension,
+                        &mut |_, _| true,
+                    )?);
+                }
+            }
+            names.push(full);
+        }
+    }
+    if !names.is_empty() {
+        names.sort_unstable();
+        let what = format!("took the gems {}", names.join(", "));
+        application::note(&KIND, &what, &taken, basket);
+    }
+    Ok(())
+}
+
+fn wanted_of_gem(path: &Path, is_directory: bool) -> bool {
+    wanted(path, is_directory)
+}
+
+/// `(NAME-VERSION, NAME)` of `NAME-VERSION.gemspec`; a platform may stand behind the version.
+fn gem_of_specification(file: &str) -> Option<(&str, &str)> {
+    let full = file.strip_suffix(".gemspec")?;
+    let dash = full
+        .match_indices('-')
+        .find(|(at, _)| full[at + 1..].starts_with(|first: char| first.is_ascii_digit()))?
+        .0;
+    Some((full, &full[..dash]))
+}
+
+/// The gems that a specification requires at run time.
+fn dependencies(specification: &str) -> impl Iterator<Item = &str> {
+    specification
+        .lines()
+        .filter(|line| line.contains("add_runtime_dependency") || line.contains("add_dependency"))
+        .filter_map(|line| {
+            let start = line.find(['<', '"', '\''])? + 1;
+            let end = line[start..].find(['>', '"', '\''])?;
+            Some(&line[start..start + end])
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specifications_are_understood() {
+        assert_eq!(
+            gem_of_specification("rack-protection-3.0.5.gemspec"),
+            Some(("rack-protection-3.0.5", "rack-protection"))
+        );
+        assert_eq!(
+            gem_of_specification("nokogiri-1.15.0-x86_64-linux.gemspec"),
+            Some(("nokogiri-1.15.0-x86_64-linux", "nokogiri"))
+        );
+        assert_eq!(gem_of_specification("default"), None);
+        let text = "s.add_runtime_dependency(%q<rack>.freeze, [\"~> 2\"])\ns.add_development_dependency(%q<rspec>)\n  s.add_dependency 'tilt', '~> 2'\n";
+        assert_eq!(dependencies(text).collect::<Vec<_>>(), ["rack", "tilt"]);
+    }
+
+    #[test]
+    fn what_is_only_for_people_and_compilers_is_left_out() {
+        assert!(!wanted(Path::new("/x/ri"), true));
+        assert!(!wanted(Path::new("/x/ruby.h"), false));
+        assert!(wanted(Path::new("/x/set.rb"), false));
+    }
+}

@@ -1,0 +1,5 @@
+package Greeting;
+
+sub greeting { return "hello from $_[0]" }
+
+1;

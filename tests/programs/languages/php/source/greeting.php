@@ -1,0 +1,5 @@
+<?php
+function greeting($name)
+{
+    return "hello from $name";
+}

@@ -1,0 +1,1 @@
+def greeting(name) = "hello from #{name}"
