@@ -55,7 +55,7 @@ pub fn cases() -> Vec<Case> {
     }
     // Without a card there is still the loopback interface.
     let name = Build::Dynamic.name();
-    for program in ["internet6", "packet_rings", "raw_sockets"] {
+    for program in ["administration", "internet6", "packet_rings", "raw_sockets"] {
         let mut case = Case::new(
             format!("network::{program}-{name}"),
             &format!("{{{program}:{name}}}"),
@@ -64,6 +64,10 @@ pub fn cases() -> Vec<Case> {
         if program != "internet6" {
             // On Linux it wants to be alone.
             case = case.message("system call unshare");
+        }
+        if program == "administration" {
+            // There are no ways but those that it makes.
+            case = case.options(&["--net", "none"]);
         }
         if program == "packet_rings" {
             case = case.message("option 1000 of packet sockets");

@@ -3,6 +3,7 @@
 use pith_end_to_end::Workshop;
 use pith_end_to_end::guest::Network;
 use pith_end_to_end::namespace::{GUEST, OWN, on_a_wire};
+use std::fs::{self, File};
 use std::net::UdpSocket;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -13,7 +14,9 @@ type Check = fn(&Workshop) -> Result<(), String>;
 /// Name and check.
 pub const CHECKS: &[(&str, Check)] = &[
     ("arping", arping),
+    ("ip", ip),
     ("ping", ping),
+    ("ss", ss),
     ("tcpdump", tcpdump),
     ("traceroute", traceroute),
 ];
@@ -99,6 +102,44 @@ fn ping(workshop: &Workshop) -> Result<(), String> {
         "64 bytes from 10.7.0.1: icmp_seq=2 ttl=64",
     ];
     check(workshop, &["ping", "-c", "2", "-i", "0.2", &own], &texts)
+}
+
+/// What it changes has effect: the machine answers under its new address by a router's route.
+fn ip(workshop: &Workshop) -> Result<(), String> {
+    on_a_wire(|network| {
+        let path = workshop.directory_for("tools-ip")?.join("changes");
+        let lines = "address add 10.8.0.2/24 brd + dev eth0\n\
+            link set eth0 mtu 1400\n\
+            route add 10.9.0.0/16 via 10.8.0.1 metric 7\n\
+            address show dev eth0\n\
+            route show\n\
+            link set eth0 down\n\
+            link show dev eth0\n";
+        fs::write(&path, lines).map_err(|error| error.to_string())?;
+        let file = File::open(&path).map_err(|error| error.to_string())?;
+        let mut command = machine(workshop, network, &["ip", "-batch", "-"])?;
+        command.stdin(Stdio::from(file));
+        let output = run(command, || Ok(()))?;
+        expect(
+            &output,
+            &[
+                "inet 10.8.0.2/24 brd 10.8.0.255 scope global eth0",
+                "<BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1400",
+                "10.9.0.0/16 via 10.8.0.1 dev eth0 metric 7",
+                "10.8.0.0/24 dev eth0",
+                "<BROADCAST,MULTICAST> mtu 1400",
+            ],
+        )
+    })
+}
+
+/// Connections of others there are none, but what it asks for is answered.
+fn ss(workshop: &Workshop) -> Result<(), String> {
+    check(
+        workshop,
+        &["ss", "-tuanp"],
+        &["Netid State Recv-Q Send-Q Local Address:Port Peer Address:Port"],
+    )
 }
 
 fn arping(workshop: &Workshop) -> Result<(), String> {

@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 use pith_linux::Errno;
 use pith_linux::sockets::family;
 
+use super::internet::administration;
 use super::internet::interfaces::{self, Interface, QUEUE_LENGTH, mask_v4};
 use crate::memory::{UserPointer, copy_to_user, read_object, write_object};
 
@@ -126,6 +127,15 @@ fn answer(interface: &Interface, wanted: u32) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// The interface that a request names.
+fn find(bytes: &[u8; REQUEST]) -> Result<Interface, Errno> {
+    let name = &bytes[..NAME];
+    let name = &name[..name.iter().position(|&byte| byte == 0).unwrap_or(NAME - 1)];
+    // A name may be followed by that of an alias, of which there are none.
+    let name = name.split(|&byte| byte == b':').next().unwrap_or(name);
+    interfaces::by_name(name).ok_or(Errno::ENODEV)
+}
+
 /// Answers a request (`ioctl(2)`) that the family has no answer for. `is_internet`: the socket is one of IPv4.
 ///
 /// # Errors
@@ -142,17 +152,29 @@ pub fn control(wanted: u32, argument: UserPointer, is_internet: bool) -> Result<
             copy_to_user(argument, &named(&interface.name)[..NAME])?;
             Ok(0)
         }
+        request::SET_FLAGS | request::SET_MTU => {
+            let bytes: [u8; REQUEST] = read_object(argument)?;
+            let interface = find(&bytes)?;
+            administration::permit()?;
+            let [a, b, c, d] = [0, 1, 2, 3].map(|index| bytes[NAME + index]);
+            match wanted {
+                request::SET_MTU => administration::set_mtu(interface.index, u32::from_ne_bytes([a, b, c, d]))?,
+                _ => {
+                    let flags = u32::from(u16::from_ne_bytes([a, b]));
+                    administration::set_up(interface.index, flags & interfaces::flag::UP != 0)?;
+                }
+            }
+            Ok(0)
+        }
         request::ADD_ROUTE
         | request::DELETE_ROUTE
         | request::SET_LINK
-        | request::SET_FLAGS
         | request::SET_ADDRESS
         | request::SET_PEER
         | request::SET_BROADCAST
         | request::SET_MASK
         | request::SET_METRIC
         | request::SET_MEMORY
-        | request::SET_MTU
         | request::SET_NAME
         | request::SET_HARDWARE
         | request::ADD_GROUP
@@ -170,11 +192,7 @@ pub fn control(wanted: u32, argument: UserPointer, is_internet: bool) -> Result<
         | request::GET_MAP
         | request::FIRST_PRIVATE..=request::LAST_PRIVATE => {
             let bytes: [u8; REQUEST] = read_object(argument)?;
-            let name = &bytes[..NAME];
-            let name = &name[..name.iter().position(|&byte| byte == 0).unwrap_or(NAME - 1)];
-            // A name may be followed by that of an alias, of which there are none.
-            let name = name.split(|&byte| byte == b':').next().unwrap_or(name);
-            let interface = interfaces::by_name(name).ok_or(Errno::ENODEV)?;
+            let interface = find(&bytes)?;
             match wanted {
                 request::TOOL | request::FIRST_PRIVATE..=request::LAST_PRIVATE => Err(Errno::EOPNOTSUPP),
                 request::GET_MEMORY => Err(Errno::ENOTTY),

@@ -21,6 +21,8 @@ const ATTRIBUTE_KIND: u16 = 0x3fff;
 pub mod protocol {
     /// Interfaces, addresses, routes.
     pub const ROUTE: i32 = 0;
+    /// Sockets.
+    pub const DIAGNOSIS: i32 = 4;
     /// Protocols have numbers below this (`MAX_LINKS`).
     pub const LIMIT: i32 = 32;
 }
@@ -43,6 +45,12 @@ pub mod flag {
     pub const MULTI: u16 = 2;
     /// An answer is wanted even if there is nothing to say.
     pub const ACKNOWLEDGE: u16 = 4;
+    /// Of a change: what is there already is replaced.
+    pub const REPLACE: u16 = 0x100;
+    /// Of a change: nothing may be there already.
+    pub const EXCLUSIVE: u16 = 0x200;
+    /// Of a change: what is not there is made.
+    pub const CREATE: u16 = 0x400;
     /// All objects are asked for (`NLM_F_ROOT | NLM_F_MATCH`).
     pub const DUMP: u16 = 0x300;
     /// In an error: what was asked is not repeated wholly.
@@ -114,6 +122,7 @@ pub mod route {
     pub const NEW_LINK: u16 = 16;
     pub const DELETE_LINK: u16 = 17;
     pub const GET_LINK: u16 = 18;
+    pub const SET_LINK: u16 = 19;
     pub const NEW_ADDRESS: u16 = 20;
     pub const DELETE_ADDRESS: u16 = 21;
     pub const GET_ADDRESS: u16 = 22;
@@ -126,6 +135,85 @@ pub mod route {
     pub const LAST: u16 = 123;
     /// Of each four kinds, the third asks.
     pub const ASKS: u16 = 2;
+}
+
+/// What [`protocol::DIAGNOSIS`] tells of sockets (`sock_diag(7)`).
+pub mod diagnosis {
+    use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+    /// The only kind of message (`SOCK_DIAG_BY_FAMILY`).
+    pub const BY_FAMILY: u16 = 20;
+
+    /// Attributes of answers (`INET_DIAG_…`). What is asked for has a bit one lower than its number.
+    #[allow(missing_docs, reason = "sock_diag(7) explains them under these names")]
+    pub mod attribute {
+        pub const INFORMATION: u16 = 2;
+        pub const CONGESTION: u16 = 4;
+        pub const SHUTDOWN: u16 = 8;
+        pub const ONLY_V6: u16 = 11;
+    }
+
+    /// Which socket (`struct inet_diag_sockid`).
+    #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+    #[repr(C)]
+    pub struct SocketIdentity {
+        /// Its port, in network order.
+        pub source_port: [u8; 2],
+        /// Its peer's.
+        pub destination_port: [u8; 2],
+        /// Its address; one of IPv4 has four bytes.
+        pub source: [u8; 16],
+        /// Its peer's.
+        pub destination: [u8; 16],
+        /// The interface that it is bound to.
+        pub interface: [u8; 4],
+        /// A number that no other socket has.
+        pub cookie: [u8; 8],
+    }
+
+    /// A question (`struct inet_diag_req_v2`).
+    #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+    #[repr(C)]
+    pub struct InternetRequest {
+        /// The family's number.
+        pub family: u8,
+        /// The protocol's.
+        pub protocol: u8,
+        /// Attributes that are wanted, as bits.
+        pub extensions: u8,
+        /// 0.
+        pub padding: u8,
+        /// States that are wanted, as bits.
+        pub states: u32,
+        /// The socket, unless it is a dump.
+        pub identity: SocketIdentity,
+    }
+
+    /// What is told of a socket (`struct inet_diag_msg`).
+    #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+    #[repr(C)]
+    pub struct InternetMessage {
+        /// The family's number.
+        pub family: u8,
+        /// `TCP_ESTABLISHED`, …
+        pub state: u8,
+        /// Which timer is running.
+        pub timer: u8,
+        /// How often a segment was sent again.
+        pub again: u8,
+        /// Which socket.
+        pub identity: SocketIdentity,
+        /// When the timer expires, in milliseconds.
+        pub expires: u32,
+        /// Bytes that wait to be received; of a listener, connections.
+        pub receiving: u32,
+        /// Bytes that wait to be sent; of a listener, how many connections may wait.
+        pub sending: u32,
+        /// Whose it is.
+        pub user: u32,
+        /// Its inode.
+        pub inode: u32,
+    }
 }
 
 /// Groups of [`protocol::ROUTE`] (`RTNLGRP_…`).

@@ -144,7 +144,7 @@ pub fn mask_v4(prefix: u8) -> u32 {
 }
 
 /// An address without the bits that are not the network's.
-fn network_of(address: IpAddr, prefix: u8) -> IpAddr {
+pub fn network_of(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask_v4(prefix))),
         IpAddr::V6(address) => {
@@ -179,6 +179,8 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// The interface's number.
     pub interface: u32,
+    /// Of two routes to a network, the lower one is used.
+    pub metric: u32,
     /// Where it leads.
     pub way: Way,
 }
@@ -207,7 +209,10 @@ fn describe(index: usize, interface: &stack::Interface) -> Interface {
     Interface {
         index: index as u32 + 1,
         name,
-        flags: flags | flag::UP | signal,
+        flags: match interface.up {
+            true => flags | flag::UP | signal,
+            false => flags,
+        },
         mtu: interface.mtu as u32,
         hardware,
         addresses: interface
@@ -339,6 +344,7 @@ pub fn routes() -> Vec<Route> {
                 gateway: one.gateway,
                 source: interfaces[one.interface].source_near(one.network, one.prefix),
                 interface: one.interface as u32 + 1,
+                metric: one.metric,
                 way: Way::Unicast,
             })
             .collect()
@@ -349,6 +355,7 @@ pub fn routes() -> Vec<Route> {
         gateway: None,
         source: Some(source),
         interface: interface.index,
+        metric: 0,
         way,
     };
     let mut local = Vec::new();

@@ -4,27 +4,46 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::sockets::family;
+use pith_tcpip::stack::Reach;
 use pith_tcpip::tcp::State;
 
 use super::interfaces::{self, Way, mask_v4};
-use super::network;
 use super::socket::InternetSocket;
+use super::{network, now, stream_options};
 use crate::fs::proc::Text;
 use crate::net::socket;
 
-/// What a line about a socket says.
-struct Line {
-    local: SocketAddr,
-    remote: SocketAddr,
+/// What is told of a socket.
+pub struct Line {
+    /// Its address.
+    pub local: SocketAddr,
+    /// Its peer's.
+    pub remote: SocketAddr,
     /// As Linux numbers the states of connections.
-    state: u8,
-    sending: usize,
-    receiving: usize,
+    pub state: u8,
+    /// Bytes that wait to be sent or acknowledged.
+    pub sending: usize,
+    /// Bytes that wait to be received; of a listener, connections that wait to be accepted.
+    pub receiving: usize,
+    /// Of a listener: how many connections may wait.
+    pub backlog: usize,
     lost: u64,
-    inode: u64,
+    /// The number of its inode.
+    pub inode: u64,
+    /// The interface that it is bound to; 0 for none.
+    pub interface: u32,
+    /// What the program has shut down: 1 for receiving, 2 for sending.
+    pub shut: u8,
+    /// It speaks with peers of IPv6 only.
+    pub only_v6: bool,
+    /// `struct tcp_info`
+    pub information: Option<Vec<u8>>,
+    /// The name of its congestion control.
+    pub congestion: Option<&'static str>,
 }
 
 /// Linux's numbers of states.
@@ -47,19 +66,19 @@ fn number_of(state: State) -> u8 {
 const LISTENING: u8 = 10;
 const CLOSED: u8 = 7;
 
-/// The sockets of a family and kind that have an address, by their numbers.
-fn lines(family: u16, streams: bool) -> Vec<Line> {
+/// The sockets of a family and kind that have an address, by their numbers; `detailed`, with all that connections tell.
+pub fn lines(family: u16, streams: bool, detailed: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     for socket in network().all_sockets() {
         if socket.family == family && socket.is_stream() == streams && (streams || socket.is_udp()) {
-            lines.extend(line(&socket));
+            lines.extend(line(&socket, detailed));
         }
     }
     lines.sort_by_key(|line| line.inode);
     lines
 }
 
-fn line(socket: &InternetSocket) -> Option<Line> {
+fn line(socket: &InternetSocket, detailed: bool) -> Option<Line> {
     let stack = socket.network.stack.lock();
     let handle = socket.handle;
     // Without a port nobody can find it.
@@ -71,8 +90,14 @@ fn line(socket: &InternetSocket) -> Option<Line> {
         state: CLOSED,
         sending: 0,
         receiving: 0,
+        backlog: 0,
         lost: 0,
         inode: socket.number,
+        interface: socket.common.device(),
+        shut: socket.no_more_input.load(Ordering::Relaxed).into(),
+        only_v6: stack.reach(handle) == Some(Reach::V6),
+        information: None,
+        congestion: None,
     };
     if !socket.is_stream() {
         (line.receiving, line.lost) = stack.udp_waiting(handle);
@@ -82,10 +107,18 @@ fn line(socket: &InternetSocket) -> Option<Line> {
     } else if let Some(ready) = stack.tcp_listening(handle) {
         line.state = LISTENING;
         line.receiving = ready;
+        line.backlog = stack.tcp_backlog(handle).unwrap_or(0);
     } else if let Some(connection) = stack.connection(handle) {
         line.state = number_of(connection.state());
         line.sending = connection.unacknowledged();
         line.receiving = connection.available();
+        line.shut |= if connection.can_send() { 0 } else { 2 };
+    }
+    if detailed && socket.is_stream() {
+        line.information = Some(stream_options::information(&stack, handle, now()));
+        line.congestion = stack
+            .tcp_chosen(handle)
+            .map(|chosen| stream_options::name_of(chosen.algorithm));
     }
     Some(line)
 }
@@ -117,7 +150,7 @@ fn table(text: &mut Text, family: u16, streams: bool) -> Result<(), Errno> {
         true => writeln!(text, " {head}{:>55}", "")?,
         false => writeln!(text, "  {head} ref pointer drops")?,
     }
-    for (index, line) in lines(family, streams).iter().enumerate() {
+    for (index, line) in lines(family, streams, false).iter().enumerate() {
         let (local, remote) = (address(family, line.local), address(family, line.remote));
         let rest = match streams {
             true => String::from("1 0000000000000000 100 0 0 10 0"),

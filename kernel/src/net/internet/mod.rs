@@ -5,6 +5,7 @@
 //! batches: many frames under one hold of the lock, each card told once of all that goes out, each socket once of all that
 //! came in. A flood is handed over to the kernel's thread for deferred work, so that the program has its turn.
 
+pub mod administration;
 mod configure;
 mod datagrams;
 mod errors;

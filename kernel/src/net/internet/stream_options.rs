@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use pith_linux::Errno;
 use pith_linux::sockets::option;
-use pith_tcpip::Stack;
 use pith_tcpip::stack::Handle;
 use pith_tcpip::tcp::{Algorithm, Information, KeepAlive, Options, State};
 use pith_tcpip::time::{MICROSECOND, MILLISECOND, SECOND};
+use pith_tcpip::{Instant, Stack};
 
 use super::Memory;
 use super::socket::InternetSocket;
@@ -162,6 +162,22 @@ fn written(from: &Information) -> Vec<u8> {
     writer.0
 }
 
+/// `struct tcp_info` of a socket.
+pub(super) fn information(stack: &Stack<Memory>, handle: Handle, now: Instant) -> Vec<u8> {
+    match stack.connection(handle) {
+        Some(connection) => written(&connection.information(now)),
+        None => without_connection(stack, handle),
+    }
+}
+
+/// The name of a congestion control.
+pub(super) fn name_of(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Cubic => "cubic",
+        Algorithm::Reno => "reno",
+    }
+}
+
 impl InternetSocket {
     /// The value of an option of TCP.
     pub(super) fn tcp_option(&self, name: i32) -> Result<OptionValue, Errno> {
@@ -197,19 +213,13 @@ impl InternetSocket {
             // No cookies are given out, and none are asked for.
             FAST_OPEN | FAST_OPEN_CONNECT => 0,
             CONGESTION => {
-                let mut text = Vec::from(match options.algorithm {
-                    Algorithm::Cubic => &b"cubic"[..],
-                    Algorithm::Reno => b"reno",
-                });
+                let mut text = Vec::from(name_of(options.algorithm).as_bytes());
                 text.resize(NAME, 0);
                 return Ok(OptionValue::Bytes(text));
             }
             INFORMATION => {
-                let information = self.network.with(|stack, now| match stack.connection(self.handle) {
-                    Some(connection) => written(&connection.information(now)),
-                    None => without_connection(stack, self.handle),
-                });
-                return Ok(OptionValue::Bytes(information));
+                let bytes = self.network.with(|stack, now| information(stack, self.handle, now));
+                return Ok(OptionValue::Bytes(bytes));
             }
             _ => return Err(unknown(name)),
         };

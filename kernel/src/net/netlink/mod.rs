@@ -1,8 +1,10 @@
 //! Netlink sockets (`netlink(7)`): programs ask the kernel for interfaces, addresses and routes, and hear of changes.
 //!
-//! Of the protocols there is [`protocol::ROUTE`]; [`route`] answers it. A question is answered while it is sent: the
-//! answers wait in the socket until they are received.
+//! Of the protocols there are [`protocol::ROUTE`], which [`route`] answers, and [`protocol::DIAGNOSIS`] ([`diagnosis`]). A
+//! question is answered while it is sent: the answers wait in the socket until they are received.
 
+mod changes;
+mod diagnosis;
 mod notices;
 mod route;
 
@@ -74,6 +76,7 @@ struct State {
 pub struct NetlinkSocket {
     itself: Weak<Self>,
     kind: SocketKind,
+    protocol: i32,
     number: u64,
     common: Common,
     switches: AtomicU32,
@@ -128,7 +131,12 @@ impl Answers<'_> {
 
     /// Ends a dump.
     fn done(&mut self) {
-        let end = Builder::new(self.header(control::DONE, flag::MULTI), &0_i32).finish();
+        self.done_with(0);
+    }
+
+    /// Ends a dump, perhaps because of an error, whose number is told as a negative one.
+    fn done_with(&mut self, error: i32) {
+        let end = Builder::new(self.header(control::DONE, flag::MULTI), &error).finish();
         self.add(&end);
         self.flush();
     }
@@ -152,10 +160,11 @@ impl Answers<'_> {
 }
 
 impl NetlinkSocket {
-    fn make(kind: SocketKind) -> Result<Arc<Self>, Errno> {
+    fn make(kind: SocketKind, protocol: i32) -> Result<Arc<Self>, Errno> {
         let socket = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             kind,
+            protocol,
             number: pipe::next_number(),
             common: Common::default(),
             switches: AtomicU32::new(0),
@@ -205,7 +214,7 @@ impl NetlinkSocket {
         }
         let is_free = |port: u32| {
             let mut others = sockets.iter().filter_map(Weak::upgrade);
-            !others.any(|other| other.state.lock().port == Some(port))
+            !others.any(|other| other.protocol == self.protocol && other.state.lock().port == Some(port))
         };
         let own = task::current_process().id;
         let port = match wanted {
@@ -226,7 +235,7 @@ impl NetlinkSocket {
         let receiver = {
             let sockets = SOCKETS.lock();
             let mut list = sockets.iter().filter_map(Weak::upgrade);
-            list.find(|socket| socket.state.lock().port == Some(to))
+            list.find(|socket| socket.protocol == self.protocol && socket.state.lock().port == Some(to))
         };
         receiver.ok_or(Errno::ECONNREFUSED)?.deliver(datagram);
         Ok(())
@@ -241,10 +250,10 @@ impl NetlinkSocket {
                 collected: Vec::new(),
             };
             let asks = request.header.flags & flag::REQUEST != 0 && request.header.kind >= control::FIRST;
-            let result = if asks {
-                route::answer(&request, self.switch(netlink_option::STRICT_CHECK), &mut answers)
-            } else {
-                Ok(route::Answered::Silent)
+            let result = match self.protocol {
+                _ if !asks => Ok(route::Answered::Silent),
+                protocol::DIAGNOSIS => diagnosis::answer(&request, &mut answers),
+                _ => route::answer(&request, self.switch(netlink_option::STRICT_CHECK), &mut answers),
             };
             answers.flush();
             match result {
@@ -275,14 +284,14 @@ impl NetlinkSocket {
     }
 }
 
-/// Tells all members of a group.
-fn tell_group(number: u32, message: &Arc<Vec<u8>>, from: u32) {
+/// Tells all members of a group of a protocol.
+fn tell_group(protocol: i32, number: u32, message: &Arc<Vec<u8>>, from: u32) {
     let bit = 1_u64 << (number - 1);
     let sockets: Vec<Arc<NetlinkSocket>> = SOCKETS.lock().iter().filter_map(Weak::upgrade).collect();
     for socket in sockets {
         let hears = {
             let state = socket.state.lock();
-            state.groups & bit != 0 && (from == 0 || state.port != Some(from))
+            socket.protocol == protocol && state.groups & bit != 0 && (from == 0 || state.port != Some(from))
         };
         if hears {
             socket.deliver(Datagram {
@@ -324,7 +333,7 @@ impl Socket for NetlinkSocket {
     }
 
     fn protocol(&self) -> i32 {
-        protocol::ROUTE
+        self.protocol
     }
 
     fn number(&self) -> u64 {
@@ -405,7 +414,7 @@ impl Socket for NetlinkSocket {
         let bytes = Arc::new(bytes);
         // As on Linux, only the lowest of several groups is meant.
         if groups != 0 {
-            tell_group(groups.trailing_zeros() + 1, &bytes, port);
+            tell_group(self.protocol, groups.trailing_zeros() + 1, &bytes, port);
         }
         if to != 0 {
             let datagram = Datagram { bytes, port, group: 0 };
@@ -532,11 +541,11 @@ pub fn create(kind: u32, number: i32) -> Result<Arc<NetlinkSocket>, Errno> {
         Some(kind @ (SocketKind::Raw | SocketKind::Datagram)) => kind,
         _ => return Err(Errno::ESOCKTNOSUPPORT),
     };
-    if number != protocol::ROUTE {
+    if !matches!(number, protocol::ROUTE | protocol::DIAGNOSIS) {
         if (0..protocol::LIMIT).contains(&number) {
-            crate::warning_once!("netlink has the protocol NETLINK_ROUTE only: {number} answers EPROTONOSUPPORT");
+            crate::warning_once!("netlink has no protocol {number}: it answers EPROTONOSUPPORT");
         }
         return Err(Errno::EPROTONOSUPPORT);
     }
-    NetlinkSocket::make(kind)
+    NetlinkSocket::make(kind, number)
 }

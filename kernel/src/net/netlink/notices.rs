@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use pith_linux::netlink::{Header, group, route};
+use pith_linux::netlink::{Header, group, protocol, route};
 use spin::Mutex;
 
 use super::route::{address_message, link_message, route_message};
@@ -49,7 +49,7 @@ pub fn changed() {
 
 /// A message for all members of a group.
 fn tell(number: u32, message: Vec<u8>) {
-    tell_group(number, &Arc::new(message), 0);
+    tell_group(protocol::ROUTE, number, &Arc::new(message), 0);
 }
 
 fn announcement(kind: u16) -> Header {

@@ -1,5 +1,4 @@
-//! `rtnetlink(7)`: interfaces, addresses, routes and neighbours. They can be asked for, not changed: that is for whoever
-//! starts the machine, as in a container without `CAP_NET_ADMIN`.
+//! `rtnetlink(7)`: interfaces, addresses, routes and neighbours. How they are changed is in [`changes`].
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -13,7 +12,7 @@ use pith_linux::sockets::family;
 use pith_tcpip::stack::NeighbourState;
 use zerocopy::FromBytes;
 
-use super::Answers;
+use super::{Answers, changes};
 use crate::net::internet::interfaces::{self, Interface, QUEUE_LENGTH, Route, Way};
 
 /// `IFA_F_PERMANENT`
@@ -222,23 +221,26 @@ pub(super) fn route_message(route: &Route, header: Header) -> Vec<u8> {
     if let Some(gateway) = route.gateway {
         builder = with_address(builder, route_attribute::GATEWAY, gateway);
     }
+    if route.metric != 0 {
+        builder = builder.number(route_attribute::PRIORITY, route.metric);
+    }
     builder.number(route_attribute::OUT_INTERFACE, route.interface).finish()
 }
 
 /// A structure at the start of a request. Programs may send less than all of it, which counts as zeroes: some send just
 /// the family. What is behind it are attributes.
-fn structure<T: FromBytes + zerocopy::IntoBytes>(body: &[u8]) -> (T, Attributes<'_>) {
+pub(super) fn structure<T: FromBytes + zerocopy::IntoBytes>(body: &[u8]) -> (T, Attributes<'_>) {
     let mut value = T::new_zeroed();
     let length = size_of::<T>().min(body.len());
     value.as_mut_bytes()[..length].copy_from_slice(&body[..length]);
     (value, Attributes::new(body.get(size_of::<T>()..).unwrap_or(&[])))
 }
 
-fn number_of(value: &[u8]) -> Option<u32> {
+pub(super) fn number_of(value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
 
-fn find_link(body: &[u8]) -> Result<Interface, Errno> {
+pub(super) fn find_link(body: &[u8]) -> Result<Interface, Errno> {
     let (wanted, mut attributes): (LinkMessage, _) = structure(body);
     if wanted.index > 0 {
         return interfaces::by_index(wanted.index as u32).ok_or(Errno::ENODEV);
@@ -382,7 +384,7 @@ pub fn answer(request: &Request<'_>, strict: bool, answers: &mut Answers<'_>) ->
         return Ok(Answered::Silent);
     }
     if kind & 3 != route::ASKS {
-        return Err(Errno::EPERM);
+        return changes::change(request).map(|()| Answered::Silent);
     }
     let dump = request.header.flags & flag::DUMP != 0;
     match (kind, dump) {

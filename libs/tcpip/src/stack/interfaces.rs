@@ -89,6 +89,8 @@ pub struct Interface {
     pub offload: Offload,
     /// The groups that it listens to.
     pub groups: Vec<Group>,
+    /// It is in use, see [`Stack::set_up`].
+    pub up: bool,
     /// Until when routers are reckoned with that speak an older version about groups.
     pub(super) older_until: Option<Instant>,
 }
@@ -111,6 +113,7 @@ impl Interface {
             mtu_v6: 65_536,
             link_mtu: 65_536,
             groups: groups::of_all_stations(),
+            up: true,
             older_until: None,
             addresses: Vec::from([
                 own(Ipv4Addr::LOCALHOST.into(), 8),
@@ -228,6 +231,7 @@ impl<B: Buffer> Stack<B> {
             addresses: Vec::new(),
             offload,
             groups: groups::of_all_stations(),
+            up: true,
             older_until: None,
         });
         self.join_group(index, Ipv4Addr::new(224, 0, 0, 1).into(), now);
@@ -239,14 +243,21 @@ impl<B: Buffer> Stack<B> {
     /// 6; unless it is one of the link, it is used meanwhile.
     pub fn add_address(&mut self, interface: usize, ip: IpAddr, prefix: u8, now: Instant) {
         self.assign(interface, ip, prefix, false, now);
-        self.add_route(Route {
-            network: ip,
-            prefix,
-            interface,
-            gateway: None,
-            metric: 0,
-            expires: None,
-        });
+        self.add_way_to_network(interface, ip, prefix);
+    }
+
+    /// Adds the way to the network of an address. There is always one to the loopback interface.
+    pub(super) fn add_way_to_network(&mut self, interface: usize, ip: IpAddr, prefix: u8) {
+        if self.interfaces[interface].hardware.is_some() {
+            self.add_route(Route {
+                network: ip,
+                prefix,
+                interface,
+                gateway: None,
+                metric: 0,
+                expires: None,
+            });
+        }
     }
 
     /// The same without a way to its network. `automatic`: a router has told of the network.
@@ -295,7 +306,7 @@ impl<B: Buffer> Stack<B> {
     }
 
     /// Sets until when an address is preferred, and when it is taken away.
-    pub(super) fn set_lifetimes(
+    pub fn set_lifetimes(
         &mut self,
         interface: usize,
         ip: IpAddr,

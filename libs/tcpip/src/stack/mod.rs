@@ -4,6 +4,7 @@
 //! takes frames with [`Stack::take_frame`] and sockets whose readiness may have changed with [`Stack::take_event`] after
 //! whatever it called.
 
+mod administration;
 mod automatic;
 mod control;
 mod control6;

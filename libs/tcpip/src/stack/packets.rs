@@ -147,6 +147,9 @@ impl<B: Buffer> Stack<B> {
 
     /// Sends a frame; `addressed`: it names its station already.
     pub(super) fn hand_over(&mut self, way: Way, addressed: bool, frame: Frame<B>, now: Instant) {
+        if !self.interfaces[way.interface].up {
+            return;
+        }
         if addressed || self.interfaces[way.interface].hardware.is_none() {
             self.frames.push_back(frame);
         } else {
@@ -196,6 +199,9 @@ impl<B: Buffer> Stack<B> {
             bytes: mut packet,
             verified,
         } = frame;
+        if !self.interfaces[interface].up {
+            return Ok(());
+        }
         if !self.taps.is_empty() {
             self.see_arrival(interface, &packet, verified, now);
         }

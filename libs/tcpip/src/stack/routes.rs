@@ -28,6 +28,11 @@ impl Route {
         common_bits(self.network, ip).is_some_and(|bits| bits >= self.prefix)
     }
 
+    /// Whether it is for a network.
+    pub fn is_for(&self, network: IpAddr, prefix: u8) -> bool {
+        self.prefix == prefix && self.leads_to(network)
+    }
+
     pub(super) fn is_same(&self, network: IpAddr, prefix: u8, interface: usize) -> bool {
         (self.prefix, self.interface) == (prefix, interface) && self.leads_to(network)
     }
@@ -77,6 +82,12 @@ impl<B: Buffer> Stack<B> {
         self.routes.retain(|one| {
             !one.is_same(network, prefix, interface) || gateway.is_some_and(|at| at != one.gateway)
         });
+    }
+
+    /// The interface at which an address is a neighbour's; `None` if it is no neighbour's, or this machine's own.
+    pub fn neighbour_interface(&self, ip: IpAddr) -> Option<usize> {
+        let route = self.routes.iter().find(|one| one.leads_to(ip))?;
+        (route.gateway.is_none() && !self.is_local(ip)).then_some(route.interface)
     }
 
     /// Takes entries away that are over.
