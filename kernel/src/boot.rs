@@ -513,6 +513,7 @@ fn start_program(
     let process = Process::first(empty, resources);
     let thread = task::threads::first_thread(&process).ok_or_else(no_memory)?;
     task::on_exit(process_ended);
+    *LAST_REASON.lock() = String::from("out of memory: the kernel has none left; give the machine more (-m)");
     task::adopt(thread.clone());
     start_processors(&process, topology);
     // Signals that came until now were kept; from here on there is a process to take them.
@@ -537,11 +538,20 @@ fn page_fault(fault: PageFault) -> bool {
     let Some(thread) = task::try_current() else {
         return false;
     };
-    match thread.process.address_space().handle_fault(fault.address, fault.access) {
+    let space = thread.process.address_space();
+    let mut repaired = space.handle_fault(fault.address, fault.access);
+    if repaired == Err(FaultError::OutOfMemory) {
+        memory::reclaim();
+        repaired = space.handle_fault(fault.address, fault.access);
+    }
+    match repaired {
         Ok(()) => true,
-        Err(FaultError::OutOfMemory) => thread
-            .process
-            .exit(ExitReason::Signaled(9, out_of_memory(fault.address))),
+        Err(FaultError::OutOfMemory) => {
+            tell_of_memory(&space);
+            thread
+                .process
+                .exit(ExitReason::Signaled(9, out_of_memory(fault.address)))
+        }
         Err(error) => {
             task::signal::note_fault(&thread, error);
             false
@@ -558,6 +568,43 @@ fn out_of_memory(address: u64) -> String {
     )
 }
 
+/// Says in the log what memory is used for: in all, and by the areas of the program that hold most of it.
+fn tell_of_memory(space: &AddressSpace) {
+    /// Areas that are named at most.
+    const MOST: usize = 32;
+    let counters = memory::counters();
+    let heap = memory::heap_counters();
+    crate::error!(
+        "memory: {} KiB, of which {} are free; program {}, file data {}, page tables {}, kernel stacks {}, kernel heap {} \
+         ({} used)",
+        counters.total >> 10,
+        counters.free >> 10,
+        space.own_bytes() >> 10,
+        memory::file_bytes() >> 10,
+        memory::table_bytes() >> 10,
+        memory::stack_bytes() >> 10,
+        heap.claimed >> 10,
+        heap.used >> 10
+    );
+    let mut large = Vec::new();
+    let least = counters.total / 64;
+    space.for_each_area(&mut |area| {
+        if large.len() < MOST && area.length() >= least {
+            large.push((area.start, area.end, area.name, area.protection));
+        }
+    });
+    for (start, end, name, protection) in large {
+        let resident = space.page_use(start..end).resident;
+        if resident >= least {
+            crate::error!(
+                "memory: {start:#x}-{end:#x} {protection:?} {}: {} KiB",
+                name.as_str(),
+                resident >> 10
+            );
+        }
+    }
+}
+
 fn process_ended(reason: ExitReason) -> ! {
     net::internet::leave();
     finish(match reason {
@@ -570,6 +617,22 @@ fn process_ended(reason: ExitReason) -> ! {
 pub fn finish(outcome: Outcome) -> ! {
     let peak = memory::counters().peak + UNMANAGED_MEMORY.load(Ordering::Relaxed);
     report(outcome, peak)
+}
+
+/// What is reported if the kernel itself finds no memory: made while there is some.
+static LAST_REASON: spin::Mutex<String> = spin::Mutex::new(String::new());
+
+/// Ends the machine as one whose program was killed for want of memory. Whoever comes here may hold any lock: it takes
+/// none and allocates nothing, like [`finish_in_panic`].
+pub fn kill_without_memory() -> ! {
+    let reason = LAST_REASON.try_lock().map(|mut reason| core::mem::take(&mut *reason));
+    report(
+        Outcome::Signaled {
+            signal: 9,
+            reason: reason.unwrap_or_default(),
+        },
+        0,
+    )
 }
 
 /// Reports a defect of the kernel, whose log has the details. Takes no lock and allocates nothing.

@@ -38,9 +38,37 @@ pub fn fatal_trap(registers: &Registers, name: &'static str) -> ! {
     crate::boot::finish_in_panic()
 }
 
+/// The start of a text, for looking at a message that can't be stored.
+struct Start([u8; 20], usize);
+
+impl Write for Start {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            if let Some(place) = self.0.get_mut(self.1) {
+                *place = byte;
+                self.1 += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is what the standard library says when an allocation that can't fail has failed.
+fn is_failed_allocation(information: &PanicInfo<'_>) -> bool {
+    const SAID: &[u8] = b"memory allocation of";
+    let mut start = Start([0; 20], 0);
+    let _ = write!(start, "{}", information.message());
+    start.0 == SAID
+}
+
 #[panic_handler]
 fn panic(information: &PanicInfo<'_>) -> ! {
     enter();
+    if is_failed_allocation(information) {
+        // No defect: the program has driven the kernel out of memory, which Linux answers by killing it as well.
+        say(format_args!("{}", information.message()));
+        crate::boot::kill_without_memory()
+    }
     match information.location() {
         Some(place) => say(format_args!(
             "kernel panic at {}:{}: {}",

@@ -53,6 +53,34 @@ pub fn cases() -> Vec<Case> {
         )
         .options(&["-m", "48M"])
         .stated(&[3, 137], "", "^$|(?i)memory"),
+        // The log says what memory was used for.
+        Case::new(
+            "limits::memory-exhausted-log",
+            "{use_memory:static}",
+            &["share"],
+        )
+        .options(&["-m", "48M"])
+        .stated(
+            &[137],
+            "^$",
+            r"memory: \d+ KiB, of which .*\n.*memory: 0x.*READ \| WRITE.*KiB\n(?s:.*)out of memory",
+        ),
+        // The kernel's own objects of all kinds: refused in order, and all memory is there again when they are gone.
+        Case::new(
+            "limits::memory-for-objects",
+            "{memory_pressure:static}",
+            &["exhaust"],
+        )
+        .options(&["-m", "18M"])
+        .stated(&[0], "^(.*: (refused in order|yes)\n)+$", "^$"),
+        Case::new(
+            "limits::memory-comes-back",
+            "{memory_pressure:static}",
+            &["churn", "20"],
+        )
+        .options(&["-m", "64M"])
+        .stated(&[0], "^(.*: yes\n)+$", "^$")
+        .on_several_processors(),
         Case::new(
             "limits::memory-reserved",
             "{use_memory:static}",

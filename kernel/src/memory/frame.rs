@@ -20,6 +20,9 @@ static ALLOCATOR: Once<InterruptMutex<FrameAllocator<'static>>> = Once::new();
 static RAM: Once<alloc::boxed::Box<[Range<u64>]>> = Once::new();
 /// Bytes that the allocator manages. They never change, so no lock is needed to know them.
 static TOTAL: AtomicU64 = AtomicU64::new(0);
+/// Frames that are free, and of these, what only the kernel may take: told by whoever held the lock last.
+static FREE: AtomicU64 = AtomicU64::new(0);
+static RESERVE: AtomicU64 = AtomicU64::new(0);
 /// Frames that are page tables of programs.
 static TABLES: AtomicU64 = AtomicU64::new(0);
 /// Frames that hold file data and shared memory.
@@ -86,6 +89,8 @@ pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'stat
     // The kernel's own needs (tables, heap) must not fail because the program took the last frame.
     frames.set_reserve((frames.total() / 64).clamp(64, 4096));
     TOTAL.store(frames.total() * PAGE, Ordering::Relaxed);
+    FREE.store(frames.free(), Ordering::Relaxed);
+    RESERVE.store(frames.reserve(), Ordering::Relaxed);
     ALLOCATOR.call_once(|| InterruptMutex::new(frames));
     Ok(())
 }
@@ -177,23 +182,43 @@ pub fn total() -> u64 {
 
 /// Whether only the kernel's reserve is left. Who makes a lasting object of the kernel for the program refuses
 /// then (`ENOMEM`, `ENOSPC`): the heap has no way to fail but to end the machine.
+#[inline]
 pub fn is_low() -> bool {
-    let frames = allocator().lock();
-    frames.free() <= frames.reserve()
+    FREE.load(Ordering::Relaxed) <= RESERVE.load(Ordering::Relaxed)
+}
+
+/// Whether so little is left that no more lasting objects are made at a program's wish. It is more than the reserve, so
+/// that the program can still touch its own memory when it is told.
+#[inline]
+pub fn is_short() -> bool {
+    FREE.load(Ordering::Relaxed) <= 2 * RESERVE.load(Ordering::Relaxed)
+}
+
+/// Takes 2^order frames; the number of the first.
+fn take(order: u8, purpose: Purpose) -> Option<u64> {
+    let mut frames = allocator().lock();
+    let frame = frames.allocate(order, purpose);
+    FREE.store(frames.free(), Ordering::Relaxed);
+    frame
+}
+
+/// Gives a reference to a block back. False if there was none.
+fn give_back(frame: u64) -> bool {
+    let mut frames = allocator().lock();
+    let released = frames.release(frame).is_ok();
+    FREE.store(frames.free(), Ordering::Relaxed);
+    released
 }
 
 /// A frame for a page table of the kernel's half, as a physical address.
 pub fn table_frame() -> Option<u64> {
-    allocator()
-        .lock()
-        .allocate(0, Purpose::Kernel)
-        .map(|frame| frame * PAGE_SIZE as u64)
+    take(0, Purpose::Kernel).map(|frame| frame * PAGE_SIZE as u64)
 }
 
 /// A frame for a page table of a program, which must not use the reserve up. It is given back by
 /// [`release_table`].
 pub fn user_table_frame() -> Option<u64> {
-    let frame = allocator().lock().allocate(0, Purpose::User)?;
+    let frame = take(0, Purpose::User)?;
     TABLES.fetch_add(1, Ordering::Relaxed);
     Some(frame * PAGE_SIZE as u64)
 }
@@ -217,29 +242,23 @@ pub fn file_bytes() -> u64 {
 pub fn release_table(physical: u64) {
     TABLES.fetch_sub(1, Ordering::Relaxed);
     // The frame was allocated for a table, so this can't fail; if it did, keeping the frame is the safe side.
-    let _ = allocator().lock().release(physical / PAGE_SIZE as u64);
+    give_back(physical / PAGE_SIZE as u64);
 }
 
 /// Contiguous memory for the kernel's heap, for ever: 2^order frames.
 pub fn allocate_for_heap(order: u8) -> Option<*mut u8> {
-    allocator()
-        .lock()
-        .allocate(order, Purpose::Kernel)
-        .map(|frame| arch::boot::direct(frame * PAGE_SIZE as u64))
+    take(order, Purpose::Kernel).map(|frame| arch::boot::direct(frame * PAGE_SIZE as u64))
 }
 
 /// A block of 2^order contiguous frames with whatever they held before, as a physical address.
 pub fn allocate_block(order: u8, purpose: Purpose) -> Option<u64> {
-    allocator()
-        .lock()
-        .allocate(order, purpose)
-        .map(|frame| frame * PAGE_SIZE as u64)
+    take(order, purpose).map(|frame| frame * PAGE_SIZE as u64)
 }
 
 /// Gives a block back that [`allocate_block`] gave.
 pub fn release_block(physical: u64) {
     // As for tables.
-    let _ = allocator().lock().release(physical / PAGE_SIZE as u64);
+    give_back(physical / PAGE_SIZE as u64);
 }
 
 /// One reference to a frame.
@@ -259,7 +278,7 @@ impl Frame {
 
     /// A frame with whatever it held before; the caller overwrites all of it before a program sees it.
     fn uninitialised(purpose: Purpose) -> Option<Self> {
-        allocator().lock().allocate(0, purpose).map(|number| Self { number })
+        take(0, purpose).map(|number| Self { number })
     }
 
     /// A new frame with the content of this one.
@@ -272,7 +291,7 @@ impl Frame {
 
     /// Contiguous, zeroed frames, for rings of devices: 2^order of them; the references of all are in the first.
     pub fn contiguous(order: u8) -> Option<Self> {
-        let number = allocator().lock().allocate(order, Purpose::Kernel)?;
+        let number = take(order, Purpose::Kernel)?;
         let block = Self { number };
         // SAFETY: the frames were just handed out.
         unsafe { block.pointer().write_bytes(0, PAGE_SIZE << order) };
@@ -410,7 +429,7 @@ impl Clone for Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        if allocator().lock().release(self.number).is_err() {
+        if !give_back(self.number) {
             panic!("frame {:#x} released twice", self.number);
         }
     }

@@ -9,8 +9,8 @@ use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use talc::base::Talc;
 use talc::base::binning::Binning;
+use talc::base::{CHUNK_UNIT, Talc};
 use talc::source::Source;
 
 use super::{PAGE_SIZE, frame};
@@ -28,7 +28,7 @@ static LARGE_USED: AtomicU64 = AtomicU64::new(0);
 /// Counters of the heap, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct HeapCounters {
-    /// Taken from the frame allocator, for ever.
+    /// Taken from the frame allocator.
     pub claimed: u64,
     /// In use.
     pub used: u64,
@@ -44,9 +44,13 @@ pub fn counters() -> HeapCounters {
     }
 }
 
-/// Takes frames when the heap is empty.
+/// Takes frames when the heap is empty, and gives them back when all of a block is free again.
 #[derive(Debug)]
 struct Frames;
+
+/// Free bytes that the heap keeps, beside an eighth of what it has: who needs memory and gives it back in turns does not
+/// ask for frames each time.
+const SPARE: u64 = 256 * 1024;
 
 // SAFETY: `acquire` uses only the allocator that it is given and the frame allocator, which never calls back
 // into the heap.
@@ -68,8 +72,28 @@ unsafe impl Source for Frames {
             }
         };
         CLAIMED.fetch_add((PAGE_SIZE << order) as u64, Ordering::Relaxed);
-        // SAFETY: the block was just handed out for the heap, for ever.
+        // SAFETY: the block was just handed out for the heap, until `resize` gives it back.
         unsafe { talc.claim(base, PAGE_SIZE << order) }.map(|_| ()).ok_or(())
+    }
+
+    const TRACK_HEAP_END: bool = true;
+
+    unsafe fn resize(&mut self, chunk_base: *mut u8, heap_end: *mut u8, is_heap_base: bool) -> *mut u8 {
+        // A block starts at a page, and what is free of it when it is empty starts up to a unit behind. The first block
+        // of all has the heap's own lists there, and stays.
+        let start = (chunk_base as usize - 1) & !(PAGE_SIZE - 1);
+        if !is_heap_base || chunk_base as usize - start > CHUNK_UNIT {
+            return heap_end;
+        }
+        let counters = counters();
+        let size = (heap_end as usize - start) as u64;
+        if counters.claimed.saturating_sub(counters.used) < size + SPARE + counters.claimed / 8 {
+            return heap_end;
+        }
+        CLAIMED.fetch_sub(size, Ordering::Relaxed);
+        // The heap forgets the block with this answer, and does not look at it any more.
+        frame::release_block(start as u64 - arch::layout::DIRECT_MAP);
+        chunk_base
     }
 }
 
@@ -160,6 +184,25 @@ fn with_list<T>(list: usize, change: u64, action: impl FnOnce(&mut List) -> T) -
         arch::enable_interrupts();
     }
     result
+}
+
+/// Gives the blocks on this processor's lists back to the heap.
+pub fn trim() {
+    for list in 0..SIZES.len() {
+        let mut next = with_list(list, 0, |list| {
+            list.count = 0;
+            core::mem::replace(&mut list.first, null_mut())
+        });
+        while !next.is_null() {
+            let block = next;
+            // SAFETY: a block that was on the list is memory of the list that nobody else has now, with its `next` written
+            // when it was put there; it came from `allocate` with the layout of the list.
+            unsafe {
+                next = (*block).next;
+                HEAP.deallocate(block.cast(), layout_of(list));
+            }
+        }
+    }
 }
 
 struct Heap(InterruptMutex<Talc<Frames, talc::DefaultBinning>>);

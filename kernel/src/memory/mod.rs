@@ -25,8 +25,8 @@ pub use address_space::{
 };
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{
-    Frame, Purpose, count_file_frames, counters, file_bytes, initialise as initialise_frames, is_low, remember_ram,
-    table_bytes, table_frame,
+    Frame, Purpose, count_file_frames, counters, file_bytes, initialise as initialise_frames, is_low, is_short,
+    remember_ram, table_bytes, table_frame,
 };
 pub use heap::counters as heap_counters;
 pub use packet::{LARGE_PACKET, LARGEST_PACKET, Packet, PacketRoom};
@@ -34,6 +34,15 @@ pub use page_source::{PageError, PageSource, RingMemory, SharedMemory};
 pub use pith_address_space::{AreaFlags, AreaName, Protection};
 pub use stack::{KernelStack, stack_bytes, trim_stacks};
 pub use user::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};
+
+/// Gives back what the kernel keeps only to be faster: unused stacks, idle blocks for packets and of the heap. Called with interrupts
+/// on, and with no lock that these need: at the border of system calls, and for page faults.
+#[cold]
+pub fn reclaim() {
+    packet::trim();
+    stack::give_back_unused();
+    heap::trim();
+}
 
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = crate::arch::layout::PAGE_SIZE as usize;

@@ -146,6 +146,24 @@ unsafe fn put_back(block: NonNull<Header>) {
     unsafe { deallocate(block) };
 }
 
+/// Gives the memory of all idle blocks back.
+pub fn trim() {
+    for idle in &IDLE {
+        let mut next = {
+            let mut idle = idle.lock();
+            idle.count = 0;
+            idle.first.take()
+        };
+        while let Some(block) = next {
+            // SAFETY: a block that was on the list is valid, and nobody else has it now.
+            unsafe {
+                next = (*block.as_ptr()).next;
+                deallocate(block);
+            }
+        }
+    }
+}
+
 /// The first byte of a block's data.
 fn data(block: NonNull<Header>) -> *mut u8 {
     block.as_ptr().cast::<u8>().wrapping_add(HEADER)

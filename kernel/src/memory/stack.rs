@@ -88,12 +88,22 @@ pub fn stack_bytes() -> u64 {
 
 /// Gives stacks back if many are unused. To be called now and then, where other processors may be waited for.
 pub fn trim_stacks() {
+    give_back_beyond(MOST, KEPT);
+}
+
+/// Gives all unused stacks back, where other processors may be waited for.
+pub fn give_back_unused() {
+    give_back_beyond(0, 0);
+}
+
+/// If more than `most` stacks are unused, leaves only `kept` of them.
+fn give_back_beyond(most: usize, kept: usize) {
     let excess = {
         let (mapped, _) = &mut *UNUSED.lock();
-        if mapped.len() <= MOST {
+        if mapped.len() <= most {
             return;
         }
-        mapped.split_off(KEPT)
+        mapped.split_off(kept)
     };
     unmap(&excess);
 }

@@ -33,6 +33,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use pith_linux::Errno;
 
 use crate::arch::Registers;
+use crate::memory::{is_short, reclaim};
 use argument::Argument;
 
 pub use trace::{last_calls, set_tracing};
@@ -182,8 +183,47 @@ fn row(number: u64) -> Option<&'static Call> {
     TABLE.get(usize::try_from(number).ok()?)?.as_ref()
 }
 
+/// Calls that make lasting objects of the kernel. When little more than its reserve is left they answer `ENOMEM`, so that what remains
+/// does for calls that give memory back, and for the threads that are under way.
+const CREATING: [u64; LIMIT.div_ceil(64)] = {
+    // open, pipe, dup, dup2, socket, connect, accept, socketpair, bind, listen, clone, rename, mkdir, creat, link, symlink,
+    // mknod, timer_create, epoll_create, inotify_init, inotify_add_watch, openat, mkdirat, mknodat, renameat, linkat,
+    // symlinkat, signalfd, timerfd_create, eventfd, accept4, signalfd4, eventfd2, epoll_create1, dup3, pipe2,
+    // inotify_init1, setxattr and its kin, epoll_ctl, mq_open, renameat2, memfd_create, userfaultfd, pidfd_open, clone3,
+    // openat2
+    const NUMBERS: &[u64] = &[
+        2, 22, 32, 33, 41, 42, 43, 53, 49, 50, 56, 82, 83, 85, 86, 88, 133, 222, 213, 253, 254, 257, 258, 259, 264,
+        265, 266, 282, 283, 284, 288, 289, 290, 291, 292, 293, 294, 188, 189, 190, 233, 240, 316, 319, 323, 434, 435,
+        437,
+    ];
+    let mut set = [0; LIMIT.div_ceil(64)];
+    let mut index = 0;
+    while index < NUMBERS.len() {
+        set[NUMBERS[index] as usize / 64] |= 1 << (NUMBERS[index] % 64);
+        index += 1;
+    }
+    set
+};
+
+/// Whether a call has to be refused because memory is short.
+#[cold]
+fn is_refused(number: u64) -> bool {
+    let creates = |number: usize| {
+        CREATING
+            .get(number / 64)
+            .is_some_and(|set| set >> (number % 64) & 1 != 0)
+    };
+    usize::try_from(number).is_ok_and(creates) && {
+        reclaim();
+        is_short()
+    }
+}
+
 #[inline]
 fn run(number: u64, registers: &mut Registers) -> Answer {
+    if is_short() && is_refused(number) {
+        return Err(Errno::ENOMEM);
+    }
     match row(number) {
         Some(Call {
             handler: Some(handler), ..

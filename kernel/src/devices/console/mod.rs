@@ -493,7 +493,7 @@ pub fn panic_text(text: &str) {
 
 /// Tells the host how the machine ended, waits until it has taken everything, and ends the machine.
 pub fn report_exit(report: &ExitReport) -> ! {
-    if matches!(report.outcome, Outcome::Panicked(_)) {
+    if matches!(report.outcome, Outcome::Panicked(_)) || PANICKING.load(Ordering::Relaxed) {
         PANICKING.store(true, Ordering::Relaxed);
         if let Some(mut line) = PANIC_LINE.try_lock()
             && line.length > 0

@@ -514,6 +514,11 @@ impl AddressSpace {
         (self.inner.lock().peak_bytes, peak)
     }
 
+    /// Bytes that belong to the process alone.
+    pub fn own_bytes(&self) -> u64 {
+        self.page_use(0..layout::PROGRAM_END).own
+    }
+
     /// Page faults that were repaired (`ru_minflt`; none takes input or output).
     pub fn fault_count(&self) -> u64 {
         self.faults.load(Ordering::Relaxed)
