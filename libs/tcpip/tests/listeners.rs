@@ -679,6 +679,35 @@ fn a_machine_without_memory_does_not_talk_with_itself_for_ever() {
 }
 
 #[test]
+fn who_waits_for_room_hears_that_memory_is_not_scarce_any_more() {
+    let mut wire = Wire::new();
+    wire.listen(1, 80, 100);
+    let [waits, holds] = [0, 1].map(|_| wire.connect(0, SERVER));
+    let (now, own) = (wire.now, &mut wire.machines[0]);
+    own.set_limits(Limits {
+        memory: 100_000,
+        ..Limits::default()
+    });
+    for (handle, bytes) in [(waits, 16_384), (holds, 100_000)] {
+        own.with_connection(handle, now, |connection| {
+            connection.send(slice(&vec![1; bytes]))
+        });
+    }
+    let free = |own: &pith_tcpip::Stack<common::Memory>| {
+        own.connection(waits).map(|connection| connection.free())
+    };
+    assert_eq!(free(own), Some(0));
+    while own.take_event().is_some() {}
+    // What the other one holds goes. Nothing arrives for the one that waits.
+    own.with_connection(holds, now, |connection| connection.abort());
+    assert!(free(own) > Some(0));
+    assert_eq!(
+        core::iter::from_fn(|| own.take_event()).find(|event| *event == waits),
+        Some(waits)
+    );
+}
+
+#[test]
 fn a_port_that_is_not_needed_yet_is_chosen_for_the_peer() {
     let mut wire = Wire::new();
     wire.listen(1, 80, 8);

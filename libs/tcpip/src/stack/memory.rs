@@ -82,14 +82,19 @@ impl<B: Buffer> Stack<B> {
             return;
         }
         self.scarce = scarce;
-        for (_, socket) in self.sockets.iter_mut() {
+        for (handle, socket) in self.sockets.iter_mut() {
             if let Socket::Tcp(Tcp {
                 state: TcpState::Connected(connection),
                 charged,
                 ..
             }) = socket
             {
+                let could = noticeable(connection);
                 connection.set_scarce(scarce);
+                // A program that waits for room hears of no acknowledgement if there is nothing left to acknowledge.
+                if could != noticeable(connection) {
+                    self.events.push_back(handle);
+                }
                 let before = core::mem::replace(charged, connection.memory());
                 self.memory = self.memory - before + *charged;
             }
