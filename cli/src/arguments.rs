@@ -78,7 +78,7 @@ pub struct RunArguments {
     pub cpu: Option<String>,
 
     /// A network card: user (behind a router that needs no privilege), tap:INTERFACE, bridge:INTERFACE, or none; behind
-    /// a comma its settings: ip=10.0.0.2/24,gateway=10.0.0.1,ip6=…,gateway6=…,dns=…,mtu=…,mac=…,dhcp,slaac. May be repeated
+    /// a comma its settings: ip=10.0.0.2/24,gateway=10.0.0.1,ip6=…,gateway6=…,dns=…,mtu=…,queues=…,mac=…,dhcp,slaac. May be repeated
     /// [default: user, or what
     /// the image says; none for programs that can't open sockets]
     #[arg(long, value_name = "KIND[,SETTINGS]", value_parser = parse_network)]

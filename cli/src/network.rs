@@ -151,8 +151,10 @@ impl Network {
         for (place, settings) in plan(networks, ports, baked)? {
             let connection = match place {
                 Place::User(ports) => network.user(&ports)?,
-                Place::Tap(name) => queues(tap::open(&name, cpus), quiet)?,
-                Place::Bridge(name) => queues(tap::open_on_bridge(&name, cpus), quiet)?,
+                Place::Tap(name) => queues(tap::open(&name, settings.queues, cpus), quiet)?,
+                Place::Bridge(name) => {
+                    queues(tap::open_on_bridge(&name, settings.queues, cpus), quiet)?
+                }
             };
             network.cards.push(NetworkCard {
                 connection,
@@ -306,14 +308,16 @@ fn card(
         NetworkArgument::Tap(name, given) => (Place::Tap(name.clone()), given),
         NetworkArgument::Bridge(name, given) => (Place::Bridge(name.clone()), given),
     };
-    // The hardware address is the monitor's to choose, unless the image has one.
+    // The hardware address is the monitor's to choose, unless the image has one, and so is the number of queues.
     let without_hardware = Settings {
         hardware: None,
+        queues: None,
         ..given.clone()
     };
     let mut settings = match (baked.settings.get(index), &place) {
         (Some(baked_settings), _) if without_hardware == Settings::default() => Settings {
             hardware: baked_settings.hardware.or(given.hardware),
+            queues: given.queues,
             ..baked_settings.clone()
         },
         (Some(_), _) if !baked.overridable => {

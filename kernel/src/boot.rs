@@ -422,6 +422,7 @@ fn with_card(baked: Settings, told: Option<Settings>) -> Settings {
     let Some(told) = told else { return baked };
     let settings = Settings {
         hardware: baked.hardware.or(told.hardware),
+        queues: told.queues,
         ..baked
     };
     if told.has_addressing() && told != settings {

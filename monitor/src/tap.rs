@@ -23,8 +23,13 @@ use rustix::net::{
 
 use crate::death_signal::die_with_parent;
 
-/// Most queues each way that a card gets. Each takes memory of the machine for its buffers.
+/// Most pairs of queues that a card gets if nobody says how many. Each takes memory of the machine for its buffers.
 const MAXIMUM_QUEUES: u32 = 8;
+
+/// How many pairs of queues a card gets: as many as were asked for, or else one for each processor.
+fn wanted_queues(asked: Option<u16>, cpus: u32) -> u32 {
+    asked.map_or(cpus.clamp(1, MAXIMUM_QUEUES), u32::from)
+}
 
 /// Most characters of an interface's name, with the NUL behind it (`IFNAMSIZ`).
 const NAME_SIZE: usize = 16;
@@ -137,8 +142,9 @@ fn asking_socket() -> Result<OwnedFd, Errno> {
     )
 }
 
-/// Opens an existing TAP device, with a queue for each processor if it has several.
-pub fn open(name: &str, cpus: u32) -> Result<Tap, TapError> {
+/// Opens an existing TAP device, with as many queues as were asked for, or else one for each processor, if it may have
+/// several.
+pub fn open(name: &str, asked: Option<u16>, cpus: u32) -> Result<Tap, TapError> {
     let remedy = format!(
         "make it for your user: sudo ip tuntap add dev {name} mode tap user $USER && sudo ip link set {name} up"
     );
@@ -160,7 +166,7 @@ pub fn open(name: &str, cpus: u32) -> Result<Tap, TapError> {
         Ok(_) => {}
     }
     // A device with several queues does not take a user of a single one, nor the other way around.
-    let wanted = cpus.clamp(1, MAXIMUM_QUEUES);
+    let wanted = wanted_queues(asked, cpus);
     let attempts = match wanted {
         1 => [(1, 0), (1, MULTI_QUEUE)],
         _ => [(wanted, MULTI_QUEUE), (1, 0)],
@@ -187,13 +193,23 @@ pub fn open(name: &str, cpus: u32) -> Result<Tap, TapError> {
     })?;
     let mut request = Request::new(name).map_err(failed)?;
     request.make::<GET_FLAGS>(&socket).map_err(failed)?;
-    let note = (request.flags() & UP == 0)
-        .then(|| format!("{name} is down, so nothing goes through it: sudo ip link set {name} up"));
+    let note = if request.flags() & UP == 0 {
+        Some(format!(
+            "{name} is down, so nothing goes through it: sudo ip link set {name} up"
+        ))
+    } else if (queues.len() as u32) < wanted {
+        Some(format!(
+            "{name} has a single queue, which all processors share; with one for each: sudo ip link delete {name} && \
+             sudo ip tuntap add dev {name} mode tap multi_queue user $USER && sudo ip link set {name} up"
+        ))
+    } else {
+        None
+    };
     Ok(Tap { queues, note })
 }
 
 /// Makes a TAP device on a bridge of the host. It is gone when its files are closed.
-pub fn open_on_bridge(bridge: &str, cpus: u32) -> Result<Tap, TapError> {
+pub fn open_on_bridge(bridge: &str, asked: Option<u16>, cpus: u32) -> Result<Tap, TapError> {
     let failed = |error: Errno| {
         TapError::new(
             format!("no TAP device can be put on the bridge `{bridge}`: {error}"),
@@ -211,7 +227,7 @@ pub fn open_on_bridge(bridge: &str, cpus: u32) -> Result<Tap, TapError> {
         Err(error) => return Err(failed(error)),
         Ok(_) => {}
     }
-    let queues = cpus.clamp(1, MAXIMUM_QUEUES);
+    let queues = wanted_queues(asked, cpus);
     let flags = if queues > 1 { MULTI_QUEUE } else { 0 };
     match open_queues("pith%d", queues, flags) {
         Ok((queues, name)) => {
@@ -224,7 +240,9 @@ pub fn open_on_bridge(bridge: &str, cpus: u32) -> Result<Tap, TapError> {
             })?;
             Ok(Tap { queues, note: None })
         }
-        Err(Refused::Device(Errno::PERM) | Refused::Driver(Errno::ACCESS)) => ask_helper(bridge),
+        Err(Refused::Device(Errno::PERM) | Refused::Driver(Errno::ACCESS)) => {
+            ask_helper(bridge, queues)
+        }
         Err(Refused::Driver(error)) => Err(no_driver(error)),
         Err(Refused::Device(error)) => Err(failed(error)),
     }
@@ -278,7 +296,7 @@ fn add_to_bridge(socket: &OwnedFd, bridge: &str, name: &str) -> Result<(), Errno
 
 /// Lets QEMU's helper make the device, which has the privilege that this process lacks. It sends the device's file
 /// through a socket.
-fn ask_helper(bridge: &str) -> Result<Tap, TapError> {
+fn ask_helper(bridge: &str, wanted: u32) -> Result<Tap, TapError> {
     let Some(helper) = BRIDGE_HELPERS
         .into_iter()
         .find(|path| Path::new(path).exists())
@@ -326,7 +344,11 @@ fn ask_helper(bridge: &str) -> Result<Tap, TapError> {
     let queue = receive_file(&own).map_err(told)?;
     Ok(Tap {
         queues: vec![Arc::new(queue)],
-        note: None,
+        note: (wanted > 1).then(|| {
+            format!(
+                "{helper} makes TAP devices with a single queue, which all processors share; run as root for one for each"
+            )
+        }),
     })
 }
 
@@ -373,15 +395,29 @@ mod tests {
     }
 
     #[test]
+    fn there_is_a_queue_for_each_processor_unless_somebody_says_how_many() {
+        for (asked, cpus, queues) in [
+            (None, 0, 1),
+            (None, 1, 1),
+            (None, 4, 4),
+            (None, 64, 8),
+            (Some(2), 4, 2),
+            (Some(16), 1, 16),
+        ] {
+            assert_eq!(wanted_queues(asked, cpus), queues);
+        }
+    }
+
+    #[test]
     fn what_does_not_exist_is_named_with_the_remedy() {
-        let error = open("no-such-tap", 1).unwrap_err();
+        let error = open("no-such-tap", None, 1).unwrap_err();
         assert_eq!(error.to_string(), "there is no TAP device `no-such-tap`");
         assert!(
             error
                 .remedy
                 .contains("ip tuntap add dev no-such-tap mode tap user")
         );
-        let error = open_on_bridge("no-such-bridge", 1).unwrap_err();
+        let error = open_on_bridge("no-such-bridge", Some(2), 1).unwrap_err();
         assert_eq!(error.to_string(), "there is no bridge `no-such-bridge`");
         assert!(
             error

@@ -14,6 +14,7 @@ mod links;
 mod matrix;
 mod network;
 mod programs;
+mod queues;
 mod runtimes;
 mod servers;
 mod suites;
@@ -138,6 +139,11 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     for (name, check) in network::CHECKS {
         let name = format!("network::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for check in queues::CHECKS {
+        trials.push(trial(queues::name(check), workshop.as_ref(), |workshop| {
+            queues::check(workshop, check)
+        }));
     }
     for &check in traffic::CHECKS {
         trials.push(trial(

@@ -53,7 +53,15 @@ pub fn check(
     in_namespace(|| {
         run(
             "ip",
-            &["tuntap", "add", "pithtap", "mode", "tap", "vnet_hdr"],
+            &[
+                "tuntap",
+                "add",
+                "pithtap",
+                "mode",
+                "tap",
+                "vnet_hdr",
+                "multi_queue",
+            ],
         )?;
         run("ip", &["address", "add", "10.7.0.1/24", "dev", "pithtap"])?;
         run("ip", &["link", "set", "pithtap", "up"])?;

@@ -38,7 +38,7 @@ pub fn on_a_wire<T: Send>(
     body: impl FnOnce(&Network) -> Result<T, String> + Send,
 ) -> Result<T, String> {
     in_namespace(|| {
-        run("ip", &["tuntap", "add", "dev", "wire", "mode", "tap"])?;
+        make_tap("wire")?;
         run(
             "ip",
             &["address", "add", &format!("{OWN}/24"), "dev", "wire"],
@@ -64,7 +64,7 @@ pub fn on_a_bridge<T: Send>(
         )?;
         run("ip", &["link", "set", "bridge", "up"])?;
         let wire = |name: &str, address: Ipv4Addr| {
-            run("ip", &["tuntap", "add", "dev", name, "mode", "tap"])?;
+            make_tap(name)?;
             run("ip", &["link", "set", name, "master", "bridge", "up"])?;
             // Cards of the same address would hear one another's frames.
             let last = address.octets()[3];
@@ -74,6 +74,12 @@ pub fn on_a_bridge<T: Send>(
         let (one, other) = (wire("one", GUEST)?, wire("other", NEIGHBOUR)?);
         body([&one, &other])
     })
+}
+
+/// Makes a TAP device, with as many queues as a machine has processors.
+fn make_tap(name: &str) -> Result<(), String> {
+    let kind = ["mode", "tap", "multi_queue"];
+    run("ip", &[&["tuntap", "add", "dev", name], &kind[..]].concat()).map(drop)
 }
 
 /// Moves this thread into a fresh namespace.

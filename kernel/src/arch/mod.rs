@@ -25,7 +25,7 @@ pub use x86_64::{
     power::off as power_off,
     serial,
     shootdown::{enter_idle, invalidate_elsewhere, leave_idle, synchronise_processors},
-    smp::{all_processors, send_reschedule, stop_other_processors},
+    smp::{all_processors, expected_processors, interrupt_identifier, send_reschedule, stop_other_processors},
     traps::{Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, Registers, install_handlers, start_program},
     user_access::{compare_exchange_program, copy_from_program, copy_to_program, load_word, zero_program},
     vdso::image as vdso_image,

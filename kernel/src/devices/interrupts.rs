@@ -8,7 +8,9 @@
 //! allocate and not log. State that they share with threads belongs in an
 //! [`InterruptMutex`](crate::sync::InterruptMutex).
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use spin::Once;
 
@@ -21,6 +23,8 @@ pub struct Handler {
     pub call: fn(usize),
     /// Its argument: which device it is, where there are several.
     pub argument: usize,
+    /// Writes for people what the interrupt is for, from the argument.
+    pub describe: fn(usize, &mut dyn fmt::Write) -> fmt::Result,
 }
 
 /// First vector for devices: those below are the processor's exceptions and the old controller's lines.
@@ -29,7 +33,16 @@ const FIRST: u8 = 0x30;
 const LAST: u8 = 0xef;
 const COUNT: usize = (LAST - FIRST) as usize + 1;
 
-static HANDLERS: [Once<Handler>; COUNT] = [const { Once::new() }; COUNT];
+/// What is known of a vector.
+struct Slot {
+    handler: Handler,
+    /// How often it has come, by processor.
+    counts: Vec<AtomicU64>,
+    /// The line that arrives as it; none for messages.
+    line: Once<(u32, Trigger)>,
+}
+
+static SLOTS: [Once<Slot>; COUNT] = [const { Once::new() }; COUNT];
 static NEXT: AtomicU8 = AtomicU8::new(FIRST);
 
 /// A vector that belongs to a device.
@@ -45,8 +58,63 @@ pub fn register(handler: Handler) -> Option<Vector> {
             _ => None,
         })
         .ok()?;
-    HANDLERS[usize::from(vector - FIRST)].call_once(|| handler);
+    SLOTS[usize::from(vector - FIRST)].call_once(|| Slot {
+        handler,
+        counts: (0..arch::MAXIMUM_CPUS).map(|_| AtomicU64::new(0)).collect(),
+        line: Once::new(),
+    });
     Some(Vector(vector))
+}
+
+/// How many vectors are free.
+pub fn free() -> usize {
+    let next = NEXT.load(Ordering::Relaxed);
+    let reserved = next <= arch::LEGACY_SYSTEM_CALL;
+    usize::from((LAST + 1).saturating_sub(next)) - usize::from(reserved)
+}
+
+fn slot(vector: u8) -> Option<&'static Slot> {
+    SLOTS.get(usize::from(vector.checked_sub(FIRST)?))?.get()
+}
+
+/// A vector as it is shown to people.
+pub struct Shown {
+    /// Its number.
+    pub vector: u8,
+    /// How it arrives: the line with its trigger, or nothing for a message.
+    pub line: Option<(u32, Trigger)>,
+    slot: &'static Slot,
+}
+
+impl Shown {
+    /// How often it has come to a processor.
+    pub fn count(&self, processor: usize) -> u64 {
+        let count = self.slot.counts.get(processor);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Shown {
+    /// How often it has come to all processors.
+    pub fn total(&self) -> u64 {
+        let counts = self.slot.counts.iter();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.slot.handler.describe)(self.slot.handler.argument, formatter)
+    }
+}
+
+/// The vectors that belong to devices.
+pub fn all() -> impl Iterator<Item = Shown> {
+    (FIRST..=LAST).filter_map(|vector| {
+        let slot = slot(vector)?;
+        let line = slot.line.get().copied();
+        Some(Shown { vector, line, slot })
+    })
 }
 
 /// How a line tells that its device wants attention.
@@ -70,16 +138,17 @@ pub struct Message {
 impl Vector {
     /// Lets a line of the I/O interrupt controller (a *global system interrupt*) arrive as this vector.
     pub fn route_line(self, line: u32, trigger: Trigger) {
+        if let Some(slot) = slot(self.0) {
+            slot.line.call_once(|| (line, trigger));
+        }
         arch::route_line(line, self.0, trigger == Trigger::Level);
     }
 
-    /// What a device has to write for this vector to arrive at this processor (Intel SDM volume 3, 11.11:
+    /// What a device has to write for this vector to arrive at a processor that has come up (Intel SDM volume 3, 11.11:
     /// fixed delivery, edge).
-    pub fn message(self) -> Message {
-        // Leaf 1 tells the identifier of the local interrupt controller.
-        let processor = arch::cpuid(1, 0).ebx >> 24;
+    pub fn message(self, processor: usize) -> Message {
         Message {
-            address: 0xfee0_0000 | u64::from(processor) << 12,
+            address: 0xfee0_0000 | u64::from(arch::interrupt_identifier(processor)) << 12,
             data: u32::from(self.0),
         }
     }
@@ -93,12 +162,12 @@ pub fn dispatch(vector: u8) {
         // It also wakes the processor: whoever waits looks at the clock again.
         arch::TIMER_VECTOR => crate::task::timer_fired(),
         _ => {
-            let handler = vector
-                .checked_sub(FIRST)
-                .and_then(|index| HANDLERS.get(usize::from(index))?.get());
             // Nobody is told of a vector without a handler: no device was given it, and here is no place to log.
-            if let Some(handler) = handler {
-                (handler.call)(handler.argument);
+            if let Some(slot) = slot(vector) {
+                if let Some(count) = slot.counts.get(arch::cpu_index()) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                (slot.handler.call)(slot.handler.argument);
             }
         }
     }

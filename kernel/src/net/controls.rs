@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 use pith_linux::Errno;
 use pith_linux::sockets::family;
 
+use super::ethtool;
 use super::internet::administration;
 use super::internet::interfaces::{self, Interface, QUEUE_LENGTH, mask_v4};
 use crate::memory::{UserPointer, copy_to_user, read_object, write_object};
@@ -194,7 +195,14 @@ pub fn control(wanted: u32, argument: UserPointer, is_internet: bool) -> Result<
             let bytes: [u8; REQUEST] = read_object(argument)?;
             let interface = find(&bytes)?;
             match wanted {
-                request::TOOL | request::FIRST_PRIVATE..=request::LAST_PRIVATE => Err(Errno::EOPNOTSUPP),
+                request::TOOL => {
+                    // Where its own structure is.
+                    let place = bytes[NAME..]
+                        .first_chunk()
+                        .map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+                    ethtool::control(&interface, UserPointer(place)).map(|()| 0)
+                }
+                request::FIRST_PRIVATE..=request::LAST_PRIVATE => Err(Errno::EOPNOTSUPP),
                 request::GET_MEMORY => Err(Errno::ENOTTY),
                 _ => {
                     let answer = answer(&interface, wanted)?;

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod controls;
+mod ethtool;
 pub mod internet;
 pub mod message;
 pub mod netlink;

@@ -2,37 +2,51 @@
 //!
 //! A handler may not take the locks that threads hold. But soon after it some thread goes back to its program, or finds
 //! that there is nothing to do: there the work is done, without a switch to another thread. It must be short, and it must
-//! not sleep; what takes longer belongs to [`super::deferred`].
+//! not sleep; what takes longer belongs to [`super::deferred`]. Each processor has its own: what a card has for a processor
+//! is dealt with there, near the threads that wait for it.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Once;
 
-use crate::arch;
+use crate::arch::{self, MAXIMUM_CPUS};
 
 static WORK: Once<fn()> = Once::new();
-static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a processor has work, in a cache line of its own.
+#[repr(align(128))]
+struct Wanted(AtomicBool);
+
+static WANTED: [Wanted; MAXIMUM_CPUS] = [const { Wanted(AtomicBool::new(false)) }; MAXIMUM_CPUS];
 
 /// Names what is to be done, once.
 pub fn set_work(work: fn()) {
     WORK.call_once(|| work);
 }
 
-/// Has the work done soon. May be called by interrupt handlers.
+/// Has the work done soon, on this processor. May be called by interrupt handlers.
 pub fn want() {
-    WANTED.store(true, Ordering::Release);
+    WANTED[arch::cpu_index()].0.store(true, Ordering::Release);
+}
+
+/// Has the work done soon on a processor that has come up. May be called by interrupt handlers.
+pub fn want_on(cpu: usize) {
+    // Whoever has set it before has told the processor, which has not looked since.
+    if !WANTED[cpu].0.swap(true, Ordering::AcqRel) && cpu != arch::cpu_index() {
+        arch::send_reschedule(cpu);
+    }
 }
 
 /// Does the work if somebody wants it. Called with interrupts off and no locks; they are on meanwhile. False if there was
 /// nothing to do.
 #[inline]
 pub fn work_if_wanted() -> bool {
-    WANTED.load(Ordering::Relaxed) && work()
+    WANTED[arch::cpu_index()].0.load(Ordering::Relaxed) && work()
 }
 
 #[inline(never)]
 fn work() -> bool {
-    if !WANTED.swap(false, Ordering::Acquire) {
+    if !WANTED[arch::cpu_index()].0.swap(false, Ordering::Acquire) {
         return false;
     }
     if let Some(work) = WORK.get() {

@@ -14,6 +14,7 @@
 //! dns=10.0.0.1            a name server, of either family; may be repeated
 //! search=example.org      a domain to look names up in; may be repeated
 //! mtu=1500                most bytes of a packet
+//! queues=2                pairs of queues of the card; otherwise one for each processor, if the host has as many
 //! dhcp                    ask for all this by DHCP (RFC 2131)
 //! slaac                   take IPv6 addresses that routers announce (RFC 4862)
 //! ```
@@ -33,6 +34,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Most entries of each list: name servers, addresses and so on. It bounds what a command line can ask for.
 pub const MAXIMUM_ENTRIES: usize = 16;
+
+/// Most pairs of queues that can be asked for.
+pub const MAXIMUM_QUEUES: u16 = 64;
 
 /// An address together with how many of its first bits are those of its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,9 @@ pub struct Settings {
     pub search: Vec<String>,
     /// Most bytes of an IP packet; otherwise what the card says, or 1500.
     pub mtu: Option<u16>,
+    /// Pairs of queues that the card is to have; otherwise one for each processor. The monitor's concern: the kernel uses
+    /// those that it finds.
+    pub queues: Option<u16>,
     /// Ask for IPv4's address, router and name servers by DHCP.
     pub dhcp: bool,
     /// Take IPv6's addresses and routers from what routers announce.
@@ -229,13 +236,18 @@ impl Settings {
                 }
                 (Some(_), _) => return wrong(TWICE),
             },
+            "queues" => match (self.queues, value.parse()) {
+                (None, Ok(queues @ 1..=MAXIMUM_QUEUES)) => self.queues = Some(queues),
+                (None, _) => return wrong("is no number of queues from 1 to 64, such as queues=2"),
+                (Some(_), _) => return wrong(TWICE),
+            },
             _ => return wrong(UNKNOWN),
         }
         Ok(())
     }
 }
 
-const UNKNOWN: &str = "is not known; known are ip=, ip6=, gateway=, gateway6=, route=, dns=, search=, mtu=, mac=, dhcp and slaac";
+const UNKNOWN: &str = "is not known; known are ip=, ip6=, gateway=, gateway6=, route=, dns=, search=, mtu=, queues=, mac=, dhcp and slaac";
 const TWICE: &str = "is given twice";
 
 fn push<T>(list: &mut Vec<T>, item: T, word: &str) -> Result<(), Problem> {
@@ -347,6 +359,9 @@ impl fmt::Display for Settings {
         }
         if let Some(mtu) = self.mtu {
             words.word(format_args!("mtu={mtu}"))?;
+        }
+        if let Some(queues) = self.queues {
+            words.word(format_args!("queues={queues}"))?;
         }
         if self.dhcp {
             words.word(format_args!("dhcp"))?;

@@ -11,7 +11,7 @@ fn reason(text: &str) -> String {
 #[test]
 fn every_word_is_read() {
     let text = "mac=52:54:00:ab:cd:ef,ip=10.0.0.2/24,ip6=fd00::2/64,gateway=10.0.0.1,gateway6=fe80::1,\
-                route=10.9.0.0/16@10.0.0.9,dns=10.0.0.1,dns=fd00::1,search=example.org,mtu=9000,slaac";
+                route=10.9.0.0/16@10.0.0.9,dns=10.0.0.1,dns=fd00::1,search=example.org,mtu=9000,queues=4,slaac";
     let settings = Settings::parse(text).unwrap();
     let subnet = |address: &str, bits| Subnet {
         address: address.parse().unwrap(),
@@ -31,6 +31,7 @@ fn every_word_is_read() {
             name_servers: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
             search: vec!["example.org".into()],
             mtu: Some(9000),
+            queues: Some(4),
             dhcp: false,
             slaac: true,
         }
@@ -92,6 +93,9 @@ fn what_is_wrong_is_named() {
         ("mtu=67", "the least is 68"),
         ("slaac,mtu=1279", "the least is 1280"),
         ("mtu=65536", "is no number of bytes"),
+        ("queues=0", "is no number of queues"),
+        ("queues=65", "is no number of queues"),
+        ("queues=2,queues=2", "given twice"),
         ("mac=01:00:5e:00:00:01", "first byte must be even"),
         ("mac=52:54:00:12:34", "is no hardware address"),
         ("mac=52:54:00:12:34:5", "is no hardware address"),

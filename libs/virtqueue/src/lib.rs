@@ -16,7 +16,8 @@
 //! Who wants to be told of what is a flag in each ring, or, if the device can do that, the index at which it wants to be
 //! told (*event index*).
 //!
-//! [`network`] reads and writes what network cards put before each frame.
+//! [`network`] reads and writes what network cards put before each frame, [`control`] what they are told over a queue of
+//! its own.
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 2.7.
 #![cfg_attr(not(test), no_std)]
@@ -28,6 +29,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
+pub mod control;
 pub mod network;
 #[cfg(test)]
 mod tests;

@@ -97,6 +97,21 @@ pub fn all_processors() -> u64 {
     PRESENT.load(Ordering::SeqCst)
 }
 
+/// How many processors there are, with those that were started and have not come up yet.
+pub fn expected_processors() -> usize {
+    // SAFETY: a word in the kernel's data.
+    1 + unsafe { processors_expected.load(Ordering::Relaxed) } as usize
+}
+
+/// Identifier of the local interrupt controller of a processor that has come up: devices send interrupts to it.
+pub fn interrupt_identifier(cpu: usize) -> u32 {
+    if cpu == cpu::cpu_index() {
+        apic::identifier()
+    } else {
+        IDENTIFIERS[cpu].load(Ordering::SeqCst)
+    }
+}
+
 /// Interrupts another processor, which is online, so that it looks for work.
 pub fn send_reschedule(cpu: usize) {
     send(cpu, RESCHEDULE_VECTOR);

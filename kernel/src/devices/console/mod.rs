@@ -140,6 +140,7 @@ fn pass_signals(channel: &mut Channel) {
 const HANDLER: Handler = Handler {
     call: interrupt,
     argument: 0,
+    describe: |_, text| text.write_str("console"),
 };
 
 /// The device's interrupt.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use pith_virtqueue::{Direction, Queue};
 
-use super::{Failure, Transport, kind, make_queue, negotiate, notify, start};
+use super::{Failure, Interrupts, Transport, kind, make_queue, negotiate, notify, start};
 use crate::devices::console::{Allocation, ConsoleDevice};
 use crate::devices::interrupts::Handler;
 use crate::devices::shared_memory::{Buffer, SharedMemory};
@@ -90,7 +90,7 @@ impl VirtioConsole {
 
     fn new(mut transport: Box<dyn Transport>, handler: Handler) -> Result<Self, Failure> {
         let agreed = negotiate(&*transport, MULTIPORT)?;
-        transport.connect_interrupt(handler)?;
+        transport.connect_interrupts(&Interrupts::one(handler))?;
         if agreed & MULTIPORT != 0 {
             match Self::with_port(transport)? {
                 Ok(console) => return Ok(console),

@@ -8,9 +8,9 @@
 
 use alloc::boxed::Box;
 
-use super::{Failure, QueueAddresses, Transport};
+use super::{Failure, Interrupts, QueueAddresses, Transport};
 use crate::devices::command_line::{cut, number, values};
-use crate::devices::interrupts::{self, Handler, Trigger};
+use crate::devices::interrupts::{self, Trigger};
 use crate::memory::DeviceWindow;
 
 /// The word's name on the kernel command line.
@@ -26,6 +26,8 @@ const LINES: u32 = 24;
 
 /// Bit of the interrupt registers: a queue.
 const QUEUES: u32 = 1;
+/// Bit of the interrupt registers: the configuration.
+const CHANGED: u32 = 2;
 
 /// Offsets of registers.
 mod register {
@@ -198,17 +200,19 @@ impl Transport for Mmio {
         Ok(())
     }
 
-    fn connect_interrupt(&mut self, handler: Handler) -> Result<(), Failure> {
-        let vector = interrupts::register(handler).ok_or(Failure::Interrupt)?;
+    fn connect_interrupts(&mut self, interrupts: &Interrupts<'_>) -> Result<(), Failure> {
+        // There is one line for everything.
+        let vector = interrupts::register(interrupts.any).ok_or(Failure::Interrupt)?;
         vector.route_line(self.line, Trigger::Level);
         Ok(())
     }
 
-    fn acknowledge_interrupt(&self) {
+    fn acknowledge_interrupt(&self) -> bool {
         let pending = self.read(register::INTERRUPT_STATUS);
         if pending != 0 {
             self.write(register::INTERRUPT_ACKNOWLEDGE, pending);
         }
+        pending & CHANGED != 0
     }
 
     fn acknowledge_queues(&self) {

@@ -49,6 +49,28 @@ pub struct QueueAddresses {
     pub used: u64,
 }
 
+/// Who is called by the interrupts of a device.
+pub struct Interrupts<'a> {
+    /// Whatever it was for: where the bus has no interrupts for single queues, or the device has too few of them.
+    pub any: Handler,
+    /// When the configuration has changed; if nobody wants to know, there are no such interrupts.
+    pub changed: Option<Handler>,
+    /// For each of the first queues, with the processor that is to be interrupted. Other queues do not interrupt, unless
+    /// this is empty: then all call [`Self::any`].
+    pub queues: &'a [(Handler, usize)],
+}
+
+impl Interrupts<'_> {
+    /// One for everything.
+    pub fn one(any: Handler) -> Self {
+        Self {
+            any,
+            changed: None,
+            queues: &[],
+        }
+    }
+}
+
 /// A device's registers.
 pub trait Transport: Send + Sync {
     /// The device's status.
@@ -66,13 +88,14 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// [`Failure::Interrupt`].
     fn enable_queue(&mut self, queue: u16, size: u16, addresses: QueueAddresses) -> Result<(), Failure>;
-    /// Lets interrupts of the device call `handler`. Before any queue is enabled.
+    /// Lets interrupts of the device call handlers. Before any queue is enabled.
     ///
     /// # Errors
     /// [`Failure::Interrupt`], [`Failure::Registers`].
-    fn connect_interrupt(&mut self, handler: Handler) -> Result<(), Failure>;
-    /// Tells the device that its interrupt was seen, whatever it was for.
-    fn acknowledge_interrupt(&self);
+    fn connect_interrupts(&mut self, interrupts: &Interrupts<'_>) -> Result<(), Failure>;
+    /// Tells the device that its interrupt was seen, whatever it was for. Returns whether it says that its configuration has
+    /// changed; a bus with an interrupt of its own for that says no.
+    fn acknowledge_interrupt(&self) -> bool;
     /// Tells the device that an interrupt for its queues was seen. If it was not only for them, another one follows. Costs
     /// less than [`Self::acknowledge_interrupt`]: nothing is read.
     fn acknowledge_queues(&self);
@@ -99,6 +122,10 @@ pub enum Failure {
     Queue(u16),
     /// It can't interrupt.
     Interrupt,
+    /// It does not answer to a command.
+    Silent,
+    /// It refuses a command, or answers what can't be understood.
+    Refused,
     /// There is no memory for its queues.
     Memory,
     /// It has no port.
@@ -119,6 +146,8 @@ impl fmt::Display for Failure {
             Self::Features => formatter.write_str("it refuses the features that it offers"),
             Self::Queue(queue) => write!(formatter, "it has no queue {queue}"),
             Self::Interrupt => formatter.write_str("it can't be given an interrupt"),
+            Self::Silent => formatter.write_str("it does not answer to a command"),
+            Self::Refused => formatter.write_str("it refuses a command"),
             Self::Memory => formatter.write_str("there is no memory for its queues; give the machine more"),
             Self::Port => formatter.write_str("it names no port; for QEMU: -device virtserialport,chardev=..."),
             Self::Misbehaved(how) => how.fmt(formatter),

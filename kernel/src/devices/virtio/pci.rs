@@ -1,14 +1,16 @@
 //! Virtio devices on the PCI bus.
 //!
 //! Capabilities in the device's configuration space say where in its memory the groups of registers are.
-//! Interrupts come as messages (MSI-X), one vector for all queues.
+//! Interrupts come as messages (MSI-X): one for all queues, or one for each, aimed at a processor.
 //!
 //! Source: Virtual I/O Device (VIRTIO) Version 1.2, section 4.1; PCI Local Bus Specification 3.0, section
 //! 6.8.2 (MSI-X).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
-use super::{Failure, QueueAddresses, Transport};
+use super::{Failure, Interrupts, QueueAddresses, Transport};
+use crate::arch;
 use crate::devices::interrupts::{self, Handler};
 use crate::devices::pci::{Capability, Function};
 use crate::memory::DeviceWindow;
@@ -30,6 +32,8 @@ const MSI_X: u8 = 0x11;
 const MSI_X_ENABLE: u32 = 1 << 31;
 /// Bit of that word: all messages are held back.
 const MSI_X_MASK_ALL: u32 = 1 << 30;
+/// Bits of that word's upper half: the last entry of the table.
+const MSI_X_SIZE: u16 = 0x7ff;
 /// Bytes of an entry of its table.
 const MSI_X_ENTRY: u64 = 16;
 /// No message.
@@ -61,9 +65,6 @@ mod register {
     /// Bytes of the group.
     pub const LENGTH: u64 = 0x38;
 }
-
-/// Most queues for which notification is kept.
-const QUEUES: usize = 8;
 
 /// A device of a kind: the first has index 0.
 ///
@@ -121,8 +122,28 @@ struct Pci {
     /// What is particular to the kind of device, if there is anything.
     particular: Option<DeviceWindow>,
     notify_multiplier: u32,
-    /// Offset in `notify` for each queue.
-    notify_offsets: [u64; QUEUES],
+    /// Queues that work, and the offset in `notify` for each.
+    notify_offsets: Vec<(u16, u64)>,
+    entries: Entries,
+}
+
+/// Which entries of the table of messages queues have.
+#[derive(Clone, Copy, Debug)]
+enum Entries {
+    /// All the same one.
+    One(u16),
+    /// Each of the first queues its own, behind the one for changes; others none.
+    Each(u16),
+}
+
+impl Entries {
+    fn of(self, queue: u16) -> u16 {
+        match self {
+            Self::One(entry) => entry,
+            Self::Each(queues) if queue < queues => queue + 1,
+            Self::Each(_) => NO_VECTOR,
+        }
+    }
 }
 
 impl Pci {
@@ -150,9 +171,32 @@ impl Pci {
                 None => None,
             },
             notify_multiplier: function.read(multiplier),
-            notify_offsets: [0; QUEUES],
+            notify_offsets: Vec::new(),
+            entries: Entries::One(0),
             function,
         })
+    }
+
+    /// Fills the first entries of the table of interrupt messages; `capability` is where it is described.
+    fn fill_table(&self, capability: u8, messages: &[(Handler, usize)]) -> Result<(), Failure> {
+        // The low bits say behind which base address register the table is, the others where.
+        let place = self.function.read(capability + 4);
+        let length = MSI_X_ENTRY * messages.len() as u64;
+        let table = self
+            .function
+            .map(place as u8 & 7, (place & !7).into(), length)
+            .ok_or(Failure::Registers("the table of interrupt messages can't be mapped"))?;
+        for (index, &(handler, processor)) in messages.iter().enumerate() {
+            let vector = interrupts::register(handler).ok_or(Failure::Interrupt)?;
+            let message = vector.message(processor);
+            let entry = MSI_X_ENTRY * index as u64;
+            table.write_u32(entry, message.address as u32);
+            table.write_u32(entry + 4, (message.address >> 32) as u32);
+            table.write_u32(entry + 8, message.data);
+            // No longer held back.
+            table.write_u32(entry + 12, 0);
+        }
+        Ok(())
     }
 
     fn select(&self, queue: u16) {
@@ -200,46 +244,65 @@ impl Transport for Pci {
         self.write_address(register::QUEUE_DESCRIPTORS, addresses.descriptors);
         self.write_address(register::QUEUE_AVAILABLE, addresses.available);
         self.write_address(register::QUEUE_USED, addresses.used);
-        // Entry 0 of the table, which `connect_interrupt` filled.
-        self.common.write_u16(register::QUEUE_VECTOR, 0);
-        if self.common.read_u16(register::QUEUE_VECTOR) == NO_VECTOR {
+        // Of those that `connect_interrupts` filled.
+        let entry = self.entries.of(queue);
+        self.common.write_u16(register::QUEUE_VECTOR, entry);
+        if self.common.read_u16(register::QUEUE_VECTOR) != entry {
             return Err(Failure::Interrupt);
         }
         let offset = u64::from(self.common.read_u16(register::QUEUE_NOTIFY_OFFSET)) * u64::from(self.notify_multiplier);
         let inside = offset.is_multiple_of(2) && offset.saturating_add(2) <= self.notify.length();
-        match self.notify_offsets.get_mut(usize::from(queue)) {
-            Some(place) if inside => *place = offset,
-            _ => return Err(Failure::Registers("the place to notify is outside of its group")),
+        if !inside {
+            return Err(Failure::Registers("the place to notify is outside of its group"));
         }
+        // After a reset, a queue is enabled once more.
+        self.notify_offsets.retain(|(other, _)| *other != queue);
+        self.notify_offsets.push((queue, offset));
         self.common.write_u16(register::QUEUE_ENABLE, 1);
         Ok(())
     }
 
-    fn connect_interrupt(&mut self, handler: Handler) -> Result<(), Failure> {
+    fn connect_interrupts(&mut self, interrupts: &Interrupts<'_>) -> Result<(), Failure> {
         let Capability { offset, .. } = self
             .function
             .capabilities()
             .find(|capability| capability.kind == MSI_X && capability.offset <= 0xf8)
             .ok_or(Failure::Interrupt)?;
-        // The low bits say behind which base address register the table is, the others where.
-        let table = self.function.read(offset + 4);
-        let entry = self
-            .function
-            .map(table as u8 & 7, (table & !7).into(), MSI_X_ENTRY)
-            .ok_or(Failure::Registers("the table of interrupt messages can't be mapped"))?;
-        let message = interrupts::register(handler).ok_or(Failure::Interrupt)?.message();
-        entry.write_u32(0, message.address as u32);
-        entry.write_u32(4, (message.address >> 32) as u32);
-        entry.write_u32(8, message.data);
-        entry.write_u32(12, 0);
         let control = self.function.read(offset);
+        let size = usize::from((control >> 16) as u16 & MSI_X_SIZE) + 1;
+        let target = (interrupts.queues.first()).map_or_else(arch::cpu_index, |(_, processor)| *processor);
+        let any = (interrupts.any, target);
+        let room = size.min(interrupts::free());
+        let changed = interrupts.changed.map(|handler| (handler, target));
+        let mut messages = Vec::new();
+        match changed {
+            Some(changed) if !interrupts.queues.is_empty() && room > interrupts.queues.len() => {
+                messages.push(changed);
+                messages.extend_from_slice(interrupts.queues);
+                self.entries = Entries::Each(interrupts.queues.len() as u16);
+            }
+            Some(changed) if room >= 2 => {
+                messages.extend([changed, any]);
+                self.entries = Entries::One(1);
+            }
+            _ => {
+                messages.push(any);
+                self.entries = Entries::One(0);
+            }
+        }
+        self.fill_table(offset, &messages)?;
         self.function.write(offset, control & !MSI_X_MASK_ALL | MSI_X_ENABLE);
-        self.common.write_u16(register::CONFIGURATION_VECTOR, NO_VECTOR);
-        Ok(())
+        let entry = if messages.len() > 1 { 0 } else { NO_VECTOR };
+        self.common.write_u16(register::CONFIGURATION_VECTOR, entry);
+        match self.common.read_u16(register::CONFIGURATION_VECTOR) == entry {
+            true => Ok(()),
+            false => Err(Failure::Interrupt),
+        }
     }
 
-    fn acknowledge_interrupt(&self) {
-        // A message needs no answer.
+    fn acknowledge_interrupt(&self) -> bool {
+        // A message needs no answer, and there is one for changes alone.
+        false
     }
 
     fn acknowledge_queues(&self) {
@@ -254,7 +317,11 @@ impl Transport for Pci {
     }
 
     fn notify(&self, queue: u16) {
-        if let Some(&offset) = self.notify_offsets.get(usize::from(queue)) {
+        // Most lie where their number says, since they are enabled in order.
+        let known = self.notify_offsets.get(usize::from(queue));
+        let known = known.filter(|(number, _)| *number == queue);
+        let known = known.or_else(|| self.notify_offsets.iter().find(|(number, _)| *number == queue));
+        if let Some(&(_, offset)) = known {
             self.notify.write_u16(offset, queue);
         }
     }

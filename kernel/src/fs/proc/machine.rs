@@ -11,6 +11,7 @@ use super::network::SETTINGS;
 use super::process::PROCESS;
 use super::{Entry, Text, constant, directory, link, setting, text};
 use crate::arch;
+use crate::devices::interrupts::{self, Trigger};
 use crate::fs::inode::Target;
 use crate::fs::{device_files, ipc, mounts};
 use crate::memory::{self, Overcommit};
@@ -25,6 +26,7 @@ pub const ROOT: &[Entry] = &[
     directory("1", PROCESS),
     text("cpuinfo", cpu_information),
     text("filesystems", file_systems),
+    text("interrupts", interrupt_counts),
     text("loadavg", load),
     text("meminfo", memory_information),
     link("net", || Ok(Target::Path(b"self/net".into()))),
@@ -193,12 +195,37 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
     for cpu in (0..64).filter(|cpu| task::online_cpus() >> cpu & 1 != 0) {
         line(&alloc::format!("cpu{cpu}"), task::busy_time_of(cpu), up)?;
     }
+    let interrupts: u64 = interrupts::all().map(|one| one.total()).sum();
     let started = (task::wall_clock() - task::monotonic().0) / SECOND;
     writeln!(
         text,
-        "intr 0\nctxt 0\nbtime {started}\nprocesses 1\nprocs_running 1\nprocs_blocked 0"
+        "intr {interrupts}\nctxt 0\nbtime {started}\nprocesses 1\nprocs_running 1\nprocs_blocked 0"
     )?;
     writeln!(text, "softirq 0 0 0 0 0 0 0 0 0 0 0")
+}
+
+/// Interrupts of devices, by processor. Linux numbers them otherwise; here it is the vector.
+fn interrupt_counts(text: &mut Text) -> Result<(), Errno> {
+    let online = task::online_cpus();
+    let processors = || (0..arch::MAXIMUM_CPUS).filter(move |cpu| online >> cpu & 1 != 0);
+    write!(text, "           ")?;
+    for cpu in processors() {
+        write!(text, "CPU{cpu:<8}")?;
+    }
+    writeln!(text)?;
+    for one in interrupts::all() {
+        write!(text, "{:>3}: ", one.vector)?;
+        for cpu in processors() {
+            write!(text, "{:>10} ", one.count(cpu))?;
+        }
+        match one.line {
+            Some((line, Trigger::Level)) => write!(text, " IO-APIC  {line:>3}-fasteoi")?,
+            Some((line, Trigger::Edge)) => write!(text, " IO-APIC  {line:>3}-edge   ")?,
+            None => write!(text, " PCI-MSIX {:>3}-edge   ", one.vector)?,
+        }
+        writeln!(text, "  {one}")?;
+    }
+    Ok(())
 }
 
 /// What was written to a file of `/proc/sys`, as a number in a range.

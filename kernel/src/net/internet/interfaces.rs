@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use pith_tcpip::stack::{self, NeighbourState};
 
 use super::{configured_network, network};
+use crate::devices::network::PairCounts;
 
 /// Flags of interfaces (`IFF_…`).
 pub mod flag {
@@ -201,7 +202,7 @@ fn describe(index: usize, interface: &stack::Interface) -> Interface {
             flag::BROADCAST | flag::MULTICAST,
         ),
     };
-    let card = network().cards[index].get();
+    let card = network().card(index);
     let signal = match card.is_none_or(|card| card.has_link()) {
         true => flag::RUNNING | flag::LOWER_UP,
         false => 0,
@@ -246,7 +247,7 @@ pub fn traffic(index: u32) -> Counts {
     let Some(traffic) = network().traffic.get(index as usize - 1) else {
         return Counts::default();
     };
-    let card = network().cards[index as usize - 1].get();
+    let card = network().card(index as usize - 1);
     let (received_lost, sent_lost) = card.map_or((0, 0), |card| card.lost());
     Counts {
         received_packets: traffic.received_packets.load(Ordering::Relaxed),
@@ -262,6 +263,12 @@ pub fn traffic(index: u32) -> Counts {
 pub fn promiscuity(index: u32) -> u32 {
     let wanted = network().wanted_frames.get(index as usize - 1);
     wanted.map_or(0, |wanted| wanted.promiscuous.load(Ordering::Relaxed))
+}
+
+/// What each pair of queues of a card has carried.
+pub fn queues(index: u32) -> Vec<PairCounts> {
+    let card = network().card(index as usize - 1);
+    card.map_or(Vec::new(), |card| card.queues())
 }
 
 /// All interfaces, in the order of their numbers.

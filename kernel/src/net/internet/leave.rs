@@ -7,7 +7,9 @@
 use alloc::sync::Weak;
 use alloc::vec::Vec;
 
-use super::{NETWORK, Network, now};
+use spin::Once;
+
+use super::{NETWORK, Network, Pairs, now};
 
 /// How long peers may be silent, in nanoseconds: a few repetitions of a segment that was lost.
 const PATIENCE: u64 = 1_000_000_000;
@@ -34,7 +36,7 @@ pub fn leave() {
     });
     let mut until = now().0 + PATIENCE;
     while left != 0 && now().0 < until {
-        network.look();
+        network.look(Pairs::All);
         let still = network.with(|stack, _| stack.unacknowledged());
         if still < left {
             until = now().0 + PATIENCE;
@@ -45,5 +47,12 @@ pub fn leave() {
 
 fn is_free(network: &Network) -> bool {
     core::hint::spin_loop();
-    network.stack.try_lock().is_some() && network.batch.try_lock().is_some() && network.sockets.try_lock().is_some()
+    let mut batches = network
+        .cards
+        .iter()
+        .filter_map(Once::get)
+        .flat_map(|card| &card.batches);
+    network.stack.try_lock().is_some()
+        && batches.all(|batch| batch.try_lock().is_some())
+        && network.sockets.try_lock().is_some()
 }

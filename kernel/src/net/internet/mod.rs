@@ -35,6 +35,7 @@ use pith_tcpip::stack::{self, Frame, Handle, Limits, Received};
 use pith_tcpip::{Instant, Slice, Stack};
 use spin::{Mutex, MutexGuard, Once};
 
+use crate::arch;
 use crate::devices::network::{self, Card};
 use crate::memory::{self, Packet, PacketRoom};
 use crate::net::netlink;
@@ -63,9 +64,7 @@ const CARDS: usize = 8;
 struct Network {
     stack: Mutex<Stack<Memory>>,
     /// The cards, by their interfaces.
-    cards: [Once<&'static Card>; INTERFACES],
-    /// Room for a batch of frames, so that none need be allocated for each.
-    batch: Mutex<Vec<Received<Memory>>>,
+    cards: [Once<Attached>; INTERFACES],
     sockets: Mutex<BTreeMap<Handle, Weak<InternetSocket>>>,
     /// Those that see frames, whose numbers no other socket has.
     taps: Mutex<BTreeMap<Handle, Weak<PacketSocket>>>,
@@ -85,6 +84,21 @@ struct Network {
     waiting: WaitQueue,
     /// The stack's revision of interfaces, addresses and routes that was last seen.
     revision: AtomicU64,
+}
+
+/// A card, and room for a batch of frames of each of its pairs of queues, so that none need be allocated for each. Whoever
+/// has the room deals with the pair: so frames of a pair stay in their order.
+struct Attached {
+    card: &'static Card,
+    batches: Vec<Mutex<Vec<Received<Memory>>>>,
+}
+
+/// Which pairs of queues are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pairs {
+    /// Those of this processor.
+    Own,
+    All,
 }
 
 /// What an interface has carried.
@@ -130,7 +144,7 @@ impl Work for Worker {
 
     fn work(&self) {
         if let Some(network) = NETWORK.get() {
-            while network.look() {
+            while network.look(Pairs::All) {
                 task::yield_now();
             }
         }
@@ -221,15 +235,15 @@ fn configured_network() -> &'static Network {
     network
 }
 
-/// An interrupt says that frames may have come.
-fn arrived() {
-    soon::want();
+/// An interrupt says that frames may have come for a processor.
+fn arrived(processor: usize) {
+    soon::want_on(processor);
 }
 
 /// What [`soon`] calls.
 fn look() {
     if let Some(network) = NETWORK.get()
-        && network.look()
+        && network.look(Pairs::Own)
     {
         network.look_later();
     }
@@ -275,7 +289,6 @@ impl Network {
             traffic: core::array::from_fn(|_| Traffic::default()),
             wanted_frames: core::array::from_fn(|_| WantedFrames::default()),
             cards: [const { Once::new() }; INTERFACES],
-            batch: Mutex::new(Vec::new()),
             stack: Mutex::new(stack),
             sockets: Mutex::new(BTreeMap::new()),
             taps: Mutex::new(BTreeMap::new()),
@@ -295,7 +308,10 @@ impl Network {
         self.with(|stack, now| {
             if stack.interfaces().len() < INTERFACES {
                 // Frames may leave before this is done.
-                self.cards[stack.interfaces().len()].call_once(|| card);
+                self.cards[stack.interfaces().len()].call_once(|| Attached {
+                    card,
+                    batches: (0..card.pairs().0).map(|_| Mutex::new(Vec::new())).collect(),
+                });
                 configure::add_card(stack, card, settings, now);
             } else {
                 crate::warning!("more than {CARDS} network cards: one is not used");
@@ -349,33 +365,63 @@ impl Network {
         }
     }
 
+    /// The card of an interface, if it has one.
+    fn card(&self, interface: usize) -> Option<&'static Card> {
+        self.cards[interface].get().map(|attached| attached.card)
+    }
+
     /// Deals with a batch of frames from each card, and with what time has brought. True if there may be more frames.
-    fn look(&self) -> bool {
-        let mut batch = self.batch.lock();
+    fn look(&self, pairs: Pairs) -> bool {
+        let processor = arch::cpu_index();
         let mut more = false;
         let mut any = false;
-        for (index, card) in self.cards[FIRST_CARD..].iter().map_while(Once::get).enumerate() {
+        let mut changed = false;
+        for (index, attached) in self.cards[FIRST_CARD..].iter().map_while(Once::get).enumerate() {
             let interface = FIRST_CARD + index;
-            let count = card.poll(BATCH, &mut batch);
-            more |= count >= BATCH;
-            if batch.is_empty() {
-                continue;
+            changed |= attached.card.take_changed();
+            let meant = match pairs {
+                Pairs::Own => match attached.card.pair_of(processor) {
+                    Some(pair) => pair..pair + 1,
+                    None => continue,
+                },
+                Pairs::All => 0..attached.batches.len(),
+            };
+            for pair in meant {
+                let count = self.look_at(interface, attached, pair);
+                more |= count >= BATCH;
+                any |= count != 0;
             }
-            any = true;
-            let traffic = &self.traffic[interface];
-            self.with(|stack, now| {
-                for frame in batch.drain(..) {
-                    traffic.received(frame.bytes.length());
-                    // What makes no sense is thrown away.
-                    let _ = stack.receive(interface, frame, now);
-                }
-            });
+        }
+        if changed {
+            // Perhaps whether there is a signal.
+            netlink::changed();
         }
         if !any {
             // It was the timer.
             self.with(|_, _| ());
         }
         more
+    }
+
+    /// Deals with a batch of frames that have come by a pair of queues. Returns how many there were.
+    fn look_at(&self, interface: usize, attached: &Attached, pair: usize) -> usize {
+        let Some(batch) = attached.batches.get(pair) else {
+            return 0;
+        };
+        let mut batch = batch.lock();
+        let count = attached.card.poll(pair, BATCH, &mut batch);
+        if batch.is_empty() {
+            return 0;
+        }
+        let traffic = &self.traffic[interface];
+        self.with(|stack, now| {
+            for frame in batch.drain(..) {
+                traffic.received(frame.bytes.length());
+                // What makes no sense is thrown away.
+                let _ = stack.receive(interface, frame, now);
+            }
+        });
+        count
     }
 
     /// Does something with the stack; sends what comes of it, and tells the sockets.
@@ -406,7 +452,7 @@ impl Network {
             let (interface, length) = (frame.interface, frame.length());
             let traffic = &self.traffic[interface];
             traffic.sent(length);
-            if let Some(card) = self.cards[interface].get() {
+            if let Some(card) = self.card(interface) {
                 card.send(frame);
                 outcome.used_cards |= 1 << interface;
                 return;
@@ -437,7 +483,7 @@ impl Network {
     fn finish(&self, outcome: &Outcome, now: Instant) {
         let mut used = outcome.used_cards;
         while used != 0 {
-            if let Some(card) = self.cards[used.trailing_zeros() as usize].get() {
+            if let Some(card) = self.card(used.trailing_zeros() as usize) {
                 card.tell();
             }
             used &= used - 1;

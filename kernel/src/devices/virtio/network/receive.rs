@@ -11,6 +11,7 @@ use pith_tcpip::stack::Received;
 use pith_virtqueue::network::{self as header, Arrived};
 use pith_virtqueue::{Direction, Queue, Region};
 
+use super::Counts;
 use crate::devices::shared_memory::SharedMemory;
 use crate::devices::virtio::{Transport, notify};
 use crate::memory::{Packet, PacketRoom};
@@ -30,8 +31,8 @@ pub struct Receive {
     together: bool,
     /// Buffers for the device that were not given to it yet.
     empty: Vec<PacketRoom>,
-    /// Frames that were lost for lack of memory, or because the device described them wrongly.
-    pub lost: u64,
+    /// What has come.
+    pub counts: Counts,
 }
 
 impl Receive {
@@ -44,7 +45,7 @@ impl Receive {
             room,
             merges,
             together,
-            lost: 0,
+            counts: Counts::default(),
         }
     }
 
@@ -84,8 +85,12 @@ impl Receive {
             };
             count += 1;
             match self.frame(room, length) {
-                Some(frame) => frames.push(frame),
-                None => self.lost += 1,
+                Some(frame) => {
+                    self.counts.packets += 1;
+                    self.counts.bytes += frame.bytes.length() as u64;
+                    frames.push(frame);
+                }
+                None => self.counts.lost += 1,
             }
         }
         if count != 0 {

@@ -10,6 +10,7 @@ use pith_tcpip::stack::Frame;
 use pith_virtqueue::network::{self as header, Segmentation};
 use pith_virtqueue::{Queue, Region};
 
+use super::Counts;
 use crate::devices::shared_memory::SharedMemory;
 use crate::devices::virtio::{Transport, notify};
 use crate::memory::{LARGEST_PACKET, Packet, PacketRoom};
@@ -36,8 +37,8 @@ pub struct Transmit {
     pub queue: Queue<SharedMemory, Sent>,
     pub number: u16,
     waiting: VecDeque<Frame<Packet>>,
-    /// Frames that were lost.
-    pub lost: u64,
+    /// What has gone.
+    pub counts: Counts,
 }
 
 impl Transmit {
@@ -48,7 +49,7 @@ impl Transmit {
             queue,
             number,
             waiting: VecDeque::new(),
-            lost: 0,
+            counts: Counts::default(),
         }
     }
 
@@ -66,13 +67,18 @@ impl Transmit {
             self.waiting.push_back(Frame { payload, ..*frame });
             self.resume();
         } else {
-            self.lost += 1;
+            self.counts.lost += 1;
         }
     }
 
     /// Tells the device of what was sent since it was last told.
     pub fn tell(&mut self, transport: &dyn Transport) {
         notify(transport, &mut self.queue, self.number);
+    }
+
+    /// Whether frames wait for room.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Takes back what the device is done with.
@@ -115,8 +121,13 @@ impl Transmit {
     }
 
     fn submit(&mut self, frame: &mut Frame<Packet>) {
-        if self.try_submit(frame).is_none() {
-            self.lost += 1;
+        let length = frame.length();
+        match self.try_submit(frame) {
+            Some(()) => {
+                self.counts.packets += 1;
+                self.counts.bytes += length as u64;
+            }
+            None => self.counts.lost += 1,
         }
     }
 
