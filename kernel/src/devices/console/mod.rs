@@ -15,7 +15,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use pith_abi::channel::{CHANNEL_VERSION, ExitReport, FrameKind, Outcome};
 use pith_abi::image::LogLevel;
@@ -151,7 +151,17 @@ fn interrupt(_: usize) {
     }
     INPUT_QUEUE.wake_all();
     OUTPUT_QUEUE.wake_all();
+    // After the device was served, so that what they wait for is there.
+    let mut halted = HALTED.load(Ordering::SeqCst) & !(1 << arch::cpu_index());
+    while halted != 0 {
+        arch::send_reschedule(halted.trailing_zeros() as usize);
+        halted &= halted - 1;
+    }
 }
+
+/// Processors that halt in [`until`]: bit n for processor n. The device interrupts one processor, which has to wake the
+/// others.
+static HALTED: AtomicU64 = AtomicU64::new(0);
 
 /// What a thread that wants to write gets.
 enum Turn {
@@ -336,7 +346,11 @@ struct Unreachable;
 /// also with interrupts off or in a panic.
 fn until<T>(mut attempt: impl FnMut(&mut Channel) -> Option<T>) -> Result<T, Unreachable> {
     let may_halt = arch::interrupts_enabled() && !PANICKING.load(Ordering::Relaxed);
+    let own = 1 << arch::cpu_index();
     let mut patience = PANIC_PATIENCE;
+    if may_halt {
+        HALTED.fetch_or(own, Ordering::SeqCst);
+    }
     let result = loop {
         if may_halt {
             arch::disable_interrupts();
@@ -344,7 +358,14 @@ fn until<T>(mut attempt: impl FnMut(&mut Channel) -> Option<T>) -> Result<T, Unr
         match CHANNEL.try_lock() {
             // Its holder was interrupted by whoever calls this, and will not go on.
             None if PANICKING.load(Ordering::Relaxed) => break Err(Unreachable),
-            None => {}
+            None => {
+                // Another processor has it, for a moment.
+                if may_halt {
+                    arch::enable_interrupts();
+                }
+                core::hint::spin_loop();
+                continue;
+            }
             Some(mut guard) => {
                 let Some(channel) = &mut *guard else {
                     break Err(Unreachable);
@@ -368,13 +389,15 @@ fn until<T>(mut attempt: impl FnMut(&mut Channel) -> Option<T>) -> Result<T, Unr
             }
         }
         if may_halt {
-            // Interrupts were off since before the attempt, so the one that ends the wait can't be missed.
+            // Interrupts were off since before the attempt, so the one that ends the wait can't be missed: that of the
+            // device, or of the processor that it has interrupted.
             arch::wait_for_interrupt();
         } else {
             core::hint::spin_loop();
         }
     };
     if may_halt {
+        HALTED.fetch_and(!own, Ordering::SeqCst);
         arch::enable_interrupts();
     }
     result
