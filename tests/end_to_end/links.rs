@@ -306,7 +306,7 @@ fn published_at_once(workshop: &Workshop) -> Result<(), String> {
 fn tap_at_once(workshop: &Workshop) -> Result<(), String> {
     let program = echo_server(workshop, "tap-at-once")?;
     in_namespace(|| {
-        make_tap("tap0", "", "10.7.10.1/24")?;
+        make_tap("tap0", " multi_queue", "10.7.10.1/24")?;
         for processors in [1, 2] {
             let own = Ipv4Addr::new(10, 7, 10, 2);
             let options = ["--net", "tap:tap0,ip=10.7.10.2/24", "-m", "512M"];
@@ -411,7 +411,7 @@ fn baked(workshop: &Workshop) -> Result<(), String> {
         "pith inspect --json does not show the network",
     )?;
     in_namespace(|| {
-        make_tap("tap0", "", "10.7.5.1/24")?;
+        make_tap("tap0", " multi_queue", "10.7.5.1/24")?;
         ip("address add 10.7.6.1/24 dev tap0")?;
         let own = Ipv4Addr::new(10, 7, 5, 2);
         serve(

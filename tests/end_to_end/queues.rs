@@ -209,8 +209,7 @@ fn look(address: SocketAddr, check: &Check) -> Result<(), String> {
     for pair in 0..check.used {
         for way in ["rx", "tx"] {
             let figure = |what: &str| count(&format!("{way}_queue_{pair}_{what}"));
-            // What each connection carries is more than that, whichever way its acknowledgements take.
-            let enough = figure("bytes") > Some(LENGTH as u64 / 2) && figure("packets") > Some(100);
+            let enough = figure("bytes") > Some(LENGTH as u64 / 10) && figure("packets") > Some(50);
             ensure(
                 enough && figure("drops") == Some(0),
                 format!("{way} of pair {pair} was not used as it should be:\n{text}"),
