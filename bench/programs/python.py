@@ -1,10 +1,6 @@
-"""Python on both sides: planets by the laws of gravity, and JSON there and back.
-
-With the argument `files`, prints the files that all this needs instead.
-"""
+"""Python on both sides: planets by the laws of gravity, and JSON there and back."""
 
 import json
-import sys
 import time
 
 BODIES = [
@@ -55,10 +51,4 @@ def main():
     measure("json", lambda: json.loads(json.dumps(document)))
 
 
-if sys.argv[1:] == ["files"]:
-    for module in list(sys.modules.values()):
-        for name in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
-            if name and name.startswith("/usr/lib"):
-                print(name)
-else:
-    main()
+main()

@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 pub enum Entry<'a> {
     /// A directory.
     Directory,
-    /// An executable file with these bytes.
+    /// An executable file with these bytes, of 1970.
     Program(&'a [u8]),
+    /// The same, changed at this time in seconds since then. Python compiles modules anew whose time is another.
+    Dated(&'a [u8], u32),
     /// A character device with its major and minor number.
     Device(u32, u32),
 }
@@ -22,14 +24,25 @@ pub fn pack(entries: &[(&str, Entry<'_>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (number, (name, entry)) in (1_u32..).zip(entries) {
         match entry {
-            Entry::Directory => append(&mut archive, number, name, 0o040_755, (0, 0), &[]),
-            Entry::Program(data) => append(&mut archive, number, name, 0o100_755, (0, 0), data),
+            Entry::Directory => append(&mut archive, number, name, 0o040_755, 0, (0, 0), &[]),
+            Entry::Program(data) => append(&mut archive, number, name, 0o100_755, 0, (0, 0), data),
+            Entry::Dated(data, time) => {
+                append(&mut archive, number, name, 0o100_755, *time, (0, 0), data);
+            }
             Entry::Device(major, minor) => {
-                append(&mut archive, number, name, 0o020_600, (*major, *minor), &[]);
+                append(
+                    &mut archive,
+                    number,
+                    name,
+                    0o020_600,
+                    0,
+                    (*major, *minor),
+                    &[],
+                );
             }
         }
     }
-    append(&mut archive, 0, "TRAILER!!!", 0, (0, 0), &[]);
+    append(&mut archive, 0, "TRAILER!!!", 0, 0, (0, 0), &[]);
     archive
 }
 
@@ -39,18 +52,21 @@ pub fn pack_files(
     devices: &[(&str, Entry<'_>)],
     files: &[(String, Vec<u8>)],
 ) -> Vec<u8> {
-    let mut above: BTreeSet<&str> = directories.iter().copied().collect();
-    let names = files.iter().map(|(name, _)| name.as_str());
-    for name in names.chain(devices.iter().map(|(name, _)| *name)) {
-        above.extend(name.match_indices('/').map(|(index, _)| &name[..index]));
-    }
-    let directories = above.iter().map(|name| (*name, Entry::Directory));
     let files = files
         .iter()
         .map(|(name, bytes)| (name.as_str(), Entry::Program(bytes)));
-    let mut entries: Vec<(&str, Entry<'_>)> = directories.chain(files).collect();
-    entries.extend(devices.iter().copied());
-    pack(&entries)
+    pack_below(directories, files.chain(devices.iter().copied()).collect())
+}
+
+/// Packs entries, which may lie in directories, with these empty directories.
+pub fn pack_below(directories: &[&str], entries: Vec<(&str, Entry<'_>)>) -> Vec<u8> {
+    let mut above: BTreeSet<&str> = directories.iter().copied().collect();
+    for (name, _) in &entries {
+        above.extend(name.match_indices('/').map(|(index, _)| &name[..index]));
+    }
+    let directories = above.iter().map(|name| (*name, Entry::Directory));
+    let all: Vec<(&str, Entry<'_>)> = directories.chain(entries.iter().copied()).collect();
+    pack(&all)
 }
 
 fn append(
@@ -58,6 +74,7 @@ fn append(
     inode: u32,
     name: &str,
     mode: u32,
+    time: u32,
     device: (u32, u32),
     data: &[u8],
 ) {
@@ -67,7 +84,7 @@ fn append(
         0, // user
         0, // group
         1, // links
-        0, // modification time
+        time,
         u32::try_from(data.len()).expect("benchmark programs are small"),
         0, // major and minor number of the device that holds the file
         0,

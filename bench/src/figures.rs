@@ -4,6 +4,7 @@ use crate::Options;
 use crate::linux::{Linux, Setting};
 use crate::pith::Pith;
 use crate::run::{Run, Workshop};
+use crate::runtimes::{RUNTIMES, Runtime};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -141,10 +142,21 @@ impl Figures {
             figure.aim = "no slower than Linux";
         }
         figures.extend(python);
-        figures.push(first_line(options, linux, pith)?);
+        progress("runtimes");
+        for runtime in &RUNTIMES {
+            figures.push(first_line(options, linux, pith, runtime)?);
+        }
         progress("least memory");
-        figures.push(least_memory(linux, pith, "hello", "hello")?);
-        figures.push(least_memory(linux, pith, "python-hello", "1")?);
+        let mut hello = Figure::new("least memory that runs hello", "MiB", "at most 16 MiB");
+        least_memory(&mut hello, linux, pith, ("hello", "hello"), MOST_MEMORY)?;
+        figures.push(hello);
+        for runtime in &RUNTIMES {
+            let name = format!("least memory that runs `{}`", runtime.title);
+            let mut figure = Figure::new(name, "MiB", "no more than Linux");
+            let program = (runtime.name, "1");
+            least_memory(&mut figure, linux, pith, program, runtime.most_memory)?;
+            figures.push(figure);
+        }
         progress("sizes");
         figures.extend(sizes(workshop, linux, pith)?);
         if options.accelerator == "tcg" {
@@ -285,10 +297,15 @@ pub fn least(
     Ok(Some(good))
 }
 
-/// The time until Python's first line.
-fn first_line(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
+/// The time until a runtime's first line.
+fn first_line(
+    options: &Options,
+    linux: &Linux,
+    pith: Option<&Pith>,
+    runtime: &Runtime,
+) -> Result<Figure, String> {
     let mut figure = Figure::new(
-        "from the start to the first line of `python3 -c 'print(1)'`",
+        format!("from the start to the first line of `{}`", runtime.title),
         "s",
         "no slower than Linux",
     );
@@ -296,7 +313,7 @@ fn first_line(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<F
         let mut keep = |values: fn(&mut Figure) -> &mut Vec<f64>, side: &str, run: &Run| {
             let time = run
                 .time_of_line("1")
-                .ok_or_else(|| format!("{side}'s Python did not print: {run:?}"))?;
+                .ok_or_else(|| format!("{side}'s {} did not print: {run:?}", runtime.name))?;
             // The first round only warms the host's caches.
             if round > 0 {
                 values(&mut figure).push(time.as_secs_f64());
@@ -304,10 +321,14 @@ fn first_line(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<F
             Ok::<(), String>(())
         };
         if let Some(pith) = pith {
-            let run = pith.run("python-hello", &["-m", &MEMORY.to_string()])?;
+            let run = pith.run(runtime.name, &["-m", &runtime.memory.to_string()])?;
             keep(|figure| &mut figure.pith, "pith", &run)?;
         }
-        let run = linux.run(Setting::new("python-hello"))?;
+        let run = linux.run(Setting {
+            memory: runtime.memory,
+            limit: Duration::from_secs(60),
+            ..Setting::new(runtime.name)
+        })?;
         keep(|figure| &mut figure.linux, "Linux", &run)?;
     }
     Ok(figure)
@@ -315,41 +336,34 @@ fn first_line(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<F
 
 /// The least memory with which a program prints a line.
 fn least_memory(
+    figure: &mut Figure,
     linux: &Linux,
     pith: Option<&Pith>,
-    program: &str,
-    expected: &str,
-) -> Result<Figure, String> {
+    (program, expected): (&str, &str),
+    most: u32,
+) -> Result<(), String> {
     let says_hello = |run: Option<Run>| {
         run.is_some_and(|run| run.output.lines().any(|line| line.trim_end() == expected))
     };
-    let (name, aim) = match program {
-        "hello" => ("least memory that runs hello", "at most 16 MiB"),
-        _ => (
-            "least memory that runs Python's hello",
-            "no more than Linux",
-        ),
-    };
-    let mut figure = Figure::new(name, "MiB", aim);
     if let Some(pith) = pith {
-        let found = least(MOST_MEMORY, |memory| {
+        let found = least(most, |memory| {
             Ok(says_hello(
                 pith.boot(program, &["-m", &memory.to_string()])?,
             ))
         })?;
         figure.pith.extend(found.map(f64::from));
     }
-    let found = least(MOST_MEMORY, |memory| {
+    let found = least(most, |memory| {
         let setting = Setting {
             memory,
-            limit: Duration::from_secs(8),
+            limit: Duration::from_secs(if program == "hello" { 8 } else { 30 }),
             ..Setting::new(program)
         };
         // Once more where it may have hung for another reason.
         Ok(says_hello(linux.boot(setting)?) || says_hello(linux.boot(setting)?))
     })?;
     figure.linux.extend(found.map(f64::from));
-    Ok(figure)
+    Ok(())
 }
 
 fn sizes(workshop: &Workshop, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, String> {

@@ -1,8 +1,8 @@
 //! Debian's cloud kernel with one program as its whole userland.
 
 use crate::archive::{Entry, pack};
-use crate::python;
 use crate::run::{Run, Workshop, read, time, write};
+use crate::runtimes;
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,9 +68,9 @@ impl Linux {
             ]);
             write(&workshop.path(&format!("{program}.cpio")), &archive)?;
         }
-        for (name, arguments) in python::PROGRAMS {
-            let archive = python::archive(&init, &sources.join("python.py"), arguments)?;
-            write(&workshop.path(&format!("{name}.cpio")), &archive)?;
+        for runtime in runtimes::all() {
+            let archive = runtime.archive(&init, workshop, sources)?;
+            write(&workshop.path(&format!("{}.cpio", runtime.name)), &archive)?;
         }
         Ok(Self {
             kernel,

@@ -10,8 +10,8 @@ mod figures;
 mod linux;
 mod network;
 mod pith;
-mod python;
 mod run;
+mod runtimes;
 mod table;
 
 use figures::Figures;
@@ -140,6 +140,7 @@ fn measure_programs(
     root: &Path,
 ) -> Result<Figures, String> {
     let programs = root.join("programs");
+    runtimes::prepare(workshop, &programs)?;
     let linux = linux::Linux::new(workshop, &programs, &options.accelerator)?;
     let pith = match options.with_pith {
         true => Some(pith::Pith::new(workshop, &programs, &options.accelerator)?),

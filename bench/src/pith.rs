@@ -1,7 +1,7 @@
 //! The `pith` command with prebuilt images.
 
-use crate::python;
 use crate::run::{Run, Workshop, read, time, write};
+use crate::runtimes;
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use std::ffi::OsString;
@@ -41,18 +41,18 @@ impl Pith {
     /// Builds the images.
     pub fn new(workshop: &Workshop, sources: &Path, accelerator: &str) -> Result<Self, String> {
         let command = command()?;
-        let script = format!("{}:/python.py", sources.join("python.py").display());
         let own = ["hello", "calls", "threads", "first"].map(|program| {
-            let words = vec!["--".into(), workshop.path(program).into_os_string()];
+            let words: Vec<OsString> = vec!["--".into(), workshop.path(program).into_os_string()];
             (program, words)
         });
-        let of_python = python::PROGRAMS.map(|(program, arguments)| {
-            let mut words: Vec<OsString> = vec!["--file".into(), script.clone().into()];
-            words.extend(["--".into(), python::INTERPRETER.into()]);
-            words.extend(arguments.iter().map(OsString::from));
-            (program, words)
+        let of_runtimes = runtimes::all().map(|runtime| {
+            let words = runtime.words(workshop, sources);
+            (
+                runtime.name,
+                words.into_iter().map(OsString::from).collect(),
+            )
         });
-        for (program, words) in own.into_iter().chain(of_python) {
+        for (program, words) in own.into_iter().chain(of_runtimes) {
             let output = Command::new(&command)
                 .args(["build", "-o"])
                 .arg(workshop.path(&format!("{program}.pith")))

@@ -1,8 +1,8 @@
 //! The servers, and how they get into a machine: the same program and files on both sides.
 
 use crate::archive::{Entry, pack_files};
-use crate::python::libraries;
 use crate::run::{Workshop, output_of, read, write};
+use crate::runtimes::libraries;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
