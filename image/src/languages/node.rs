@@ -99,13 +99,14 @@ impl Rule for Node {
         }
         for source in &application.sources {
             let text = std::fs::read(source).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
             let directory = source.parent().unwrap_or(Path::new("/"));
-            packages.want_named(&String::from_utf8_lossy(&text), directory);
-            if source
-                .file_name()
-                .is_some_and(|name| name == "package.json")
-            {
-                packages.want_required(&String::from_utf8_lossy(&text), directory);
+            let name = source.file_name().and_then(|name| name.to_str());
+            match name.unwrap_or_default() {
+                "package.json" => packages.want_required(&text, directory),
+                // They name every package, or the tools of those who develop.
+                "package-lock.json" | "npm-shrinkwrap.json" | "tsconfig.json" => {}
+                _ => packages.want_named(&text, directory),
             }
         }
         packages.take(program, basket)

@@ -98,10 +98,12 @@ impl Rule for Php {
         for directory in &directories {
             for name in gather::names(basket.closure, directory)? {
                 texts += &gather::contents(basket.closure, &directory.join(name))?;
+                texts.push('\n');
             }
         }
         for file in &configuration.files {
             texts += &gather::contents(basket.closure, file)?;
+            texts.push('\n');
         }
         for place in extension_directories(basket.closure, prefix)? {
             for name in extensions(&texts) {
