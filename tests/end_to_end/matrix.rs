@@ -31,9 +31,7 @@ fn application(name: &str, interpreter: &str, arguments: &[&str], memory: &str) 
 pub fn cases() -> Vec<Case> {
     vec![
         application("python", "/usr/bin/python3", &["app.py"], "512M"),
-        application("node", "/usr/bin/node", &["app.js"], "1G")
-            .message("system call capget ")
-            .message("system call pkey_alloc "),
+        application("node", "/usr/bin/node", &["app.js"], "1G"),
         application("ruby", "/usr/bin/ruby", &["app.rb"], "512M"),
         application("php", "/usr/bin/php", &["public/index.php"], "256M"),
         application("perl", "/usr/bin/perl", &["app.pl"], "256M"),

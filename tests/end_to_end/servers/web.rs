@@ -99,9 +99,7 @@ pub fn node(site: &Site<'_>) -> Result<(), String> {
     let recipe = Recipe::new(&["/usr/bin/node", "/web.js"], 8080)
         .options(&["-m", "1G"])
         .file(format!("{script}:/web.js"))
-        .message("^pith: note: node: took ")
-        .message("system call capget ")
-        .message("system call pkey_alloc ");
+        .message("^pith: note: node: took ");
     program(site, &recipe)
 }
 
