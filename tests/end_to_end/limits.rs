@@ -71,12 +71,12 @@ pub fn cases() -> Vec<Case> {
             "{memory_pressure:static}",
             &["exhaust"],
         )
-        .options(&["-m", "18M"])
+        .options(&["-m", "24M"])
         .stated(&[0], "^(.*: (refused in order|yes)\n)+$", "^$"),
         Case::new(
             "limits::memory-comes-back",
             "{memory_pressure:static}",
-            &["churn", "20"],
+            &["churn", "6"],
         )
         .options(&["-m", "64M"])
         .stated(&[0], "^(.*: yes\n)+$", "^$")

@@ -114,6 +114,7 @@ pub fn cases() -> Vec<Case> {
         .fixture()
         .options(&["-m", "48M"])
         .on_q35_too(),
+        program("memory_files", Build::Static, &[]),
         program("memory_calls", Build::Static, &[]),
         program("memory_calls", Build::Dynamic, &[]).on_q35_too(),
         program("clocks", Build::Dynamic, &[]).on_q35_too(),

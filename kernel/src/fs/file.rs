@@ -126,6 +126,16 @@ pub trait File: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// What may never happen to it (`F_GET_SEALS`).
+    fn seals(&self) -> Result<u32, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Adds to that (`F_ADD_SEALS`).
+    fn add_seals(&self, _seals: u32) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
     /// What can be done without waiting.
     fn readiness(&self) -> PollEvents {
         PollEvents::IN | PollEvents::READ_NORMAL | PollEvents::OUT | PollEvents::WRITE_NORMAL

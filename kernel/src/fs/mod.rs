@@ -45,6 +45,8 @@ pub use file::Mappable;
 pub use open::{Executable, file_for_mapping, open_executable};
 
 use inode::{FileSystem, Inode, NewFile};
+pub use tree::memory_file;
+
 use tree::{Character, Node, Tree};
 
 /// `st_dev` of files that belong to no file system with names: pipes and standard streams.
@@ -59,6 +61,11 @@ const DEVICES: Character = Character {
     type_name: "devtmpfs",
     magic: 0x0102_1994,
     device: DeviceNumber::new(0, 5),
+};
+const MEMORY_FILES: Character = Character {
+    type_name: "tmpfs",
+    magic: 0x0102_1994,
+    device: DeviceNumber::new(0, 1),
 };
 const SHARED_MEMORY: Character = Character {
     type_name: "tmpfs",

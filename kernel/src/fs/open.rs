@@ -148,12 +148,17 @@ pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
     }
 }
 
+const F_SEAL_WRITE: u32 = 8;
+const F_SEAL_FUTURE_WRITE: u32 = 0x10;
+
 /// A file as `mmap(2)` needs it.
 pub struct FileForMapping {
     /// It is open for reading.
     pub readable: bool,
     /// It is open for writing.
     pub writable: bool,
+    /// It is sealed so that shared mappings can't write it.
+    pub sealed: bool,
     /// What to map.
     pub object: Mappable,
 }
@@ -171,6 +176,9 @@ pub fn file_for_mapping(descriptor: i32) -> Result<FileForMapping, Errno> {
     Ok(FileForMapping {
         readable: open.readable(),
         writable: open.writable(),
+        sealed: file
+            .seals()
+            .is_ok_and(|seals| seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0),
         object: file.mappable()?,
     })
 }

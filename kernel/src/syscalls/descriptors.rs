@@ -135,6 +135,8 @@ const F_OFD_SETLKW: i32 = 38;
 const F_DUPFD_CLOEXEC: i32 = 1030;
 const F_SETPIPE_SZ: i32 = 1031;
 const F_GETPIPE_SZ: i32 = 1032;
+const F_ADD_SEALS: i32 = 1033;
+const F_GET_SEALS: i32 = 1034;
 
 /// `fcntl(2)`
 pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
@@ -187,6 +189,14 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         F_SETPIPE_SZ => {
             let bytes = usize::try_from(argument as i32).map_err(|_| Errno::EINVAL)?;
             file.file()?.pipe_capacity(Some(bytes))
+        }
+        F_GET_SEALS => file.file()?.seals().map(|seals| seals as usize),
+        F_ADD_SEALS => {
+            if !file.writable() {
+                return Err(Errno::EPERM);
+            }
+            file.file()?.add_seals(argument as u32)?;
+            Ok(0)
         }
         _ => Err(Errno::EINVAL),
     }

@@ -11,6 +11,7 @@
 
 mod directory;
 mod regular;
+mod seals;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -33,6 +34,7 @@ use super::pipe;
 use crate::memory::{self, PAGE_SIZE};
 use directory::DirectoryContent;
 use regular::RegularContent;
+use seals::Seals;
 
 /// What kind of tree it is, for `/proc/mounts` and `statfs(2)`.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +127,28 @@ pub(super) fn has_room_for_data() -> bool {
 pub(super) fn room_for_data() -> u64 {
     let counters = memory::counters();
     counters.free.saturating_sub(counters.total / 32)
+}
+
+/// A file without a place in any directory (`memfd_create(2)`). `executable` says whether it may be executed, and
+/// `sealable` whether it may be sealed; one that may not be executed stays so.
+///
+/// # Errors
+/// `ENOSPC`
+pub fn memory_file(name: &[u8], executable: bool, sealable: bool) -> Result<Arc<dyn Inode>, Errno> {
+    static FILES: Once<Arc<Tree>> = Once::new();
+    let tree = FILES.call_once(|| Tree::new(super::MEMORY_FILES, 0o1777));
+    let number = tree.new_number()?;
+    let mut seals = if sealable { Seals::empty() } else { Seals::SEAL };
+    seals.set(Seals::EXECUTE, !executable);
+    let attributes = AttributesOfNode::new(if executable { 0o777 } else { 0o666 }, 0);
+    let content = Content::Regular(RegularContent::with_seals(seals));
+    let node = Node::made(tree, number, FileKind::Regular, attributes, content, None);
+    *node.place.lock() = PlaceOfNode {
+        parent: Some(tree.root_node().clone()),
+        name: [b"memfd:", name].concat().into(),
+        removed: true,
+    };
+    Ok(node)
 }
 
 impl Tree {
@@ -548,6 +572,12 @@ impl Inode for Node {
             // A new owner must not inherit the old one's power (chown(2)).
             let group_executes = attributes.permissions & 0o10 != 0;
             attributes.permissions &= if group_executes { !0o6000 } else { !0o4000 };
+        }
+        if let (Some(permissions), Content::Regular(content)) = (change.permissions, &self.content)
+            && (permissions ^ attributes.permissions) & 0o111 != 0
+            && content.seals().contains(Seals::EXECUTE)
+        {
+            return Err(Errno::EPERM);
         }
         if let Some(permissions) = change.permissions {
             attributes.permissions = permissions & 0o7777;

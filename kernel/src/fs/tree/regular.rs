@@ -11,6 +11,7 @@ use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags};
 use spin::Mutex;
 
+use super::seals::{SealSet, Seals};
 use super::{Node, Tree, has_room_for_data, path_text, room_for_data, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
 use crate::memory::{self, Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
@@ -29,6 +30,7 @@ pub(super) struct RegularContent {
     state: Mutex<State>,
     /// Held during a whole write or change of size: each is seen as one. Page faults don't need it.
     writer: Mutex<()>,
+    seals: SealSet,
 }
 
 struct State {
@@ -118,7 +120,21 @@ impl RegularContent {
             lower,
             state: Mutex::new(state),
             writer: Mutex::new(()),
+            // As every file of a tmpfs that was not made to be sealed.
+            seals: SealSet::new(Seals::SEAL),
         }
+    }
+
+    /// An empty file with these seals.
+    pub(super) fn with_seals(seals: Seals) -> Self {
+        Self {
+            seals: SealSet::new(seals),
+            ..Self::new(None)
+        }
+    }
+
+    pub(super) fn seals(&self) -> Seals {
+        self.seals.get()
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -266,6 +282,9 @@ impl RegularContent {
 
     fn write(&self, node: &Node, at: WriteAt, from: &mut Source<'_>) -> Result<(usize, u64), Errno> {
         let _writer = self.writer.lock();
+        if from.remaining() != 0 {
+            self.seals.check(Seals::NO_WRITES)?;
+        }
         let start = match at {
             WriteAt::Position(position) => position,
             WriteAt::End => self.size(),
@@ -275,12 +294,18 @@ impl RegularContent {
         let mut position = start;
         while from.remaining() != 0 {
             let index = position / PAGE;
+            let end = position + (PAGE - position % PAGE).min(from.remaining() as u64);
             let page = {
                 let mut state = self.state.lock();
                 if position > state.size {
                     Self::clear_behind_end(&state);
                 }
-                self.page_with_room(&node.tree, &mut state, index)
+                let may_grow = if end > state.size {
+                    self.seals.check(Seals::GROW)
+                } else {
+                    Ok(())
+                };
+                may_grow.and_then(|()| self.page_with_room(&node.tree, &mut state, index))
             };
             let frame = page.map(|(frame, replaced)| {
                 forget_replaced(node, index, replaced);
@@ -305,7 +330,10 @@ impl RegularContent {
     pub(super) fn truncate(&self, node: &Node, size: u64) -> Result<(), Errno> {
         let _writer = self.writer.lock();
         if size > self.size() {
+            self.seals.check(Seals::GROW)?;
             super::super::limits::room_for_size(size)?;
+        } else if size < self.size() {
+            self.seals.check(Seals::SHRINK)?;
         }
         let mut state = self.state.lock();
         if size > state.size {
@@ -428,6 +456,11 @@ impl RegularContent {
             .ok_or(Errno::EFBIG)?;
         let _writer = self.writer.lock();
         let grows = mode & KEEP_SIZE == 0 && end > self.size();
+        if mode & PUNCH_HOLE != 0 {
+            self.seals.check(Seals::NO_WRITES)?;
+        } else if end > self.size() {
+            self.seals.check(Seals::GROW)?;
+        }
         match mode {
             0 | KEEP_SIZE => {
                 if grows {
@@ -559,5 +592,21 @@ impl File for RegularFile {
 
     fn synchronise(&self) -> Result<(), Errno> {
         Ok(())
+    }
+
+    fn seals(&self) -> Result<u32, Errno> {
+        // Only files in memory have seals, and the root counts as a file system on a disk.
+        if self.0.tree.character.magic != super::super::SHARED_MEMORY.magic {
+            return Err(Errno::EINVAL);
+        }
+        Ok(self.0.regular()?.seals.get().bits())
+    }
+
+    fn add_seals(&self, seals: u32) -> Result<(), Errno> {
+        self.seals()?;
+        let seals = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
+        let content = self.0.regular()?;
+        let _writer = content.writer.lock();
+        content.seals.add(&self.0, seals)
     }
 }

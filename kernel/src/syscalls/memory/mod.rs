@@ -12,12 +12,13 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use pith_linux::Errno;
+use pith_linux::files::OpenFlags;
 
 use crate::arch::Access;
 use crate::fs;
 use crate::memory::{
     AddressSpace, AreaFlags, AreaName, Backing, MapRequest, PAGE_SIZE, Placement, Protection, RemapRequest,
-    SharedMemory, UserPointer, copy_to_user,
+    SharedMemory, UserPointer, copy_to_user, read_string,
 };
 use crate::task::current_process;
 
@@ -148,6 +149,12 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
             }
             maximum_protection.remove(Protection::WRITE);
         }
+        if shared && file.sealed {
+            if file.writable && protection.contains(Protection::WRITE) {
+                return Err(Errno::EPERM);
+            }
+            maximum_protection.remove(Protection::WRITE);
+        }
         match file.object {
             fs::Mappable::Zero => zeroes(shared),
             fs::Mappable::Object(source) => Backing::Object {
@@ -180,6 +187,35 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     }
     populate_if_locked(&space, address, length as u64);
     Ok(address as usize)
+}
+
+/// `memfd_create(2)`
+pub fn memfd_create(name: UserPointer, flags: u32) -> Result<usize, Errno> {
+    const CLOSE_ON_EXEC: u32 = 1;
+    const ALLOW_SEALING: u32 = 2;
+    const HUGE_PAGES: u32 = 4;
+    const NO_EXECUTION: u32 = 8;
+    const EXECUTABLE: u32 = 0x10;
+    /// Longest name, without its NUL.
+    const NAME_MAX: usize = 249;
+    let sizes = if flags & HUGE_PAGES != 0 { 0x3f << 26 } else { 0 };
+    if flags & !(0x1f | sizes) != 0 || flags & NO_EXECUTION != 0 && flags & EXECUTABLE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = read_string(name, NAME_MAX + 1, Errno::EINVAL)?;
+    if flags & HUGE_PAGES != 0 {
+        crate::warning_once!("memfd_create with MFD_HUGETLB answers ENOSYS, as on a Linux without hugetlbfs");
+        return Err(Errno::ENOSYS);
+    }
+    let inode = fs::memory_file(
+        &name,
+        flags & NO_EXECUTION == 0,
+        flags & (ALLOW_SEALING | NO_EXECUTION) != 0,
+    )
+    .map_err(|_| Errno::ENOMEM)?;
+    let file = fs::open::open_inode(inode, OpenFlags::READ_WRITE)?;
+    let descriptor = fs::context::current().add(file, flags & CLOSE_ON_EXEC != 0, 0)?;
+    Ok(descriptor as usize)
 }
 
 /// `munmap(2)`
