@@ -4,10 +4,10 @@
 //! `flock`, or an "open file description" lock, belongs to an open file description, and two of those can
 //! well be at odds within one process.
 
-use alloc::collections::BTreeMap;
 use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
+use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
 use super::file::OpenFile;
@@ -22,7 +22,7 @@ struct Held {
 
 /// Locks by the address of the description that holds them. A description gives its lock up before it goes, so
 /// no two have the same address here.
-static LOCKS: Mutex<BTreeMap<usize, Held>> = Mutex::new(BTreeMap::new());
+static LOCKS: Mutex<SortedMap<usize, Held>> = Mutex::new(SortedMap::new());
 static QUEUE: WaitQueue = WaitQueue::new();
 
 fn holder(file: &OpenFile) -> usize {

@@ -3,7 +3,7 @@
 //! As on Linux with files in its page cache, transfers are done where they are submitted. Only polls wait: they are
 //! registered at the file's wait queue, and the kernel's thread for deferred work tells of their end.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -12,6 +12,7 @@ use pith_linux::Errno;
 use pith_linux::asynchronous::{ControlBlock, Event, HAS_PRIORITY, MAXIMUM_REQUESTS, TELL_EVENT_COUNTER, command};
 use pith_linux::files::PollEvents;
 use pith_linux::time::Timespec;
+use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
 use super::files;
@@ -180,7 +181,7 @@ impl Context {
 
 /// The contexts by what the program knows them by: the address of a page that is mapped for each. (Linux keeps its ring
 /// of events there, and the C library looks whether it finds one.)
-static CONTEXTS: Mutex<BTreeMap<u64, Arc<Context>>> = Mutex::new(BTreeMap::new());
+static CONTEXTS: Mutex<SortedMap<u64, Arc<Context>>> = Mutex::new(SortedMap::new());
 
 fn find(id: u64) -> Result<Arc<Context>, Errno> {
     CONTEXTS.lock().get(&id).cloned().ok_or(Errno::EINVAL)

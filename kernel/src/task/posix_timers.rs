@@ -2,12 +2,12 @@
 //!
 //! A timer has at most one signal pending; expiries until that is delivered are *overruns*, which the signal tells.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::signal::{Signal, SignalInformation, code};
+use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
 use super::clock::Instant;
@@ -47,7 +47,7 @@ pub struct PosixTimer {
 /// The timers of a process.
 #[derive(Default)]
 pub struct PosixTimers {
-    timers: Mutex<BTreeMap<i32, Arc<PosixTimer>>>,
+    timers: Mutex<SortedMap<i32, Arc<PosixTimer>>>,
     next: AtomicI32,
 }
 

@@ -1,9 +1,8 @@
 //! What all System V objects have in common: keys, identifiers, owners and permissions.
 
-use alloc::collections::BTreeMap;
-
 use pith_linux::Errno;
 use pith_linux::ipc::{CREATE, EXCLUSIVE, PRIVATE, Permission, limit};
+use pith_sorted_map::SortedMap;
 
 use crate::memory;
 use crate::task;
@@ -28,7 +27,7 @@ pub trait Object {
 
 /// All objects of a kind.
 pub struct Table<V> {
-    objects: BTreeMap<usize, V>,
+    objects: SortedMap<usize, V>,
     next: usize,
     last: usize,
     sequence: u16,
@@ -42,7 +41,7 @@ impl<V: Object> Table<V> {
     /// No objects.
     pub const fn new() -> Self {
         Self {
-            objects: BTreeMap::new(),
+            objects: SortedMap::new(),
             next: 0,
             last: 0,
             sequence: 0,
@@ -118,7 +117,7 @@ impl<V: Object> Table<V> {
 
     /// The highest index in use; 0 if there is none.
     pub fn highest(&self) -> usize {
-        self.objects.last_key_value().map_or(0, |(index, _)| *index)
+        self.objects.last().map_or(0, |(index, _)| *index)
     }
 
     fn add(&mut self, most: u64, make: impl FnOnce(u16) -> Result<V, Errno>) -> Result<i32, Errno> {

@@ -1,6 +1,6 @@
 //! POSIX message queues: `mq_open(3)` and its relatives.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -13,6 +13,7 @@ use pith_linux::ipc::{
     QueueAttributes, SI_MESSAGE_QUEUE, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SignalEvent, queue_limit,
 };
 use pith_linux::signal::{Signal, SignalInformation};
+use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
 use crate::fs::context;
@@ -71,7 +72,7 @@ struct Queue {
 /// Bytes that all queues count.
 static CHARGED: AtomicU64 = AtomicU64::new(0);
 
-static QUEUES: Mutex<BTreeMap<Vec<u8>, Arc<Queue>>> = Mutex::new(BTreeMap::new());
+static QUEUES: Mutex<SortedMap<Vec<u8>, Arc<Queue>>> = Mutex::new(SortedMap::new());
 
 impl Drop for Queue {
     fn drop(&mut self) {

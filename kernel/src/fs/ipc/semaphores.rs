@@ -3,7 +3,6 @@
 //! The operations of a call happen all at once or not at all. Calls that wait stand in a row, and whoever changes
 //! values does for them what has become possible, in that order; the one who waits only looks at the result.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -15,6 +14,7 @@ use pith_linux::ipc::{
     SEM_GET_WAITING_FOR_ZERO, SEM_INFO, SEM_SET_ALL, SEM_SET_VALUE, SEM_STAT, SEM_STAT_ANY, SEM_UNDO, SET, STATUS,
     SemaphoreLimits, SemaphoreOperation, SemaphoreStatus, limit,
 };
+use pith_sorted_map::SortedMap;
 use spin::Mutex;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -50,7 +50,7 @@ struct State {
     semaphores: Vec<Semaphore>,
     waiting: Vec<Waiting>,
     /// What is to be added when a process ends, for each semaphore.
-    undo: BTreeMap<i32, Vec<i32>>,
+    undo: SortedMap<i32, Vec<i32>>,
     removed: bool,
 }
 
@@ -112,7 +112,7 @@ impl State {
         }
         if !undo.is_empty() {
             let count = self.semaphores.len();
-            let own = self.undo.entry(process).or_insert_with(|| vec![0; count]);
+            let own = self.undo.get_or_insert_with(process, || vec![0; count]);
             for (number, value) in undo {
                 own[number] = value;
             }
@@ -194,7 +194,7 @@ pub fn get(key: i32, count: i32, flags: i32) -> Result<i32, Errno> {
                 },
                 semaphores,
                 waiting: Vec::new(),
-                undo: BTreeMap::new(),
+                undo: SortedMap::new(),
                 removed: false,
             }),
             queue: WaitQueue::new(),

@@ -31,6 +31,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use pith_linux::Errno;
 use pith_linux::packet::membership;
 use pith_network_settings::Settings;
+use pith_sorted_map::SortedMap;
 use pith_tcpip::stack::{self, Frame, Handle, Limits, Received};
 use pith_tcpip::{Instant, Slice, Stack};
 use spin::{Mutex, MutexGuard, Once};
@@ -67,7 +68,7 @@ struct Network {
     cards: [Once<Attached>; INTERFACES],
     sockets: Mutex<BTreeMap<Handle, Weak<InternetSocket>>>,
     /// Those that see frames, whose numbers no other socket has.
-    taps: Mutex<BTreeMap<Handle, Weak<PacketSocket>>>,
+    taps: Mutex<SortedMap<Handle, Weak<PacketSocket>>>,
     /// When the timer is set to fire.
     armed: Mutex<Option<Instant>>,
     timer: Timer,
@@ -291,7 +292,7 @@ impl Network {
             cards: [const { Once::new() }; INTERFACES],
             stack: Mutex::new(stack),
             sockets: Mutex::new(BTreeMap::new()),
-            taps: Mutex::new(BTreeMap::new()),
+            taps: Mutex::new(SortedMap::new()),
             armed: Mutex::new(None),
             timer: Timer::new(),
             alarm: Arc::new(Alarm),

@@ -1,7 +1,7 @@
 //! A ring: its queues, what is registered with it, and the requests that wait.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -14,6 +14,7 @@ use pith_linux::io_uring::{
     ALLOCATE_INDEX, CQ_EVENTFD_DISABLED, CQE_BUFFER, CQE_BUFFER_SHIFT, Completion, Entry, MAXIMUM_BUFFER,
     MAXIMUM_BUFFERS, MAXIMUM_FILES, OFFSET_ENTRIES, SKIP_FILE, SQ_CQ_OVERFLOW, Shape, entry_flag, opcode, setup,
 };
+use pith_sorted_map::SortedMap;
 use spin::{Mutex, Once};
 
 use super::operation::{Match, Operation, Outcome, Timeout};
@@ -126,7 +127,7 @@ pub(super) struct Ring {
     ready: InterruptMutex<VecDeque<Arc<Pending>>>,
     /// There may be some.
     has_ready: AtomicBool,
-    pending: Mutex<BTreeMap<u64, Arc<Pending>>>,
+    pending: Mutex<SortedMap<u64, Arc<Pending>>>,
     sequence: AtomicU64,
     /// How many timeouts wait for a number of completions.
     counting: AtomicUsize,
@@ -140,7 +141,7 @@ pub(super) struct Ring {
     ticket: Once<Ticket>,
     files: Mutex<Option<Vec<Option<Arc<OpenFile>>>>>,
     buffers: Mutex<Option<Vec<Option<IoSlice>>>>,
-    provided: Mutex<BTreeMap<u16, VecDeque<Provided>>>,
+    provided: Mutex<SortedMap<u16, VecDeque<Provided>>>,
     event: Mutex<Option<Event>>,
     /// There is one.
     tells_event: AtomicBool,
@@ -231,7 +232,7 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
         pollers: WaitQueue::new(),
         ready: InterruptMutex::new(VecDeque::new()),
         has_ready: AtomicBool::new(false),
-        pending: Mutex::new(BTreeMap::new()),
+        pending: Mutex::new(SortedMap::new()),
         sequence: AtomicU64::new(0),
         counting: AtomicUsize::new(0),
         waiting: Mutex::new(Waiting::default()),
@@ -241,7 +242,7 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
         ticket: Once::new(),
         files: Mutex::new(None),
         buffers: Mutex::new(None),
-        provided: Mutex::new(BTreeMap::new()),
+        provided: Mutex::new(SortedMap::new()),
         event: Mutex::new(None),
         tells_event: AtomicBool::new(false),
     });
@@ -1090,7 +1091,7 @@ impl Ring {
         first: u16,
     ) -> Result<usize, Errno> {
         let mut provided = self.provided.lock();
-        let buffers = provided.entry(group).or_default();
+        let buffers = provided.get_or_insert_with(group, VecDeque::new);
         buffers.try_reserve(usize::from(count)).map_err(|_| Errno::ENOMEM)?;
         for index in 0..count {
             buffers.push_back(Provided {

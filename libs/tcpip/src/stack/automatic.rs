@@ -57,14 +57,18 @@ impl<B: Buffer> Stack<B> {
         self.draws += 1;
         let random = self.secret.hash(&[self.draws, interface as u64, now.0]);
         let client = dhcp::Client::new(hardware, host_name, random, now);
-        self.automatic.entry(interface).or_default().dhcp = Some(client);
+        self.automatic
+            .get_or_insert_with(interface, Automatic::default)
+            .dhcp = Some(client);
         self.after_dhcp(interface, None, now);
     }
 
     /// Takes addresses and routes of IPv6 from routers from now on.
     pub fn start_slaac(&mut self, interface: usize, now: Instant) {
         if self.interfaces[interface].hardware.is_some() {
-            self.automatic.entry(interface).or_default().slaac = true;
+            self.automatic
+                .get_or_insert_with(interface, Automatic::default)
+                .slaac = true;
             self.chores
                 .insert((now + FIRST_SOLICITATION, Chore::Routers(interface)));
         }

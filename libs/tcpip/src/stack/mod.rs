@@ -43,6 +43,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use pith_sorted_map::SortedMap;
+
 use crate::buffer::{Buffer, Pieces, Slice};
 use crate::filter::{About, Program};
 use crate::queue::Queue;
@@ -386,7 +388,7 @@ pub struct Stack<B> {
     routes: Vec<Route>,
     /// Grows whenever one of these two may have changed.
     revision: u64,
-    neighbours: BTreeMap<(usize, IpAddr), Neighbour<B>>,
+    neighbours: SortedMap<(usize, IpAddr), Neighbour<B>>,
     sockets: Table<Socket<B>>,
     requests: Table<Pending>,
     late: Table<Late>,
@@ -411,10 +413,10 @@ pub struct Stack<B> {
     chores: BTreeSet<(Instant, Chore)>,
     /// Bytes that wait for neighbours.
     waiting: usize,
-    paths: BTreeMap<IpAddr, Learned>,
+    paths: SortedMap<IpAddr, Learned>,
     complaints: Complaints,
-    automatic: BTreeMap<usize, Automatic>,
-    fragments: BTreeMap<Whose, Parts<B>>,
+    automatic: SortedMap<usize, Automatic>,
+    fragments: SortedMap<Whose, Parts<B>>,
     /// Bytes of memory that parts of packets take.
     fragment_memory: usize,
     frames: VecDeque<Frame<B>>,
@@ -441,7 +443,7 @@ impl<B: Buffer> Stack<B> {
             interfaces: Vec::from([Interface::loopback()]),
             routes: Vec::new(),
             revision: 0,
-            neighbours: BTreeMap::new(),
+            neighbours: SortedMap::new(),
             sockets: Table::new(),
             requests: Table::new(),
             late: Table::new(),
@@ -460,10 +462,10 @@ impl<B: Buffer> Stack<B> {
             segments: Vec::new(),
             chores: BTreeSet::new(),
             waiting: 0,
-            paths: BTreeMap::new(),
+            paths: SortedMap::new(),
             complaints: Complaints::default(),
-            automatic: BTreeMap::new(),
-            fragments: BTreeMap::new(),
+            automatic: SortedMap::new(),
+            fragments: SortedMap::new(),
             fragment_memory: 0,
             frames: VecDeque::new(),
             events: VecDeque::new(),

@@ -75,7 +75,7 @@ struct Tap<B> {
 
 #[derive(Debug)]
 pub(super) struct Taps<B> {
-    list: BTreeMap<Handle, Tap<B>>,
+    list: SortedMap<Handle, Tap<B>>,
     /// Frames that such sockets send by cards: others have seen them already.
     frames: VecDeque<Frame<B>>,
 }
@@ -83,7 +83,7 @@ pub(super) struct Taps<B> {
 impl<B> Default for Taps<B> {
     fn default() -> Self {
         Self {
-            list: BTreeMap::new(),
+            list: SortedMap::new(),
             frames: VecDeque::new(),
         }
     }
@@ -354,7 +354,7 @@ impl<B: Buffer> Stack<B> {
             kind: seen.kind,
             interface: number,
         };
-        for (handle, tap) in &mut self.taps.list {
+        for (handle, tap) in self.taps.list.iter_mut() {
             // As on Linux, what leaves is seen by those only that see everything.
             let wanted = tap.protocol == EVERY_PROTOCOL
                 || tap.protocol == seen.protocol && seen.kind != packet_kind::OUTGOING;
