@@ -97,7 +97,7 @@ fn nobody_at_a_port_is_told() {
     let sent = host.sent();
     let (message, quoted) = sent[0].icmp();
     assert_eq!((message.kind, message.code), (icmp::UNREACHABLE, 3));
-    assert_eq!(sent[0].bytes.len(), 568);
+    assert_eq!(sent[0].bytes.len(), 576);
     assert_eq!(quoted, &packet[..quoted.len()]);
     // A protocol that nobody knows.
     assert_eq!(host.receive(&packet4(OTHER_V4, 99, b"12345678")), Ok(()));
