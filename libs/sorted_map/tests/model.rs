@@ -66,7 +66,7 @@ proptest! {
         }
         map.values_mut().for_each(|value| *value /= 2);
         map.iter_mut().for_each(|(key, value)| *value ^= u32::from(*key));
-        model.iter_mut().for_each(|(key, value)| *value = *value / 2 ^ u32::from(*key));
+        model.iter_mut().for_each(|(key, value)| *value = (*value / 2) ^ u32::from(*key));
         let entries: Vec<(u8, u32)> = (&map).into_iter().copied().collect();
         prop_assert!(entries.iter().copied().eq(model));
         prop_assert_eq!(map.into_iter().collect::<Vec<_>>(), entries);
