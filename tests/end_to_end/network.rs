@@ -55,7 +55,13 @@ pub fn cases() -> Vec<Case> {
     }
     // Without a card there is still the loopback interface.
     let name = Build::Dynamic.name();
-    for program in ["administration", "internet6", "packet_rings", "raw_sockets"] {
+    for program in [
+        "administration",
+        "counts",
+        "internet6",
+        "packet_rings",
+        "raw_sockets",
+    ] {
         let mut case = Case::new(
             format!("network::{program}-{name}"),
             &format!("{{{program}:{name}}}"),
@@ -65,8 +71,8 @@ pub fn cases() -> Vec<Case> {
             // On Linux it wants to be alone.
             case = case.message("system call unshare");
         }
-        if program == "administration" {
-            // There are no ways but those that it makes.
+        if matches!(program, "administration" | "counts") {
+            // Nobody else's packets are counted, and there are no ways but those that it makes.
             case = case.options(&["--net", "none"]);
         }
         if program == "packet_rings" {

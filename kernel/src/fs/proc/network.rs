@@ -3,7 +3,7 @@
 use pith_linux::Errno;
 
 use super::{Entry, Text, constant, directory, setting, text};
-use crate::net::internet::{self, listing, raw};
+use crate::net::internet::{self, counts, listing, raw};
 use crate::net::unix;
 
 /// The files of `/proc/net`.
@@ -13,8 +13,11 @@ pub const NETWORK: &[Entry] = &[
     text("if_inet6", listing::addresses_v6),
     text("igmp", listing::groups_v4),
     text("igmp6", listing::groups_v6),
+    text("netstat", counts::netstat),
     text("pnp", resolver),
     text("route", listing::routes),
+    text("snmp", counts::snmp),
+    text("snmp6", counts::snmp6),
     text("sockstat", listing::statistics),
     text("sockstat6", listing::statistics_v6),
     text("tcp", listing::tcp),

@@ -7,6 +7,7 @@
 
 pub mod administration;
 mod configure;
+pub mod counts;
 mod datagrams;
 mod errors;
 mod groups;

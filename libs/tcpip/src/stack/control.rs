@@ -73,6 +73,7 @@ impl<B: Buffer> Stack<B> {
         payload: Pieces<B>,
         now: Instant,
     ) {
+        self.counters.message(false, true, header.kind);
         let bytes = header.bytes_with(sum_of(Sum::default(), &payload));
         let mut answer = ip::Header::new(packet.destination, packet.source, 0, ip::ICMP);
         answer.do_not_fragment = false;
@@ -87,9 +88,13 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) -> Result<(), Malformed> {
         if !sum_of(Sum::default(), &data).is_right() {
+            self.counters.one(false, Count::Messages);
+            self.counters.one(false, Count::WrongMessages);
+            self.counters.one(false, Count::MessageChecksums);
             return Err(Malformed::Checksum);
         }
         let header = icmp::Header::parse(data.first().ok_or(Malformed::Short)?)?;
+        self.counters.message(false, false, header.kind);
         if header.kind == icmp::ECHO_REPLY && !self.echoes.is_empty() {
             self.receive_reply(packet, &header, data, now);
             return Ok(());

@@ -49,9 +49,13 @@ impl<B: Buffer> Stack<B> {
         };
         let sum = icmpv6::pseudo_header(source, destination, data.length());
         if !sum_of(sum, &data).is_right() {
+            self.counters.one(true, Count::Messages);
+            self.counters.one(true, Count::WrongMessages);
+            self.counters.one(true, Count::MessageChecksums);
             return Err(Malformed::Checksum);
         }
         let header = icmp::Header::parse(data.first().ok_or(Malformed::Short)?)?;
+        self.counters.message(true, false, header.kind);
         if header.kind == icmpv6::ECHO_REPLY {
             if !self.echoes.is_empty() {
                 self.receive_reply(packet, &header, data, now);

@@ -152,6 +152,8 @@ impl<B: Buffer> Stack<B> {
             partial: way_out.partial.then_some(6),
             cut: 0,
         };
+        let v6 = packet.source.is_ipv6();
+        self.counters.one(v6, Count::DatagramsSent);
         self.send_packet(&packet, transport, now);
         Ok(())
     }
@@ -241,6 +243,10 @@ impl<B: Buffer> Stack<B> {
         }
         let datagram = socket.queue.pop_front()?;
         socket.queued -= footprint(&datagram.data);
+        if socket.role == Role::Datagrams {
+            let v6 = datagram.source.is_ipv6();
+            self.counters.one(v6, Count::Datagrams);
+        }
         Some(datagram)
     }
 
@@ -281,8 +287,10 @@ impl<B: Buffer> Stack<B> {
         mut data: Pieces<B>,
         now: Instant,
     ) -> Result<(), Malformed> {
+        let v6 = packet.source.is_ipv6();
         let first = data.first().ok_or(Malformed::Short)?;
-        let header = udp::Header::read_start(first, data.length())?;
+        let header = udp::Header::read_start(first, data.length())
+            .inspect_err(|_| self.counters.one(v6, Count::DatagramErrors))?;
         data.truncate(header.length.into());
         // Only IPv4 lets senders do without a checksum.
         if (header.checksum != 0 || packet.source.is_ipv6()) && !packet.verified {
@@ -290,6 +298,8 @@ impl<B: Buffer> Stack<B> {
             let sum =
                 Sum::default().pseudo_header(packet.source, packet.destination, ip::UDP, length);
             if !sum_of(sum, &data).is_right() {
+                self.counters.one(v6, Count::DatagramErrors);
+                self.counters.one(v6, Count::DatagramChecksums);
                 return Err(Malformed::Checksum);
             }
         }
@@ -336,6 +346,7 @@ impl<B: Buffer> Stack<B> {
             }
         }
         let Some((_, handle)) = best else {
+            self.counters.one(v6, Count::NoPort);
             if !packet.group {
                 self.send_unreachable(packet, whole, now);
             }
@@ -393,6 +404,11 @@ impl<B: Buffer> Stack<B> {
         let filter = socket.choice.filter.as_deref();
         if !fits || filter.is_some_and(|filter| !choose(filter, header, &mut datagram)) {
             socket.lost += 1;
+            let v6 = datagram.source.is_ipv6();
+            self.counters.one(v6, Count::DatagramErrors);
+            if !fits {
+                self.counters.one(v6, Count::DatagramsWithoutRoom);
+            }
             return;
         }
         socket.queued += footprint(&datagram.data);

@@ -129,6 +129,8 @@ impl<B: Buffer> Stack<B> {
         part: Part<B>,
         now: Instant,
     ) -> Option<Whole<B>> {
+        let v6 = whose.source.is_ipv6();
+        self.counters.one(v6, Count::Parts);
         let end = part.offset + part.data.length();
         if part.data.is_empty() || end > LONGEST {
             return None;
@@ -157,7 +159,7 @@ impl<B: Buffer> Stack<B> {
         self.fragment_memory += parts.memory - before;
         let whole = parts.is_whole();
         if !fits {
-            self.forget_parts(&whose);
+            self.give_up_parts(&whose);
             return None;
         }
         if !whole {
@@ -165,10 +167,11 @@ impl<B: Buffer> Stack<B> {
                 self.forget_oldest_parts();
             }
             if self.fragment_memory > MEMORY {
-                self.forget_parts(&whose);
+                self.give_up_parts(&whose);
             }
             return None;
         }
+        self.counters.one(v6, Count::Joined);
         let parts = self.forget_parts(&whose)?;
         let (mut arrival, packet, next) = parts.first?;
         // Each part was of the right length, but nobody has looked at the sum of all.
@@ -193,10 +196,16 @@ impl<B: Buffer> Stack<B> {
         Some(parts)
     }
 
+    /// A packet can't be put together.
+    fn give_up_parts(&mut self, whose: &Whose) -> Option<Parts<B>> {
+        self.counters.one(whose.source.is_ipv6(), Count::NotJoined);
+        self.forget_parts(whose)
+    }
+
     fn forget_oldest_parts(&mut self) {
         let oldest = self.fragments.iter().min_by_key(|(_, parts)| parts.until);
         if let Some(whose) = oldest.map(|(whose, _)| *whose) {
-            self.forget_parts(&whose);
+            self.give_up_parts(&whose);
         }
     }
 
@@ -209,7 +218,7 @@ impl<B: Buffer> Stack<B> {
             .map(|(whose, _)| *whose)
             .collect();
         for whose in due {
-            let parts = self.forget_parts(&whose);
+            let parts = self.give_up_parts(&whose);
             // Only who has sent the first part is told (RFC 792; RFC 8200).
             if let Some((arrival, packet, _)) = parts.and_then(|parts| parts.first)
                 && !arrival.group
@@ -237,6 +246,9 @@ impl<B: Buffer> Stack<B> {
             return;
         }
         self.identification = self.identification.wrapping_add(1);
+        let v6 = packet.source.is_ipv6();
+        self.counters.one(v6, Count::Sent);
+        self.counters.one(v6, Count::Cut);
         let identification = self.identification_for(packet);
         let total = transport.header.len() + transport.payload.length();
         let mut offset = 0;
@@ -253,6 +265,7 @@ impl<B: Buffer> Stack<B> {
                 more: offset + length < total,
                 identification,
             };
+            self.counters.one(v6, Count::PartsMade);
             self.send_frame(
                 way,
                 packet,

@@ -8,6 +8,7 @@ mod administration;
 mod automatic;
 mod control;
 mod control6;
+mod counters;
 mod datagrams;
 mod directory;
 mod discovery;
@@ -66,6 +67,7 @@ use routes::Way;
 use secret::Secret;
 use table::Table;
 
+pub use counters::{Count, Counters, StreamCount};
 pub use faults::{Cause, Report};
 pub use groups::Group;
 pub use interfaces::{Address, AddressState, Interface, link_local_address};
@@ -421,6 +423,7 @@ pub struct Stack<B> {
     fragment_memory: usize,
     frames: VecDeque<Frame<B>>,
     events: VecDeque<Handle>,
+    counters: Box<Counters>,
     secret: Secret,
     identification: u32,
     draws: u64,
@@ -469,6 +472,7 @@ impl<B: Buffer> Stack<B> {
             fragment_memory: 0,
             frames: VecDeque::new(),
             events: VecDeque::new(),
+            counters: Box::new(Counters::new()),
             secret: Secret(secret),
             identification: secret[0] as u32,
             draws: 0,

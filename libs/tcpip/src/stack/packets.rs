@@ -25,6 +25,17 @@ impl<B: Buffer> Stack<B> {
             headers.push(&frame.bytes());
         }
         let length = transport.header.len() + transport.payload.length();
+        let v6 = packet.source.is_ipv6();
+        if part.is_none() {
+            self.counters.one(v6, Count::Sent);
+        }
+        if packet.protocol == ip::ICMPV6 && part.is_none_or(|part| part.offset == 0) {
+            let first = transport.header.first().copied();
+            let kind = first.or_else(|| transport.payload.first()?.first().copied());
+            self.counters.message(true, true, kind.unwrap_or_default());
+        }
+        let own_header = if v6 { ipv6::HEADER } else { ipv4::HEADER };
+        self.counters.add(v6, Count::SentBytes, own_header + length);
         match (packet.source, packet.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let mut own = ipv4::Header::new(source, destination, packet.protocol, length);
@@ -89,6 +100,8 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) {
         let Ok(way) = self.route(packet.destination, packet.scope) else {
+            let v6 = packet.destination.is_ipv6();
+            self.counters.one(v6, Count::NoWay);
             return;
         };
         if !packet.do_not_fragment {
@@ -270,10 +283,15 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) -> Result<(), Malformed> {
         let first = packet.first().ok_or(Malformed::Short)?;
-        let header = ipv4::Header::read_start(first, packet.length())?;
+        self.counters.one(false, Count::Received);
+        self.counters
+            .add(false, Count::ReceivedBytes, packet.length());
+        let header = ipv4::Header::read_start(first, packet.length())
+            .inspect_err(|_| self.counters.one(false, Count::WrongHeaders))?;
         packet.truncate(header.header_length + header.payload_length);
         let arrival = self.arrival_v4(arrival, &header);
         if !self.is_for_us(&arrival) {
+            self.counters.one(false, Count::ForOthers);
             return Ok(());
         }
         if header.is_fragment() {
@@ -296,6 +314,7 @@ impl<B: Buffer> Stack<B> {
     ) -> Result<(), Malformed> {
         let wanted =
             !self.raws.is_empty() && self.receive_raw(arrival, protocol, whole, &payload, now);
+        self.counters.one(false, Count::Delivered);
         match protocol {
             ip::TCP if arrival.group => Ok(()),
             ip::TCP => self.receive_tcp(arrival, payload, now),
@@ -307,6 +326,7 @@ impl<B: Buffer> Stack<B> {
             }
             _ if wanted => Ok(()),
             _ => {
+                self.counters.one(false, Count::UnknownProtocols);
                 let message = (icmp::UNREACHABLE, icmp::PROTOCOL_UNREACHABLE);
                 self.send_error_v4(arrival, message, whole, now);
                 Ok(())
@@ -381,10 +401,15 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) -> Result<(), Malformed> {
         let first = packet.first().ok_or(Malformed::Short)?;
-        let header = ipv6::Header::read_start(first, packet.length())?;
+        self.counters.one(true, Count::Received);
+        self.counters
+            .add(true, Count::ReceivedBytes, packet.length());
+        let header = ipv6::Header::read_start(first, packet.length())
+            .inspect_err(|_| self.counters.one(true, Count::WrongHeaders))?;
         packet.truncate(ipv6::HEADER + header.payload_length);
         let mut arrival = self.arrival_v6(arrival, &header);
         if !self.is_for_us(&arrival) {
+            self.counters.one(true, Count::ForOthers);
             return Ok(());
         }
         let first = packet.first().ok_or(Malformed::Short)?;
@@ -421,6 +446,7 @@ impl<B: Buffer> Stack<B> {
     ) -> Result<(), Malformed> {
         let wanted = !self.raws.is_empty()
             && self.receive_raw(arrival, upper.protocol, whole, &payload, now);
+        self.counters.one(true, Count::Delivered);
         match upper.protocol {
             ip::ICMPV6 => self.receive_icmpv6(arrival, payload, now),
             // Nobody has this address: only messages for neighbours come from it.
@@ -606,6 +632,7 @@ impl<B: Buffer> Stack<B> {
                 Err(_) => return false,
             },
         };
+        let length = frame.length();
         let Some(header) = frame.headers.get(arrival.header_length..) else {
             return false;
         };
@@ -617,6 +644,10 @@ impl<B: Buffer> Stack<B> {
         {
             return false;
         }
+        let v6 = arrival.source.is_ipv6();
+        self.counters.one(v6, Count::Received);
+        self.counters.add(v6, Count::ReceivedBytes, length);
+        self.counters.one(v6, Count::Delivered);
         if let Ok((header, _)) = tcp::Header::read(header) {
             let data = core::mem::take(&mut frame.payload);
             self.receive_segment(&arrival, &header, data, now);

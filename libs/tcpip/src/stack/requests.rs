@@ -385,6 +385,7 @@ impl<B: Buffer> Stack<B> {
         };
         let (reach, sharing) = (socket.reach, socket.sharing);
         let mut connection = Connection::accept(tuple, request, path, options, now);
+        self.counters.stream(StreamCount::Answered);
         connection.set_scarce(self.scarce);
         let handle = self.add(Socket::Tcp(Tcp {
             sharing,

@@ -22,7 +22,10 @@ impl<B: Buffer> Stack<B> {
             return;
         };
         let segments = &mut self.segments;
+        let again = connection.sent_again();
         connection.transmit(now, largest, segments);
+        let again = connection.sent_again().wrapping_sub(again);
+        self.counters.add_streams(StreamCount::Again, again.into());
         let over = connection.is_over() && socket.orphaned;
         let remains = !socket.detached && connection.remains(now).is_some();
         let tuple = (connection.local(), connection.remote());
@@ -75,10 +78,14 @@ impl<B: Buffer> Stack<B> {
             return;
         };
         let before = noticeable(connection);
+        let again = connection.sent_again();
         connection.expire(now, &mut segments);
+        let again = connection.sent_again().wrapping_sub(again);
         let after = noticeable(connection);
         let tuple = (connection.local(), connection.remote());
         let marking = connection.options().marking(tuple.1);
+        self.counters.add_streams(StreamCount::Again, again.into());
+        self.counters.note_states(before.3, after.3);
         for segment in segments {
             self.send_segment(tuple, marking, segment, now);
         }
@@ -119,6 +126,13 @@ impl<B: Buffer> Stack<B> {
         let mut bytes = [0; tcp::LONGEST_HEADER];
         let length = segment.header.write(&mut bytes);
         let data = segment.length();
+        // What a device cuts are several.
+        let pieces = data.div_ceil(usize::from(segment.cut).max(1)).max(1);
+        let pieces = if segment.cut == 0 { 1 } else { pieces };
+        self.counters.add_streams(StreamCount::Sent, pieces as u64);
+        if segment.header.has(tcp::flag::RST) {
+            self.counters.stream(StreamCount::Resets);
+        }
         let mut sum = Sum::default().pseudo_header(local.ip(), remote.ip(), ip::TCP, length + data);
         let Ok(way) = self.route(remote.ip(), scope_of(remote)) else {
             return;
@@ -152,11 +166,17 @@ impl<B: Buffer> Stack<B> {
             let sum =
                 Sum::default().pseudo_header(packet.source, packet.destination, ip::TCP, length);
             if !sum_of(sum, &payload).is_right() {
+                self.counters.stream(StreamCount::Received);
+                self.counters.stream(StreamCount::Wrong);
+                self.counters.stream(StreamCount::Checksums);
                 return Err(Malformed::Checksum);
             }
         }
         let first = payload.first().ok_or(Malformed::Short)?;
-        let (header, length) = tcp::Header::read(first)?;
+        let (header, length) = tcp::Header::read(first).inspect_err(|_| {
+            self.counters.stream(StreamCount::Received);
+            self.counters.stream(StreamCount::Wrong);
+        })?;
         payload.advance(length);
         self.receive_segment(packet, &header, payload, now);
         Ok(())
@@ -170,6 +190,7 @@ impl<B: Buffer> Stack<B> {
         data: Pieces<B>,
         now: Instant,
     ) {
+        self.counters.stream(StreamCount::Received);
         let local = self.socket_address(packet.interface, packet.destination, header.destination);
         let remote = self.socket_address(packet.interface, packet.source, header.source);
         let tuple = (local, remote);
@@ -217,6 +238,7 @@ impl<B: Buffer> Stack<B> {
         let before = noticeable(connection);
         connection.receive(header, data, now);
         let after = noticeable(connection);
+        self.counters.note_states(before.3, after.3);
         // Only now is it known what the peer takes.
         if before.3 != after.3 && !self.paths.is_empty() {
             self.limit_to_path(handle, now);

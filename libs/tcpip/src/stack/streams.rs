@@ -55,7 +55,10 @@ impl<B: Buffer> Stack<B> {
         else {
             return None;
         };
+        let before = connection.state();
         let result = action(connection);
+        let after = connection.state();
+        self.counters.note_states(before, after);
         self.flush(handle, now);
         Some(result)
     }
@@ -106,6 +109,7 @@ impl<B: Buffer> Stack<B> {
         socket.detached = false;
         self.directory.insert(tuple, Place::Socket(handle));
         self.hold(local, sharing);
+        self.counters.stream(StreamCount::Asked);
         self.flush(handle, now);
         Ok(())
     }

@@ -93,6 +93,11 @@ pub struct Information {
 }
 
 impl<B: Buffer> Connection<B> {
+    /// Segments that were sent again.
+    pub fn sent_again(&self) -> u32 {
+        self.counters.sent_again
+    }
+
     /// What it tells of itself.
     pub fn information(&self, now: Instant) -> Information {
         let counters = &self.counters;
