@@ -4,10 +4,10 @@ mod common;
 
 use core::net::{Ipv4Addr, SocketAddr};
 
-use common::slice;
 use common::wire::{ADDRESSES, Wire};
+use common::{card, slice};
 use pith_tcpip::filter::{Instruction, Program};
-use pith_tcpip::stack::{Choice, Handle, Offload, Reach};
+use pith_tcpip::stack::{Choice, Exception, Handle, Offload, Reach};
 use pith_tcpip::tcp::{Ending, State};
 
 #[test]
@@ -76,7 +76,7 @@ fn cards_complete_cut_and_put_together() {
     let offload = Offload {
         checksum: true,
         segmentation_v4: true,
-        segmentation_v6: false,
+        ..Offload::default()
     };
     let without_segmentation = Offload {
         segmentation_v4: false,
@@ -105,6 +105,117 @@ fn what_goes_to_the_same_machine_goes_in_large_segments() {
         1_000_000,
     );
     assert_eq!(wire.cut, 0);
+}
+
+/// What arrives of what one machine sends by UDP, in how many frames it left the machine and in how many the card.
+fn datagrams_by(offload: Offload, length: usize, step: usize) -> (Vec<Vec<u8>>, usize, usize) {
+    let mut wire = Wire::with_cards(offload, None);
+    let to = SocketAddr::from((ADDRESSES[1], 53));
+    let server = wire.machines[1].udp_open(Reach::V4, 1_000_000);
+    wire.machines[1].bind(server, to, false).expect("free");
+    let client = wire.machines[0].udp_open(Reach::V4, 10_000);
+    let now = wire.now;
+    // They get to know each other.
+    wire.machines[0]
+        .udp_send(client, Some(to), slice(b"x"), now)
+        .expect("a way there");
+    wire.settle();
+    assert!(wire.machines[1].udp_receive(server, false).is_some());
+    let bytes: Vec<u8> = (0..length).map(|index| (index * 7 / 5) as u8).collect();
+    wire.machines[0]
+        .udp_send_in_steps(
+            client,
+            Some(to),
+            (slice(&bytes), step),
+            Exception::default(),
+            now,
+        )
+        .expect("a way there");
+    let (mut left, mut carried) = (0, 0);
+    while let Some(frame) = wire.machines[0].take_frame() {
+        left += 1;
+        for bytes in card::to_wire(&frame) {
+            assert!(bytes.len() <= 1514);
+            carried += 1;
+            assert_eq!(
+                wire.machines[1].receive(frame.interface, slice(&bytes), now),
+                Ok(())
+            );
+        }
+    }
+    let next = || wire.machines[1].udp_receive(server, false);
+    let came: Vec<Vec<u8>> = core::iter::from_fn(next)
+        .map(|datagram| {
+            datagram
+                .data
+                .iter()
+                .flat_map(|piece| piece.to_vec())
+                .collect()
+        })
+        .collect();
+    assert_eq!(came.concat(), bytes);
+    (came, left, carried)
+}
+
+#[test]
+fn long_datagrams_are_cut_by_the_card_if_it_can() {
+    let complete = Offload {
+        checksum: true,
+        ..Offload::default()
+    };
+    let parts = Offload {
+        parts: true,
+        ..complete
+    };
+    // Without checksums it can't.
+    let useless = Offload {
+        checksum: false,
+        ..parts
+    };
+    for length in [1473, 1480, 2952, 3000, 20_000, 65_507] {
+        let carried = (length + 8_usize).div_ceil(1480);
+        for (offload, left) in [
+            (Offload::default(), carried),
+            (complete, carried),
+            (useless, carried),
+            (parts, 1),
+        ] {
+            let (came, frames, on_the_wire) = datagrams_by(offload, length, length);
+            assert_eq!((came.len(), frames, on_the_wire), (1, left, carried));
+        }
+    }
+    // What fits is not cut.
+    assert_eq!(datagrams_by(parts, 1472, 1472).1, 1);
+}
+
+#[test]
+fn a_train_of_datagrams_is_cut_by_the_card_if_it_can() {
+    let datagrams = Offload {
+        checksum: true,
+        datagrams: true,
+        ..Offload::default()
+    };
+    for (length, step) in [
+        (1000_usize, 1000_usize),
+        (1001, 1000),
+        (10_000, 1000),
+        (64_000, 1472),
+        (5, 1),
+    ] {
+        let count = length.div_ceil(step);
+        for (offload, left) in [(Offload::default(), count), (datagrams, 1)] {
+            let (came, frames, carried) = datagrams_by(offload, length, step);
+            assert_eq!((came.len(), frames, carried), (count, left, count));
+            assert!(
+                came[..count - 1]
+                    .iter()
+                    .all(|datagram| datagram.len() == step)
+            );
+        }
+    }
+    // Datagrams that have to be cut themselves are not the card's.
+    let (came, frames, _) = datagrams_by(datagrams, 6000, 3000);
+    assert_eq!((came.len(), frames), (2, 6));
 }
 
 #[test]

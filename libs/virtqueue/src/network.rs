@@ -11,19 +11,34 @@ const DATA_VALID: u8 = 2;
 /// Kinds of segmentation.
 const NONE: u8 = 0;
 const TCP_V4: u8 = 1;
+const UDP_PARTS: u8 = 3;
 const TCP_V6: u8 = 4;
+const UDP_DATAGRAMS: u8 = 5;
 /// Added to the kind: the sender was told of congestion.
 const CONGESTION: u8 = 0x80;
 
-/// A segment of TCP that the device is to cut.
+/// What the device is to cut a frame into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentationKind {
+    /// Segments of TCP over IPv4.
+    TcpV4,
+    /// Segments of TCP over IPv6.
+    TcpV6,
+    /// Parts of a datagram of UDP (UFO).
+    UdpParts,
+    /// Datagrams of UDP (USO).
+    UdpDatagrams,
+}
+
+/// A frame that the device is to cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segmentation {
     /// Bytes of all headers, which each packet gets.
     pub headers: u16,
     /// Bytes of data for each packet.
     pub size: u16,
-    /// The packets are of IPv6.
-    pub over_v6: bool,
+    /// What the packets are.
+    pub kind: SegmentationKind,
 }
 
 /// The header of a frame that is to be sent. `checksum` says from where in the frame on bytes are to be added, and where
@@ -36,9 +51,11 @@ pub fn outgoing(checksum: Option<(u16, u16)>, segmentation: Option<Segmentation>
         bytes[8..10].copy_from_slice(&offset.to_le_bytes());
     }
     if let Some(segmentation) = segmentation {
-        bytes[1] = match segmentation.over_v6 {
-            false => TCP_V4,
-            true => TCP_V6,
+        bytes[1] = match segmentation.kind {
+            SegmentationKind::TcpV4 => TCP_V4,
+            SegmentationKind::TcpV6 => TCP_V6,
+            SegmentationKind::UdpParts => UDP_PARTS,
+            SegmentationKind::UdpDatagrams => UDP_DATAGRAMS,
         };
         bytes[2..4].copy_from_slice(&segmentation.headers.to_le_bytes());
         bytes[4..6].copy_from_slice(&segmentation.size.to_le_bytes());
@@ -101,17 +118,23 @@ mod tests {
         let segmentation = Segmentation {
             headers: 66,
             size: 1448,
-            over_v6: false,
+            kind: SegmentationKind::TcpV4,
         };
         assert_eq!(
             outgoing(Some((34, 16)), Some(segmentation)),
             [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0, 0, 0]
         );
-        let over_v6 = Segmentation {
-            over_v6: true,
-            ..segmentation
-        };
-        assert_eq!(outgoing(None, Some(over_v6))[..2], [0, 4]);
+        for (kind, number) in [
+            (SegmentationKind::TcpV6, 4),
+            (SegmentationKind::UdpParts, 3),
+            (SegmentationKind::UdpDatagrams, 5),
+        ] {
+            let other = Segmentation {
+                kind,
+                ..segmentation
+            };
+            assert_eq!(outgoing(None, Some(other))[..2], [0, number]);
+        }
     }
 
     #[test]

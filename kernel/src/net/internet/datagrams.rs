@@ -262,17 +262,9 @@ impl InternetSocket {
         if length.div_ceil(step) > SEGMENTS {
             return Err(Errno::EINVAL);
         }
-        let sent = self.network.with(|stack, now| {
-            let mut start = 0;
-            loop {
-                let piece = data.part(start, step);
-                stack.udp_send_as(self.handle, to, piece, exception, now)?;
-                start += step;
-                if start >= length {
-                    return Ok(());
-                }
-            }
-        });
+        let sent = self
+            .network
+            .with(|stack, now| stack.udp_send_in_steps(self.handle, to, (data, step), exception, now));
         sent.map_err(|error| match error {
             Error::State => Errno::EDESTADDRREQ,
             // From an address that is not ours, no way leads anywhere.

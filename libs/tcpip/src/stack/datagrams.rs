@@ -1,5 +1,6 @@
 //! UDP.
 
+use super::frame::LARGEST_SEGMENT;
 use super::*;
 
 impl<B: Buffer> Stack<B> {
@@ -137,6 +138,48 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
     ) -> Result<(), Error> {
         let way_out = self.prepare(handle, to, exception, udp::HEADER + data.len(), now)?;
+        self.send_datagram(&way_out, data, UNCUT, now);
+        Ok(())
+    }
+
+    /// Sends data as datagrams of `step` bytes, the last one perhaps shorter: the device cuts them if it can.
+    ///
+    /// # Errors
+    /// As for [`Self::udp_send_as`]; those before have been sent then.
+    pub fn udp_send_in_steps(
+        &mut self,
+        handle: Handle,
+        to: Option<SocketAddr>,
+        (data, step): (Slice<B>, usize),
+        exception: Exception,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let length = data.len();
+        let mut start = 0;
+        loop {
+            let left = length - start;
+            let piece = udp::HEADER + left.min(step);
+            let way_out = self.prepare(handle, to, exception, piece, now)?;
+            if left > step && way_out.cuts && left <= LARGEST_SEGMENT {
+                let cut = (CutInto::Datagrams, step as u16);
+                self.send_datagram(&way_out, data.part(start, left), cut, now);
+                return Ok(());
+            }
+            self.send_datagram(&way_out, data.part(start, step), UNCUT, now);
+            start += step;
+            if start >= length {
+                return Ok(());
+            }
+        }
+    }
+
+    fn send_datagram(
+        &mut self,
+        way_out: &WayOut,
+        data: Slice<B>,
+        cut: (CutInto, u16),
+        now: Instant,
+    ) {
         let packet = way_out.packet;
         let header = udp::Header {
             source: way_out.port,
@@ -150,12 +193,11 @@ impl<B: Buffer> Stack<B> {
             header: &bytes,
             payload: data,
             partial: way_out.partial.then_some(6),
-            cut: 0,
+            cut,
         };
         let v6 = packet.source.is_ipv6();
         self.counters.one(v6, Count::DatagramsSent);
         self.send_packet(&packet, transport, now);
-        Ok(())
     }
 
     /// Finds out how a packet leaves that carries so many bytes, and gives the socket an address if it has none.
@@ -201,6 +243,8 @@ impl<B: Buffer> Stack<B> {
             return Err(Error::Forbidden);
         }
         let (link, offload) = (interface.mtu_for(remote.ip()), interface.offload);
+        // What goes to several stations may be for this machine as well, which takes it whole.
+        let single = !group && !interface.is_broadcast(remote.ip());
         let (headers, longest) = match remote {
             SocketAddr::V4(_) => (ipv4::HEADER, 65_535 - ipv4::HEADER),
             SocketAddr::V6(_) => (ipv6::HEADER, 65_535),
@@ -230,8 +274,10 @@ impl<B: Buffer> Stack<B> {
             packet,
             port: local.port(),
             remote,
-            // A device completes the checksum of what it sends as one packet.
-            partial: offload.checksum && fits,
+            // A device completes the checksum of what it sends as one packet, and of what it cuts into parts itself.
+            partial: offload.checksum
+                && (fits || offload.parts && single && role == Role::Datagrams),
+            cuts: offload.checksum && offload.datagrams && single && fits,
         })
     }
 
@@ -448,6 +494,8 @@ pub(super) struct WayOut {
     pub remote: SocketAddr,
     /// A device completes its checksum, if it is UDP's.
     pub partial: bool,
+    /// A device cuts what is longer into datagrams.
+    pub cuts: bool,
 }
 
 /// What Linux reckons for the bookkeeping of a datagram.

@@ -120,6 +120,15 @@ fn footprint<B: Buffer>(data: &Pieces<B>) -> usize {
     data.iter().map(|piece| piece.buffer().footprint()).sum()
 }
 
+/// Bytes that each part of a packet carries, the last one perhaps fewer; 0 if the way is too narrow for any.
+pub(super) fn room(packet: &ip::Header, mtu: usize) -> usize {
+    let headers = match packet.source {
+        IpAddr::V4(_) => ipv4::HEADER,
+        IpAddr::V6(_) => ipv6::HEADER + ipv6::FRAGMENT_HEADER,
+    };
+    mtu.saturating_sub(headers) & !7
+}
+
 impl<B: Buffer> Stack<B> {
     /// A part has arrived. Returns the packet when it is whole.
     pub(super) fn add_part(
@@ -237,11 +246,7 @@ impl<B: Buffer> Stack<B> {
         mtu: usize,
         now: Instant,
     ) {
-        let headers = match packet.source {
-            IpAddr::V4(_) => ipv4::HEADER,
-            IpAddr::V6(_) => ipv6::HEADER + ipv6::FRAGMENT_HEADER,
-        };
-        let room = mtu.saturating_sub(headers) & !7;
+        let room = room(packet, mtu);
         if room == 0 || transport.partial.is_some() {
             return;
         }

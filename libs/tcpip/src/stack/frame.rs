@@ -19,6 +19,10 @@ pub struct Offload {
     pub segmentation_v4: bool,
     /// As before, over IPv6.
     pub segmentation_v6: bool,
+    /// It cuts datagrams of UDP that are too long into parts of IP (UFO). It has to complete checksums as well, then.
+    pub parts: bool,
+    /// It cuts what is behind a header of UDP into datagrams (USO). It has to complete checksums as well, then.
+    pub datagrams: bool,
 }
 
 impl Offload {
@@ -99,9 +103,22 @@ pub struct Partial {
     pub offset: u16,
 }
 
-/// How a large segment of TCP is to be cut into packets.
+/// What a frame is to be cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutInto {
+    /// Segments of TCP.
+    Segments,
+    /// Parts of a datagram of UDP: the size counts UDP's header, too.
+    Parts,
+    /// Datagrams of UDP.
+    Datagrams,
+}
+
+/// How a large frame is to be cut into packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
+    /// What they are.
+    pub into: CutInto,
     /// Bytes of data for each packet.
     pub size: u16,
     /// Its packets are of IPv6.
@@ -167,9 +184,12 @@ pub(super) struct Transport<'a, B> {
     pub payload: Pieces<B>,
     /// Where in the header the checksum is, if the device is to complete it.
     pub partial: Option<u16>,
-    /// Bytes of data for each packet, if the device is to cut it; 0 if not.
-    pub cut: u16,
+    /// Into what the device is to cut it, and bytes of data for each packet; 0 if not.
+    pub cut: (CutInto, u16),
 }
+
+/// Not to be cut.
+pub(super) const UNCUT: (CutInto, u16) = (CutInto::Segments, 0);
 
 impl<'a, B> Transport<'a, B> {
     /// What is complete as it is.
@@ -178,7 +198,7 @@ impl<'a, B> Transport<'a, B> {
             header,
             payload: payload.into(),
             partial: None,
-            cut: 0,
+            cut: UNCUT,
         }
     }
 }

@@ -123,6 +123,8 @@ impl Interface {
                 checksum: true,
                 segmentation_v4: true,
                 segmentation_v6: true,
+                parts: false,
+                datagrams: false,
             },
         }
     }

@@ -35,8 +35,8 @@ mod table;
 mod taps;
 mod usage;
 
-use frame::Transport;
-pub use frame::{Cut, Frame, Headers, Offload, Partial, Received};
+pub use frame::{Cut, CutInto, Frame, Headers, Offload, Partial, Received};
+use frame::{Transport, UNCUT};
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -79,8 +79,10 @@ impl<B: Buffer> Stack<B> {
         }
         let start = headers.len() as u16;
         headers.push(transport.header);
+        let (into, size) = transport.cut;
         let cut = Cut {
-            size: transport.cut,
+            into,
+            size,
             over_v6: packet.source.is_ipv6(),
         };
         Frame {
@@ -88,7 +90,7 @@ impl<B: Buffer> Stack<B> {
             headers,
             payload: transport.payload,
             partial: transport.partial.map(|offset| Partial { start, offset }),
-            cut: (transport.cut != 0).then_some(cut),
+            cut: (size != 0).then_some(cut),
         }
     }
 
@@ -96,7 +98,7 @@ impl<B: Buffer> Stack<B> {
     pub(super) fn send_packet(
         &mut self,
         packet: &ip::Header,
-        transport: Transport<'_, B>,
+        mut transport: Transport<'_, B>,
         now: Instant,
     ) {
         let Ok(way) = self.route(packet.destination, packet.scope) else {
@@ -104,7 +106,7 @@ impl<B: Buffer> Stack<B> {
             self.counters.one(v6, Count::NoWay);
             return;
         };
-        if !packet.do_not_fragment {
+        if !packet.do_not_fragment && transport.cut == UNCUT {
             let headers = match packet.source {
                 IpAddr::V4(_) => ipv4::HEADER,
                 IpAddr::V6(_) => ipv6::HEADER,
@@ -115,7 +117,15 @@ impl<B: Buffer> Stack<B> {
                 .mtu_for(packet.destination)
                 .min(learned);
             if length > mtu {
-                return self.send_parts(way, packet, transport, mtu, now);
+                if transport.partial.is_none() {
+                    return self.send_parts(way, packet, transport, mtu, now);
+                }
+                // Whoever has left the checksum to the device has made sure that it cuts as well.
+                let size = super::fragments::room(packet, mtu);
+                if size == 0 {
+                    return;
+                }
+                transport.cut = (CutInto::Parts, size as u16);
             }
         }
         self.send_frame(way, packet, None, transport, now);

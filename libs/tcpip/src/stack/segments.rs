@@ -150,7 +150,7 @@ impl<B: Buffer> Stack<B> {
             header: &bytes[..length],
             payload: segment.payload,
             partial: partial.then_some(16),
-            cut: segment.cut,
+            cut: (CutInto::Segments, segment.cut),
         };
         self.send_frame(way, &header, None, transport, now);
     }

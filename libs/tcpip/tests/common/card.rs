@@ -4,7 +4,7 @@
 use super::Memory;
 use pith_tcpip::Slice;
 use pith_tcpip::buffer::Pieces;
-use pith_tcpip::stack::{Frame, Received};
+use pith_tcpip::stack::{Cut, CutInto, Frame, Received};
 
 fn sum(bytes: &[u8]) -> u32 {
     let mut sum = 0_u32;
@@ -42,6 +42,11 @@ pub fn to_wire(frame: &Frame<Memory>) -> Vec<Vec<u8>> {
         complete(&mut whole, start, offset);
         return vec![whole];
     };
+    match cut.into {
+        CutInto::Segments => {}
+        CutInto::Parts => return parts(whole, cut, start, offset),
+        CutInto::Datagrams => return datagrams(&whole, cut),
+    }
     assert!(!cut.over_v6);
     assert_eq!(start, 34, "Ethernet and IPv4 come before TCP");
     let data = start + usize::from(whole[start + 12] >> 4) * 4;
@@ -69,6 +74,59 @@ pub fn to_wire(frame: &Frame<Memory>) -> Vec<Vec<u8>> {
         let pseudo = (pseudo & 0xffff) + (pseudo >> 16);
         put(&mut packet, start + offset, pseudo as u16);
         complete(&mut packet, start, offset);
+        frames.push(packet);
+    }
+    frames
+}
+
+/// Cuts a datagram into parts of IPv4, after its checksum was completed.
+fn parts(mut whole: Vec<u8>, cut: Cut, start: usize, offset: usize) -> Vec<Vec<u8>> {
+    assert!(!cut.over_v6);
+    assert_eq!(
+        (start, offset),
+        (34, 6),
+        "Ethernet and IPv4 come before UDP"
+    );
+    assert_eq!(cut.size % 8, 0, "only whole units of eight bytes");
+    assert_eq!(word(&whole, 20), 0, "it may be cut, and is whole");
+    complete(&mut whole, start, offset);
+    let list: Vec<&[u8]> = whole[start..].chunks(cut.size.into()).collect();
+    let mut frames = Vec::new();
+    for (index, part) in list.iter().enumerate() {
+        let mut packet = [&whole[..start], part].concat();
+        put(&mut packet, 16, (20 + part.len()) as u16);
+        let more = if index + 1 < list.len() { 0x2000 } else { 0 };
+        let units = (index * usize::from(cut.size) / 8) as u16;
+        put(&mut packet, 20, more | units);
+        put(&mut packet, 24, 0);
+        let checksum = !(sum(&packet[14..34]) as u16);
+        put(&mut packet, 24, checksum);
+        frames.push(packet);
+    }
+    frames
+}
+
+/// Cuts what is behind a header of UDP over IPv4 into datagrams.
+fn datagrams(whole: &[u8], cut: Cut) -> Vec<Vec<u8>> {
+    assert!(!cut.over_v6);
+    let addresses = &whole[26..34];
+    assert_eq!(
+        usize::from(word(whole, 38)),
+        whole.len() - 34,
+        "UDP's length"
+    );
+    let mut frames = Vec::new();
+    for part in whole[42..].chunks(cut.size.into()) {
+        let mut packet = [&whole[..42], part].concat();
+        put(&mut packet, 16, (28 + part.len()) as u16);
+        put(&mut packet, 24, 0);
+        let checksum = !(sum(&packet[14..34]) as u16);
+        put(&mut packet, 24, checksum);
+        let length = (8 + part.len()) as u16;
+        put(&mut packet, 38, length);
+        let pseudo = [addresses, &[0, 17], &length.to_be_bytes()].concat();
+        put(&mut packet, 40, sum(&pseudo) as u16);
+        complete(&mut packet, 34, 6);
         frames.push(packet);
     }
     frames

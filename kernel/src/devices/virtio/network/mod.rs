@@ -1,7 +1,7 @@
 //! Virtio network cards (section 5.1).
 //!
-//! What a card can do is used: it completes checksums and looks at them, cuts large segments of TCP and puts them
-//! together, puts a frame into as many buffers as it needs. Nothing that it says is believed: queues compare what comes
+//! What a card can do is used: it completes checksums and looks at them, cuts large segments of TCP and datagrams
+//! of UDP, puts segments together, puts a frame into as many buffers as it needs. Nothing that it says is believed: queues compare what comes
 //! back with what was given, and the header of a frame is checked.
 //!
 //! A card with several *pairs* of queues, one for frames that come in and one for those that go out, gets a processor for
@@ -49,6 +49,8 @@ mod feature {
     /// The device cuts segments.
     pub const HOST_TSO_V4: u64 = 1 << 11;
     pub const HOST_TSO_V6: u64 = 1 << 12;
+    /// The device cuts datagrams into parts.
+    pub const HOST_UFO: u64 = 1 << 14;
     /// A frame may be in several buffers.
     pub const MERGED_BUFFERS: u64 = 1 << 15;
     /// The device says whether there is a signal.
@@ -63,6 +65,8 @@ mod feature {
     pub const INDIRECT: u64 = 1 << 28;
     /// Indices at which each side wants to be told.
     pub const EVENT_INDEX: u64 = 1 << 29;
+    /// The device cuts into datagrams.
+    pub const HOST_USO: u64 = 1 << 56;
 }
 
 /// Places in the device's configuration (section 5.1.4).
@@ -99,6 +103,7 @@ fn wanted(offered: u64) -> u64 {
         | feature::EVENT_INDEX;
     if offered & feature::CHECKSUM != 0 {
         wanted |= feature::CHECKSUM | feature::HOST_TSO_V4 | feature::HOST_TSO_V6;
+        wanted |= feature::HOST_UFO | feature::HOST_USO;
     }
     if offered & feature::CONTROL != 0 {
         wanted |= feature::CONTROL | feature::CONTROL_RECEIVE | feature::PAIRS;
@@ -160,6 +165,8 @@ impl Found {
             checksum: self.has(feature::CHECKSUM),
             segmentation_v4: self.has(feature::HOST_TSO_V4),
             segmentation_v6: self.has(feature::HOST_TSO_V6),
+            parts: self.has(feature::HOST_UFO),
+            datagrams: self.has(feature::HOST_USO),
         }
     }
 

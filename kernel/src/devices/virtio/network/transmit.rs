@@ -6,8 +6,8 @@
 use alloc::collections::VecDeque;
 
 use pith_tcpip::buffer::{Pieces, Slice};
-use pith_tcpip::stack::Frame;
-use pith_virtqueue::network::{self as header, Segmentation};
+use pith_tcpip::stack::{CutInto, Frame};
+use pith_virtqueue::network::{self as header, Segmentation, SegmentationKind};
 use pith_virtqueue::{Queue, Region};
 
 use super::Counts;
@@ -176,7 +176,12 @@ fn header_of(frame: &Frame<Packet>) -> [u8; header::LENGTH] {
     let segmentation = frame.cut.map(|cut| Segmentation {
         headers: frame.headers.len() as u16,
         size: cut.size,
-        over_v6: cut.over_v6,
+        kind: match (cut.into, cut.over_v6) {
+            (CutInto::Segments, false) => SegmentationKind::TcpV4,
+            (CutInto::Segments, true) => SegmentationKind::TcpV6,
+            (CutInto::Parts, _) => SegmentationKind::UdpParts,
+            (CutInto::Datagrams, _) => SegmentationKind::UdpDatagrams,
+        },
     });
     header::outgoing(checksum, segmentation)
 }
