@@ -84,8 +84,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "KIND[,SETTINGS]", value_parser = parse_network)]
     pub net: Vec<NetworkArgument>,
 
-    /// Let a port of this machine lead to one of the program: 8080:80, 127.0.0.1:8080:80, 5353:53/udp,
-    /// 9000-9009:9000-9009. May be repeated
+    /// Let a port of this machine lead to one of the program: 8080:80, 127.0.0.1:8080:80, [::1]:8080:80,
+    /// 5353:53/udp, 9000-9009:9000-9009. May be repeated
     #[arg(short = 'p', long, value_name = "[ADDRESS:]HOST:GUEST[/udp]", value_parser = parse_ports)]
     pub publish: Vec<PublishedPorts>,
 

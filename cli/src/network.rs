@@ -74,7 +74,7 @@ fn interface_name(name: &str) -> Result<String, String> {
     }
 }
 
-/// Reads ports such as `8080:80`, `127.0.0.1:8080:80`, `5353:53/udp` or `9000-9009:9000-9009`.
+/// Reads ports such as `8080:80`, `127.0.0.1:8080:80`, `[::1]:8080:80`, `5353:53/udp` or `9000-9009:9000-9009`.
 pub fn parse_ports(text: &str) -> Result<PublishedPorts, String> {
     let expected = "write [ADDRESS:]HOST:GUEST[/udp], such as 8080:80";
     let (ports, datagrams) = match text.split_once('/') {
@@ -83,12 +83,32 @@ pub fn parse_ports(text: &str) -> Result<PublishedPorts, String> {
         Some((ports, "udp")) => (ports, true),
         Some(_) => return Err("the protocol is tcp or udp".into()),
     };
-    let parts: Vec<&str> = ports.split(':').collect();
-    let (address, host, guest) = match parts[..] {
-        [host, guest] => ("0.0.0.0", host, guest),
-        [address, host, guest] => (address, host, guest),
-        _ => return Err(expected.into()),
+    let parsed = |address: &str| {
+        let parsed: Result<IpAddr, _> = address.parse();
+        parsed.map_err(|_| format!("`{address}` is no IP address; {expected}"))
     };
+    let no_v6 = |address: IpAddr| match address {
+        IpAddr::V4(_) => Ok(address),
+        IpAddr::V6(_) => Err(format!("write an IPv6 address in brackets: [{address}]")),
+    };
+    let (address, ports) = match ports.strip_prefix('[') {
+        Some(rest) => {
+            let (address, ports) = rest.split_once("]:").ok_or(expected)?;
+            (Some(parsed(address)?), ports)
+        }
+        None => match ports.rsplitn(3, ':').nth(2) {
+            Some(address) => {
+                let ports = &ports[address.len() + 1..];
+                (Some(no_v6(parsed(address)?)?), ports)
+            }
+            None => (None, ports),
+        },
+    };
+    let address = address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    if datagrams && address.is_ipv6() {
+        return Err("datagrams can be published at addresses of IPv4 only".into());
+    }
+    let (host, guest) = ports.split_once(':').ok_or(expected)?;
     let port = |text: &str| match text.parse::<u16>() {
         Ok(0) | Err(_) => Err(format!("`{text}` is no port: a number from 1 to 65535")),
         Ok(port) => Ok(port),
@@ -111,9 +131,7 @@ pub fn parse_ports(text: &str) -> Result<PublishedPorts, String> {
         ));
     }
     Ok(PublishedPorts {
-        address: address
-            .parse()
-            .map_err(|_| format!("`{address}` is no IPv4 address; {expected}"))?,
+        address,
         host,
         guest,
         count,
@@ -399,6 +417,7 @@ fn digest(name: &str, index: usize, other: u128) -> [u8; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv6Addr;
 
     fn argument(text: &str) -> NetworkArgument {
         parse_network(text).unwrap()
@@ -414,7 +433,7 @@ mod tests {
     }
 
     const PORT: PublishedPorts = PublishedPorts {
-        address: Ipv4Addr::LOCALHOST,
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         host: 8080,
         guest: 80,
         count: 1,
@@ -428,23 +447,34 @@ mod tests {
         assert_eq!(
             parse_ports("5353:53/udp"),
             Ok(PublishedPorts {
-                address: Ipv4Addr::UNSPECIFIED,
+                address: Ipv4Addr::UNSPECIFIED.into(),
                 host: 5353,
                 guest: 53,
                 count: 1,
                 datagrams: true,
             })
         );
+        let six = parse_ports("[::1]:8080:80");
+        assert_eq!(
+            six.map(|ports| ports.address),
+            Ok(Ipv6Addr::LOCALHOST.into())
+        );
         let range = parse_ports("65000-65535:1-536").unwrap();
         assert_eq!((range.host, range.guest, range.count), (65000, 1, 536));
         for (bad, reason) in [
             ("80", "write [ADDRESS:]HOST:GUEST"),
-            ("a:b:c:d", "write [ADDRESS:]HOST:GUEST"),
+            ("a:b:c:d", "`a:b` is no IP address"),
+            ("[::1]", "write [ADDRESS:]HOST:GUEST"),
+            ("[::1]:80", "write [ADDRESS:]HOST:GUEST"),
+            ("[1:8080:80", "write [ADDRESS:]HOST:GUEST"),
+            ("[::g]:8080:80", "`::g` is no IP address"),
+            ("::1:8080:80", "in brackets: [::1]"),
+            ("[::1]:53:53/udp", "addresses of IPv4 only"),
             ("0:80", "`0` is no port"),
             ("80:65536", "`65536` is no port"),
             ("80:", "`` is no port"),
             ("8080:80/sctp", "tcp or udp"),
-            ("localhost:8080:80", "no IPv4 address"),
+            ("localhost:8080:80", "no IP address"),
             ("9-8:9-8", "ends before it begins"),
             (
                 "80-81:80",
@@ -477,7 +507,7 @@ mod tests {
         let mut network = Network::default();
         assert!(network.user(&[ports]).is_ok());
         let elsewhere = PublishedPorts {
-            address: Ipv4Addr::new(192, 0, 2, 77),
+            address: Ipv4Addr::new(192, 0, 2, 77).into(),
             ..ports
         };
         let told = text(&elsewhere);

@@ -467,7 +467,7 @@ mod tests {
             card(
                 Connection::User {
                     ports: vec![PublishedPorts {
-                        address: Ipv4Addr::LOCALHOST,
+                        address: Ipv4Addr::LOCALHOST.into(),
                         host: 8080,
                         guest: 80,
                         count: 2,

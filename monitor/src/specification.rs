@@ -1,6 +1,6 @@
 //! What a machine is made of.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub enum MachineType {
 /// Ports of the host that lead to ports of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishedPorts {
-    /// Where the host listens.
-    pub address: Ipv4Addr,
+    /// Where the host listens. For datagrams it is an address of IPv4, since the router listens for them.
+    pub address: IpAddr,
     /// The host's first port.
     pub host: u16,
     /// The machine's first port.

@@ -110,7 +110,7 @@ impl Forwarding {
                 });
             }
             inner.push(PublishedPorts {
-                address,
+                address: address.into(),
                 host: INNER_PORT,
                 ..*published
             });
@@ -144,12 +144,20 @@ fn private_address() -> Ipv4Addr {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
     let listener = socket_with(
-        AddressFamily::INET,
+        family,
         SocketType::STREAM,
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )?;
+    if address.is_ipv6() {
+        // The same port may be published for IPv4 as well.
+        sockopt::set_ipv6_v6only(&listener, true)?;
+    }
     sockopt::set_socket_reuseaddr(&listener, true)?;
     rustix::net::bind(&listener, &address)?;
     rustix::net::listen(&listener, BACKLOG)?;

@@ -2,12 +2,15 @@
 
 use super::*;
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Ipv6Addr, Shutdown};
 use std::thread;
 
 fn publish() -> (Option<Forwarding>, SocketAddr, SocketAddr) {
-    // A port that is free now; nobody else asks for this address.
-    let address = private_address();
+    publish_at(private_address().into())
+}
+
+fn publish_at(address: IpAddr) -> (Option<Forwarding>, SocketAddr, SocketAddr) {
+    // A port that is free now; hardly anybody else asks for this address.
     let listener = TcpListener::bind((address, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -95,6 +98,15 @@ fn connections_that_come_at_once_are_all_served() {
 }
 
 #[test]
+fn clients_come_by_version_6_as_well() {
+    let (_forwarding, address, router) = publish_at(Ipv6Addr::LOCALHOST.into());
+    assert!(address.is_ipv6());
+    let server = thread::spawn(move || serve(listen_as_the_router_does(router), 1));
+    exchange(address, 10_000, 6);
+    server.join().unwrap();
+}
+
+#[test]
 fn more_than_all_buffers_hold_is_carried() {
     let (_forwarding, address, router) = publish();
     let listener = listen_as_the_router_does(router);
@@ -166,11 +178,8 @@ fn half_of_a_connection_may_end_before_the_other() {
 #[test]
 fn a_taken_port_is_named_and_datagrams_are_left_alone() {
     let (_forwarding, address, _) = publish();
-    let SocketAddr::V4(v4) = address else {
-        panic!("{address} is no IPv4 address");
-    };
     let mut ports = PublishedPorts {
-        address: *v4.ip(),
+        address: address.ip(),
         host: address.port(),
         guest: 1,
         count: 1,
