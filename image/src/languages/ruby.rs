@@ -50,29 +50,17 @@ impl Rule for Ruby {
             .nth(2)
             .unwrap_or(Path::new("/"));
         let mut library = Taken::default();
-        let debian = [
-            PathBuf::from("/usr/local/lib/site_ruby"),
-            PathBuf::from("/usr/share/rubygems-integration"),
-        ];
         let own = ["lib/ruby", "lib/x86_64-linux-gnu/ruby"].map(|path| prefix.join(path));
-        // Where Ruby keeps what users install, the directory of gems is beside its own.
-        let installed = ["lib/ruby/gems"].map(|path| prefix.join(path));
-        let is_debian = gather::is_file(
-            basket.closure,
-            &prefix.join("lib/ruby/vendor_ruby/rubygems.rb"),
-        )?;
-        for path in own.iter().chain(&debian) {
+        let debian = [
+            "/usr/local/lib/site_ruby",
+            "/usr/share/rubygems-integration",
+        ];
+        for path in own.into_iter().chain(debian.map(PathBuf::from)) {
             library.extend(gather::directory(
                 basket.closure,
                 loaded,
-                path,
-                &mut |path, is_directory| {
-                    wanted(path, is_directory)
-                        && (is_debian
-                            || !installed
-                                .iter()
-                                .any(|gems| path.starts_with(gems) && is_installed_gem(path)))
-                },
+                &path,
+                &mut |path, is_directory| of_use(path, is_directory) && !is_of_installed_gem(path),
             )?);
         }
         application::note(&KIND, "took the standard library", &library, basket);
@@ -110,7 +98,7 @@ impl Rule for Ruby {
 }
 
 /// Whether a file of Ruby's directories is of use when a program runs.
-fn wanted(path: &Path, is_directory: bool) -> bool {
+fn of_use(path: &Path, is_directory: bool) -> bool {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -124,12 +112,20 @@ fn wanted(path: &Path, is_directory: bool) -> bool {
     }
 }
 
-/// Whether a directory is `gems/X.Y.0/gems/NAME-VERSION`.
-fn is_installed_gem(path: &Path) -> bool {
-    path.parent().is_some_and(|parent| parent.ends_with("gems"))
-        && path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().contains('-'))
+/// Whether a file or directory is a gem's that was installed in addition: `ruby/gems/X.Y.0/gems/NAME`, its specification
+/// or its extension. A specification without its gem would have Ruby complain.
+fn is_of_installed_gem(path: &Path) -> bool {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_owned();
+    let mut above = path.ancestors().skip(1);
+    let (Some(kind), Some(_version), Some(gems)) = (above.next(), above.next(), above.next())
+    else {
+        return false;
+    };
+    let kind = name(kind);
+    gems.ends_with("ruby/gems")
+        && (kind == "gems"
+            || kind == "extensions"
+            || kind == "specifications" && name(path) != "default")
 }
 
 /// The version of the library: `3.1.0`.
@@ -213,7 +209,7 @@ fn take_gems(
                 basket.closure,
                 loaded,
                 &home.join("gems").join(&full),
-                &mut wanted_of_gem,
+                &mut of_use,
             )?);
             for platform in gather::names(basket.closure, &home.join("extensions"))? {
                 for version in
@@ -241,10 +237,6 @@ fn take_gems(
         application::note(&KIND, &what, &taken, basket);
     }
     Ok(())
-}
-
-fn wanted_of_gem(path: &Path, is_directory: bool) -> bool {
-    wanted(path, is_directory)
 }
 
 /// `(NAME-VERSION, NAME)` of `NAME-VERSION.gemspec`; a platform may stand behind the version.
@@ -289,9 +281,28 @@ mod tests {
     }
 
     #[test]
+    fn installed_gems_are_told_from_the_library() {
+        for (path, expected) in [
+            ("/usr/lib/ruby/gems/3.1.0/gems/rake-13.0", true),
+            (
+                "/usr/lib/ruby/gems/3.1.0/specifications/rake-13.0.gemspec",
+                true,
+            ),
+            ("/usr/lib/ruby/gems/3.1.0/specifications/default", false),
+            (
+                "/usr/lib/ruby/gems/3.1.0/specifications/default/json-2.6.gemspec",
+                false,
+            ),
+            ("/usr/lib/ruby/3.1.0/rubygems/specification.rb", false),
+        ] {
+            assert_eq!(is_of_installed_gem(Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_only_for_people_and_compilers_is_left_out() {
-        assert!(!wanted(Path::new("/x/ri"), true));
-        assert!(!wanted(Path::new("/x/ruby.h"), false));
-        assert!(wanted(Path::new("/x/set.rb"), false));
+        assert!(!of_use(Path::new("/x/ri"), true));
+        assert!(!of_use(Path::new("/x/ruby.h"), false));
+        assert!(of_use(Path::new("/x/set.rb"), false));
     }
 }
