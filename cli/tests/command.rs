@@ -205,6 +205,35 @@ fn the_same_input_gives_the_same_bytes() {
     assert!(fs::read(&images[0]).unwrap() == fs::read(&images[1]).unwrap());
 }
 
+fn what_an_image_holds_is_told() {
+    let directory = directory("told");
+    let image = directory.join("told.image");
+    let application = directory.join("application");
+    fs::create_dir_all(&application).unwrap();
+    fs::write(application.join("app.lua"), "require \"part\"\n").unwrap();
+    fs::write(application.join("part.lua"), "").unwrap();
+    let mut command = pith(&["build", "--json", "--verbose", "-o"]);
+    command
+        .arg(&image)
+        .args(["/usr/bin/lua5.4", "app.lua"])
+        .current_dir(&application);
+    let (status, output, error) = outcome(&mut command);
+    assert_eq!(status, 0, "{error}");
+    let part = format!("pith: file: {}/part.lua (0 B)\n", application.display());
+    assert!(error.contains(&part), "{error}");
+    let taken = format!("took the directory `{}`: 2 files", application.display());
+    assert!(error.contains(&taken), "{error}");
+    let value: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert!(value["image_size"].as_u64() > Some(1 << 20), "{output}");
+    let notes = value["notes"].as_array().unwrap();
+    assert!(
+        notes.iter().any(|note| {
+            note["subject"] == "lua" && note["message"].as_str().unwrap().contains(&taken)
+        }),
+        "{output}"
+    );
+}
+
 fn manifests_are_found() {
     let directory = directory("manifest");
     fs::write(
@@ -315,6 +344,7 @@ fn tests() -> ExitCode {
             "the_same_input_gives_the_same_bytes",
             the_same_input_gives_the_same_bytes,
         ),
+        trial("what_an_image_holds_is_told", what_an_image_holds_is_told),
         trial("manifests_are_found", manifests_are_found),
         trial(
             "errors_have_a_status_and_a_remedy",
