@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod fuzz;
 mod gate;
 mod process;
 mod setup;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   test [STEP...]          everything that must hold before a change is merged, or only the named steps
   end-to-end [FILTER...]  boot real programs and compare them with the host; a filter is part of a name
   bench [OPTION...]       measure beside Linux (`cargo xtask bench --help` lists the options)
+  fuzz [TARGET [SECONDS]] look for inputs that break what reads them (docs/development.md names the targets)
   syscalls [--check]      write docs/syscalls.md from the kernel's table, or check that it is current
   book                    build the documentation with mdBook into target/book
 ";
@@ -61,6 +63,7 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
             bench.args(rest).env("PITH_COMMAND", gate::pith_path());
             process::run(&mut bench)
         }
+        "fuzz" => fuzz::command(rest),
         "syscalls" => syscalls::command(rest),
         "book" => book(),
         "help" | "--help" | "-h" => {

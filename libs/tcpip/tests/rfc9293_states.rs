@@ -50,6 +50,23 @@ fn both_ask_at_once() {
     );
 }
 
+/// Section 3.10.7.4: in SYN-RECEIVED, what was never sent can't be acknowledged. The SYN is still waited for.
+#[test]
+fn both_ask_at_once_and_one_acknowledges_too_much() {
+    play(
+        "connect
+        > S 0:0(0)
+        < S 0:0(0) win 1000 <mss 1000>
+        > S. 0:0(0) ack 1
+        < . 1:1(0) ack 5000 win 1000
+        > R. 5000:5000(0) ack 1
+        state SynReceived
+        < S. 0:0(0) ack 1 win 1000 <mss 1000>
+        > . 1:1(0) ack 1
+        state Established",
+    );
+}
+
 #[test]
 fn nobody_listens() {
     play(

@@ -159,7 +159,8 @@ impl<B: Buffer> Connection<B> {
             self.recent_at = now;
         }
         if self.state == State::SynReceived {
-            if header.acknowledgement.is_before(self.sender.nxt()) {
+            // Of a SYN of long ago, or of what was never sent: nothing but the SYN was.
+            if header.acknowledgement != self.sender.nxt() {
                 self.reset = Some(header.acknowledgement);
                 return;
             }
