@@ -5,6 +5,7 @@
 //! whatever it called.
 
 mod administration;
+mod agenda;
 mod automatic;
 mod control;
 mod control6;
@@ -39,7 +40,7 @@ pub use frame::{Cut, CutInto, Frame, Headers, Offload, Partial, Received};
 use frame::{Transport, UNCUT};
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -54,6 +55,7 @@ use crate::time::{Instant, SECOND};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::HardwareAddress;
 use crate::wire::{Malformed, arp, ethernet, icmp, icmpv6, ip, ipv4, ipv6, tcp, udp};
+use agenda::Agenda;
 use automatic::Automatic;
 use directory::{Directory, Place};
 use faults::Fault;
@@ -404,7 +406,7 @@ pub struct Stack<B> {
     /// Sockets that receive whole packets.
     raws: Vec<Handle>,
     taps: taps::Taps<B>,
-    timers: BTreeSet<(Instant, Timer)>,
+    timers: Agenda<Timer>,
     limits: Limits,
     /// Bytes of data of all connections.
     memory: usize,
@@ -412,7 +414,7 @@ pub struct Stack<B> {
     orphans: usize,
     /// Segments on their way out: kept for its memory.
     segments: Vec<Segment<B>>,
-    chores: BTreeSet<(Instant, Chore)>,
+    chores: Agenda<Chore>,
     /// Bytes that wait for neighbours.
     waiting: usize,
     paths: SortedMap<IpAddr, Learned>,
@@ -457,13 +459,13 @@ impl<B: Buffer> Stack<B> {
             echoes: BTreeMap::new(),
             raws: Vec::new(),
             taps: taps::Taps::default(),
-            timers: BTreeSet::new(),
+            timers: Agenda::new(),
             limits: Limits::default(),
             memory: 0,
             scarce: false,
             orphans: 0,
             segments: Vec::new(),
-            chores: BTreeSet::new(),
+            chores: Agenda::new(),
             waiting: 0,
             paths: SortedMap::new(),
             complaints: Complaints::default(),
@@ -496,9 +498,10 @@ impl<B: Buffer> Stack<B> {
 
     /// When [`Self::expire`] is to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        let chore = self.chores.first().map(|(at, _)| *at);
-        let timer = self.timers.first().map(|(at, _)| *at);
-        chore.into_iter().chain(timer).min()
+        match (self.chores.first(), self.timers.first()) {
+            (Some(chore), Some(timer)) => Some(chore.min(timer)),
+            (chore, timer) => chore.or(timer),
+        }
     }
 
     /// Adds a socket. Returns its number, or one that no socket has if there are too many.

@@ -667,22 +667,14 @@ impl<B: Buffer> Stack<B> {
 
     /// Time has passed.
     pub fn expire(&mut self, now: Instant) {
-        while let Some((at, timer)) = self.timers.first().copied() {
-            if at > now {
-                break;
-            }
-            self.timers.pop_first();
+        while let Some(timer) = self.timers.take_due(now) {
             match timer {
                 Timer::Socket(handle) => self.expire_connection(handle, now),
                 Timer::Request(number) => self.expire_request(number, now),
                 Timer::Late(number) => self.expire_late(number, now),
             }
         }
-        while let Some((at, chore)) = self.chores.first().copied() {
-            if at > now {
-                break;
-            }
-            self.chores.remove(&(at, chore));
+        while let Some(chore) = self.chores.take_due(now) {
             match chore {
                 Chore::Address(interface) => self.expire_addresses(interface, now),
                 Chore::Neighbour(interface, ip) => self.expire_neighbour(interface, ip, now),
