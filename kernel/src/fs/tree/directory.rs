@@ -9,6 +9,7 @@ use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, NAME_MAX, RenameFlags};
 use spin::{Mutex, Once};
 
+use super::names::Names;
 use super::regular::RegularContent;
 use super::{AttributesOfNode, Content, Node, Tree, volume_errno};
 use crate::fs::file::{File, ListedEntry, Listing};
@@ -32,7 +33,7 @@ enum Slot {
 #[derive(Default)]
 struct Entries {
     /// Names that were found or changed.
-    slots: BTreeMap<Box<[u8]>, Slot>,
+    slots: Names<Slot>,
     /// Added names by their position in the listing.
     order: BTreeMap<u64, Box<[u8]>>,
     last_added: u64,
@@ -108,7 +109,7 @@ impl DirectoryContent {
                 position
             }))
         };
-        entries.slots.insert(name.into(), Slot::Node { node, added });
+        entries.slots.insert(name, Slot::Node { node, added });
         Ok(())
     }
 
@@ -117,7 +118,7 @@ impl DirectoryContent {
         let below = self.lower_has(tree, name)?.is_some();
         let mut entries = self.entries.lock();
         let old = if below {
-            entries.slots.insert(name.into(), Slot::Whiteout)
+            entries.slots.insert(name, Slot::Whiteout)
         } else {
             entries.slots.remove(name)
         };
@@ -160,7 +161,7 @@ impl Node {
         let inode = self.tree.lower()?.inode(number).map_err(volume_errno)?;
         let node = Node::of_volume(&self.tree, inode, Some((&self.me()?, name)))?;
         entries.slots.insert(
-            name.into(),
+            name,
             Slot::Node {
                 node: node.clone(),
                 added: None,

@@ -10,6 +10,7 @@
 //! touched.
 
 mod directory;
+mod names;
 mod regular;
 mod seals;
 
