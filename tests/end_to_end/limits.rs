@@ -53,6 +53,14 @@ pub fn cases() -> Vec<Case> {
         )
         .options(&["-m", "48M"])
         .stated(&[3, 137], "", "^$|(?i)memory"),
+        // Large pages come where they are asked for, and where much memory is filled in order; not here and there.
+        Case::new("limits::large-pages", "{large_pages:static}", &["count"])
+            .options(&["-m", "128M"])
+            .stated(
+                &[0],
+                "^asked for: 8192\nin order: most\nhere and there: 0\n$",
+                "^$",
+            ),
         // The log says what memory was used for.
         Case::new(
             "limits::memory-exhausted-log",

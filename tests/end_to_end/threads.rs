@@ -23,6 +23,7 @@ const PROGRAMS: &[&str] = &[
     "thread_locks",
     "thread_memory",
     "thread_translations",
+    "large_pages",
     "thread_registers",
     "thread_atomics",
     "thread_first_ends",

@@ -194,6 +194,12 @@ pub fn is_short() -> bool {
     FREE.load(Ordering::Relaxed) <= 2 * RESERVE.load(Ordering::Relaxed)
 }
 
+/// Whether more than half of memory is free.
+#[inline]
+pub fn is_plentiful() -> bool {
+    FREE.load(Ordering::Relaxed) * 2 * PAGE_SIZE as u64 > TOTAL.load(Ordering::Relaxed)
+}
+
 /// Takes 2^order frames; the number of the first.
 fn take(order: u8, purpose: Purpose) -> Option<u64> {
     let mut frames = allocator().lock();
@@ -260,6 +266,49 @@ pub fn release_block(physical: u64) {
     // As for tables.
     give_back(physical / PAGE_SIZE as u64);
 }
+
+/// Large pages that were handed out.
+static LARGE_PAGES: AtomicU64 = AtomicU64::new(0);
+
+/// Large pages that programs got so far.
+pub fn large_pages_made() -> u64 {
+    LARGE_PAGES.load(Ordering::Relaxed)
+}
+
+/// Frames for a large page, filled with zeroes and with one reference each. The address of the first.
+pub fn zeroed_large() -> Option<u64> {
+    let first = {
+        let mut frames = allocator().lock();
+        let first = frames.allocate(LARGE_ORDER, Purpose::User)?;
+        // Of a block that was just allocated this can't fail.
+        let _ = frames.split(first);
+        FREE.store(frames.free(), Ordering::Relaxed);
+        first
+    };
+    for frame in first..first + arch::LARGE_PAGE_FRAMES {
+        // SAFETY: the frames were just handed out.
+        unsafe { arch::boot::clear_frame(frame * PAGE_SIZE as u64) };
+    }
+    LARGE_PAGES.fetch_add(1, Ordering::Relaxed);
+    Some(first * PAGE_SIZE as u64)
+}
+
+/// Gives one reference to each frame of a large page back.
+///
+/// # Safety
+/// The caller has these references and does not use them again.
+pub unsafe fn release_large(physical: u64) {
+    let first = physical / PAGE_SIZE as u64;
+    let mut frames = allocator().lock();
+    for frame in first..first + arch::LARGE_PAGE_FRAMES {
+        let released = frames.release(frame);
+        debug_assert!(released.is_ok(), "a frame of a large page was released twice");
+    }
+    FREE.store(frames.free(), Ordering::Relaxed);
+}
+
+/// Order of a block of frames for a large page.
+const LARGE_ORDER: u8 = arch::LARGE_PAGE_FRAMES.trailing_zeros() as u8;
 
 /// One reference to a frame.
 #[derive(Debug, PartialEq, Eq)]

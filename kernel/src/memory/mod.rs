@@ -26,7 +26,7 @@ pub use address_space::{
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{
     Frame, Purpose, count_file_frames, counters, file_bytes, initialise as initialise_frames, is_low, is_short,
-    remember_ram, table_bytes, table_frame,
+    large_pages_made, remember_ram, table_bytes, table_frame,
 };
 pub use heap::counters as heap_counters;
 pub use packet::{LARGE_PACKET, LARGEST_PACKET, Packet, PacketRoom};

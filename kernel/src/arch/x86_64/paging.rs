@@ -50,6 +50,9 @@ pub struct Mapping {
     pub dirty: bool,
     /// The frame belongs to the process alone: it is no page of an object.
     pub own: bool,
+    /// It is a part of a large page. Where whole large pages are given out, this is the first frame of
+    /// [`LARGE_PAGE_FRAMES`].
+    pub large: bool,
 }
 
 unsafe extern "C" {
@@ -184,7 +187,27 @@ fn decode(value: u64) -> Option<Mapping> {
         },
         dirty: value & DIRTY != 0,
         own: value & OWN != 0,
+        large: false,
     })
+}
+
+/// Bytes of a large page: what one entry of the second level maps.
+pub const LARGE_PAGE_SIZE: u64 = PAGE_SIZE << 9;
+/// Frames of a large page.
+pub const LARGE_PAGE_FRAMES: u64 = 512;
+
+/// A large page as the tables have it, or its part at an offset.
+fn decode_large(value: u64, offset: u64) -> Option<Mapping> {
+    let mapping = decode(value & !LARGE)?;
+    Some(Mapping {
+        physical: mapping.physical + offset,
+        large: true,
+        ..mapping
+    })
+}
+
+fn is_large(value: u64) -> bool {
+    value & (PRESENT | LARGE) == PRESENT | LARGE
 }
 
 /// The tables of one address space. Not synchronised: the owner holds a lock, with interrupts on, since other
@@ -194,6 +217,9 @@ pub struct PageTable {
     root: u64,
     /// Processors that use it: bit n for processor n.
     users: AtomicU64,
+    /// One frame for each large page, so that it can always be split: the first of a list, or 0. The first word of each
+    /// is the address of the next.
+    deposits: u64,
 }
 
 /// A range that any page makes larger.
@@ -210,6 +236,8 @@ const BATCH_TABLES: usize = 16;
 struct Batch<'a> {
     /// Other processors that use the table.
     others: u64,
+    /// The frames for splitting large pages: one of them goes with each.
+    deposits: &'a mut u64,
     release: &'a mut dyn FnMut(u64, Mapping),
     release_table: &'a mut dyn FnMut(u64),
     pages: Vec<(u64, Mapping)>,
@@ -219,8 +247,14 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(users: u64, release: &'a mut dyn FnMut(u64, Mapping), release_table: &'a mut dyn FnMut(u64)) -> Self {
+    fn new(
+        users: u64,
+        deposits: &'a mut u64,
+        release: &'a mut dyn FnMut(u64, Mapping),
+        release_table: &'a mut dyn FnMut(u64),
+    ) -> Self {
         Self {
+            deposits,
             others: users & !(1 << super::cpu::cpu_index()),
             release,
             release_table,
@@ -230,6 +264,7 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Whatever the size of the page, forgetting its first address forgets all of it.
     fn include(&mut self, address: u64) {
         self.range = self.range.start.min(address)..self.range.end.max(address + PAGE_SIZE);
     }
@@ -256,6 +291,14 @@ impl<'a> Batch<'a> {
         if self.pages.len() == BATCH_PAGES {
             self.flush();
         }
+    }
+
+    /// A large page was taken out.
+    fn large_page(&mut self, address: u64, mapping: Mapping) {
+        // No processor ever knew the frame that was kept for splitting it.
+        let deposit = core::mem::replace(self.deposits, entry(*self.deposits, 0).load(Ordering::Relaxed));
+        (self.release_table)(deposit);
+        self.page(address, mapping, true);
     }
 
     /// A table was taken out, that served this address.
@@ -309,7 +352,86 @@ impl PageTable {
         Some(Self {
             root,
             users: AtomicU64::new(0),
+            deposits: 0,
         })
+    }
+
+    /// The entry of a large page's place, if the tables down to it exist.
+    fn large_slot(&self, address: u64) -> Option<&'static AtomicU64> {
+        let mut table = self.root;
+        for level in [3, 2] {
+            let value = entry(table, index(address, level)).load(Ordering::Relaxed);
+            if value & PRESENT == 0 {
+                return None;
+            }
+            table = value & ADDRESS;
+        }
+        Some(entry(table, index(address, 1)))
+    }
+
+    /// Whether a large page can be put at an address: not even a table of small pages is there.
+    pub fn has_room_for_large(&self, address: u64) -> bool {
+        self.large_slot(address)
+            .is_none_or(|slot| slot.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Maps a large page that belongs to the process where [`Self::has_room_for_large`]. `deposit` is a frame for the
+    /// table that a split needs.
+    ///
+    /// # Errors
+    /// [`NoFrame`] for a table; nothing is mapped then, and the deposit stays the caller's.
+    pub fn map_large(
+        &mut self,
+        address: u64,
+        physical: u64,
+        rights: Rights,
+        deposit: u64,
+        frames: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), NoFrame> {
+        debug_assert!(address.is_multiple_of(LARGE_PAGE_SIZE) && physical.is_multiple_of(LARGE_PAGE_SIZE));
+        let slot = walk(self.root, address, 1, frames).ok_or(NoFrame)?;
+        debug_assert!(slot.load(Ordering::Relaxed) == 0, "nothing is there");
+        entry(deposit, 0).store(self.deposits, Ordering::Relaxed);
+        self.deposits = deposit;
+        slot.store(encode(physical, rights) | OWN | LARGE, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes small pages of the large page that holds an address, if one does. What they allow stays the same.
+    fn split(&mut self, address: u64) {
+        let Some(slot) = self.large_slot(address) else { return };
+        let value = slot.load(Ordering::Relaxed);
+        if !is_large(value) {
+            return;
+        }
+        let table = self.deposits;
+        self.deposits = entry(table, 0).load(Ordering::Relaxed);
+        for index in 0..LARGE_PAGE_FRAMES {
+            let small = (value & !LARGE) + index * PAGE_SIZE;
+            entry(table, index as usize).store(small, Ordering::Relaxed);
+        }
+        // No processor may ever find pages of both sizes for one address. Who touches it meanwhile faults, and waits for
+        // the lock that is held.
+        slot.store(0, Ordering::Release);
+        let start = address & !(LARGE_PAGE_SIZE - 1);
+        forget(self.users(), start..start + PAGE_SIZE);
+        slot.store(table | PRESENT | WRITABLE, Ordering::Release);
+    }
+
+    /// Splits all large pages of a range, which starts and ends with one.
+    fn split_all(&mut self, range: Range<u64>) {
+        for address in range.step_by(LARGE_PAGE_SIZE as usize) {
+            self.split(address);
+        }
+    }
+
+    /// Splits large pages that lie only partly in a range.
+    fn split_borders(&mut self, range: &Range<u64>) {
+        for border in [range.start, range.end] {
+            if !border.is_multiple_of(LARGE_PAGE_SIZE) {
+                self.split(border);
+            }
+        }
     }
 
     fn users(&self) -> u64 {
@@ -339,6 +461,7 @@ impl PageTable {
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<Option<Mapping>, NoFrame> {
         debug_assert!(address < super::layout::PROGRAM_END);
+        self.split(address);
         let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
         let new = encode(physical, rights) | if own { OWN } else { 0 };
         let old = slot.swap(new, Ordering::AcqRel);
@@ -355,12 +478,39 @@ impl PageTable {
 
     /// What is mapped at an address.
     pub fn query(&self, address: u64) -> Option<Mapping> {
-        find(self.root, address).and_then(|slot| decode(slot.load(Ordering::Relaxed)))
+        match find(self.root, address) {
+            Some(slot) => decode(slot.load(Ordering::Relaxed)),
+            None => {
+                let value = self.large_slot(address)?.load(Ordering::Relaxed);
+                let offset = address & (LARGE_PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+                is_large(value).then(|| decode_large(value, offset)).flatten()
+            }
+        }
     }
 
     /// Calls `change` for each mapped page in a range; what it returns becomes the page's rights.
     pub fn protect(&mut self, start: u64, end: u64, change: &mut dyn FnMut(u64, Mapping) -> Rights) {
+        self.split_borders(&(start..end));
         let mut stale = NOTHING;
+        // Large pages as a whole; those that may not be accessed any more become small ones.
+        let mut inaccessible = NOTHING;
+        visit_large(self.root, start, end, &mut |address, slot| {
+            let value = slot.load(Ordering::Relaxed);
+            let Some(mapping) = decode_large(value, 0) else { return };
+            let rights = change(address, mapping);
+            if rights.read {
+                let new = encode(mapping.physical, rights) | LARGE | value & (OWN | DIRTY);
+                slot.store(new, Ordering::Release);
+                if loses(value, new) {
+                    stale = stale.start.min(address)..address + LARGE_PAGE_SIZE;
+                } else if new != value {
+                    invalidate_page(address);
+                }
+            } else {
+                inaccessible = inaccessible.start.min(address)..address + LARGE_PAGE_SIZE;
+            }
+        });
+        self.split_all(inaccessible);
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             if let Some(mapping) = decode(value) {
@@ -388,7 +538,8 @@ impl PageTable {
         release: &mut dyn FnMut(u64, Mapping),
         release_table: &mut dyn FnMut(u64),
     ) {
-        let mut batch = Batch::new(self.users(), release, release_table);
+        self.split_borders(&range);
+        let mut batch = Batch::new(self.users(), &mut self.deposits, release, release_table);
         remove(self.root, 3, 0, &range, &unused, &mut batch);
         batch.flush();
     }
@@ -403,6 +554,11 @@ impl PageTable {
         target: u64,
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<(), NoFrame> {
+        let mut large = NOTHING;
+        visit_large(self.root, range.start, range.end, &mut |address, _| {
+            large = large.start.min(address)..address + LARGE_PAGE_SIZE;
+        });
+        self.split_all(large);
         let mut complete = true;
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             complete = complete
@@ -434,8 +590,16 @@ impl PageTable {
         }
     }
 
-    /// Calls `inspect` for each mapped page in a range.
+    /// Calls `inspect` for each mapped page in a range, those that are part of large ones included.
     pub fn for_each(&self, start: u64, end: u64, inspect: &mut dyn FnMut(u64, Mapping)) {
+        visit_large(self.root, start, end, &mut |address, slot| {
+            let value = slot.load(Ordering::Relaxed);
+            for page in (address.max(start)..(address + LARGE_PAGE_SIZE).min(end)).step_by(PAGE_SIZE as usize) {
+                if let Some(mapping) = decode_large(value, page - address) {
+                    inspect(page, mapping);
+                }
+            }
+        });
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
             if let Some(mapping) = decode(slot.load(Ordering::Relaxed)) {
                 inspect(address, mapping);
@@ -473,8 +637,37 @@ fn visit(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut d
             continue;
         }
         let value = item.load(Ordering::Relaxed);
-        if value & PRESENT != 0 {
+        if value & PRESENT != 0 && !is_large_at(value, level) {
             visit(value & ADDRESS, level - 1, address, start.max(address), end, action);
+        }
+    }
+}
+
+/// Whether an entry of a level is a large page and no table.
+fn is_large_at(value: u64, level: u32) -> bool {
+    level == 1 && is_large(value)
+}
+
+/// Calls `action` for each large page of which some part lies in a range.
+fn visit_large(root: u64, start: u64, end: u64, action: &mut dyn FnMut(u64, &AtomicU64)) {
+    visit_large_below(root, 3, 0, start, end, action);
+}
+
+fn visit_large_below(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut dyn FnMut(u64, &AtomicU64)) {
+    let span = PAGE_SIZE << (9 * level);
+    for slot in index(start.max(base), level)..512 {
+        let address = base + slot as u64 * span;
+        if address >= end {
+            break;
+        }
+        let item = entry(table, slot);
+        let value = item.load(Ordering::Relaxed);
+        if level == 1 {
+            if is_large(value) {
+                action(address, item);
+            }
+        } else if value & PRESENT != 0 {
+            visit_large_below(value & ADDRESS, level - 1, address, start.max(address), end, action);
         }
     }
 }
@@ -492,6 +685,11 @@ fn remove(table: u64, level: u32, base: u64, range: &Range<u64>, unused: &Range<
             if let Some(mapping) = decode(value) {
                 item.store(0, Ordering::Release);
                 batch.page(address, mapping, value & PRESENT != 0);
+            }
+        } else if is_large_at(value, level) {
+            if let Some(mapping) = decode_large(value, 0) {
+                item.store(0, Ordering::Release);
+                batch.large_page(address, mapping);
             }
         } else if value & PRESENT != 0 {
             remove(value & ADDRESS, level - 1, address, range, unused, batch);

@@ -384,6 +384,7 @@ pub fn virtual_memory_statistics(text: &mut Text) -> Result<(), Errno> {
         ("pgfault", task::current_process().address_space().fault_count()),
         ("pgmajfault", 0),
         ("oom_kill", 0),
+        ("thp_fault_alloc", memory::large_pages_made()),
     ];
     for (name, value) in rows {
         writeln!(text, "{name} {value}")?;

@@ -320,6 +320,7 @@ impl AddressSpace {
                 usage.resident += PAGE;
                 usage.own += if mapping.own { PAGE } else { 0 };
                 usage.dirty += if mapping.dirty { PAGE } else { 0 };
+                usage.huge += if mapping.large { PAGE } else { 0 };
             }
         });
         usage

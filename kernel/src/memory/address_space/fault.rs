@@ -2,6 +2,24 @@
 
 use super::*;
 
+/// Areas of this size and more get large pages unasked.
+const LARGE_AREA: u64 = 8 << 20;
+
+/// Where a large page may go for a write to a page that is not there: the program asked for it (`MADV_HUGEPAGE`), or the
+/// area is large, is being filled in order, and there is much memory. A program that touches pages here and there gets
+/// small ones, so that it takes no more memory than it would otherwise.
+fn place_for_large(area: &Area<Backing>, page: u64, table: &PageTable) -> Option<u64> {
+    let start = page & !(LARGE_PAGE_SIZE - 1);
+    let unwanted = AreaFlags::NO_HUGE_PAGE | AreaFlags::LOCK_ON_FAULT | AreaFlags::GROWS_DOWN | AreaFlags::SHARED;
+    if start < area.start || area.end - start < LARGE_PAGE_SIZE || area.flags.intersects(unwanted) {
+        return None;
+    }
+    let asked = area.flags.contains(AreaFlags::HUGE_PAGE);
+    let in_order = || page == start && table.query(start.wrapping_sub(PAGE)).is_some_and(|before| before.own);
+    let wanted = asked || area.length() >= LARGE_AREA && frame::is_plentiful() && in_order();
+    (wanted && table.has_room_for_large(start)).then_some(start)
+}
+
 impl AddressSpace {
     /// Repairs a page fault.
     ///
@@ -66,6 +84,14 @@ impl AddressSpace {
             return Ok(physical);
         }
 
+        if write
+            && area.backing == Backing::Anonymous
+            && let Some(start) = place_for_large(area, page, table)
+            && let Some(physical) = Self::install_large(table, start, rights)
+        {
+            self.add_resident(LARGE_PAGE_FRAMES);
+            return Ok(physical + (page - start));
+        }
         let frame = match &area.backing {
             Backing::Anonymous if write => Frame::zeroed(Purpose::User).ok_or(FaultError::OutOfMemory)?,
             Backing::Anonymous => Frame::shared_zero(),
@@ -176,6 +202,24 @@ impl AddressSpace {
             .map(page, physical, rights, own, &mut frame::user_table_frame)
             .map(|_| ())
             .map_err(|_| FaultError::OutOfMemory)
+    }
+
+    /// Puts a large page of zeroes where there is room for it; the physical address of its start. `None` if memory is
+    /// short or lies in pieces: small pages do then.
+    fn install_large(table: &mut PageTable, start: u64, rights: Rights) -> Option<u64> {
+        let deposit = frame::user_table_frame()?;
+        let mapped = frame::zeroed_large().and_then(|physical| {
+            let mapped = table.map_large(start, physical, rights, deposit, &mut frame::user_table_frame);
+            if mapped.is_err() {
+                // SAFETY: the frames were just handed out, and no entry holds them.
+                unsafe { frame::release_large(physical) };
+            }
+            mapped.ok().map(|()| physical)
+        });
+        if mapped.is_none() {
+            frame::release_table(deposit);
+        }
+        mapped
     }
 
     /// Touches every page of a range (`MAP_POPULATE`, `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`).

@@ -36,7 +36,7 @@ use spin::Mutex;
 
 use super::frame::{self, Frame, Purpose};
 use super::page_source::{PageError, PageSource};
-use crate::arch::{Access, Mapping, PageTable, Rights, layout};
+use crate::arch::{Access, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, PageTable, Rights, layout};
 
 pub use advice::{Forget, PageUse};
 pub use remap::RemapRequest;
@@ -446,6 +446,21 @@ impl Inner {
     }
 }
 
+/// Gives the references back that an entry of a page table held. Answers how many frames count as resident no more.
+///
+/// # Safety
+/// The entry is gone, and no processor remembers it.
+unsafe fn release_mapping(mapping: Mapping) -> u64 {
+    if mapping.large {
+        // SAFETY: the entry of a large page holds a reference to each of its frames.
+        unsafe { frame::release_large(mapping.physical) };
+        return LARGE_PAGE_FRAMES;
+    }
+    // SAFETY: the entry held this reference.
+    let frame = unsafe { Frame::from_raw(mapping.physical) };
+    u64::from(!frame.is_shared_zero())
+}
+
 fn page_range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
     if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
@@ -636,8 +651,7 @@ impl AddressSpace {
             unused,
             &mut |_, mapping| {
                 // SAFETY: the entry held this reference and is gone; the translation was forgotten.
-                let frame = unsafe { Frame::from_raw(mapping.physical) };
-                count += u64::from(!frame.is_shared_zero());
+                count += unsafe { release_mapping(mapping) };
             },
             &mut frame::release_table,
         );
@@ -765,7 +779,7 @@ impl Drop for AddressSpace {
         let inner = self.inner.get_mut();
         let mut release = |_: u64, mapping: Mapping| {
             // SAFETY: the entry held this reference and is gone.
-            drop(unsafe { Frame::from_raw(mapping.physical) });
+            unsafe { release_mapping(mapping) };
         };
         // The whole half: the tables on all levels below the root go too.
         inner
