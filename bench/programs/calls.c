@@ -45,6 +45,38 @@ static int map16_call(void) {
     return map_pages(16);
 }
 
+/* A page fault alone: the first touch of each page of a mapping, whose making and removal count too. */
+enum { PAGES = 256 };
+
+static int file;
+
+static int file_faults(void) {
+    volatile char *memory = mmap(0, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (memory == MAP_FAILED)
+        return 0;
+    for (size_t offset = 0; offset < PAGES * 4096; offset += 4096)
+        memory[offset] = 1;
+    return munmap((void *)memory, PAGES * 4096) == 0;
+}
+
+static int anonymous_faults(void) {
+    return map_pages(PAGES);
+}
+
+/* Much memory at once, for which there may be large pages. */
+static int many_faults(void) {
+    return map_pages(64 * PAGES);
+}
+
+static char *moving;
+
+/* A mapping with a page in it goes back and forth. */
+static int move_call(void) {
+    char *there = moving + 16 * 4096;
+    return mremap(moving, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, there) == there &&
+           mremap(there, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, moving) == moving;
+}
+
 static int measure(const char *name, int (*operation)(void), int count) {
     /* The first rounds fill caches, and QEMU's translations. */
     for (int i = 0; i < count / 10; i++)
@@ -71,5 +103,15 @@ int main(void) {
     failed |= measure("read", read_call, 200000);
     failed |= measure("mmap", map_call, 10000);
     failed |= measure("mmap16", map16_call, 2000);
+    failed |= measure("faults", anonymous_faults, 200);
+    failed |= measure("many", many_faults, 5);
+    file = (int)syscall(SYS_memfd_create, "bench", 0);
+    if (file < 0 || ftruncate(file, PAGES * 4096) != 0)
+        perror("memfd_create");
+    failed |= measure("filefaults", file_faults, 200);
+    moving = mmap(0, 32 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    moving[0] = 1;
+    munmap(moving + 4096, 31 * 4096);
+    failed |= measure("mremap", move_call, 5000);
     return failed;
 }

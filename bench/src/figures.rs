@@ -18,11 +18,18 @@ pub const MEMORY: u32 = 256;
 const MOST_MEMORY: u32 = 512;
 
 /// What the calls program prints, with the words for people.
-const CALLS: [(&str, &str); 4] = [
+const CALLS: [(&str, &str); 8] = [
     ("getpid", "`getpid`"),
     ("read", "`read` of one byte of /dev/zero"),
     ("mmap", "`mmap` of a page, touch, `munmap`"),
     ("mmap16", "`mmap` of 16 pages, each touched, `munmap`"),
+    ("faults", "`mmap` of 256 pages, each touched, `munmap`"),
+    ("many", "`mmap` of 64 MiB, each page touched, `munmap`"),
+    (
+        "filefaults",
+        "`mmap` of 256 pages of a file, each touched, `munmap`",
+    ),
+    ("mremap", "`mremap` of a page there and back"),
 ];
 
 /// What the threads program prints on one processor.
