@@ -36,7 +36,7 @@ http {
     server { listen 80; }
     server { listen 81 http2; }
     server {
-        listen 443 ssl;
+        listen 443 ssl http2;
         ssl_certificate /etc/nginx/own.pem;
         ssl_certificate_key /etc/nginx/own.key;
     }
@@ -125,7 +125,8 @@ pub fn check(site: &Site<'_>) -> Result<(), String> {
         ("\"GET /large.bin HTTP/1.1\" 416 ", 1),
         ("\"HEAD /large.bin HTTP/1.1\" 200 0 ", 1),
         ("\"POST / HTTP/1.1\" 405 ", 1),
-        ("\"GET / HTTP/2.0\" 200 ", MULTIPLEXED),
+        ("\"GET / HTTP/2.0\" 200 ", 2 * MULTIPLEXED + 1),
+        ("\"GET /large.bin HTTP/2.0\" 206 5000000 ", 1),
     ];
     for (entry, count) in expected {
         let found = log.lines().filter(|line| line.contains(entry)).count();
@@ -239,23 +240,36 @@ fn curl(
     )?;
     let secured = guest.address(443, Transport::Tcp);
     let (host, port) = (secured.ip(), secured.port());
-    let options = [
-        "--cacert",
-        certificate,
-        "--connect-to",
-        &format!("pith.test:443:{host}:{port}"),
-    ];
-    same("curl by TLS", &fetch("https://pith.test/", &options)?, page)
+    let to = format!("pith.test:443:{host}:{port}");
+    let by = |version, part| {
+        [
+            "--cacert",
+            certificate,
+            "--connect-to",
+            &to,
+            version,
+            "-r",
+            part,
+        ]
+    };
+    for version in ["--http1.1", "--http2"] {
+        let got = fetch("https://pith.test/", &by(version, "")[..5])?;
+        same(&format!("curl by TLS, {version}"), &got, page)?;
+    }
+    let got = fetch("https://pith.test/large.bin", &by("--http2", "7-5000006"))?;
+    same("a part by HTTP/2 and TLS", &got, &large[7..5_000_007])
 }
 
-/// Requests of HTTP/2, twenty at once on each of two connections.
+/// Requests of HTTP/2, twenty at once on each of two connections, in the clear and by TLS.
 fn multiplexed(guest: &Guest) -> Result<(), String> {
-    let url = format!("http://{}/", guest.address(81, Transport::Tcp));
     let requests = MULTIPLEXED.to_string();
-    let report = run("h2load", &["-n", &requests, "-c", "2", "-m", "20", &url])?;
-    let expected = format!("{MULTIPLEXED} succeeded, 0 failed, 0 errored, 0 timeout");
-    match report.contains(&expected) {
-        true => Ok(()),
-        false => Err(format!("h2load says:\n{report}")),
+    for (scheme, port) in [("http", 81), ("https", 443)] {
+        let url = format!("{scheme}://{}/", guest.address(port, Transport::Tcp));
+        let report = run("h2load", &["-n", &requests, "-c", "2", "-m", "20", &url])?;
+        let expected = format!("{MULTIPLEXED} succeeded, 0 failed, 0 errored, 0 timeout");
+        if !report.contains(&expected) {
+            return Err(format!("h2load of {url} says:\n{report}"));
+        }
     }
+    Ok(())
 }
