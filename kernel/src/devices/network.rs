@@ -190,17 +190,16 @@ impl Card {
         self.started.get().is_none_or(VirtioNetwork::has_link)
     }
 
-    /// Sends a frame, whose data it takes. The card may have to be told: see [`Self::tell`].
-    pub fn send(&self, frame: &mut Frame<Packet>) {
-        if let Some(card) = self.started.get() {
-            card.send(frame);
-        }
+    /// Sends a frame, whose data it takes, by the pair of queues of the frame's lane, which is the number of a processor, or
+    /// else of this one. Returns the pair, 63 at most. The card may have to be told: see [`Self::tell`].
+    pub fn send(&self, frame: &mut Frame<Packet>) -> usize {
+        self.started.get().map_or(0, |card| card.send(frame))
     }
 
-    /// Tells the card of what was sent since it was last told.
-    pub fn tell(&self) {
+    /// Tells the card of what was sent by some pairs of queues since it was last told: bit n for pair n.
+    pub fn tell(&self, pairs: u64) {
         if let Some(card) = self.started.get() {
-            card.tell();
+            card.tell(pairs);
         }
     }
 

@@ -393,3 +393,51 @@ fn at_the_end_of_a_machine_all_data_and_all_ends_arrive() {
     assert_eq!(wire.machines[1].unacknowledged(), 0);
     assert_eq!(wire.state(0, third), None);
 }
+
+#[test]
+fn what_a_connection_sends_leaves_by_the_lane_of_its_program() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 5);
+    let client = wire.connect(0, SocketAddr::from((ADDRESSES[1], 80)));
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let server = server.expect("has come");
+    let now = wire.now;
+    let lanes = |wire: &mut Wire| -> Vec<_> {
+        let own = &mut wire.machines[0];
+        core::iter::from_fn(|| own.take_frame())
+            .map(|frame| frame.lane)
+            .collect()
+    };
+    let own = &mut wire.machines[0];
+    own.set_caller(3);
+    own.with_connection(client, now, |connection| connection.send(slice(&[1; 1000])));
+    assert_eq!(lanes(&mut wire), [Some(3)]);
+    // It is lost, and sent once more when another one comes by.
+    wire.machines[0].set_caller(5);
+    let at = wire.machines[0].deadline().expect("it waits for an answer");
+    wire.machines[0].expire(at);
+    let again = lanes(&mut wire);
+    assert!(
+        !again.is_empty() && again.iter().all(|lane| *lane == Some(3)),
+        "{again:?}"
+    );
+    // So is the answer to what arrives.
+    wire.machines[1].with_connection(server, at, |connection| connection.send(slice(&[2; 3000])));
+    while let Some(frame) = wire.machines[1].take_frame() {
+        let bytes = slice(&frame.to_vec());
+        assert_eq!(wire.machines[0].receive(frame.interface, bytes, at), Ok(()));
+    }
+    let answers = lanes(&mut wire);
+    assert!(
+        !answers.is_empty() && answers.iter().all(|lane| *lane == Some(3)),
+        "{answers:?}"
+    );
+    // The program goes on elsewhere.
+    wire.machines[0].with_connection(client, at, |connection| connection.send(slice(b"x")));
+    wire.machines[0].with_connection(client, at, |connection| connection.abort());
+    let last = lanes(&mut wire);
+    assert!(
+        !last.is_empty() && last.iter().all(|lane| *lane == Some(5)),
+        "{last:?}"
+    );
+}

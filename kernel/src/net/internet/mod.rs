@@ -433,6 +433,7 @@ impl Network {
         if stack.deadline().is_some_and(|at| at <= now) {
             stack.expire(now);
         }
+        stack.set_caller(arch::cpu_index() as u16);
         let result = action(&mut stack, now);
         let changed = stack.revision() != self.revision.load(Ordering::Relaxed);
         if stack.has_output() || changed || self.expecting.load(Ordering::Relaxed) {
@@ -455,7 +456,7 @@ impl Network {
             let traffic = &self.traffic[interface];
             traffic.sent(length);
             if let Some(card) = self.card(interface) {
-                card.send(frame);
+                outcome.used_pairs |= 1 << card.send(frame);
                 outcome.used_cards |= 1 << interface;
                 return;
             }
@@ -486,7 +487,7 @@ impl Network {
         let mut used = outcome.used_cards;
         while used != 0 {
             if let Some(card) = self.card(used.trailing_zeros() as usize) {
-                card.tell();
+                card.tell(outcome.used_pairs);
             }
             used &= used - 1;
         }
@@ -535,6 +536,8 @@ struct Outcome {
     others: Vec<Handle>,
     /// Cards that frames were given to: bit n for interface n.
     used_cards: u32,
+    /// And by which of their pairs of queues.
+    used_pairs: u64,
     /// When the stack wants to be looked at.
     deadline: Option<Instant>,
     /// All addresses are there that were asked for.

@@ -138,6 +138,9 @@ pub struct Frame<B> {
     pub partial: Option<Partial>,
     /// Whether the device has to cut it.
     pub cut: Option<Cut>,
+    /// By which of a card's lanes it should leave: that of the program which has used its connection last; `None` if any
+    /// will do.
+    pub lane: Option<u16>,
 }
 
 impl<B: Buffer> Frame<B> {

@@ -287,6 +287,8 @@ struct Tcp<B> {
     detached: bool,
     /// What it was charged for its data.
     charged: usize,
+    /// The lane of whoever has used it last.
+    lane: Option<u16>,
 }
 
 /// A datagram that has arrived.
@@ -415,6 +417,9 @@ pub struct Stack<B> {
     /// Segments on their way out: kept for its memory.
     segments: Vec<Segment<B>>,
     chores: Agenda<Chore>,
+    /// The lane of whoever calls, and the one that frames get which are made now.
+    caller: Option<u16>,
+    lane: Option<u16>,
     /// Bytes that wait for neighbours.
     waiting: usize,
     paths: SortedMap<IpAddr, Learned>,
@@ -466,6 +471,8 @@ impl<B: Buffer> Stack<B> {
             orphans: 0,
             segments: Vec::new(),
             chores: Agenda::new(),
+            caller: None,
+            lane: None,
             waiting: 0,
             paths: SortedMap::new(),
             complaints: Complaints::default(),

@@ -275,6 +275,7 @@ impl<B: Buffer> Stack<B> {
             payload: Pieces::default(),
             partial: None,
             cut: None,
+            lane: None,
         });
     }
 

@@ -53,6 +53,7 @@ impl<B: Buffer> Stack<B> {
             payload: rest.into(),
             partial: None,
             cut: None,
+            lane: None,
         };
         self.hand_over(way, station.is_some(), frame, now);
         Ok(())

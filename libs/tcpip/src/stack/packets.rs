@@ -91,6 +91,7 @@ impl<B: Buffer> Stack<B> {
             payload: transport.payload,
             partial: transport.partial.map(|offset| Partial { start, offset }),
             cut: (size != 0).then_some(cut),
+            lane: self.lane,
         }
     }
 

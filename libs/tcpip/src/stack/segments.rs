@@ -57,15 +57,22 @@ impl<B: Buffer> Stack<B> {
 
     /// Sends what a connection has put into `segments`.
     fn send_segments(&mut self, handle: Handle, tuple: Tuple, now: Instant) {
-        let Some(connection) = self.connection(handle) else {
+        let Some(Socket::Tcp(Tcp {
+            state: TcpState::Connected(connection),
+            lane,
+            ..
+        })) = self.sockets.get(handle)
+        else {
             return;
         };
         let marking = connection.options().marking(tuple.1);
+        self.lane = *lane;
         let mut segments = core::mem::take(&mut self.segments);
         for segment in segments.drain(..) {
             self.send_segment(tuple, marking, segment, now);
         }
         self.segments = segments;
+        self.lane = None;
     }
 
     pub(super) fn expire_connection(&mut self, handle: Handle, now: Instant) {
@@ -77,6 +84,7 @@ impl<B: Buffer> Stack<B> {
         let TcpState::Connected(connection) = &mut socket.state else {
             return;
         };
+        let lane = socket.lane;
         let before = noticeable(connection);
         let again = connection.sent_again();
         connection.expire(now, &mut segments);
@@ -86,9 +94,11 @@ impl<B: Buffer> Stack<B> {
         let marking = connection.options().marking(tuple.1);
         self.counters.add_streams(StreamCount::Again, again.into());
         self.counters.note_states(before.3, after.3);
+        self.lane = lane;
         for segment in segments {
             self.send_segment(tuple, marking, segment, now);
         }
+        self.lane = None;
         self.flush(handle, now);
         if before != after {
             self.events.push_back(handle);

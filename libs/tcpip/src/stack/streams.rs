@@ -12,6 +12,7 @@ impl<B> Tcp<B> {
             armed: None,
             orphaned: false,
             detached: false,
+            lane: None,
             charged: 0,
         }
     }
@@ -41,6 +42,12 @@ impl<B: Buffer> Stack<B> {
         }
     }
 
+    /// Whoever calls from now on has this lane, such as a processor: what connections send that are used by
+    /// [`Self::with_connection`] leaves by it ([`Frame::lane`]), also when it is an arrival or the time that lets them send.
+    pub fn set_caller(&mut self, lane: u16) {
+        self.caller = Some(lane);
+    }
+
     /// Does something with the connection of a socket, and sends what comes of it. `None` if it has none.
     pub fn with_connection<T>(
         &mut self,
@@ -48,13 +55,16 @@ impl<B: Buffer> Stack<B> {
         now: Instant,
         action: impl FnOnce(&mut Connection<B>) -> T,
     ) -> Option<T> {
+        let caller = self.caller;
         let Ok(Tcp {
             state: TcpState::Connected(connection),
+            lane,
             ..
         }) = self.tcp_mut(handle)
         else {
             return None;
         };
+        *lane = caller;
         let before = connection.state();
         let result = action(connection);
         let after = connection.state();

@@ -216,6 +216,7 @@ impl<B: Buffer> Stack<B> {
                 payload: rest.into(),
                 partial: None,
                 cut: None,
+                lane: None,
             });
             return Ok(());
         }

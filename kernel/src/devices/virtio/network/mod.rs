@@ -5,9 +5,9 @@
 //! back with what was given, and the header of a frame is checked.
 //!
 //! A card with several *pairs* of queues, one for frames that come in and one for those that go out, gets a processor for
-//! each pair. What a processor sends goes by its pair; a device notes by which pair a conversation's frames go out, and
-//! lets those that come in come by the same. So processors don't wait for each other at the card, and threads are woken on
-//! the processor that they run on. Over PCI each queue interrupts its processor; where there is one interrupt for all, its
+//! each pair. What a conversation sends goes by the pair of the processor on which the program last took part in it; a
+//! device notes by which pair a conversation's frames go out, and lets those that come in come by the same. So processors
+//! don't wait for each other at the card, and threads are woken on the processor that they run on. Over PCI each queue interrupts its processor; where there is one interrupt for all, its
 //! handler looks at which pairs have something, and tells their processors.
 
 mod control;
@@ -336,11 +336,11 @@ impl VirtioNetwork {
         }
     }
 
-    /// The pair by which a processor sends.
-    fn pair_for(&self, processor: usize) -> &Pair {
+    /// The pair by which what belongs to a processor is sent.
+    fn pair_for(&self, processor: usize) -> usize {
         let used = self.used.load(Ordering::Acquire);
         let own = self.pair_of(processor).filter(|&pair| pair < used);
-        &self.pairs[own.unwrap_or(processor % used)]
+        own.unwrap_or(processor % used)
     }
 
     /// Whether there is a signal.
@@ -388,16 +388,19 @@ impl VirtioNetwork {
         }
     }
 
-    /// Sends a frame, whose data it takes. The device may have to be told: see [`Self::tell`].
-    pub fn send(&self, frame: &mut Frame<Packet>) {
-        self.pair_for(arch::cpu_index()).transmit.lock().send(frame);
+    /// Sends a frame, whose data it takes, and returns by which pair. The device may have to be told: see [`Self::tell`].
+    pub fn send(&self, frame: &mut Frame<Packet>) -> usize {
+        let pair = self.pair_for(frame.lane.map_or_else(arch::cpu_index, usize::from));
+        self.pairs[pair].transmit.lock().send(frame);
+        pair
     }
 
-    /// Tells the device of what this processor has sent since it was last told. No thread leaves its processor between the
-    /// two, since it does not sleep.
-    pub fn tell(&self) {
-        let pair = self.pair_for(arch::cpu_index());
-        pair.transmit.lock().tell(&*self.transport);
+    /// Tells the device of what was sent by some pairs since it was last told: bit n for pair n. Of others it tells nothing.
+    pub fn tell(&self, mut pairs: u64) {
+        while let Some(pair) = self.pairs.get(pairs.trailing_zeros() as usize) {
+            pair.transmit.lock().tell(&*self.transport);
+            pairs &= pairs - 1;
+        }
     }
 
     /// Takes up to `most` frames that have come by a pair of queues, and sends those that wait. Interrupts come again when
