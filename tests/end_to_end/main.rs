@@ -8,6 +8,7 @@
 mod busybox;
 mod command;
 mod coreutils;
+mod differential;
 mod languages;
 mod limits;
 mod links;
@@ -126,6 +127,10 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     }
     for (name, check) in command::CHECKS {
         let name = format!("command::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for (name, check) in differential::CHECKS {
+        let name = format!("differential::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
     }
     for (name, check) in links::CHECKS {

@@ -12,6 +12,7 @@
 
 pub mod case;
 pub mod compare;
+pub mod differential;
 pub mod execute;
 pub mod flood;
 pub mod guest;

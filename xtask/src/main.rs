@@ -23,6 +23,8 @@ usage: cargo xtask COMMAND
   demo                    set up, build, and boot programs of this machine
   test [STEP...]          everything that must hold before a change is merged, or only the named steps
   end-to-end [FILTER...]  boot real programs and compare them with the host; a filter is part of a name
+  fuzz-differential [--seed N] [--rounds N]
+                          the same calls by chance on Linux and in a machine, compared; longer than the gate does
   bench [OPTION...]       measure beside Linux (`cargo xtask bench --help` lists the options)
   fuzz [TARGET [SECONDS]] look for inputs that break what reads them (docs/development.md names the targets)
   syscalls [--check]      write docs/syscalls.md from the kernel's table, or check that it is current
@@ -55,6 +57,19 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         "end-to-end" => {
             gate::build_command()?;
             process::run(&mut gate::end_to_end(rest))
+        }
+        "fuzz-differential" => {
+            gate::build_command()?;
+            let mut fuzzer = cargo(&[
+                "run",
+                "--package",
+                "pith-end-to-end",
+                "--bin",
+                "fuzz-differential",
+                "--",
+            ]);
+            fuzzer.args(rest).env("PITH_COMMAND", gate::pith_path());
+            process::run(&mut fuzzer)
         }
         "bench" => {
             setup::install(setup::Purpose::Bench)?;

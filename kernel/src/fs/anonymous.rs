@@ -11,7 +11,7 @@ use pith_linux::files::{OpenFlags, Statfs};
 
 use super::file::{File, OpenFile};
 use super::inode::{Inode, PathName};
-use super::metadata::{Metadata, Timestamp};
+use super::metadata::{AttributeChange, Metadata, Timestamp};
 use super::{NAMELESS_DEVICE, pipe};
 
 /// What `statfs(2)` tells as the type (`ANON_INODE_FS_MAGIC`).
@@ -51,6 +51,10 @@ impl Inode for AnonymousInode {
         }
     }
 
+    fn change(&self, _change: AttributeChange) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
         Err(Errno::ENXIO)
     }
@@ -58,12 +62,10 @@ impl Inode for AnonymousInode {
 
 /// A new open file without name. `description` is what `/proc/self/fd` shows: `anon_inode:[eventfd]`.
 pub fn open(description: &'static str, file: Arc<dyn File>, flags: OpenFlags) -> Arc<OpenFile> {
-    let metadata = Metadata::new(
-        NAMELESS_DEVICE,
-        pipe::next_number(),
-        FileKind::CharacterDevice,
-        0o600,
-        Timestamp::now(),
-    );
+    let kind = FileKind::CharacterDevice;
+    let metadata = Metadata {
+        is_typeless: true,
+        ..Metadata::new(NAMELESS_DEVICE, pipe::next_number(), kind, 0o600, Timestamp::now())
+    };
     OpenFile::new(Arc::new(AnonymousInode { description, metadata }), file, flags)
 }

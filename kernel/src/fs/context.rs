@@ -12,9 +12,9 @@ use pith_linux::files::{AT_FDCWD, OpenFlags};
 use spin::Mutex;
 
 use super::file::OpenFile;
-use super::inode::Inode;
-use super::path::{self, Origin};
-use super::{console, root_directory};
+use super::inode::{Inode, PathName};
+use super::path::{self, Origin, Restrictions};
+use super::{console, locks, root_directory};
 use crate::task::{self, CurrentProcess, Limits, Resources};
 
 /// More descriptors than this a process never has (`fs.nr_open` of Linux).
@@ -24,6 +24,12 @@ const MOST_DESCRIPTORS: u64 = 1_048_576;
 struct Slot {
     file: Arc<OpenFile>,
     close_on_exec: bool,
+}
+
+impl Slot {
+    fn close(self) {
+        locks::closed(&self.file);
+    }
 }
 
 /// The descriptors of a process.
@@ -97,7 +103,7 @@ impl Descriptors {
 pub struct FileContext {
     descriptors: Mutex<Descriptors>,
     working_directory: Mutex<Arc<dyn Inode>>,
-    root: Arc<dyn Inode>,
+    root: Mutex<Arc<dyn Inode>>,
     mask: AtomicU32,
 }
 
@@ -113,7 +119,7 @@ impl Resources for FileContext {
             }
         }
         // Closing a pipe wakes others: only now, with no lock held.
-        drop(closed);
+        closed.into_iter().for_each(Slot::close);
     }
 }
 
@@ -151,10 +157,7 @@ impl FileContext {
     /// `ENOENT`, `ENOTDIR` and the like for the working directory; `ENODEV` without a root file system.
     pub fn first(working_directory: &[u8]) -> Result<Arc<Self>, Errno> {
         let root = root_directory()?;
-        let origin = Origin {
-            root: root.clone(),
-            start: root.clone(),
-        };
+        let origin = Origin::new(root.clone(), root.clone());
         let directory = path::find(&origin, working_directory, true)?;
         if directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
@@ -167,7 +170,7 @@ impl FileContext {
         Ok(Arc::new(Self {
             descriptors: Mutex::new(descriptors),
             working_directory: Mutex::new(directory),
-            root,
+            root: Mutex::new(root),
             mask: AtomicU32::new(0o022),
         }))
     }
@@ -213,7 +216,9 @@ impl FileContext {
             descriptors.extend_to(index)?;
             descriptors.slots[index].replace(Slot { file, close_on_exec })
         };
-        drop(old);
+        if let Some(old) = old {
+            old.close();
+        }
         Ok(())
     }
 
@@ -223,7 +228,7 @@ impl FileContext {
     /// `EBADF`
     pub fn close(&self, descriptor: i32) -> Result<(), Errno> {
         let slot = self.descriptors.lock().remove(Descriptors::index(descriptor)?);
-        slot.map(drop).ok_or(Errno::EBADF)
+        slot.map(Slot::close).ok_or(Errno::EBADF)
     }
 
     /// Closes all descriptors in a range, or marks them to be closed by `execve`.
@@ -242,7 +247,7 @@ impl FileContext {
                 }
             }
         }
-        drop(closed);
+        closed.into_iter().for_each(Slot::close);
     }
 
     /// Whether a descriptor is closed by `execve`.
@@ -275,8 +280,39 @@ impl FileContext {
     }
 
     /// The root directory of the process.
-    pub fn root(&self) -> &Arc<dyn Inode> {
-        &self.root
+    pub fn root(&self) -> Arc<dyn Inode> {
+        self.root.lock().clone()
+    }
+
+    /// Changes the root directory (`chroot(2)`).
+    ///
+    /// # Errors
+    /// `ENOTDIR`
+    pub fn set_root(&self, directory: Arc<dyn Inode>) -> Result<(), Errno> {
+        if directory.kind() != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        let old = core::mem::replace(&mut *self.root.lock(), directory);
+        drop(old);
+        Ok(())
+    }
+
+    /// Where a file is, seen from the process's root directory. What lies outside begins with `(unreachable)`.
+    pub fn path_of(&self, inode: &Arc<dyn Inode>) -> PathName {
+        let mut path = inode.path();
+        let root = self.root().path().bytes;
+        if root == b"/" {
+            return path;
+        }
+        match path.bytes.strip_prefix(&root[..]) {
+            Some([]) => path.bytes = Vec::from(*b"/"),
+            Some(inner @ [b'/', ..]) => path.bytes = inner.to_vec(),
+            _ => {
+                let outside = b"(unreachable)";
+                path.bytes.splice(0..0, outside.iter().copied());
+            }
+        }
+        path
     }
 
     /// The working directory.
@@ -312,8 +348,21 @@ impl FileContext {
     /// # Errors
     /// `EBADF`, and `ENOTDIR` for a relative path.
     pub fn origin(&self, directory: i32, path: &[u8]) -> Result<Origin, Errno> {
-        let start = if path.first() == Some(&b'/') {
-            self.root.clone()
+        self.restricted_origin(directory, path, Restrictions::empty())
+    }
+
+    /// As [`Self::origin`], with restrictions on where the path leads.
+    ///
+    /// # Errors
+    /// As [`Self::origin`].
+    pub fn restricted_origin(&self, directory: i32, path: &[u8], restrictions: Restrictions) -> Result<Origin, Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT); // whatever the descriptor is
+        }
+        let absolute = path.first() == Some(&b'/');
+        let root = self.root();
+        let start = if absolute && !restrictions.contains(Restrictions::IN_ROOT) {
+            root.clone()
         } else if directory == AT_FDCWD {
             self.working_directory()
         } else {
@@ -323,9 +372,11 @@ impl FileContext {
             }
             inode
         };
+        let scoped = restrictions.intersects(Restrictions::BENEATH | Restrictions::IN_ROOT);
         Ok(Origin {
-            root: self.root.clone(),
+            root: if scoped { start.clone() } else { root },
             start,
+            restrictions,
         })
     }
 
@@ -347,8 +398,9 @@ impl FileContext {
         path: &[u8],
         flags: OpenFlags,
         permissions: u16,
+        restrictions: Restrictions,
     ) -> Result<Arc<OpenFile>, Errno> {
-        let origin = self.origin(directory, path)?;
+        let origin = self.restricted_origin(directory, path, restrictions)?;
         super::open::open_at(&origin, path, flags, permissions & !self.mask())
     }
 }

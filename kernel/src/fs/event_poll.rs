@@ -467,6 +467,14 @@ impl Drop for EventPoll {
 }
 
 impl File for EventPoll {
+    fn can_be_read(&self) -> bool {
+        false
+    }
+
+    fn can_be_written(&self) -> bool {
+        false
+    }
+
     fn ignores_seeking(&self) -> bool {
         true
     }

@@ -72,6 +72,16 @@ pub trait File: Any + Send + Sync {
         false
     }
 
+    /// Whether such files are read at all; `readv` of nothing succeeds only then.
+    fn can_be_read(&self) -> bool {
+        true
+    }
+
+    /// Whether such files are written at all; `writev` of nothing succeeds only then.
+    fn can_be_written(&self) -> bool {
+        true
+    }
+
     /// Reads, at a position if the file is seekable. 0 is the end of the file.
     fn read(&self, _position: u64, _to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
@@ -184,7 +194,7 @@ pub struct OpenFile {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         if *self.ever_locked.get_mut() {
-            locks::unlock(self);
+            locks::forget(self);
         }
         if let Some(file) = &self.file {
             self.watchers.end(&**file);
@@ -316,6 +326,40 @@ impl OpenFile {
         self.file.as_ref().map_or(PollEvents::empty(), |file| file.readiness())
     }
 
+    /// Whether something can be read there at all, which is told before what is read.
+    ///
+    /// # Errors
+    /// `ESPIPE`, `EBADF`, `EINVAL`.
+    pub fn check_readable(&self, place: Place) -> Result<(), Errno> {
+        self.check_place(place, self.flags().reads())?;
+        if self.file()?.can_be_read() {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+
+    /// As [`Self::check_readable`], for writing.
+    ///
+    /// # Errors
+    /// `ESPIPE`, `EBADF`, `EINVAL`.
+    pub fn check_writable(&self, place: Place) -> Result<(), Errno> {
+        self.check_place(place, self.flags().writes())?;
+        if self.file()?.can_be_written() {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+
+    fn check_place(&self, place: Place, allowed: bool) -> Result<(), Errno> {
+        if matches!(place, Place::At(_)) && !self.file()?.seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        self.file()?;
+        if allowed { Ok(()) } else { Err(Errno::EBADF) }
+    }
+
     /// Reads (`read`, `pread`, …).
     ///
     /// # Errors
@@ -333,14 +377,9 @@ impl OpenFile {
     pub fn read_with(&self, place: Place, to: &mut Destination<'_>, more: OpenFlags) -> Result<usize, Errno> {
         let flags = self.flags() | more;
         let file = self.file()?;
-        if !flags.reads() {
-            return Err(Errno::EBADF);
-        }
+        self.check_readable(place)?;
         if !file.has_positions() {
-            return match place {
-                Place::At(_) if !file.seekable() => Err(Errno::ESPIPE),
-                _ => file.read(0, to, flags),
-            };
+            return file.read(0, to, flags);
         }
         match place {
             Place::At(position) => {
@@ -373,14 +412,9 @@ impl OpenFile {
     pub fn write_with(&self, place: Place, from: &mut Source<'_>, more: OpenFlags) -> Result<usize, Errno> {
         let flags = self.flags() | more;
         let file = self.file()?;
-        if !flags.writes() {
-            return Err(Errno::EBADF);
-        }
+        self.check_writable(place)?;
         if !file.seekable() {
-            return match place {
-                Place::Current => file.write(WriteAt::End, from, flags).map(|(done, _)| done),
-                Place::At(_) => Err(Errno::ESPIPE),
-            };
+            return file.write(WriteAt::End, from, flags).map(|(done, _)| done);
         }
         let append = flags.contains(OpenFlags::APPEND);
         match place {
@@ -415,11 +449,17 @@ impl OpenFile {
     /// `ESPIPE`, `EINVAL`, `EOVERFLOW`, `ENXIO`.
     pub fn seek(&self, offset: i64, whence: i32) -> Result<u64, Errno> {
         let file = self.file()?;
+        if !(0..=4).contains(&whence) {
+            return Err(Errno::EINVAL);
+        }
         if !file.seekable() && !file.ignores_seeking() {
             return Err(Errno::ESPIPE);
         }
         if !file.has_positions() {
             return Ok(0);
+        }
+        if self.inode.kind() == FileKind::Directory && whence > 1 {
+            return Err(Errno::EINVAL); // a listing has no end that could be counted from
         }
         let mut position = self.position.lock();
         let base = match whence {
@@ -461,6 +501,9 @@ impl OpenFile {
             taken
         })?;
         *position = next;
+        if !self.flags().contains(OpenFlags::NO_ACCESS_TIME) {
+            self.inode.accessed();
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The default methods answer what Linux answers for "not with this kind of file".
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -49,6 +50,17 @@ pub enum NewFile<'a> {
     Symlink(&'a [u8]),
     /// A device, named pipe or socket.
     Special(FileKind, DeviceNumber),
+}
+
+/// What is to happen if an extended attribute is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// It gets the new value.
+    Either,
+    /// `EEXIST` (`XATTR_CREATE`).
+    Never,
+    /// It gets the new value, and it is `ENODATA` if it is not there (`XATTR_REPLACE`).
+    Always,
 }
 
 /// A file system.
@@ -119,8 +131,8 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
-    /// Makes a regular file without name, on the directory's file system (`O_TMPFILE`).
-    fn create_nameless(&self, _permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+    /// Makes a regular file without name, on the directory's file system (`O_TMPFILE`), which may get one later.
+    fn create_nameless(&self, _permissions: u16, _linkable: bool) -> Result<Arc<dyn Inode>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 
@@ -147,6 +159,29 @@ pub trait Inode: Any + Send + Sync {
     /// Changes metadata.
     fn change(&self, _change: AttributeChange) -> Result<(), Errno> {
         Err(Errno::EPERM)
+    }
+
+    /// The file was read: its access time may have to be set.
+    fn accessed(&self) {}
+
+    /// An extended attribute.
+    fn extended_attribute(&self, _name: &[u8]) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The names of all extended attributes.
+    fn extended_attribute_names(&self) -> Vec<Box<[u8]>> {
+        Vec::new()
+    }
+
+    /// Sets an extended attribute, or removes it if there is no value.
+    fn set_extended_attribute(
+        &self,
+        _name: &[u8],
+        _value: Option<&[u8]>,
+        _replacement: Replacement,
+    ) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// Sets the length.

@@ -1,12 +1,13 @@
 //! Locks on files: `flock(2)` and `fcntl(2)`.
 //!
-//! A lock of `fcntl` belongs to a process, so while there is one process none can be in its way. A lock of
-//! `flock`, or an "open file description" lock, belongs to an open file description, and two of those can
-//! well be at odds within one process.
+//! A lock of `fcntl` belongs to the process, a lock of `flock`, or an "open file description" lock of `fcntl`, to an
+//! open file description. Two descriptions can well be at odds within one process, and with the process itself.
 
-use core::sync::atomic::Ordering;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use pith_linux::Errno;
+use pith_range_locks::{Range, RangeLock, RangeLocks};
 use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
@@ -27,6 +28,139 @@ static QUEUE: WaitQueue = WaitQueue::new();
 
 fn holder(file: &OpenFile) -> usize {
     core::ptr::from_ref(file).addr()
+}
+
+/// Who owns the record locks of the process. Descriptions own theirs by their addresses.
+pub const PROCESS: usize = 0;
+
+/// The record locks on a file.
+struct Records {
+    /// Device and number of the file.
+    file: (u64, u64),
+    locks: RangeLocks<usize>,
+}
+
+/// Files with record locks: few at a time.
+static RECORDS: Mutex<Vec<Records>> = Mutex::new(Vec::new());
+/// Whether there ever was a record lock of the process: closing a file gives them up.
+static PROCESS_LOCKS: AtomicBool = AtomicBool::new(false);
+
+fn identity(file: &OpenFile) -> (u64, u64) {
+    let metadata = file.inode.metadata();
+    (metadata.device.encode(), metadata.number)
+}
+
+/// The owner of record locks that belong to a description.
+pub fn description(file: &OpenFile) -> usize {
+    holder(file)
+}
+
+/// The first record lock that is in the way of one.
+pub fn record_in_the_way(file: &OpenFile, wanted: &RangeLock<usize>) -> Option<RangeLock<usize>> {
+    let file = identity(file);
+    let records = RECORDS.lock();
+    records
+        .iter()
+        .find(|records| records.file == file)?
+        .locks
+        .conflict(wanted)
+}
+
+/// The first record lock of an owner in a range.
+pub fn own_record(file: &OpenFile, owner: usize, range: Range) -> Option<RangeLock<usize>> {
+    let file = identity(file);
+    let records = RECORDS.lock();
+    records
+        .iter()
+        .find(|records| records.file == file)?
+        .locks
+        .own(owner, range)
+}
+
+/// Sets a record lock.
+///
+/// # Errors
+/// `EAGAIN` if another one is in the way and `nonblocking` is set; `EINTR`, `ENOLCK` without memory.
+pub fn lock_record(file: &OpenFile, wanted: RangeLock<usize>, nonblocking: bool) -> Result<(), Errno> {
+    if wanted.owner == PROCESS {
+        PROCESS_LOCKS.store(true, Ordering::Relaxed);
+    } else {
+        file.ever_locked.store(true, Ordering::Relaxed);
+    }
+    let file = identity(file);
+    QUEUE
+        .wait(|| {
+            let mut records = RECORDS.lock();
+            let place = records.iter().position(|records| records.file == file);
+            let place = match place {
+                Some(place) => place,
+                None if records.try_reserve(1).is_err() => return Some(Err(Errno::ENOLCK)),
+                None => {
+                    let locks = RangeLocks::default();
+                    records.push(Records { file, locks });
+                    records.len() - 1
+                }
+            };
+            let locks = &mut records[place].locks;
+            if locks.conflict(&wanted).is_some() {
+                return nonblocking.then_some(Err(Errno::EAGAIN));
+            }
+            Some(locks.lock(wanted).map_err(|_| Errno::ENOLCK))
+        })
+        .map_err(|_| Errno::EINTR)??;
+    // A shared lock may have taken the place of an exclusive one.
+    QUEUE.wake_all();
+    Ok(())
+}
+
+/// Gives record locks in a range up.
+///
+/// # Errors
+/// `ENOLCK` without memory.
+pub fn unlock_record(file: &OpenFile, owner: usize, range: Range) -> Result<(), Errno> {
+    let file = identity(file);
+    {
+        let mut records = RECORDS.lock();
+        let Some(place) = records.iter().position(|records| records.file == file) else {
+            return Ok(());
+        };
+        records[place].locks.unlock(owner, range).map_err(|_| Errno::ENOLCK)?;
+        if records[place].locks.is_empty() {
+            records.swap_remove(place);
+        }
+    }
+    QUEUE.wake_all();
+    Ok(())
+}
+
+fn release(file: (u64, u64), owner: usize) {
+    let released = {
+        let mut records = RECORDS.lock();
+        let place = records.iter().position(|records| records.file == file);
+        place.is_some_and(|place| {
+            let released = records[place].locks.release(owner);
+            if records[place].locks.is_empty() {
+                records.swap_remove(place);
+            }
+            released
+        })
+    };
+    if released {
+        QUEUE.wake_all();
+    }
+}
+
+/// The process has closed a descriptor: it loses its record locks on the file, whatever other descriptors it has.
+pub fn closed(file: &OpenFile) {
+    if PROCESS_LOCKS.load(Ordering::Relaxed) {
+        release(identity(file), PROCESS);
+    }
+}
+
+/// Gives up all that a description holds.
+pub fn forget(file: &OpenFile) {
+    unlock(file);
+    release(identity(file), holder(file));
 }
 
 /// Gives the description's lock on the whole file up, if it has one.
@@ -53,8 +187,7 @@ pub fn lock(file: &OpenFile, exclusive: bool, nonblocking: bool) -> Result<(), E
     }
     unlock(file);
     file.ever_locked.store(true, Ordering::Relaxed);
-    let metadata = file.inode.metadata();
-    let file = (metadata.device.encode(), metadata.number);
+    let file = identity(file);
     QUEUE
         .wait(|| {
             let mut locks = LOCKS.lock();

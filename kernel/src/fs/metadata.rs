@@ -75,6 +75,8 @@ pub struct Metadata {
     pub number: u64,
     /// Type.
     pub kind: FileKind,
+    /// `st_mode` does not tell the type, as with what only descriptors name.
+    pub is_typeless: bool,
     /// Permissions: the lower 12 bits of `st_mode`.
     pub permissions: u16,
     /// Number of hard links.
@@ -100,6 +102,7 @@ impl Metadata {
             device,
             number,
             kind,
+            is_typeless: false,
             permissions,
             links: 1,
             user: 0,
@@ -113,7 +116,8 @@ impl Metadata {
 
     /// `st_mode`: type and permissions.
     pub fn mode(&self) -> u32 {
-        u32::from(self.kind.mode() | self.permissions)
+        let kind = if self.is_typeless { 0 } else { self.kind.mode() };
+        u32::from(kind | self.permissions)
     }
 
     /// The form of `stat(2)`.

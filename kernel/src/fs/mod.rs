@@ -16,7 +16,7 @@ pub mod event_poll;
 pub mod file;
 pub mod inode;
 pub mod ipc;
-mod limits;
+pub mod limits;
 pub mod locks;
 pub mod metadata;
 pub mod open;
@@ -176,11 +176,11 @@ pub fn mount_root(image: &'static [u8]) -> Result<(), MountError> {
     };
     MOUNTS.call_once(|| {
         Vec::from([
-            mount("overlay", "/", "rw,noatime", tree),
-            mount("proc", "/proc", "rw,nosuid,nodev,noexec,noatime", processes),
-            mount("sysfs", "/sys", "rw,nosuid,nodev,noexec,noatime", system),
-            mount("devtmpfs", "/dev", "rw,nosuid,noatime", devices),
-            mount("tmpfs", "/dev/shm", "rw,nosuid,nodev,noatime", shared),
+            mount("overlay", "/", "rw,relatime", tree),
+            mount("proc", "/proc", "rw,nosuid,nodev,noexec,relatime", processes),
+            mount("sysfs", "/sys", "rw,nosuid,nodev,noexec,relatime", system),
+            mount("devtmpfs", "/dev", "rw,nosuid,relatime", devices),
+            mount("tmpfs", "/dev/shm", "rw,nosuid,nodev,relatime", shared),
         ])
     });
     Ok(())

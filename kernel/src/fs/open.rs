@@ -27,7 +27,22 @@ pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFil
     Ok(OpenFile::new(inode, file, flags | OpenFlags::LARGE_FILE))
 }
 
-/// Opens the file at a path.
+/// Refuses flags that don't go together, before anything is looked for.
+///
+/// # Errors
+/// `EINVAL`
+pub fn check_flags(flags: OpenFlags) -> Result<(), Errno> {
+    let temporary = flags.contains(OpenFlags::TEMPORARY);
+    let create = flags.contains(OpenFlags::CREATE);
+    let directory = flags.contains(OpenFlags::DIRECTORY);
+    let odd = temporary && (create || !directory || flags.bits() & 3 == 0) || create && directory;
+    if odd && !flags.contains(OpenFlags::PATH) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// Opens the file at a path. The flags have been checked ([`check_flags`]).
 ///
 /// # Errors
 /// As `open(2)`.
@@ -40,17 +55,11 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
         return Ok(OpenFile::path_only(inode, flags));
     }
     if flags.contains(OpenFlags::TEMPORARY) {
-        if !flags.contains(OpenFlags::DIRECTORY) || !flags.writes() {
-            return Err(Errno::EINVAL);
-        }
         let directory = path::find(origin, path, true)?;
-        let inode = directory.create_nameless(permissions)?;
-        return open_inode(inode, flags - OpenFlags::DIRECTORY);
+        let inode = directory.create_nameless(permissions, !flags.contains(OpenFlags::EXCLUSIVE))?;
+        return open_inode(inode, flags);
     }
     let create = flags.contains(OpenFlags::CREATE);
-    if create && flags.contains(OpenFlags::DIRECTORY) {
-        return Err(Errno::EINVAL);
-    }
     let exclusive = create && flags.contains(OpenFlags::EXCLUSIVE);
     let follow = !flags.contains(OpenFlags::NO_FOLLOW) && !exclusive;
     let inode = if create {
@@ -77,9 +86,9 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
         path::find(origin, path, follow)?
     };
     match inode.kind() {
-        FileKind::Symlink => return Err(Errno::ELOOP),
-        FileKind::Directory if create || flags.writes() => return Err(Errno::EISDIR),
         kind if flags.contains(OpenFlags::DIRECTORY) && kind != FileKind::Directory => return Err(Errno::ENOTDIR),
+        FileKind::Symlink => return Err(Errno::ELOOP),
+        FileKind::Directory if create || flags.asks_for_writing() => return Err(Errno::EISDIR),
         _ => {}
     }
     open_inode(inode, flags)
@@ -127,14 +136,7 @@ pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
         Some(_) => context::current().find(pith_linux::files::AT_FDCWD, path, true)?,
         None => {
             let root = super::root_directory()?;
-            path::find(
-                &Origin {
-                    root: root.clone(),
-                    start: root,
-                },
-                path,
-                true,
-            )?
+            path::find(&Origin::new(root.clone(), root), path, true)?
         }
     };
     let metadata = inode.metadata();

@@ -3,14 +3,34 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use bitflags::bitflags;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
-use pith_linux::files::{NAME_MAX, PATH_MAX};
+use pith_linux::files::PATH_MAX;
 
 use super::inode::{Inode, Target, same};
 
 /// Most symbolic links that are followed for one path.
 const MAXIMUM_LINKS: usize = 40;
+
+bitflags! {
+    /// Where a path must not lead (`RESOLVE_*` of `openat2(2)`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Restrictions: u64 {
+        /// To another mount (`RESOLVE_NO_XDEV`).
+        const ONE_MOUNT = 0x1;
+        /// Through the links of `/proc` that lead straight to files (`RESOLVE_NO_MAGICLINKS`).
+        const NO_MAGIC_LINKS = 0x2;
+        /// Through symbolic links (`RESOLVE_NO_SYMLINKS`).
+        const NO_SYMLINKS = 0x4;
+        /// Out of the directory where it starts (`RESOLVE_BENEATH`).
+        const BENEATH = 0x8;
+        /// Out of the directory where it starts, which is the root for it (`RESOLVE_IN_ROOT`).
+        const IN_ROOT = 0x10;
+        /// To what is not in memory (`RESOLVE_CACHED`): everything is.
+        const CACHED = 0x20;
+    }
+}
 
 /// From where a path is followed.
 pub struct Origin {
@@ -18,6 +38,19 @@ pub struct Origin {
     pub root: Arc<dyn Inode>,
     /// Where a relative path starts.
     pub start: Arc<dyn Inode>,
+    /// Where the path must not lead.
+    pub restrictions: Restrictions,
+}
+
+impl Origin {
+    /// Without restrictions.
+    pub fn new(root: Arc<dyn Inode>, start: Arc<dyn Inode>) -> Self {
+        Self {
+            root,
+            start,
+            restrictions: Restrictions::empty(),
+        }
+    }
 }
 
 /// A place for a name: its directory, and the name itself.
@@ -46,14 +79,8 @@ struct Walk<'a> {
     origin: &'a Origin,
     directory: Arc<dyn Inode>,
     links: usize,
-}
-
-/// Goes to what is mounted on a directory.
-fn cross(mut inode: Arc<dyn Inode>) -> Arc<dyn Inode> {
-    while let Some(root) = inode.mounted() {
-        inode = root;
-    }
-    inode
+    /// The root was met already. As long as it was not, Linux takes an absolute link for one to another mount.
+    knows_root: bool,
 }
 
 fn trim_start(mut path: &[u8]) -> &[u8] {
@@ -65,17 +92,67 @@ fn trim_start(mut path: &[u8]) -> &[u8] {
 
 impl Walk<'_> {
     /// The file under a name of the current directory, mounts crossed, links not followed.
-    fn step(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+    fn step(&mut self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         if self.directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
+        self.knows_root |= name == b"..";
         match name {
             b"." => Ok(self.directory.clone()),
-            b".." if same(&self.directory, &self.origin.root) => Ok(self.directory.clone()),
-            b".." => Ok(cross(self.directory.parent()?)),
-            name if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
-            name => Ok(cross(self.directory.lookup(name)?)),
+            b".." if same(&self.directory, &self.origin.root) => {
+                if self.is_restricted(Restrictions::BENEATH) {
+                    return Err(Errno::EXDEV);
+                }
+                Ok(self.directory.clone())
+            }
+            b".." => {
+                let above = self.cross(self.directory.parent()?)?;
+                if self.is_restricted(Restrictions::ONE_MOUNT)
+                    && above.metadata().device != self.directory.metadata().device
+                {
+                    return Err(Errno::EXDEV);
+                }
+                Ok(above)
+            }
+            name => self.cross(self.directory.lookup(name)?),
         }
+    }
+
+    fn is_restricted(&self, by: Restrictions) -> bool {
+        self.origin.restrictions.intersects(by)
+    }
+
+    /// Goes to what is mounted on a directory.
+    fn cross(&self, mut inode: Arc<dyn Inode>) -> Result<Arc<dyn Inode>, Errno> {
+        while let Some(root) = inode.mounted() {
+            if self.is_restricted(Restrictions::ONE_MOUNT) {
+                return Err(Errno::EXDEV);
+            }
+            inode = root;
+        }
+        Ok(inode)
+    }
+
+    /// Where a symbolic link leads, if it may be followed.
+    fn target(&mut self, link: &Arc<dyn Inode>) -> Result<Target, Errno> {
+        self.links += 1;
+        if self.links > MAXIMUM_LINKS || self.is_restricted(Restrictions::NO_SYMLINKS) {
+            return Err(Errno::ELOOP);
+        }
+        let target = link.target()?;
+        link.accessed();
+        if let Target::File(file) = &target {
+            if self.is_restricted(Restrictions::NO_MAGIC_LINKS) {
+                return Err(Errno::ELOOP);
+            }
+            let elsewhere = || file.metadata().device != link.metadata().device;
+            if self.is_restricted(Restrictions::BENEATH | Restrictions::IN_ROOT)
+                || self.is_restricted(Restrictions::ONE_MOUNT) && elsewhere()
+            {
+                return Err(Errno::EXDEV);
+            }
+        }
+        Ok(target)
     }
 
     /// Walks all but the last name of a path, and returns that.
@@ -84,6 +161,16 @@ impl Walk<'_> {
             return Err(Errno::ENOENT);
         }
         if path[0] == b'/' {
+            if self.is_restricted(Restrictions::BENEATH) {
+                return Err(Errno::EXDEV);
+            }
+            if self.links != 0 && self.is_restricted(Restrictions::ONE_MOUNT) {
+                let elsewhere = || self.origin.root.metadata().device != self.directory.metadata().device;
+                if !self.knows_root || elsewhere() {
+                    return Err(Errno::EXDEV);
+                }
+            }
+            self.knows_root = true;
             self.directory = self.origin.root.clone();
         }
         let mut rest = trim_start(path);
@@ -102,7 +189,6 @@ impl Walk<'_> {
                 let last = match name {
                     b"." => LastName::Itself,
                     b".." => LastName::Above,
-                    name if name.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
                     name => LastName::Name(name.to_vec()),
                 };
                 return Ok((last, directory_only));
@@ -119,11 +205,7 @@ impl Walk<'_> {
 
     /// The file that a symbolic link in the current directory leads to, all links followed.
     fn follow(&mut self, link: &Arc<dyn Inode>) -> Result<Arc<dyn Inode>, Errno> {
-        self.links += 1;
-        if self.links > MAXIMUM_LINKS {
-            return Err(Errno::ELOOP);
-        }
-        match link.target()? {
+        match self.target(link)? {
             Target::File(inode) => Ok(inode),
             Target::Path(path) => {
                 let (last, directory_only) = self.walk_to_last(&path)?;
@@ -169,6 +251,9 @@ pub fn find(origin: &Origin, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>
         origin,
         directory: origin.start.clone(),
         links: 0,
+        knows_root: origin
+            .restrictions
+            .intersects(Restrictions::BENEATH | Restrictions::IN_ROOT),
     };
     let (last, directory_only) = walk.walk_to_last(path)?;
     walk.finish(&last, follow, directory_only)
@@ -184,6 +269,9 @@ pub fn find_place(origin: &Origin, path: &[u8]) -> Result<NamedPlace, Errno> {
         origin,
         directory: origin.start.clone(),
         links: 0,
+        knows_root: origin
+            .restrictions
+            .intersects(Restrictions::BENEATH | Restrictions::IN_ROOT),
     };
     let (name, directory_only) = walk.walk_to_last(path)?;
     Ok(NamedPlace {
@@ -205,13 +293,16 @@ pub enum Found {
 /// lead to does not exist yet.
 ///
 /// # Errors
-/// As for [`find`]; `EISDIR` for a missing file whose path ends with a slash.
+/// As for [`find`]; `EISDIR` if the path ends with a slash, as no directory is made so.
 pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found, Errno> {
     check_length(path)?;
     let mut walk = Walk {
         origin,
         directory: origin.start.clone(),
         links: 0,
+        knows_root: origin
+            .restrictions
+            .intersects(Restrictions::BENEATH | Restrictions::IN_ROOT),
     };
     let mut path = path.to_vec();
     loop {
@@ -219,8 +310,10 @@ pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found
         let LastName::Name(name) = &last else {
             return walk.finish(&last, follow, directory_only).map(Found::File);
         };
+        if directory_only {
+            return Err(Errno::EISDIR);
+        }
         let inode = match walk.step(name) {
-            Err(Errno::ENOENT) if directory_only => return Err(Errno::EISDIR),
             Err(Errno::ENOENT) => {
                 return Ok(Found::Missing(NamedPlace {
                     directory: walk.directory,
@@ -231,17 +324,10 @@ pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found
             Err(errno) => return Err(errno),
             Ok(inode) => inode,
         };
-        if inode.kind() != FileKind::Symlink || !(follow || directory_only) {
-            if directory_only && inode.kind() != FileKind::Directory {
-                return Err(Errno::ENOTDIR);
-            }
+        if inode.kind() != FileKind::Symlink || !follow {
             return Ok(Found::File(inode));
         }
-        walk.links += 1;
-        if walk.links > MAXIMUM_LINKS {
-            return Err(Errno::ELOOP);
-        }
-        match inode.target()? {
+        match walk.target(&inode)? {
             Target::File(inode) => return Ok(Found::File(inode)),
             Target::Path(target) => path = target,
         }

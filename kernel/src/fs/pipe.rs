@@ -39,12 +39,14 @@ struct Segment {
     end: usize,
     /// Another segment lies in the same frame: nothing is written behind this one.
     is_shared: bool,
+    /// It is read as a whole, or the rest of it is lost (`O_DIRECT`).
+    is_packet: bool,
 }
 
 impl Segment {
     /// Whether so many bytes can be written behind it.
     fn has_room(&self, wanted: usize) -> bool {
-        !self.is_shared && self.end + wanted <= PAGE_SIZE
+        !self.is_shared && !self.is_packet && self.end + wanted <= PAGE_SIZE
     }
 }
 
@@ -138,7 +140,11 @@ impl Pipe {
         self.queue.wait(attempt)?
     }
 
-    fn read(&self, to: &mut Destination<'_>, nonblocking: bool) -> Result<usize, Errno> {
+    /// Reads.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EINTR`, `EFAULT`.
+    pub fn read(&self, to: &mut Destination<'_>, nonblocking: bool) -> Result<usize, Errno> {
         let mut done = 0;
         while to.remaining() != 0 {
             // Only the first piece is worth waiting for.
@@ -150,7 +156,8 @@ impl Pipe {
             };
             let copied = to.put_frame(&segment.frame, segment.start, segment.end - segment.start);
             segment.start += copied.unwrap_or(0);
-            let rest = segment.start < segment.end;
+            let is_packet = segment.is_packet;
+            let rest = segment.start < segment.end && !(is_packet && copied.is_ok());
             let mut state = self.state.lock();
             if rest {
                 state.segments.push_front(segment);
@@ -163,31 +170,39 @@ impl Pipe {
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,
             }
-            if rest {
+            if rest || is_packet {
                 break;
             }
         }
         Ok(done)
     }
 
-    /// Waits for the turn to write `wanted` bytes.
-    fn wait_to_write(&self, wanted: usize, nonblocking: bool) -> Result<Option<(Frame, usize)>, Errno> {
+    /// Waits for the turn to write: `merged` bytes behind the last segment, if they have room there, or else a new one.
+    fn wait_to_write(&self, merged: usize, nonblocking: bool) -> Result<Option<(Frame, usize)>, Errno> {
         self.queue.wait(|| {
             let mut state = self.state.lock();
             if state.readers == 0 {
                 return Some(Err(Errno::EPIPE));
             }
-            if state.writing || !state.has_room(wanted) {
+            let last = state.segments.back();
+            let last = last.filter(|last| merged != 0 && last.has_room(merged));
+            let tail = last.map(|last| (last.frame.clone(), last.end));
+            if state.writing || tail.is_none() && state.segments.len() >= state.frames {
                 return if nonblocking { Some(Err(Errno::EAGAIN)) } else { None };
             }
             state.writing = true;
-            let last = state.segments.back().filter(|last| last.has_room(wanted));
-            Some(Ok(last.map(|last| (last.frame.clone(), last.end))))
+            Some(Ok(tail))
         })?
     }
 
     /// Copies up to `wanted` bytes, at most a frame, into the pipe. It is the writer's turn.
-    fn write_piece(&self, tail: Option<(Frame, usize)>, from: &mut Source<'_>, wanted: usize) -> Result<usize, Errno> {
+    fn write_piece(
+        &self,
+        tail: Option<(Frame, usize)>,
+        from: &mut Source<'_>,
+        wanted: usize,
+        is_packet: bool,
+    ) -> Result<usize, Errno> {
         let (frame, start) = match tail {
             Some(tail) => tail,
             None => (Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?, 0),
@@ -200,7 +215,9 @@ impl Pipe {
         let mut state = self.state.lock();
         match state.segments.back_mut() {
             // The bytes lie right behind the last segment, if nobody has read that meanwhile.
-            Some(last) if last.frame == frame && last.end == start && !last.is_shared => last.end += copied,
+            Some(last) if last.frame == frame && last.end == start && !last.is_shared && !is_packet => {
+                last.end += copied
+            }
             _ => {
                 state.segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                 state.segments.push_back(Segment {
@@ -208,28 +225,44 @@ impl Pipe {
                     start,
                     end: start + copied,
                     is_shared: false,
+                    is_packet,
                 });
             }
         }
         Ok(copied)
     }
 
-    fn write(&self, from: &mut Source<'_>, nonblocking: bool) -> Result<usize, Errno> {
+    /// Whether anybody can read what is written.
+    ///
+    /// # Errors
+    /// `EPIPE`, with the signal `SIGPIPE`.
+    pub fn check_readers(&self) -> Result<(), Errno> {
+        if self.state.lock().readers == 0 {
+            signal::raise(Signal::SIGPIPE);
+            return Err(Errno::EPIPE);
+        }
+        Ok(())
+    }
+
+    /// Writes; each write is a packet of its own if `packets` is set.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EINTR`, `EFAULT`, `ENOMEM`; `EPIPE` with the signal `SIGPIPE`.
+    pub fn write(&self, from: &mut Source<'_>, nonblocking: bool, packets: bool) -> Result<usize, Errno> {
         let total = from.remaining();
         let mut done = 0;
         while from.remaining() != 0 {
-            // A small write goes in as a whole or not at all.
-            let atomic = total <= ATOMIC;
+            // As on Linux, the part of a write that fills no page goes behind what is there, if there is room for all of
+            // it, and anything else into pages of its own. So a small write goes in as a whole or not at all.
+            let merged = if done == 0 && !packets { total % PAGE_SIZE } else { 0 };
             let wanted = from.remaining().min(PAGE_SIZE);
-            let result = self
-                .wait_to_write(if atomic { wanted } else { 1 }, nonblocking)
-                .and_then(|tail| {
-                    let room = tail.as_ref().map_or(PAGE_SIZE, |(_, end)| PAGE_SIZE - end);
-                    let result = self.write_piece(tail, from, wanted.min(room));
-                    self.state.lock().writing = false;
-                    self.queue.wake_all();
-                    result
-                });
+            let result = self.wait_to_write(merged, nonblocking).and_then(|tail| {
+                let wanted = if tail.is_some() { merged } else { wanted };
+                let result = self.write_piece(tail, from, wanted, packets);
+                self.state.lock().writing = false;
+                self.queue.wake_all();
+                result
+            });
             match result {
                 Ok(0) => break,
                 Ok(copied) => done += copied,
@@ -248,6 +281,9 @@ impl Pipe {
     }
 
     fn set_capacity(&self, bytes: usize) -> Result<usize, Errno> {
+        if bytes > 1 << 31 {
+            return Err(Errno::EINVAL);
+        }
         if bytes > MAXIMUM_CAPACITY {
             return Err(Errno::EPERM);
         }
@@ -293,7 +329,11 @@ impl File for PipeEnd {
 
     fn write(&self, _at: WriteAt, from: &mut Source<'_>, flags: OpenFlags) -> Result<(usize, u64), Errno> {
         self.pipe
-            .write(from, flags.contains(OpenFlags::NONBLOCKING))
+            .write(
+                from,
+                flags.contains(OpenFlags::NONBLOCKING),
+                flags.contains(OpenFlags::DIRECT),
+            )
             .map(|done| (done, 0))
     }
 

@@ -36,6 +36,10 @@ impl SignalFile {
 }
 
 impl File for SignalFile {
+    fn can_be_written(&self) -> bool {
+        false
+    }
+
     fn ignores_seeking(&self) -> bool {
         true
     }

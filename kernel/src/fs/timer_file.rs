@@ -76,6 +76,10 @@ impl ClockWatcher for TimerFile {
 }
 
 impl File for TimerFile {
+    fn can_be_written(&self) -> bool {
+        false
+    }
+
     fn ignores_seeking(&self) -> bool {
         true
     }

@@ -1,112 +1,199 @@
-//! Extended attributes (`xattr(7)`): the file systems of Pith have none, and say so as such a file system of
-//! Linux does. Files and names are still checked.
+//! Extended attributes: `xattr(7)`. What names there may be is the file system's affair; who may use them is told here.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
+use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, PATH_MAX};
 
 use crate::fs::context;
-use crate::fs::inode::Inode;
-use crate::memory::{UserPointer, read_string};
+use crate::fs::inode::{Inode, Replacement};
+use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_string};
+use crate::task;
 
 /// Longest name of an attribute with its NUL (`XATTR_NAME_MAX`).
 const NAME_LIMIT: usize = 256;
+/// Longest value (`XATTR_SIZE_MAX`) and list of names (`XATTR_LIST_MAX`), in bytes.
+const MOST_BYTES: usize = 65536;
+/// `XATTR_CREATE` and `XATTR_REPLACE`
+const CREATE: i32 = 1;
+const REPLACE: i32 = 2;
 
-fn find(path: UserPointer, follow: bool) -> Result<Arc<dyn Inode>, Errno> {
-    let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
-    context::current().find(AT_FDCWD, &path, follow)
+/// How the file of a call is found; only after its other arguments were looked at.
+#[derive(Clone, Copy)]
+enum Subject {
+    Path(UserPointer, bool),
+    Descriptor(i32),
 }
 
-fn of_descriptor(fd: i32) -> Result<Arc<dyn Inode>, Errno> {
-    let file = context::current().file(fd)?;
-    file.file()?;
-    Ok(file.inode.clone())
-}
-
-/// Answers for an attribute of a file that exists.
-fn unsupported(file: Result<Arc<dyn Inode>, Errno>, name: UserPointer) -> Result<usize, Errno> {
-    let name = read_string(name, NAME_LIMIT, Errno::ERANGE)?;
-    if name.is_empty() {
-        return Err(Errno::ERANGE);
+impl Subject {
+    fn find(self) -> Result<Arc<dyn Inode>, Errno> {
+        match self {
+            Self::Path(path, follow) => {
+                let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
+                context::current().find(AT_FDCWD, &path, follow)
+            }
+            Self::Descriptor(fd) => {
+                let file = context::current().file(fd)?;
+                file.file()?;
+                Ok(file.inode.clone())
+            }
+        }
     }
-    file?;
-    Err(Errno::EOPNOTSUPP)
 }
 
-/// The list of attributes is empty.
-fn empty(file: Result<Arc<dyn Inode>, Errno>) -> Result<usize, Errno> {
-    file.map(|_| 0)
+fn read_name(name: UserPointer) -> Result<Vec<u8>, Errno> {
+    let name = read_string(name, NAME_LIMIT, Errno::ERANGE)?;
+    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
+}
+
+/// Whether the program may use attributes of this name of the file.
+fn check(file: &Arc<dyn Inode>, name: &[u8], writes: bool) -> Result<(), Errno> {
+    let refusal = if writes { Errno::EPERM } else { Errno::ENODATA };
+    let user = task::current_process().credentials.lock().users[1];
+    if name.starts_with(b"trusted.") && user != 0 {
+        return Err(refusal);
+    }
+    if name.starts_with(b"user.") && !matches!(file.kind(), FileKind::Regular | FileKind::Directory) {
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+/// Hands bytes to the program, or only their length if it has no room at all.
+fn give(bytes: &[u8], to: UserPointer, size: usize) -> Result<usize, Errno> {
+    if size != 0 {
+        if bytes.len() > size {
+            return Err(Errno::ERANGE);
+        }
+        copy_to_user(to, bytes)?;
+    }
+    Ok(bytes.len())
+}
+
+fn get(subject: Subject, name: UserPointer, value: UserPointer, size: usize) -> Result<usize, Errno> {
+    let name = read_name(name)?;
+    let file = subject.find()?;
+    check(&file, &name, false)?;
+    give(&file.extended_attribute(&name)?, value, size)
+}
+
+fn set(subject: Subject, name: UserPointer, value: UserPointer, size: usize, flags: i32) -> Result<usize, Errno> {
+    if flags & !(CREATE | REPLACE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = read_name(name)?;
+    if size > MOST_BYTES {
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(size, 0);
+    copy_from_user(&mut bytes, value)?;
+    let file = subject.find()?;
+    check(&file, &name, true)?;
+    let replacement = match flags {
+        0 => Replacement::Either,
+        CREATE => Replacement::Never,
+        REPLACE => Replacement::Always,
+        // It would have to be there and not to be there.
+        _ => match file.extended_attribute(&name) {
+            Ok(_) => Replacement::Never,
+            Err(_) => Replacement::Always,
+        },
+    };
+    file.set_extended_attribute(&name, Some(&bytes), replacement)?;
+    Ok(0)
+}
+
+fn list(subject: Subject, list: UserPointer, size: usize) -> Result<usize, Errno> {
+    let names = subject.find()?.extended_attribute_names();
+    let user = task::current_process().credentials.lock().users[1];
+    let mut bytes = Vec::new();
+    for name in names.iter().filter(|name| user == 0 || !name.starts_with(b"trusted.")) {
+        bytes.extend_from_slice(name);
+        bytes.push(0);
+    }
+    give(&bytes, list, size)
+}
+
+fn remove(subject: Subject, name: UserPointer) -> Result<usize, Errno> {
+    let name = read_name(name)?;
+    let file = subject.find()?;
+    check(&file, &name, true)?;
+    file.set_extended_attribute(&name, None, Replacement::Always)?;
+    Ok(0)
 }
 
 /// `getxattr(2)`
-pub fn getxattr(path: UserPointer, name: UserPointer, _value: UserPointer, _size: usize) -> Result<usize, Errno> {
-    unsupported(find(path, true), name)
+pub fn getxattr(path: UserPointer, name: UserPointer, value: UserPointer, size: usize) -> Result<usize, Errno> {
+    get(Subject::Path(path, true), name, value, size)
 }
 
 /// `lgetxattr(2)`
-pub fn lgetxattr(path: UserPointer, name: UserPointer, _value: UserPointer, _size: usize) -> Result<usize, Errno> {
-    unsupported(find(path, false), name)
+pub fn lgetxattr(path: UserPointer, name: UserPointer, value: UserPointer, size: usize) -> Result<usize, Errno> {
+    get(Subject::Path(path, false), name, value, size)
 }
 
 /// `fgetxattr(2)`
-pub fn fgetxattr(fd: i32, name: UserPointer, _value: UserPointer, _size: usize) -> Result<usize, Errno> {
-    unsupported(of_descriptor(fd), name)
+pub fn fgetxattr(fd: i32, name: UserPointer, value: UserPointer, size: usize) -> Result<usize, Errno> {
+    get(Subject::Descriptor(fd), name, value, size)
 }
 
 /// `setxattr(2)`
 pub fn setxattr(
     path: UserPointer,
     name: UserPointer,
-    _value: UserPointer,
-    _size: usize,
-    _flags: i32,
+    value: UserPointer,
+    size: usize,
+    flags: i32,
 ) -> Result<usize, Errno> {
-    unsupported(find(path, true), name)
+    set(Subject::Path(path, true), name, value, size, flags)
 }
 
 /// `lsetxattr(2)`
 pub fn lsetxattr(
     path: UserPointer,
     name: UserPointer,
-    _value: UserPointer,
-    _size: usize,
-    _flags: i32,
+    value: UserPointer,
+    size: usize,
+    flags: i32,
 ) -> Result<usize, Errno> {
-    unsupported(find(path, false), name)
+    set(Subject::Path(path, false), name, value, size, flags)
 }
 
 /// `fsetxattr(2)`
-pub fn fsetxattr(fd: i32, name: UserPointer, _value: UserPointer, _size: usize, _flags: i32) -> Result<usize, Errno> {
-    unsupported(of_descriptor(fd), name)
+pub fn fsetxattr(fd: i32, name: UserPointer, value: UserPointer, size: usize, flags: i32) -> Result<usize, Errno> {
+    set(Subject::Descriptor(fd), name, value, size, flags)
+}
+
+/// `listxattr(2)`
+pub fn listxattr(path: UserPointer, names: UserPointer, size: usize) -> Result<usize, Errno> {
+    list(Subject::Path(path, true), names, size)
+}
+
+/// `llistxattr(2)`
+pub fn llistxattr(path: UserPointer, names: UserPointer, size: usize) -> Result<usize, Errno> {
+    list(Subject::Path(path, false), names, size)
+}
+
+/// `flistxattr(2)`
+pub fn flistxattr(fd: i32, names: UserPointer, size: usize) -> Result<usize, Errno> {
+    list(Subject::Descriptor(fd), names, size)
 }
 
 /// `removexattr(2)`
 pub fn removexattr(path: UserPointer, name: UserPointer) -> Result<usize, Errno> {
-    unsupported(find(path, true), name)
+    remove(Subject::Path(path, true), name)
 }
 
 /// `lremovexattr(2)`
 pub fn lremovexattr(path: UserPointer, name: UserPointer) -> Result<usize, Errno> {
-    unsupported(find(path, false), name)
+    remove(Subject::Path(path, false), name)
 }
 
 /// `fremovexattr(2)`
 pub fn fremovexattr(fd: i32, name: UserPointer) -> Result<usize, Errno> {
-    unsupported(of_descriptor(fd), name)
-}
-
-/// `listxattr(2)`
-pub fn listxattr(path: UserPointer, _list: UserPointer, _size: usize) -> Result<usize, Errno> {
-    empty(find(path, true))
-}
-
-/// `llistxattr(2)`
-pub fn llistxattr(path: UserPointer, _list: UserPointer, _size: usize) -> Result<usize, Errno> {
-    empty(find(path, false))
-}
-
-/// `flistxattr(2)`
-pub fn flistxattr(fd: i32, _list: UserPointer, _size: usize) -> Result<usize, Errno> {
-    empty(of_descriptor(fd))
+    remove(Subject::Descriptor(fd), name)
 }

@@ -1,23 +1,36 @@
 //! Descriptors: opening, closing, duplicating and controlling them.
 
+use pith_erofs::FileKind;
 use pith_linux::Errno;
-use pith_linux::files::{AT_FDCWD, FileLock, OpenFlags, PATH_MAX};
+use pith_linux::files::{AT_FDCWD, FileLock, OpenFlags, OpenHow, PATH_MAX};
+use pith_range_locks::{Range, RangeLock};
 
+use crate::fs::file::OpenFile;
+use crate::fs::metadata::BLOCK_SIZE;
+use crate::fs::open::check_flags;
+use crate::fs::path::Restrictions;
 use crate::fs::{context, locks, pipe};
-use crate::memory::{UserPointer, read_object, read_string, write_object};
+use crate::memory::{PAGE_SIZE, UserPointer, copy_from_user, read_object, read_string, write_object};
 use crate::task;
 
 fn open_path(directory: i32, path: UserPointer, flags: OpenFlags, mode: u32) -> Result<usize, Errno> {
+    check_flags(flags)?;
     let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
-    open_at(directory, &path, flags, mode)
+    open_at(directory, &path, flags, mode, Restrictions::empty())
 }
 
 /// Opens a file under the lowest free descriptor (`openat(2)`).
-pub(super) fn open_at(directory: i32, path: &[u8], flags: OpenFlags, mode: u32) -> Result<usize, Errno> {
+pub(super) fn open_at(
+    directory: i32,
+    path: &[u8],
+    flags: OpenFlags,
+    mode: u32,
+    restrictions: Restrictions,
+) -> Result<usize, Errno> {
     let files = context::current();
     // Before anything is made or truncated, as on Linux.
     files.check_room()?;
-    let file = files.open(directory, path, flags, (mode & 0o7777) as u16)?;
+    let file = files.open(directory, path, flags, (mode & 0o7777) as u16, restrictions)?;
     files
         .add(file, flags.contains(OpenFlags::CLOSE_ON_EXEC), 0)
         .map(|fd| fd as usize)
@@ -31,6 +44,66 @@ pub fn open(path: UserPointer, flags: u32, mode: u32) -> Result<usize, Errno> {
 /// `openat(2)`; like Linux, it ignores flags that it doesn't know.
 pub fn openat(directory: i32, path: UserPointer, flags: u32, mode: u32) -> Result<usize, Errno> {
     open_path(directory, path, OpenFlags::from_bits_truncate(flags), mode)
+}
+
+/// `openat2(2)`: unlike `openat`, it refuses what it does not know.
+pub fn openat2(directory: i32, path: UserPointer, how: UserPointer, size: usize) -> Result<usize, Errno> {
+    let how = read_open_how(how, size)?;
+    let (flags, restrictions) = check_open_how(&how)?;
+    let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
+    open_at(directory, &path, flags, how.mode as u32, restrictions)
+}
+
+/// Reads a structure that may be longer than the one that is known; what is beyond must be zeroes then.
+///
+/// # Errors
+/// `EINVAL`, `E2BIG`, `EFAULT`.
+pub(super) fn read_open_how(pointer: UserPointer, size: usize) -> Result<OpenHow, Errno> {
+    const KNOWN: usize = size_of::<OpenHow>();
+    if size < KNOWN {
+        return Err(Errno::EINVAL);
+    }
+    if size > PAGE_SIZE {
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = [0; 64];
+    let mut position = KNOWN;
+    while position < size {
+        let part = &mut bytes[..(size - position).min(64)];
+        copy_from_user(part, pointer.offset(position as u64))?;
+        if part.iter().any(|&byte| byte != 0) {
+            return Err(Errno::E2BIG);
+        }
+        position += part.len();
+    }
+    read_object(pointer)
+}
+
+/// What is asked for, if all of it is known and fits together.
+///
+/// # Errors
+/// `EINVAL`; `EAGAIN` for what `RESOLVE_CACHED` rules out.
+pub(super) fn check_open_how(how: &OpenHow) -> Result<(OpenFlags, Restrictions), Errno> {
+    let restrictions = Restrictions::from_bits(how.resolve).ok_or(Errno::EINVAL)?;
+    if restrictions.contains(Restrictions::BENEATH | Restrictions::IN_ROOT) {
+        return Err(Errno::EINVAL);
+    }
+    let flags = u32::try_from(how.flags).ok().and_then(OpenFlags::from_bits);
+    let flags = flags.ok_or(Errno::EINVAL)?;
+    let creates = flags.intersects(OpenFlags::CREATE | OpenFlags::TEMPORARY);
+    if how.mode & !if creates { 0o7777 } else { 0 } != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let with_path = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NO_FOLLOW | OpenFlags::CLOSE_ON_EXEC;
+    if flags.contains(OpenFlags::PATH) && !with_path.contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    check_flags(flags)?;
+    let changes = creates || flags.contains(OpenFlags::TRUNCATE);
+    if restrictions.contains(Restrictions::CACHED) && changes {
+        return Err(Errno::EAGAIN);
+    }
+    Ok((flags, restrictions))
 }
 
 /// `creat(2)`
@@ -96,7 +169,7 @@ pub fn pipe(descriptors: UserPointer) -> Result<usize, Errno> {
 
 /// `pipe2(2)`
 pub fn pipe2(descriptors: UserPointer, flags: u32) -> Result<usize, Errno> {
-    let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NONBLOCKING;
+    let known = OpenFlags::CLOSE_ON_EXEC | OpenFlags::NONBLOCKING | OpenFlags::DIRECT;
     let flags = OpenFlags::from_bits(flags)
         .filter(|flags| known.contains(*flags))
         .ok_or(Errno::EINVAL)?;
@@ -129,6 +202,9 @@ const F_SETLK: i32 = 6;
 const F_SETLKW: i32 = 7;
 const F_SETOWN: i32 = 8;
 const F_GETOWN: i32 = 9;
+const F_GETSIG: i32 = 11;
+const F_GETLEASE: i32 = 1025;
+const F_UNLCK: usize = 2;
 const F_OFD_GETLK: i32 = 36;
 const F_OFD_SETLK: i32 = 37;
 const F_OFD_SETLKW: i32 = 38;
@@ -169,27 +245,22 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         F_GETLK | F_OFD_GETLK => {
             let pointer = UserPointer(argument);
             let mut lock: FileLock = read_object(pointer)?;
-            check_lock(&lock, &file, false)?;
-            // Locks of the only process are never in its own way.
-            lock.kind = FileLock::UNLOCK;
+            find_lock(&file, &mut lock, command == F_OFD_GETLK)?;
             write_object(pointer, &lock)?;
             Ok(0)
         }
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
             let lock: FileLock = read_object(UserPointer(argument))?;
-            check_lock(&lock, &file, true)?;
-            if command >= F_OFD_SETLK && lock.process != 0 {
-                return Err(Errno::EINVAL);
-            }
+            let waits = matches!(command, F_SETLKW | F_OFD_SETLKW);
+            set_lock(&file, &lock, command >= F_OFD_SETLK, waits)?;
             Ok(0)
         }
         F_SETOWN => Ok(0),
         F_GETOWN => Ok(0),
         F_GETPIPE_SZ => file.file()?.pipe_capacity(None),
-        F_SETPIPE_SZ => {
-            let bytes = usize::try_from(argument as i32).map_err(|_| Errno::EINVAL)?;
-            file.file()?.pipe_capacity(Some(bytes))
-        }
+        F_SETPIPE_SZ => file.file()?.pipe_capacity(Some(argument as u32 as usize)),
+        F_GETSIG => Ok(0),         // SIGIO
+        F_GETLEASE => Ok(F_UNLCK), // nobody has any
         F_GET_SEALS => file.file()?.seals().map(|seals| seals as usize),
         F_ADD_SEALS => {
             if !file.writable() {
@@ -202,25 +273,132 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
     }
 }
 
-/// Refuses a lock that could never be had: wrong kind or range, or a file that is not open for it.
-fn check_lock(lock: &FileLock, file: &crate::fs::file::OpenFile, set: bool) -> Result<(), Errno> {
+/// The bytes that a lock means.
+///
+/// # Errors
+/// `EINVAL` for a range that starts before the file or an unknown kind of lock, `EOVERFLOW`.
+fn range_of(lock: &FileLock, file: &OpenFile) -> Result<Range, Errno> {
     let base = match lock.whence {
         0 => 0,
         1 => file.position() as i64,
-        2 => file.file()?.size() as i64,
+        2 => file.inode.metadata().size as i64,
         _ => return Err(Errno::EINVAL),
     };
     let start = base.checked_add(lock.start).ok_or(Errno::EOVERFLOW)?;
-    let other_end = start.checked_add(lock.length).ok_or(Errno::EOVERFLOW)?;
-    if start < 0 || other_end < 0 {
+    let start = u64::try_from(start).map_err(|_| Errno::EINVAL)?;
+    let most = i64::MAX as u64;
+    let range = match u64::try_from(lock.length) {
+        Ok(0) => Range { start, last: most },
+        Ok(length) if length - 1 > most - start => return Err(Errno::EOVERFLOW),
+        Ok(length) => Range {
+            start,
+            last: start + length - 1,
+        },
+        // The bytes before.
+        Err(_) => {
+            let length = lock.length.unsigned_abs();
+            Range {
+                start: start.checked_sub(length).ok_or(Errno::EINVAL)?,
+                last: start - 1,
+            }
+        }
+    };
+    match lock.kind {
+        FileLock::READ | FileLock::WRITE | FileLock::UNLOCK => Ok(range),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn owner_of(file: &OpenFile, of_description: bool) -> usize {
+    if of_description {
+        locks::description(file)
+    } else {
+        locks::PROCESS
+    }
+}
+
+/// Tells which lock is in the way of one (`F_GETLK`).
+fn find_lock(file: &OpenFile, lock: &mut FileLock, of_description: bool) -> Result<(), Errno> {
+    if !of_description && !matches!(lock.kind, FileLock::READ | FileLock::WRITE) {
         return Err(Errno::EINVAL);
     }
+    let range = range_of(lock, file)?;
+    if of_description && lock.process != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let owner = owner_of(file, of_description);
+    let found = match lock.kind {
+        // A description may ask for its own locks.
+        FileLock::UNLOCK => locks::own_record(file, owner, range),
+        kind => {
+            let exclusive = kind == FileLock::WRITE;
+            locks::record_in_the_way(
+                file,
+                &RangeLock {
+                    owner,
+                    range,
+                    exclusive,
+                },
+            )
+        }
+    };
+    let Some(found) = found else {
+        lock.kind = FileLock::UNLOCK;
+        return Ok(());
+    };
+    let Range { start, last } = found.range;
+    *lock = FileLock {
+        kind: if found.exclusive {
+            FileLock::WRITE
+        } else {
+            FileLock::READ
+        },
+        whence: 0,
+        start: start as i64,
+        length: if last == i64::MAX as u64 {
+            0
+        } else {
+            (last - start + 1) as i64
+        },
+        process: if found.owner == locks::PROCESS {
+            task::current_process().id as i32
+        } else {
+            -1
+        },
+        ..*lock
+    };
+    Ok(())
+}
+
+/// Sets a lock or gives it up (`F_SETLK`, `F_SETLKW`).
+fn set_lock(file: &OpenFile, lock: &FileLock, of_description: bool, waits: bool) -> Result<(), Errno> {
+    let range = range_of(lock, file)?;
+    let allowed = match lock.kind {
+        FileLock::READ => file.readable(),
+        FileLock::WRITE => file.writable(),
+        _ => true,
+    };
+    if !allowed {
+        return Err(Errno::EBADF);
+    }
+    if of_description && lock.process != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let owner = owner_of(file, of_description);
     match lock.kind {
-        FileLock::READ if set && !file.readable() => Err(Errno::EBADF),
-        FileLock::WRITE if set && !file.writable() => Err(Errno::EBADF),
-        FileLock::READ | FileLock::WRITE => Ok(()),
-        FileLock::UNLOCK if set => Ok(()),
-        _ => Err(Errno::EINVAL),
+        FileLock::UNLOCK => locks::unlock_record(file, owner, range),
+        kind => {
+            let exclusive = kind == FileLock::WRITE;
+            locks::lock_record(
+                file,
+                RangeLock {
+                    owner,
+                    range,
+                    exclusive,
+                },
+                !waits,
+            )
+        }
     }
 }
 
@@ -228,16 +406,26 @@ const LOCK_SH: i32 = 1;
 const LOCK_EX: i32 = 2;
 const LOCK_NB: i32 = 4;
 const LOCK_UN: i32 = 8;
+const LOCK_MAND: i32 = 32;
 
 /// `flock(2)`
 pub fn flock(fd: i32, operation: i32) -> Result<usize, Errno> {
+    // Locks that are not only advisory: Linux has given them up, and says nothing.
+    if operation & LOCK_MAND != 0 {
+        return Ok(0);
+    }
+    if !matches!(operation & !LOCK_NB, LOCK_SH | LOCK_EX | LOCK_UN) {
+        return Err(Errno::EINVAL);
+    }
     let file = context::current().file(fd)?;
     file.file()?;
+    if operation & !LOCK_NB != LOCK_UN && !file.readable() && !file.writable() {
+        return Err(Errno::EBADF);
+    }
     match operation & !LOCK_NB {
         LOCK_SH => locks::lock(&file, false, operation & LOCK_NB != 0)?,
         LOCK_EX => locks::lock(&file, true, operation & LOCK_NB != 0)?,
-        LOCK_UN => locks::unlock(&file),
-        _ => return Err(Errno::EINVAL),
+        _ => locks::unlock(&file),
     }
     Ok(0)
 }
@@ -247,6 +435,10 @@ const FIOASYNC: u32 = 0x5452;
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
 const FIONREAD: u32 = 0x541b;
+const FIBMAP: u32 = 1;
+const FIGETBSZ: u32 = 2;
+const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
+const FIOQSIZE: u32 = 0x5460;
 
 /// `ioctl(2)`
 pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errno> {
@@ -267,7 +459,21 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
             flags.set(flag, on != 0);
             open.set_flags(flags);
         }
-        FIONREAD if open.inode.kind() == pith_erofs::FileKind::Regular => {
+        FIGETBSZ => write_object(argument, &(BLOCK_SIZE as i32))?,
+        // Where the blocks of a file are: nowhere.
+        FIBMAP if open.inode.kind() == FileKind::Regular => return Err(Errno::EINVAL),
+        FS_IOC_GETFLAGS if matches!(open.inode.kind(), FileKind::Regular | FileKind::Directory) => {
+            write_object(argument, &0_u32)?; // none of them
+        }
+        FIOQSIZE
+            if matches!(
+                open.inode.kind(),
+                FileKind::Regular | FileKind::Directory | FileKind::Symlink
+            ) =>
+        {
+            write_object(argument, &(open.inode.metadata().blocks * 512))?;
+        }
+        FIONREAD if open.inode.kind() == FileKind::Regular => {
             let rest = file.size().saturating_sub(open.position());
             write_object(argument, &(rest.min(i32::MAX as u64) as i32))?;
         }

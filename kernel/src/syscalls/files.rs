@@ -10,9 +10,9 @@ use pith_linux::files::{
 };
 use zerocopy::FromBytes;
 
-use crate::fs::context;
 use crate::fs::file::{ListedEntry, OpenFile, Place};
 use crate::fs::metadata::entry_kind;
+use crate::fs::{context, pipe};
 use crate::memory::{
     Destination, IoSlice, Source, UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object,
 };
@@ -81,14 +81,14 @@ fn write_pieces(file: &OpenFile, place: Place, pieces: &[IoSlice]) -> Result<usi
     file.write(place, &mut Source::program(pieces))
 }
 
-/// Moves memory of the program into a pipe, or out of it if the descriptor is for reading (`vmsplice(2)`).
-pub(super) fn transfer_with_pipe(pipe: &OpenFile, pieces: &[IoSlice], nonblocking: bool) -> Result<usize, Errno> {
-    let mut flags = OpenFlags::empty();
-    flags.set(OpenFlags::NONBLOCKING, nonblocking);
-    if pipe.writable() {
-        pipe.write_with(Place::Current, &mut Source::program(pieces), flags)
+/// Moves memory of the program into a pipe, or out of it if the descriptor is for reading (`vmsplice(2)`). Whether that
+/// waits is told with the call alone.
+pub(super) fn transfer_with_pipe(open: &OpenFile, pieces: &[IoSlice], nonblocking: bool) -> Result<usize, Errno> {
+    let pipe = pipe::of(open).ok_or(Errno::EBADF)?;
+    if open.writable() {
+        pipe.write(&mut Source::program(pieces), nonblocking, false)
     } else {
-        pipe.read_with(Place::Current, &mut Destination::program(pieces), flags)
+        pipe.read(&mut Destination::program(pieces), nonblocking)
     }
 }
 
@@ -118,30 +118,56 @@ pub fn pwrite64(fd: i32, buffer: UserPointer, count: usize, offset: i64) -> Resu
     write_pieces(&file, place, &one_piece(buffer, count)?)
 }
 
+/// `RWF_HIPRI` of `preadv2(2)`.
+const HIGH_PRIORITY: i32 = 1;
+
+/// Reads into several pieces of memory. What can't be read at all is refused before the pieces are looked at, and nothing
+/// is done for pieces without a byte.
+fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    file.check_readable(place)?;
+    let pieces = pieces(slices, count)?;
+    let mut to = Destination::program(&pieces);
+    if to.remaining() == 0 {
+        return Ok(0);
+    }
+    // Directories only refuse to be read where the flags mean something.
+    if file.inode.kind() == FileKind::Directory && flags & !HIGH_PRIORITY != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    file.read_with(place, &mut to, transfer_flags(flags)?)
+}
+
+/// As [`read_vector`], for writing.
+fn write_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i32) -> Result<usize, Errno> {
+    let file = context::current().file(fd)?;
+    file.check_writable(place)?;
+    let pieces = pieces(slices, count)?;
+    let mut from = Source::program(&pieces);
+    if from.remaining() == 0 {
+        return Ok(0);
+    }
+    file.write_with(place, &mut from, transfer_flags(flags)?)
+}
+
 /// `readv(2)`
 pub fn readv(fd: i32, slices: UserPointer, count: i32) -> Result<usize, Errno> {
-    let file = context::current().file(fd)?;
-    read_pieces(&file, Place::Current, &pieces(slices, count)?)
+    read_vector(fd, Place::Current, slices, count, 0)
 }
 
 /// `writev(2)`
 pub fn writev(fd: i32, slices: UserPointer, count: i32) -> Result<usize, Errno> {
-    let file = context::current().file(fd)?;
-    write_pieces(&file, Place::Current, &pieces(slices, count)?)
+    write_vector(fd, Place::Current, slices, count, 0)
 }
 
 /// `preadv(2)`
 pub fn preadv(fd: i32, slices: UserPointer, count: i32, offset: i64) -> Result<usize, Errno> {
-    let place = position(offset)?;
-    let file = context::current().file(fd)?;
-    read_pieces(&file, place, &pieces(slices, count)?)
+    read_vector(fd, position(offset)?, slices, count, 0)
 }
 
 /// `pwritev(2)`
 pub fn pwritev(fd: i32, slices: UserPointer, count: i32, offset: i64) -> Result<usize, Errno> {
-    let place = position(offset)?;
-    let file = context::current().file(fd)?;
-    write_pieces(&file, place, &pieces(slices, count)?)
+    write_vector(fd, position(offset)?, slices, count, 0)
 }
 
 /// What the flags of `preadv2(2)` (`RWF_…`) add to those of the open file. `RWF_HIPRI`, and for files in memory
@@ -150,7 +176,7 @@ pub fn pwritev(fd: i32, slices: UserPointer, count: i32, offset: i64) -> Result<
 /// # Errors
 /// `EOPNOTSUPP`
 pub(super) fn transfer_flags(flags: i32) -> Result<OpenFlags, Errno> {
-    const HARMLESS: i32 = 1 | 2 | 4;
+    const HARMLESS: i32 = HIGH_PRIORITY | 2 | 4;
     const NOWAIT: i32 = 8;
     const APPEND: i32 = 16;
     if flags & !(HARMLESS | NOWAIT | APPEND) != 0 {
@@ -172,18 +198,12 @@ fn place_or_current(offset: i64) -> Result<Place, Errno> {
 
 /// `preadv2(2)`; the upper half of the offset exists on 32-bit machines only.
 pub fn preadv2(fd: i32, slices: UserPointer, count: i32, low: i64, _high: i64, flags: i32) -> Result<usize, Errno> {
-    let place = place_or_current(low)?;
-    let file = context::current().file(fd)?;
-    let pieces = pieces(slices, count)?;
-    file.read_with(place, &mut Destination::program(&pieces), transfer_flags(flags)?)
+    read_vector(fd, place_or_current(low)?, slices, count, flags)
 }
 
 /// `pwritev2(2)`
 pub fn pwritev2(fd: i32, slices: UserPointer, count: i32, low: i64, _high: i64, flags: i32) -> Result<usize, Errno> {
-    let place = place_or_current(low)?;
-    let file = context::current().file(fd)?;
-    let pieces = pieces(slices, count)?;
-    file.write_with(place, &mut Source::program(&pieces), transfer_flags(flags)?)
+    write_vector(fd, place_or_current(low)?, slices, count, flags)
 }
 
 /// `lseek(2)`
@@ -251,6 +271,15 @@ pub(super) fn read_offset(pointer: UserPointer) -> Result<Option<u64>, Errno> {
     u64::try_from(offset).map(Some).map_err(|_| Errno::EINVAL)
 }
 
+/// Refuses a transfer that would go beyond the largest position, or is longer than any can be.
+fn check_area(position: u64, count: usize) -> Result<(), Errno> {
+    let end = position.checked_add(count as u64);
+    match end.map(i64::try_from) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// `sendfile(2)`
 pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> Result<usize, Errno> {
     let files = context::current();
@@ -258,17 +287,33 @@ pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> R
     if !input.readable() {
         return Err(Errno::EBADF);
     }
+    if !input.file()?.seekable() && !offset.is_null() {
+        return Err(Errno::ESPIPE);
+    }
+    let start = read_offset(offset)?;
+    check_area(start.unwrap_or_else(|| input.position()), count)?;
     let output = files.file(output)?;
     if !output.writable() {
         return Err(Errno::EBADF);
     }
-    if !input.file()?.seekable() {
-        return Err(if offset.is_null() { Errno::EINVAL } else { Errno::ESPIPE });
+    if let Some(pipe) = pipe::of(&output) {
+        pipe.check_readers()?;
+    }
+    if !input.file()?.seekable() || input.inode.kind() == FileKind::Directory {
+        return Err(Errno::EINVAL);
     }
     if output.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
-    let mut place = read_offset(offset)?;
+    let mut place = start;
+    let count = count.min(MAXIMUM_TRANSFER);
+    if pipe::of(&output).is_some() {
+        let done = super::splice::between(&input, &mut place, &output, &mut None, count, 0)?;
+        if let Some(place) = place {
+            write_object(offset, &(place as i64))?;
+        }
+        return Ok(done);
+    }
     let done = copy_between(&input, place.as_mut(), &output, None, count.min(MAXIMUM_TRANSFER))?;
     if let Some(place) = place {
         write_object(offset, &(place as i64))?;
@@ -287,6 +332,7 @@ pub fn copy_file_range(
 ) -> Result<usize, Errno> {
     let files = context::current();
     let (input, output) = (files.file(input)?, files.file(output)?);
+    (input.file()?, output.file()?);
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -301,15 +347,21 @@ pub fn copy_file_range(
         return Err(Errno::EBADF);
     }
     let (mut from, mut to) = (read_offset(input_offset)?, read_offset(output_offset)?);
-    let length = length.min(MAXIMUM_TRANSFER);
-    if crate::fs::inode::same(&input.inode, &output.inode) {
-        let from = from.unwrap_or_else(|| input.position());
-        let to = to.unwrap_or_else(|| output.position());
-        let length = length as u64;
-        if from < to.saturating_add(length) && to < from.saturating_add(length) {
-            return Err(Errno::EINVAL);
-        }
+    let start = from.unwrap_or_else(|| input.position());
+    let target = to.unwrap_or_else(|| output.position());
+    if start.checked_add(length as u64).is_none() || target.checked_add(length as u64).is_none() {
+        return Err(Errno::EOVERFLOW);
     }
+    // No more than there is, and than may be written.
+    let rest = input.file()?.size().saturating_sub(start).min(length as u64);
+    let copied = crate::fs::limits::room_for_write(target)?.min(rest);
+    let overlap = start < target.saturating_add(copied) && target < start.saturating_add(copied);
+    if overlap && crate::fs::inode::same(&input.inode, &output.inode) {
+        return Err(Errno::EINVAL);
+    }
+    check_area(start, length)?;
+    check_area(target, length)?;
+    let length = (copied as usize).min(MAXIMUM_TRANSFER);
     let done = copy_between(&input, from.as_mut(), &output, to.as_mut(), length)?;
     if let Some(from) = from {
         write_object(input_offset, &(from as i64))?;
@@ -339,7 +391,7 @@ pub fn sync_file_range(fd: i32, offset: i64, length: i64, flags: u32) -> Result<
 
 /// Checks a range that is to be written out (`sync_file_range(2)`): everything is in memory.
 pub(super) fn synchronise_range(file: &OpenFile, offset: i64, length: i64, flags: u32) -> Result<usize, Errno> {
-    if flags & !7 != 0 || offset < 0 || length < 0 {
+    if flags & !7 != 0 || offset < 0 || length < 0 || offset.checked_add(length).is_none() {
         return Err(Errno::EINVAL);
     }
     match file.inode.kind() {
@@ -388,22 +440,44 @@ pub fn fallocate(fd: i32, mode: u64, offset: i64, length: i64) -> Result<usize, 
     allocate(&file, mode, offset, length)
 }
 
+/// Refuses modes (`FALLOC_FL_*`) that don't go together: each of them but "keep the size" stands alone.
+fn check_allocation_mode(mode: u32) -> Result<(), Errno> {
+    const KEEP_SIZE: u32 = 1;
+    const PUNCH_HOLE: u32 = 2;
+    const COLLAPSE_RANGE: u32 = 8;
+    const ZERO_RANGE: u32 = 0x10;
+    const INSERT_RANGE: u32 = 0x20;
+    const UNSHARE_RANGE: u32 = 0x40;
+    let keeps_size = mode & KEEP_SIZE != 0;
+    match mode & !KEEP_SIZE {
+        0 | ZERO_RANGE | UNSHARE_RANGE => Ok(()),
+        PUNCH_HOLE if keeps_size => Ok(()),
+        COLLAPSE_RANGE | INSERT_RANGE if !keeps_size => Ok(()),
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
 /// Makes or frees room in a file (`fallocate(2)`).
 pub(super) fn allocate(file: &OpenFile, mode: u64, offset: i64, length: i64) -> Result<usize, Errno> {
+    file.file()?;
     let start = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let length = u64::try_from(length)
         .ok()
         .filter(|length| *length != 0)
         .ok_or(Errno::EINVAL)?;
     let mode = mode as u32;
-    if mode & !0x7f != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
+    check_allocation_mode(mode)?;
     if !file.writable() {
         return Err(Errno::EBADF);
     }
-    if file.inode.kind() == FileKind::Directory {
-        return Err(Errno::EISDIR);
+    match file.inode.kind() {
+        FileKind::Regular | FileKind::BlockDevice => {}
+        FileKind::Fifo => return Err(Errno::ESPIPE),
+        FileKind::Directory => return Err(Errno::EISDIR),
+        _ => return Err(Errno::ENODEV),
+    }
+    if i64::try_from(start + length).is_err() {
+        return Err(Errno::EFBIG);
     }
     file.file()?.allocate(mode, start, length)?;
     Ok(0)

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
-use pith_linux::files::{AT_FDCWD, AtFlags, FileTime, PATH_MAX, Statx};
+use pith_linux::files::{AT_FDCWD, AtFlags, FileTime, PATH_MAX, Statx, StatxTime};
 
 use crate::fs::context;
 use crate::fs::inode::Inode;
@@ -19,7 +19,7 @@ fn known_flags(flags: i32, known: AtFlags) -> Result<AtFlags, Errno> {
 }
 
 /// The file of a descriptor; with [`AT_FDCWD`], the working directory.
-fn of_descriptor(fd: i32) -> Result<Arc<dyn Inode>, Errno> {
+pub(super) fn of_descriptor(fd: i32) -> Result<Arc<dyn Inode>, Errno> {
     if fd == AT_FDCWD {
         return Ok(context::current().working_directory());
     }
@@ -103,6 +103,10 @@ pub(super) fn extended_status(
     }
     let inode = find_path(directory, path, flags)?;
     let mut status = inode.metadata().statx();
+    if mask as u32 & Statx::CREATED == 0 {
+        status.mask &= !Statx::CREATED;
+        status.created = StatxTime::default();
+    }
     let mount = crate::fs::mounts()
         .iter()
         .zip(1_u64..)
@@ -235,21 +239,21 @@ pub fn fstatfs(fd: i32, buffer: UserPointer) -> Result<usize, Errno> {
     Ok(0)
 }
 
-fn change_times(
-    directory: i32,
-    path: UserPointer,
-    flags: AtFlags,
-    accessed: Option<Timestamp>,
-    modified: Option<Timestamp>,
-) -> Result<usize, Errno> {
+/// The file whose times are to be set.
+fn subject_of_times(directory: i32, path: UserPointer, flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
     // `futimens(3)` passes no path at all: the descriptor's own file.
-    let inode = if path.is_null() && directory != AT_FDCWD {
+    if path.is_null() && directory != AT_FDCWD {
+        if !flags.is_empty() {
+            return Err(Errno::EINVAL);
+        }
         let file = context::current().file(directory)?;
         file.file()?;
-        file.inode.clone()
-    } else {
-        find(directory, path, flags)?
-    };
+        return Ok(file.inode.clone());
+    }
+    find(directory, path, flags)
+}
+
+fn set_times(inode: &Arc<dyn Inode>, accessed: Option<Timestamp>, modified: Option<Timestamp>) -> Result<usize, Errno> {
     inode.change(AttributeChange {
         accessed,
         modified,
@@ -273,17 +277,25 @@ fn chosen_time(time: FileTime) -> Result<Option<Timestamp>, Errno> {
 /// `utimensat(2)`
 pub fn utimensat(directory: i32, path: UserPointer, times: UserPointer, flags: i32) -> Result<usize, Errno> {
     let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
-    let (accessed, modified) = if times.is_null() {
-        let now = Timestamp::now();
-        (Some(now), Some(now))
+    let times = if times.is_null() {
+        None
     } else {
-        let [accessed, modified]: [FileTime; 2] = read_object(times)?;
-        (chosen_time(accessed)?, chosen_time(modified)?)
+        let times: [FileTime; 2] = read_object(times)?;
+        // Then not even the path is looked at.
+        if times.iter().all(|time| time.nanoseconds == FileTime::OMIT) {
+            return Ok(0);
+        }
+        Some(times)
     };
-    if accessed.is_none() && modified.is_none() {
-        return Ok(0);
-    }
-    change_times(directory, path, flags, accessed, modified)
+    let inode = subject_of_times(directory, path, flags)?;
+    let (accessed, modified) = match times {
+        Some([accessed, modified]) => (chosen_time(accessed)?, chosen_time(modified)?),
+        None => {
+            let now = Timestamp::now();
+            (Some(now), Some(now))
+        }
+    };
+    set_times(&inode, accessed, modified)
 }
 
 /// Both times of `utimes(2)`, in seconds and microseconds.
@@ -311,7 +323,8 @@ pub fn utimes(path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
 /// `futimesat(2)`
 pub fn futimesat(directory: i32, path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
     let (accessed, modified) = times_in_microseconds(times)?;
-    change_times(directory, path, AtFlags::empty(), Some(accessed), Some(modified))
+    let inode = subject_of_times(directory, path, AtFlags::empty())?;
+    set_times(&inode, Some(accessed), Some(modified))
 }
 
 /// `utime(2)`
@@ -326,5 +339,6 @@ pub fn utime(path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
         };
         (time(seconds[0]), time(seconds[1]))
     };
-    change_times(AT_FDCWD, path, AtFlags::empty(), Some(accessed), Some(modified))
+    let inode = subject_of_times(AT_FDCWD, path, AtFlags::empty())?;
+    set_times(&inode, Some(accessed), Some(modified))
 }

@@ -26,7 +26,8 @@ fn place(directory: i32, path: &[u8]) -> Result<NamedPlace, Errno> {
 
 /// `getcwd(2)`: returns the length with the NUL.
 pub fn getcwd(buffer: UserPointer, size: usize) -> Result<usize, Errno> {
-    let path = context::current().working_directory().path();
+    let files = context::current();
+    let path = files.path_of(&files.working_directory());
     if path.removed {
         return Err(Errno::ENOENT);
     }
@@ -51,6 +52,20 @@ pub fn chdir(path: UserPointer) -> Result<usize, Errno> {
 pub fn fchdir(fd: i32) -> Result<usize, Errno> {
     let files = context::current();
     files.set_working_directory(files.file(fd)?.inode.clone())?;
+    Ok(0)
+}
+
+/// `chroot(2)`. The working directory and open directories stay where they are, as on Linux.
+pub fn chroot(path: UserPointer) -> Result<usize, Errno> {
+    let files = context::current();
+    let directory = files.find(AT_FDCWD, &read_path(path)?, true)?;
+    if directory.kind() != FileKind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    if crate::task::current_process().credentials.lock().users[1] != 0 {
+        return Err(Errno::EPERM);
+    }
+    files.set_root(directory)?;
     Ok(0)
 }
 
@@ -146,15 +161,21 @@ pub fn linkat(
     new: UserPointer,
     flags: i32,
 ) -> Result<usize, Errno> {
-    make_link(old_directory, &read_path(old)?, new_directory, &read_path(new)?, flags)
+    make_link(
+        old_directory,
+        &read_path(old)?,
+        new_directory,
+        read_path(new).as_deref(),
+        flags,
+    )
 }
 
-/// Gives a file another name (`linkat(2)`).
+/// Gives a file another name (`linkat(2)`). What is wrong with the new path is only told if there is a file.
 pub(super) fn make_link(
     old_directory: i32,
     old: &[u8],
     new_directory: i32,
-    new: &[u8],
+    new: Result<&[u8], &Errno>,
     flags: i32,
 ) -> Result<usize, Errno> {
     let flags = AtFlags::from_bits(flags as u32).ok_or(Errno::EINVAL)?;
@@ -163,20 +184,18 @@ pub(super) fn make_link(
     }
     let files = context::current();
     let file = if old.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
-        files.file(old_directory)?.inode.clone()
+        super::metadata::of_descriptor(old_directory)?
     } else {
         files.find(old_directory, old, flags.contains(AtFlags::SYMLINK_FOLLOW))?
     };
-    let place = place(new_directory, new)?;
+    let place = place(new_directory, new.map_err(|errno| *errno)?)?;
     let LastName::Name(name) = place.name else {
         return Err(Errno::EEXIST);
     };
-    if place.directory_only {
-        return Err(if place.directory.lookup(&name).is_ok() {
-            Errno::EEXIST
-        } else {
-            Errno::ENOENT
-        });
+    match place.directory.lookup(&name) {
+        Ok(_) => return Err(Errno::EEXIST),
+        Err(Errno::ENOENT) if !place.directory_only => {}
+        Err(errno) => return Err(errno),
     }
     if file.metadata().device != place.directory.metadata().device {
         return Err(Errno::EXDEV);
@@ -210,7 +229,7 @@ pub(super) fn remove(directory: i32, path: &[u8], flags: i32) -> Result<usize, E
     let place = place(directory, path)?;
     let name = match (place.name, remove_directory) {
         (LastName::Name(name), _) => name,
-        (LastName::Itself, true) if same(&place.directory, context::current().root()) => return Err(Errno::EBUSY),
+        (LastName::Itself, true) if same(&place.directory, &context::current().root()) => return Err(Errno::EBUSY),
         (LastName::Itself, true) => return Err(Errno::EINVAL),
         (LastName::Above, true) => return Err(Errno::ENOTEMPTY),
         (_, false) => return Err(Errno::EISDIR),
@@ -252,26 +271,34 @@ pub fn renameat2(
     new: UserPointer,
     flags: u64,
 ) -> Result<usize, Errno> {
-    rename_paths(old_directory, &read_path(old)?, new_directory, &read_path(new)?, flags)
+    rename_paths(
+        old_directory,
+        &read_path(old)?,
+        new_directory,
+        read_path(new).as_deref(),
+        flags,
+    )
 }
 
-/// Gives a file another name and takes the old one away (`renameat2(2)`).
+/// Gives a file another name and takes the old one away (`renameat2(2)`). What is wrong with the new path is only told
+/// if the old one leads to a directory.
 pub(super) fn rename_paths(
     old_directory: i32,
     old: &[u8],
     new_directory: i32,
-    new: &[u8],
+    new: Result<&[u8], &Errno>,
     flags: u64,
 ) -> Result<usize, Errno> {
     let flags = u32::try_from(flags)
         .ok()
         .and_then(RenameFlags::from_bits)
         .ok_or(Errno::EINVAL)?;
-    if flags.contains(RenameFlags::WHITEOUT) || flags.contains(RenameFlags::NO_REPLACE | RenameFlags::EXCHANGE) {
+    let others = RenameFlags::NO_REPLACE | RenameFlags::WHITEOUT;
+    if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(others) {
         return Err(Errno::EINVAL);
     }
     let from = place(old_directory, old)?;
-    let to = place(new_directory, new)?;
+    let to = place(new_directory, new.map_err(|errno| *errno)?)?;
     if from.directory.metadata().device != to.directory.metadata().device {
         return Err(Errno::EXDEV);
     }
@@ -306,7 +333,7 @@ pub fn readlinkat(directory: i32, path: UserPointer, buffer: UserPointer, size: 
     let path = read_path(path)?;
     let link = if path.is_empty() {
         // A descriptor of `O_PATH` may stand for the link itself.
-        let link = files.file(directory).map_err(|_| Errno::ENOENT)?.inode.clone();
+        let link = super::metadata::of_descriptor(directory)?;
         if link.kind() != FileKind::Symlink {
             return Err(Errno::ENOENT);
         }
@@ -315,6 +342,7 @@ pub fn readlinkat(directory: i32, path: UserPointer, buffer: UserPointer, size: 
         files.find(directory, &path, false)?
     };
     let target = link.read_link()?;
+    link.accessed();
     let target = &target[..target.len().min(size)];
     copy_to_user(buffer, target)?;
     Ok(target.len())

@@ -1,13 +1,14 @@
 //! Moving bytes between a pipe and another file: `splice(2)`, `tee(2)`, `vmsplice(2)`.
 
+use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{MAXIMUM_TRANSFER, OpenFlags};
 
 use super::files;
 use crate::fs::context;
 use crate::fs::file::{OpenFile, Place};
-use crate::fs::pipe;
-use crate::memory::{UserPointer, write_object};
+use crate::fs::pipe::{self, Pipe};
+use crate::memory::{PAGE_SIZE, UserPointer, write_object};
 
 /// `SPLICE_F_NONBLOCK`
 const NONBLOCKING: u32 = 2;
@@ -39,8 +40,12 @@ pub fn splice(
     }
     let files = context::current();
     let (input, output) = (files.file(input)?, files.file(output)?);
-    let (from, to) = (files::read_offset(input_offset), files::read_offset(output_offset));
-    let (mut from, mut to) = (from?, to?);
+    (input.file()?, output.file()?);
+    let refused = |open: &OpenFile, offset: UserPointer| !offset.is_null() && pipe::of(open).is_some();
+    if refused(&input, input_offset) || refused(&output, output_offset) {
+        return Err(Errno::ESPIPE); // pipes have no positions
+    }
+    let (mut to, mut from) = (files::read_offset(output_offset)?, files::read_offset(input_offset)?);
     let done = between(&input, &mut from, &output, &mut to, length, flags)?;
     if let Some(from) = from {
         write_object(input_offset, &(from as i64))?;
@@ -101,16 +106,44 @@ pub(super) fn between(
             if from.is_some() && !input.file()?.seekable() {
                 return Err(Errno::EINVAL);
             }
-            let filled = target.fill(length, is_nonblocking(output, flags), |bytes| {
-                input.read(place(*from), bytes)
-            })?;
-            if let Some(from) = from {
-                *from += filled as u64;
-            }
-            Ok(filled)
+            fill(target, input, from, length, is_nonblocking(output, flags))
         }
         (None, None) => Err(Errno::EINVAL),
     }
+}
+
+/// Fills a pipe with what a file has, as far as it goes without waiting again.
+fn fill(
+    pipe: &Pipe,
+    input: &OpenFile,
+    from: &mut Option<u64>,
+    length: usize,
+    nonblocking: bool,
+) -> Result<usize, Errno> {
+    let mut done = 0;
+    while done < length {
+        // As in Linux's page cache, no piece reaches beyond a page of the file.
+        let offset = from.unwrap_or_else(|| input.position()) as usize % PAGE_SIZE;
+        let filled = pipe.fill(length - done, PAGE_SIZE - offset, nonblocking || done != 0, |bytes| {
+            input.read(place(*from), bytes)
+        });
+        match filled {
+            Ok(0) => break,
+            Ok(filled) => {
+                done += filled;
+                if let Some(from) = from {
+                    *from += filled as u64;
+                }
+                // Only files in memory give all that they have at once.
+                if input.inode.kind() != FileKind::Regular {
+                    break;
+                }
+            }
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }
 
 /// `tee(2)`
@@ -123,6 +156,7 @@ pub fn tee(input: i32, output: i32, length: usize, flags: u32) -> Result<usize, 
     }
     let files = context::current();
     let (input, output) = (files.file(input)?, files.file(output)?);
+    (input.file()?, output.file()?);
     copy(&input, &output, length, flags)
 }
 
@@ -149,9 +183,12 @@ pub fn vmsplice(fd: i32, slices: UserPointer, count: usize, flags: u32) -> Resul
         return Err(Errno::EINVAL);
     }
     let open = context::current().file(fd)?;
-    if pipe::of(&open).is_none() {
+    if !open.readable() && !open.writable() {
         return Err(Errno::EBADF);
     }
     let pieces = files::pieces(slices, i32::try_from(count).map_err(|_| Errno::EINVAL)?)?;
+    if pieces.iter().all(|piece| piece.length == 0) {
+        return Ok(0);
+    }
     files::transfer_with_pipe(&open, &pieces, flags & NONBLOCKING != 0)
 }

@@ -72,6 +72,12 @@ impl OpenFlags {
         self.bits() & 3 == 0 || self.bits() & 3 == 2
     }
 
+    /// Whether permission to write is asked for: by the access bits, of which both mean neither reading nor writing but
+    /// take both permissions, or in order to cut the file.
+    pub fn asks_for_writing(self) -> bool {
+        self.bits() & 3 != 0 || self.contains(Self::TRUNCATE)
+    }
+
     /// Whether writing is asked for.
     pub fn writes(self) -> bool {
         matches!(self.bits() & 3, 1 | 2)
@@ -313,6 +319,20 @@ pub struct Statfs {
     pub spare: [i64; 4],
 }
 
+/// How a file is opened by `openat2(2)` (`struct open_how`).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct OpenHow {
+    /// [`OpenFlags`]; no other bits may be set.
+    pub flags: u64,
+    /// Permissions of a new file; otherwise 0.
+    pub mode: u64,
+    /// Where the path must not lead (`RESOLVE_*`).
+    pub resolve: u64,
+}
+
 /// Length of the fixed part of a `struct linux_dirent64`, in bytes; the name and a NUL follow, and padding up
 /// to a multiple of 8.
 pub const DIRENT_HEADER: usize = 19;
@@ -499,6 +519,7 @@ mod tests {
         assert_eq!(offset_of!(Statx, accessed), 64);
         assert_eq!(offset_of!(Statx, represents_major), 128);
         assert_eq!(offset_of!(Statx, mount), 144);
+        assert_eq!(size_of::<OpenHow>(), 24);
         assert_eq!(size_of::<Statfs>(), 120);
         assert_eq!(offset_of!(Statfs, identity), 56);
         assert_eq!(offset_of!(Statfs, flags), 80);

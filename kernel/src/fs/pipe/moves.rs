@@ -69,18 +69,20 @@ impl Pipe {
         self.queue.wake_all();
     }
 
-    /// Fills the pipe once with up to `length` bytes that `read` gives.
+    /// Fills the pipe once with up to `length` bytes that `read` gives, of which up to `first` go into the first frame.
     ///
     /// # Errors
     /// `EPIPE`, `EAGAIN`, `EINTR`, `ENOMEM`, and what `read` answers.
     pub fn fill(
         &self,
         length: usize,
+        first: usize,
         nonblocking: bool,
         read: impl FnOnce(&mut Destination<'_>) -> Result<usize, Errno>,
     ) -> Result<usize, Errno> {
         let free = self.reserve(nonblocking)?;
-        let filled = Self::read_segments(length.min(free * PAGE_SIZE).min(PIECE), read);
+        let room = first + (free - 1) * PAGE_SIZE;
+        let filled = Self::read_segments(length.min(room).min(PIECE), first, read);
         let (segments, result) = match filled {
             Ok((segments, length)) => (segments, Ok(length)),
             Err(errno) => (Vec::new(), Err(errno)),
@@ -92,25 +94,31 @@ impl Pipe {
     /// Reads bytes into new frames.
     fn read_segments(
         length: usize,
+        first: usize,
         read: impl FnOnce(&mut Destination<'_>) -> Result<usize, Errno>,
     ) -> Result<(Vec<Segment>, usize), Errno> {
         // Everything that can fail comes before bytes are taken that would be lost.
         let mut segments = Vec::new();
-        for _ in 0..length.div_ceil(PAGE_SIZE) {
+        let frames = |length: usize| match length.checked_sub(first) {
+            Some(rest) => 1 + rest.div_ceil(PAGE_SIZE),
+            None => usize::from(length != 0),
+        };
+        for _ in 0..frames(length) {
             segments.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             segments.push(Segment {
                 frame: Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?,
                 start: 0,
                 end: 0,
                 is_shared: false,
+                is_packet: false,
             });
         }
         let mut bytes = buffer(length)?;
         let length = read(&mut Destination::kernel(&mut bytes))?;
-        segments.truncate(length.div_ceil(PAGE_SIZE));
+        segments.truncate(frames(length));
         let mut source = Source::kernel(&bytes[..length]);
-        for segment in &mut segments {
-            let wanted = source.remaining().min(PAGE_SIZE);
+        for (index, segment) in segments.iter_mut().enumerate() {
+            let wanted = source.remaining().min(if index == 0 { first } else { PAGE_SIZE });
             segment.end = source.take_to_frame(&segment.frame, 0, wanted)?;
         }
         Ok((segments, length))
@@ -171,6 +179,7 @@ impl Pipe {
                 start: segment.start,
                 end: segment.start + wanted,
                 is_shared: true,
+                is_packet: segment.is_packet,
             };
             let result = other
                 .reserve(nonblocking || done != 0)
@@ -235,6 +244,7 @@ impl Pipe {
                 start: segment.start,
                 end: segment.start + wanted,
                 is_shared: true,
+                is_packet: segment.is_packet,
             });
             done += wanted;
         }

@@ -58,7 +58,7 @@ pub const PROCESS: &[Entry] = &[
     constant("oom_score", "0\n"),
     setting("oom_score_adj", adjustment, set_adjustment),
     constant("personality", "00000000\n"),
-    link("root", || Ok(Target::File(context::current().root().clone()))),
+    link("root", || Ok(Target::File(context::current().root()))),
     constant("setgroups", "allow\n"),
     text("smaps", small_maps),
     text("smaps_rollup", small_maps_rollup),
@@ -132,11 +132,9 @@ fn set_name(thread: &Thread, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 fn executable() -> Result<Target, Errno> {
-    let root = context::current().root().clone();
-    let origin = path::Origin {
-        root: root.clone(),
-        start: root,
-    };
+    // The program was found before it may have changed its root directory.
+    let root = crate::fs::root_directory()?;
+    let origin = path::Origin::new(root.clone(), root);
     path::find(&origin, &program().path, true).map(Target::File)
 }
 

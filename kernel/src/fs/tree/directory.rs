@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_erofs::{FileKind, Inode as LowerInode};
 use pith_linux::Errno;
@@ -55,18 +56,12 @@ impl DirectoryContent {
         }
     }
 
-    /// As on a disk: whole blocks.
+    /// As for Linux's tmpfs, where each entry counts for 20 bytes and there are no blocks.
     pub(super) fn size_and_blocks(&self) -> (u64, u64, Option<DeviceNumber>) {
+        const ENTRY: u64 = 20;
         let below = self.lower.map_or(0, |inode| inode.size);
-        let above: u64 = self
-            .entries
-            .lock()
-            .order
-            .values()
-            .map(|name| name.len() as u64 + 12)
-            .sum();
-        let size = (below + above).next_multiple_of(4096).max(4096);
-        (size, size / 512, None)
+        let above = (self.entries.lock().order.len() as u64 + 2) * ENTRY;
+        (below + above, below.div_ceil(512), None)
     }
 
     fn lower_has(&self, tree: &Tree, name: &[u8]) -> Result<Option<u64>, Errno> {
@@ -136,10 +131,13 @@ impl Node {
     /// Finds a name in the directory.
     pub(super) fn child(&self, name: &[u8]) -> Result<Option<Arc<Node>>, Errno> {
         let content = self.directory()?;
+        let mut entries = content.entries.lock();
+        if entries.removed {
+            return Err(Errno::ENOENT);
+        }
         if name.len() > NAME_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        let mut entries = content.entries.lock();
         match entries.slots.get(name) {
             Some(Slot::Node { node, .. }) => {
                 let node = node.clone();
@@ -229,6 +227,9 @@ impl Node {
         let directory = self.directory()?;
         let _structure = self.tree.structure.lock();
         self.check_new_name(name)?;
+        if file.attributes.lock().links == 0 && !file.place.lock().linkable {
+            return Err(Errno::ENOENT); // its last name is gone
+        }
         self.tree.new_number()?; // names need memory too
         directory.insert(&self.tree, name, file.me()?)?;
         file.change_links(1);
@@ -298,6 +299,26 @@ impl Node {
         false
     }
 
+    /// What `RENAME_WHITEOUT` leaves under a name: a character device 0:0, which stands for "there is nothing" in an
+    /// overlay that a program mounts elsewhere.
+    fn whiteout(&self, here: &Arc<Node>, name: &[u8]) -> Result<Arc<Node>, Errno> {
+        let number = self.tree.new_number()?;
+        let content = Content::Special {
+            represents: DeviceNumber::default(),
+            pipe: Once::new(),
+        };
+        let attributes = AttributesOfNode::new(0, 1);
+        let kind = FileKind::CharacterDevice;
+        Ok(Node::made(
+            &self.tree,
+            number,
+            kind,
+            attributes,
+            content,
+            Some((here, name)),
+        ))
+    }
+
     pub(super) fn rename_node(&self, old: &[u8], to: &Node, new: &[u8], flags: RenameFlags) -> Result<(), Errno> {
         let (from_content, to_content) = (self.directory()?, to.directory()?);
         let _structure = self.tree.structure.lock();
@@ -334,6 +355,10 @@ impl Node {
             return Err(Errno::EBUSY);
         }
         let (here, there) = (self.me()?, to.me()?);
+        let whiteout = match flags.contains(RenameFlags::WHITEOUT) {
+            true => Some(self.whiteout(&here, old)?),
+            false => None,
+        };
         to_content.insert(&self.tree, new, node.clone())?;
         match &existing {
             Some(other) if exchange => {
@@ -353,7 +378,10 @@ impl Node {
                 }
             }
             _ => {
-                from_content.take(&self.tree, old)?;
+                match whiteout {
+                    Some(whiteout) => from_content.insert(&self.tree, old, whiteout)?,
+                    None => from_content.take(&self.tree, old)?,
+                }
                 if let Some(other) = &existing {
                     other.lose_name(to, new);
                 }
@@ -370,8 +398,8 @@ impl Node {
         Ok(())
     }
 
-    /// Lists the directory from a position on.
-    fn list(&self, mut position: u64, listing: Listing<'_>) -> Result<(), Errno> {
+    /// Lists the directory from a position up to another one.
+    fn list(&self, mut position: u64, last: u64, listing: Listing<'_>) -> Result<(), Errno> {
         let content = self.directory()?;
         if position == DOT {
             let entry = ListedEntry {
@@ -433,7 +461,10 @@ impl Node {
             position = FIRST_ADDED;
         }
         let entries = content.entries.lock();
-        for (place, name) in entries.order.range(position..) {
+        if position > last {
+            return Ok(());
+        }
+        for (place, name) in entries.order.range(position..=last) {
             if let Some(Slot::Node { node, .. }) = entries.slots.get(name) {
                 let (number, kind) = (node.number, node.kind);
                 if !listing(ListedEntry {
@@ -451,7 +482,21 @@ impl Node {
 }
 
 /// A directory that is open.
-pub(super) struct DirectoryFile(pub(super) Arc<Node>);
+pub(super) struct DirectoryFile {
+    node: Arc<Node>,
+    /// The last position of a listing: what was added since it began is not shown, so that it ends although names are
+    /// made on the way.
+    last: AtomicU64,
+}
+
+impl DirectoryFile {
+    pub(super) fn new(node: Arc<Node>) -> Self {
+        Self {
+            node,
+            last: AtomicU64::new(0),
+        }
+    }
+}
 
 impl File for DirectoryFile {
     fn seekable(&self) -> bool {
@@ -472,7 +517,11 @@ impl File for DirectoryFile {
     }
 
     fn list(&self, position: u64, listing: Listing<'_>) -> Result<(), Errno> {
-        self.0.list(position, listing)
+        if position == DOT {
+            let last = self.node.directory()?.entries.lock().last_added;
+            self.last.store(FIRST_ADDED + last, Ordering::Relaxed);
+        }
+        self.node.list(position, self.last.load(Ordering::Relaxed), listing)
     }
 
     fn synchronise(&self) -> Result<(), Errno> {

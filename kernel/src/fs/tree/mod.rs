@@ -10,6 +10,7 @@
 //! touched.
 
 mod directory;
+mod extended;
 mod names;
 mod regular;
 mod seals;
@@ -29,11 +30,12 @@ use spin::{Mutex, Once};
 
 use super::device_files;
 use super::file::File;
-use super::inode::{FileSystem, Inode, NewFile, PathName, Target};
+use super::inode::{FileSystem, Inode, NewFile, PathName, Replacement, Target};
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
 use super::pipe;
 use crate::memory::{self, PAGE_SIZE};
 use directory::DirectoryContent;
+use extended::ExtendedAttributes;
 use regular::RegularContent;
 use seals::Seals;
 
@@ -83,6 +85,8 @@ struct PlaceOfNode {
     parent: Option<Arc<Node>>,
     name: Box<[u8]>,
     removed: bool,
+    /// It never had a name and may be given one, unlike those that have lost theirs.
+    linkable: bool,
 }
 
 enum Content {
@@ -105,6 +109,8 @@ pub struct Node {
     place: Mutex<PlaceOfNode>,
     content: Content,
     covered: Once<Arc<dyn Inode>>,
+    /// Extended attributes; made for the first one.
+    extended: Once<Box<ExtendedAttributes>>,
 }
 
 /// What Linux answers when a volume can't be read.
@@ -251,7 +257,7 @@ impl FileSystem for Tree {
             identity: [self.character.device.encode() as i32, 0],
             name_length: NAME_MAX as i64,
             fragment_size: page as i64,
-            flags: 0x20 | 0x400, // valid, no access times
+            flags: 0x20 | 0x1000, // valid, access times only after changes
             spare: [0; 4],
         }
     }
@@ -284,11 +290,13 @@ impl Node {
                 parent: Some(parent.clone()),
                 name: name.into(),
                 removed: false,
+                linkable: false,
             },
             None => PlaceOfNode {
                 parent: None,
                 name: Box::default(),
                 removed: false,
+                linkable: false,
             },
         };
         Arc::new_cyclic(|itself| Self {
@@ -300,6 +308,7 @@ impl Node {
             place: Mutex::new(place),
             content,
             covered: Once::new(),
+            extended: Once::new(),
         })
     }
 
@@ -363,6 +372,7 @@ impl Node {
                 parent: Some(parent.clone()),
                 name: name.into(),
                 removed: false,
+                linkable: false,
             };
         }
     }
@@ -372,6 +382,21 @@ impl Node {
         let mut attributes = self.attributes.lock();
         attributes.times.modified = now;
         attributes.times.changed = now;
+    }
+
+    /// The file was read. As Linux does with `relatime`, the access time is only set if something was changed since it
+    /// was, or after a day.
+    fn touch_access(&self) {
+        const DAY: i64 = 24 * 60 * 60;
+        let mut attributes = self.attributes.lock();
+        let times = attributes.times;
+        let now = Timestamp::now();
+        if times.accessed <= times.modified
+            || times.accessed <= times.changed
+            || now.seconds - times.accessed.seconds >= DAY
+        {
+            attributes.times.accessed = now;
+        }
     }
 
     fn touch_metadata(&self) {
@@ -447,6 +472,7 @@ impl Inode for Node {
             device: self.tree.character.device,
             number: self.number,
             kind: self.kind,
+            is_typeless: false,
             permissions: attributes.permissions,
             links: attributes.links,
             user: attributes.user,
@@ -489,7 +515,7 @@ impl Inode for Node {
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
         match &self.content {
             Content::Regular(_) => Ok(Arc::new(regular::RegularFile(self))),
-            Content::Directory(_) => Ok(Arc::new(directory::DirectoryFile(self))),
+            Content::Directory(_) => Ok(Arc::new(directory::DirectoryFile::new(self))),
             Content::Symlink(_) => Err(Errno::ELOOP),
             Content::Special { represents, pipe } => match self.kind {
                 FileKind::CharacterDevice => device_files::open(*represents),
@@ -530,7 +556,7 @@ impl Inode for Node {
         Ok(self.create_node(name, new, permissions)?)
     }
 
-    fn create_nameless(&self, permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+    fn create_nameless(&self, permissions: u16, linkable: bool) -> Result<Arc<dyn Inode>, Errno> {
         self.directory()?;
         let number = self.tree.new_number()?;
         let attributes = AttributesOfNode::new(permissions, 0);
@@ -540,6 +566,7 @@ impl Inode for Node {
             parent: Some(self.me()?),
             name: alloc::format!("#{number}").into_bytes().into(),
             removed: true,
+            linkable,
         };
         Ok(node)
     }
@@ -591,6 +618,22 @@ impl Inode for Node {
         }
         attributes.times.changed = Timestamp::now();
         Ok(())
+    }
+
+    fn accessed(&self) {
+        self.touch_access();
+    }
+
+    fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.attribute(name)
+    }
+
+    fn extended_attribute_names(&self) -> Vec<Box<[u8]>> {
+        self.attribute_names()
+    }
+
+    fn set_extended_attribute(&self, name: &[u8], value: Option<&[u8]>, replacement: Replacement) -> Result<(), Errno> {
+        self.set_attribute(name, value, replacement)
     }
 
     fn truncate(&self, size: u64) -> Result<(), Errno> {

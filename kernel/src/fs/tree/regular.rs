@@ -289,6 +289,9 @@ impl RegularContent {
             WriteAt::Position(position) => position,
             WriteAt::End => self.size(),
         };
+        if from.remaining() == 0 {
+            return Ok((0, start));
+        }
         let room = super::super::limits::room_for_write(start)?;
         from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         let mut position = start;
@@ -554,8 +557,12 @@ impl File for RegularFile {
         true
     }
 
-    fn read(&self, position: u64, to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
-        self.0.regular()?.read(&self.0.tree, position, to)
+    fn read(&self, position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
+        let done = self.0.regular()?.read(&self.0.tree, position, to)?;
+        if !flags.contains(OpenFlags::NO_ACCESS_TIME) {
+            self.0.touch_access();
+        }
+        Ok(done)
     }
 
     fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {

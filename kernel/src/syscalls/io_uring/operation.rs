@@ -16,6 +16,7 @@ use super::ring::Ring;
 use crate::fs::context;
 use crate::fs::event_poll;
 use crate::fs::file::{OpenFile, Place};
+use crate::fs::path::Restrictions;
 use crate::memory::{Destination, IoSlice, Source, UserPointer, read_object};
 use crate::syscalls::{descriptors, files, memory, metadata, paths};
 use crate::task::{self, Instant};
@@ -798,10 +799,11 @@ impl Request {
                 slot,
             } => {
                 if *slot == 0 {
-                    return descriptors::open_at(named.directory, &named.path, *flags, *mode);
+                    return descriptors::open_at(named.directory, &named.path, *flags, *mode, Restrictions::empty());
                 }
                 let mode = (*mode & 0o7777) as u16;
-                let file = context::current().open(named.directory, &named.path, *flags, mode)?;
+                let file =
+                    context::current().open(named.directory, &named.path, *flags, mode, Restrictions::empty())?;
                 ring.install_file(*slot, file)
             }
             Operation::Close { slot: 0 } => descriptors::close(self.descriptor),
@@ -844,13 +846,13 @@ impl Request {
                 Ok(0)
             }
             Operation::Rename(old, new, flags) => {
-                paths::rename_paths(old.directory, &old.path, new.directory, &new.path, *flags)
+                paths::rename_paths(old.directory, &old.path, new.directory, Ok(&new.path), *flags)
             }
             Operation::Remove(named, flags) => paths::remove(named.directory, &named.path, *flags),
             Operation::MakeDirectory(named, mode) => paths::make_directory(named.directory, &named.path, *mode),
             Operation::MakeSymlink(target, named) => paths::make_symlink(target, named.directory, &named.path),
             Operation::MakeLink(old, new, flags) => {
-                paths::make_link(old.directory, &old.path, new.directory, &new.path, *flags)
+                paths::make_link(old.directory, &old.path, new.directory, Ok(&new.path), *flags)
             }
             Operation::ProvideBuffers {
                 address,
