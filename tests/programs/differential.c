@@ -19,6 +19,7 @@ static const struct call *const tables[] = {file_calls, name_calls, metadata_cal
 #define TABLES (sizeof tables / sizeof tables[0])
 
 int slots[SLOTS];
+int made_room;
 unsigned char buffer[BUFFER_SIZE];
 
 // ---- Arguments
@@ -244,6 +245,7 @@ static void begin(const char *name) {
         exit(1);
     }
     umask(022);
+    made_room = 0;
     static const char *const attributes[] = {"user.a", "user.b", "trusted.t", "security.s"};
     for (size_t index = 0; index < sizeof attributes / sizeof attributes[0]; index++)
         fremovexattr(top, attributes[index]);

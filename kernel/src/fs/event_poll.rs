@@ -475,6 +475,10 @@ impl File for EventPoll {
         false
     }
 
+    fn control(&self, _request: u32, _argument: UserPointer) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
     fn ignores_seeking(&self) -> bool {
         true
     }

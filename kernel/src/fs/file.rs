@@ -446,7 +446,7 @@ impl OpenFile {
     /// `lseek(2)`
     ///
     /// # Errors
-    /// `ESPIPE`, `EINVAL`, `EOVERFLOW`, `ENXIO`.
+    /// `ESPIPE`, `EINVAL`, `ENXIO`.
     pub fn seek(&self, offset: i64, whence: i32) -> Result<u64, Errno> {
         let file = self.file()?;
         if !(0..=4).contains(&whence) {
@@ -476,7 +476,7 @@ impl OpenFile {
         let sum = i64::try_from(base)
             .ok()
             .and_then(|base| base.checked_add(offset))
-            .ok_or(Errno::EOVERFLOW)?;
+            .ok_or(Errno::EINVAL)?;
         *position = u64::try_from(sum).map_err(|_| Errno::EINVAL)?;
         Ok(*position)
     }

@@ -172,6 +172,8 @@ impl Metadata {
 pub struct AttributeChange {
     /// New permissions.
     pub permissions: Option<u16>,
+    /// It is a change of owner or group, which takes special permissions away even if both stay.
+    pub is_of_owner: bool,
     /// New owner.
     pub user: Option<u32>,
     /// New group.

@@ -55,7 +55,7 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
         return Ok(OpenFile::path_only(inode, flags));
     }
     if flags.contains(OpenFlags::TEMPORARY) {
-        let directory = path::find(origin, path, true)?;
+        let directory = path::find(origin, path, !flags.contains(OpenFlags::NO_FOLLOW))?;
         let inode = directory.create_nameless(permissions, !flags.contains(OpenFlags::EXCLUSIVE))?;
         return open_inode(inode, flags);
     }

@@ -140,11 +140,11 @@ impl Pipe {
         self.queue.wait(attempt)?
     }
 
-    /// Reads.
+    /// Reads; up to the end of a packet if `packets` is set.
     ///
     /// # Errors
     /// `EAGAIN`, `EINTR`, `EFAULT`.
-    pub fn read(&self, to: &mut Destination<'_>, nonblocking: bool) -> Result<usize, Errno> {
+    pub fn read(&self, to: &mut Destination<'_>, nonblocking: bool, packets: bool) -> Result<usize, Errno> {
         let mut done = 0;
         while to.remaining() != 0 {
             // Only the first piece is worth waiting for.
@@ -156,7 +156,7 @@ impl Pipe {
             };
             let copied = to.put_frame(&segment.frame, segment.start, segment.end - segment.start);
             segment.start += copied.unwrap_or(0);
-            let is_packet = segment.is_packet;
+            let is_packet = packets && segment.is_packet;
             let rest = segment.start < segment.end && !(is_packet && copied.is_ok());
             let mut state = self.state.lock();
             if rest {
@@ -324,7 +324,7 @@ impl Drop for PipeEnd {
 
 impl File for PipeEnd {
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
-        self.pipe.read(to, flags.contains(OpenFlags::NONBLOCKING))
+        self.pipe.read(to, flags.contains(OpenFlags::NONBLOCKING), true)
     }
 
     fn write(&self, _at: WriteAt, from: &mut Source<'_>, flags: OpenFlags) -> Result<(usize, u64), Errno> {
@@ -493,7 +493,7 @@ pub fn create(flags: OpenFlags) -> (Arc<OpenFile>, Arc<OpenFile>) {
         metadata: Mutex::new(metadata),
     });
     let kept = flags & (OpenFlags::NONBLOCKING | OpenFlags::DIRECT);
-    let reader = OpenFile::new(inode.clone(), pipe.end(true, false), kept);
+    let reader = OpenFile::new(inode.clone(), pipe.end(true, false), kept - OpenFlags::DIRECT);
     let writer = OpenFile::new(inode, pipe.end(false, true), kept | OpenFlags::WRITE_ONLY);
     (reader, writer)
 }

@@ -465,17 +465,15 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
         FS_IOC_GETFLAGS if matches!(open.inode.kind(), FileKind::Regular | FileKind::Directory) => {
             write_object(argument, &0_u32)?; // none of them
         }
-        FIOQSIZE
-            if matches!(
-                open.inode.kind(),
-                FileKind::Regular | FileKind::Directory | FileKind::Symlink
-            ) =>
-        {
-            write_object(argument, &(open.inode.metadata().blocks * 512))?;
-        }
+        FIOQSIZE => match open.inode.kind() {
+            FileKind::Regular | FileKind::Directory | FileKind::Symlink => {
+                write_object(argument, &(open.inode.metadata().blocks * 512))?;
+            }
+            _ => return Err(Errno::ENOTTY),
+        },
         FIONREAD if open.inode.kind() == FileKind::Regular => {
-            let rest = file.size().saturating_sub(open.position());
-            write_object(argument, &(rest.min(i32::MAX as u64) as i32))?;
+            // Cut off, as on Linux.
+            write_object(argument, &(file.size().wrapping_sub(open.position()) as i32))?;
         }
         request => return file.control(request, argument),
     }

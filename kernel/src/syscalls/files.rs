@@ -88,7 +88,7 @@ pub(super) fn transfer_with_pipe(open: &OpenFile, pieces: &[IoSlice], nonblockin
     if open.writable() {
         pipe.write(&mut Source::program(pieces), nonblocking, false)
     } else {
-        pipe.read(&mut Destination::program(pieces), nonblocking)
+        pipe.read(&mut Destination::program(pieces), nonblocking, false)
     }
 }
 
@@ -131,6 +131,9 @@ fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i3
     if to.remaining() == 0 {
         return Ok(0);
     }
+    if let Place::At(position) = place {
+        check_area(position, to.remaining())?;
+    }
     // Directories only refuse to be read where the flags mean something.
     if file.inode.kind() == FileKind::Directory && flags & !HIGH_PRIORITY != 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -146,6 +149,9 @@ fn write_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i
     let mut from = Source::program(&pieces);
     if from.remaining() == 0 {
         return Ok(0);
+    }
+    if let Place::At(position) = place {
+        check_area(position, from.remaining())?;
     }
     file.write_with(place, &mut from, transfer_flags(flags)?)
 }
@@ -297,9 +303,12 @@ pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> R
         return Err(Errno::EBADF);
     }
     if let Some(pipe) = pipe::of(&output) {
+        if count == 0 {
+            return Ok(0);
+        }
         pipe.check_readers()?;
     }
-    if !input.file()?.seekable() || input.inode.kind() == FileKind::Directory {
+    if !input.file()?.seekable() || input.inode.kind() == FileKind::Directory && count != 0 {
         return Err(Errno::EINVAL);
     }
     if output.flags().contains(OpenFlags::APPEND) {
@@ -359,9 +368,9 @@ pub fn copy_file_range(
     if overlap && crate::fs::inode::same(&input.inode, &output.inode) {
         return Err(Errno::EINVAL);
     }
+    let length = (copied as usize).min(MAXIMUM_TRANSFER);
     check_area(start, length)?;
     check_area(target, length)?;
-    let length = (copied as usize).min(MAXIMUM_TRANSFER);
     let done = copy_between(&input, from.as_mut(), &output, to.as_mut(), length)?;
     if let Some(from) = from {
         write_object(input_offset, &(from as i64))?;
@@ -386,6 +395,7 @@ pub fn fdatasync(fd: i32) -> Result<usize, Errno> {
 /// `sync_file_range(2)`
 pub fn sync_file_range(fd: i32, offset: i64, length: i64, flags: u32) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
+    file.file()?;
     synchronise_range(&file, offset, length, flags)
 }
 

@@ -191,6 +191,7 @@ pub fn fchmodat2(directory: i32, path: UserPointer, mode: u32, flags: i32) -> Re
 fn set_owner(inode: &Arc<dyn Inode>, user: i32, group: i32) -> Result<usize, Errno> {
     let id = |id: i32| (id != -1).then_some(id as u32);
     inode.change(AttributeChange {
+        is_of_owner: true,
         user: id(user),
         group: id(group),
         ..AttributeChange::default()
@@ -276,17 +277,17 @@ fn chosen_time(time: FileTime) -> Result<Option<Timestamp>, Errno> {
 
 /// `utimensat(2)`
 pub fn utimensat(directory: i32, path: UserPointer, times: UserPointer, flags: i32) -> Result<usize, Errno> {
-    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
     let times = if times.is_null() {
         None
     } else {
         let times: [FileTime; 2] = read_object(times)?;
-        // Then not even the path is looked at.
+        // Then not even the flags and the path are looked at.
         if times.iter().all(|time| time.nanoseconds == FileTime::OMIT) {
             return Ok(0);
         }
         Some(times)
     };
+    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
     let inode = subject_of_times(directory, path, flags)?;
     let (accessed, modified) = match times {
         Some([accessed, modified]) => (chosen_time(accessed)?, chosen_time(modified)?),

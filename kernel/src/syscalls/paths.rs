@@ -7,7 +7,7 @@ use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, AtFlags, DeviceNumber, PATH_MAX, RenameFlags};
 
 use crate::fs::context;
-use crate::fs::inode::{NewFile, same};
+use crate::fs::inode::NewFile;
 use crate::fs::path::{LastName, NamedPlace, find_place};
 use crate::memory::{UserPointer, copy_to_user, read_string};
 
@@ -161,6 +161,7 @@ pub fn linkat(
     new: UserPointer,
     flags: i32,
 ) -> Result<usize, Errno> {
+    link_flags(flags)?; // before the paths are looked at
     make_link(
         old_directory,
         &read_path(old)?,
@@ -168,6 +169,16 @@ pub fn linkat(
         read_path(new).as_deref(),
         flags,
     )
+}
+
+fn link_flags(flags: i32) -> Result<AtFlags, Errno> {
+    let known = AtFlags::SYMLINK_FOLLOW | AtFlags::EMPTY_PATH;
+    let flags = AtFlags::from_bits(flags as u32).ok_or(Errno::EINVAL)?;
+    if known.contains(flags) {
+        Ok(flags)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// Gives a file another name (`linkat(2)`). What is wrong with the new path is only told if there is a file.
@@ -178,10 +189,7 @@ pub(super) fn make_link(
     new: Result<&[u8], &Errno>,
     flags: i32,
 ) -> Result<usize, Errno> {
-    let flags = AtFlags::from_bits(flags as u32).ok_or(Errno::EINVAL)?;
-    if !(AtFlags::SYMLINK_FOLLOW | AtFlags::EMPTY_PATH).contains(flags) {
-        return Err(Errno::EINVAL);
-    }
+    let flags = link_flags(flags)?;
     let files = context::current();
     let file = if old.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
         super::metadata::of_descriptor(old_directory)?
@@ -216,20 +224,26 @@ pub fn rmdir(path: UserPointer) -> Result<usize, Errno> {
 
 /// `unlinkat(2)`
 pub fn unlinkat(directory: i32, path: UserPointer, flags: i32) -> Result<usize, Errno> {
+    check_removal(flags)?; // before the path is looked at
     remove(directory, &read_path(path)?, flags)
+}
+
+/// Whether flags ask for a directory to be removed.
+fn check_removal(flags: i32) -> Result<bool, Errno> {
+    match AtFlags::from_bits_retain(flags as u32) {
+        AtFlags::REMOVE_DIRECTORY => Ok(true),
+        flags if flags.is_empty() => Ok(false),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// Removes a name (`unlinkat(2)`).
 pub(super) fn remove(directory: i32, path: &[u8], flags: i32) -> Result<usize, Errno> {
-    let remove_directory = match AtFlags::from_bits_retain(flags as u32) {
-        AtFlags::REMOVE_DIRECTORY => true,
-        flags if flags.is_empty() => false,
-        _ => return Err(Errno::EINVAL),
-    };
+    let remove_directory = check_removal(flags)?;
     let place = place(directory, path)?;
     let name = match (place.name, remove_directory) {
         (LastName::Name(name), _) => name,
-        (LastName::Itself, true) if same(&place.directory, &context::current().root()) => return Err(Errno::EBUSY),
+        (LastName::Itself, true) if path.iter().all(|&byte| byte == b'/') => return Err(Errno::EBUSY),
         (LastName::Itself, true) => return Err(Errno::EINVAL),
         (LastName::Above, true) => return Err(Errno::ENOTEMPTY),
         (_, false) => return Err(Errno::EISDIR),
@@ -271,6 +285,7 @@ pub fn renameat2(
     new: UserPointer,
     flags: u64,
 ) -> Result<usize, Errno> {
+    rename_flags(flags)?; // before the paths are looked at
     rename_paths(
         old_directory,
         &read_path(old)?,
@@ -278,6 +293,15 @@ pub fn renameat2(
         read_path(new).as_deref(),
         flags,
     )
+}
+
+fn rename_flags(flags: u64) -> Result<RenameFlags, Errno> {
+    let others = RenameFlags::NO_REPLACE | RenameFlags::WHITEOUT;
+    u32::try_from(flags)
+        .ok()
+        .and_then(RenameFlags::from_bits)
+        .filter(|flags| !flags.contains(RenameFlags::EXCHANGE) || !flags.intersects(others))
+        .ok_or(Errno::EINVAL)
 }
 
 /// Gives a file another name and takes the old one away (`renameat2(2)`). What is wrong with the new path is only told
@@ -289,14 +313,7 @@ pub(super) fn rename_paths(
     new: Result<&[u8], &Errno>,
     flags: u64,
 ) -> Result<usize, Errno> {
-    let flags = u32::try_from(flags)
-        .ok()
-        .and_then(RenameFlags::from_bits)
-        .ok_or(Errno::EINVAL)?;
-    let others = RenameFlags::NO_REPLACE | RenameFlags::WHITEOUT;
-    if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(others) {
-        return Err(Errno::EINVAL);
-    }
+    let flags = rename_flags(flags)?;
     let from = place(old_directory, old)?;
     let to = place(new_directory, new.map_err(|errno| *errno)?)?;
     if from.directory.metadata().device != to.directory.metadata().device {
@@ -310,6 +327,17 @@ pub(super) fn rename_paths(
         return Err(if exists { Errno::EEXIST } else { Errno::EBUSY });
     };
     let file = from.directory.lookup(&old_name)?;
+    match to.directory.lookup(&new_name) {
+        Ok(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
+        Ok(other)
+            if flags.contains(RenameFlags::EXCHANGE) && to.directory_only && other.kind() != FileKind::Directory =>
+        {
+            return Err(Errno::ENOTDIR);
+        }
+        Err(Errno::ENOENT) if !flags.contains(RenameFlags::EXCHANGE) => {}
+        Err(errno) => return Err(errno),
+        Ok(_) => {}
+    }
     if file.kind() != FileKind::Directory
         && (from.directory_only || to.directory_only && !flags.contains(RenameFlags::EXCHANGE))
     {

@@ -91,6 +91,9 @@ pub(super) fn between(
             if to.is_some() && !output.file()?.seekable() || output.flags().contains(OpenFlags::APPEND) {
                 return Err(Errno::EINVAL);
             }
+            if output.inode.metadata().is_typeless {
+                return Err(Errno::EINVAL);
+            }
             source.empty(length, is_nonblocking(input, flags), |bytes| {
                 let written = output.write(place(*to), bytes)?;
                 if let Some(to) = to {
@@ -125,6 +128,9 @@ fn fill(
         // As in Linux's page cache, no piece reaches beyond a page of the file.
         let offset = from.unwrap_or_else(|| input.position()) as usize % PAGE_SIZE;
         let filled = pipe.fill(length - done, PAGE_SIZE - offset, nonblocking || done != 0, |bytes| {
+            if input.inode.metadata().is_typeless {
+                return Err(Errno::EINVAL); // what only descriptors name can't be spliced
+            }
             input.read(place(*from), bytes)
         });
         match filled {

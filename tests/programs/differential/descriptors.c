@@ -65,7 +65,7 @@ static const struct value splice_flags[] = {
     NAMED("SPLICE_F_UNKNOWN", 0x10, 2), END_OF_VALUES,
 };
 static const struct value requests[] = {
-    ONE_OF(FIONREAD), ONE_OF(FIOCLEX), ONE_OF(FIONCLEX), ONE_OF(FIONBIO), ONE_OF(0x5401), ONE_OF(FIOQSIZE),
+    ONE_OF(FIONREAD), ONE_OF(FIOCLEX), ONE_OF(FIONCLEX), ONE_OF(FIONBIO), ONE_OF(FIOQSIZE),
     NAMED("FIGETBSZ", 2, 0), NAMED("FS_IOC_GETFLAGS", 0x80086601, 0), NAMED("FIBMAP", 1, 0), END_OF_VALUES,
 };
 static const struct value poll_events[] = {
@@ -196,11 +196,11 @@ static void run_tee(struct argument *a) {
 
 static void run_vmsplice(struct argument *a) {
     // Linux may keep the pages themselves: these are never changed again.
-    static unsigned char gift[100000];
+    static unsigned char gift[100000] __attribute__((aligned(4096)));
     long length = a[1].number;
     fill(gift, length, 9);
-    struct iovec pieces[2] = {{gift, length / 2}, {gift + length / 2, length - length / 2}};
-    answer(syscall(SYS_vmsplice, descriptor(&a[0]), pieces, 2, (unsigned)a[2].number));
+    struct iovec piece = {gift, length};
+    answer(syscall(SYS_vmsplice, descriptor(&a[0]), &piece, 1, (unsigned)a[2].number));
 }
 
 static void run_ioctl(struct argument *a) {

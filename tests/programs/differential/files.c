@@ -100,6 +100,10 @@ static void run_pwritev2(struct argument *a) {
 
 static void run_lseek(struct argument *a) {
     long result = syscall(SYS_lseek, descriptor(&a[0]), a[1].number, (int)a[2].number);
+    if (made_room && (a[2].number == SEEK_DATA || a[2].number == SEEK_HOLE)) {
+        lseek(descriptor(&a[0]), 0, SEEK_SET);
+        return;
+    }
     struct stat status;
     // Where directories end is each file system's own affair.
     if (result > 0 && fstat(descriptor(&a[0]), &status) == 0 && S_ISDIR(status.st_mode))
@@ -116,7 +120,9 @@ static void run_truncate(struct argument *a) {
 }
 
 static void run_fallocate(struct argument *a) {
-    answer(syscall(SYS_fallocate, descriptor(&a[0]), (int)a[1].number, a[2].number, a[3].number));
+    long result = syscall(SYS_fallocate, descriptor(&a[0]), (int)a[1].number, a[2].number, a[3].number);
+    made_room |= result == 0 && !(a[1].number & FALLOC_FL_PUNCH_HOLE);
+    answer(result);
 }
 
 static void run_fsync(struct argument *a) {
@@ -174,7 +180,7 @@ static void run_inspect(struct argument *a) {
         long length = pread(fd, buffer, BUFFER_SIZE, 0);
         say_bytes(buffer, length);
         long position = 0;
-        for (int extents = 0; extents < 20; extents++) {
+        for (int extents = 0; extents < 20 && !made_room; extents++) {
             position = lseek(fd, position, extents % 2 ? SEEK_HOLE : SEEK_DATA);
             if (position < 0)
                 break;

@@ -90,5 +90,8 @@ void fill(unsigned char *bytes, long length, long with);
 #define BUFFER_SIZE 262144
 extern unsigned char buffer[BUFFER_SIZE];
 
+// Whether room was made in a file in this round. tmpfs takes such pages for holes until they are written, Pith does not.
+extern int made_room;
+
 // A length that fits into the buffer.
 long fitting(long length);

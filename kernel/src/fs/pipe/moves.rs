@@ -169,6 +169,8 @@ impl Pipe {
         while done < length {
             let mut segment = match self.take_segment(nonblocking || done != 0) {
                 Ok(Some(segment)) => segment,
+                // Nothing more comes; that nobody would read it is told all the same.
+                Ok(None) if done == 0 => return other.check_readers().map(|()| 0),
                 Ok(None) => break,
                 Err(_) if done != 0 => break,
                 Err(errno) => return Err(errno),
@@ -217,7 +219,7 @@ impl Pipe {
                 }
             })??;
             if !has_data {
-                return Ok(0);
+                return other.check_readers().map(|()| 0);
             }
             let free = other.reserve(nonblocking)?;
             let (copies, done) = self.share(length, free);

@@ -517,9 +517,14 @@ impl File for DirectoryFile {
     }
 
     fn list(&self, position: u64, listing: Listing<'_>) -> Result<(), Errno> {
-        if position == DOT {
-            let last = self.node.directory()?.entries.lock().last_added;
-            self.last.store(FIRST_ADDED + last, Ordering::Relaxed);
+        {
+            let entries = self.node.directory()?.entries.lock();
+            if entries.removed {
+                return Err(Errno::ENOENT);
+            }
+            if position == DOT {
+                self.last.store(FIRST_ADDED + entries.last_added, Ordering::Relaxed);
+            }
         }
         self.node.list(position, self.last.load(Ordering::Relaxed), listing)
     }

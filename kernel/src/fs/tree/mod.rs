@@ -596,7 +596,7 @@ impl Inode for Node {
         if let Some(group) = change.group {
             attributes.group = group;
         }
-        if (change.user.is_some() || change.group.is_some()) && self.kind == FileKind::Regular {
+        if change.is_of_owner && self.kind != FileKind::Directory {
             // A new owner must not inherit the old one's power (chown(2)).
             let group_executes = attributes.permissions & 0o10 != 0;
             attributes.permissions &= if group_executes { !0o6000 } else { !0o4000 };
