@@ -64,6 +64,17 @@ struct State {
     writing: bool,
 }
 
+/// How what is written lies in a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Small writes go behind what is there.
+    Stream,
+    /// Each write is a packet of its own (`O_DIRECT`).
+    Packets,
+    /// Each page is a segment of its own, behind which nothing goes (`vmsplice(2)`).
+    Pages,
+}
+
 /// A pipe.
 pub struct Pipe {
     state: Mutex<State>,
@@ -201,7 +212,7 @@ impl Pipe {
         tail: Option<(Frame, usize)>,
         from: &mut Source<'_>,
         wanted: usize,
-        is_packet: bool,
+        layout: Layout,
     ) -> Result<usize, Errno> {
         let (frame, start) = match tail {
             Some(tail) => tail,
@@ -224,8 +235,8 @@ impl Pipe {
                     frame,
                     start,
                     end: start + copied,
-                    is_shared: false,
-                    is_packet,
+                    is_shared: layout == Layout::Pages,
+                    is_packet: layout == Layout::Packets,
                 });
             }
         }
@@ -244,21 +255,25 @@ impl Pipe {
         Ok(())
     }
 
-    /// Writes; each write is a packet of its own if `packets` is set.
+    /// Writes.
     ///
     /// # Errors
     /// `EAGAIN`, `EINTR`, `EFAULT`, `ENOMEM`; `EPIPE` with the signal `SIGPIPE`.
-    pub fn write(&self, from: &mut Source<'_>, nonblocking: bool, packets: bool) -> Result<usize, Errno> {
+    pub fn write(&self, from: &mut Source<'_>, nonblocking: bool, layout: Layout) -> Result<usize, Errno> {
         let total = from.remaining();
         let mut done = 0;
         while from.remaining() != 0 {
             // As on Linux, the part of a write that fills no page goes behind what is there, if there is room for all of
             // it, and anything else into pages of its own. So a small write goes in as a whole or not at all.
-            let merged = if done == 0 && !packets { total % PAGE_SIZE } else { 0 };
+            let merged = if done == 0 && layout == Layout::Stream {
+                total % PAGE_SIZE
+            } else {
+                0
+            };
             let wanted = from.remaining().min(PAGE_SIZE);
             let result = self.wait_to_write(merged, nonblocking).and_then(|tail| {
                 let wanted = if tail.is_some() { merged } else { wanted };
-                let result = self.write_piece(tail, from, wanted, packets);
+                let result = self.write_piece(tail, from, wanted, layout);
                 self.state.lock().writing = false;
                 self.queue.wake_all();
                 result
@@ -328,13 +343,13 @@ impl File for PipeEnd {
     }
 
     fn write(&self, _at: WriteAt, from: &mut Source<'_>, flags: OpenFlags) -> Result<(usize, u64), Errno> {
-        self.pipe
-            .write(
-                from,
-                flags.contains(OpenFlags::NONBLOCKING),
-                flags.contains(OpenFlags::DIRECT),
-            )
-            .map(|done| (done, 0))
+        let layout = if flags.contains(OpenFlags::DIRECT) {
+            Layout::Packets
+        } else {
+            Layout::Stream
+        };
+        let nonblocking = flags.contains(OpenFlags::NONBLOCKING);
+        self.pipe.write(from, nonblocking, layout).map(|done| (done, 0))
     }
 
     fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {

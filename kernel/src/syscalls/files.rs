@@ -86,7 +86,7 @@ fn write_pieces(file: &OpenFile, place: Place, pieces: &[IoSlice]) -> Result<usi
 pub(super) fn transfer_with_pipe(open: &OpenFile, pieces: &[IoSlice], nonblocking: bool) -> Result<usize, Errno> {
     let pipe = pipe::of(open).ok_or(Errno::EBADF)?;
     if open.writable() {
-        pipe.write(&mut Source::program(pieces), nonblocking, false)
+        pipe.write(&mut Source::program(pieces), nonblocking, pipe::Layout::Pages)
     } else {
         pipe.read(&mut Destination::program(pieces), nonblocking, false)
     }
