@@ -226,7 +226,7 @@ impl Pipe {
         let mut state = self.state.lock();
         match state.segments.back_mut() {
             // The bytes lie right behind the last segment, if nobody has read that meanwhile.
-            Some(last) if last.frame == frame && last.end == start && !last.is_shared && !is_packet => {
+            Some(last) if last.frame == frame && last.end == start && !last.is_shared && layout == Layout::Stream => {
                 last.end += copied
             }
             _ => {

@@ -355,6 +355,9 @@ pub fn copy_file_range(
     if !input.readable() || !output.writable() || output.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EBADF);
     }
+    if input.inode.metadata().device != output.inode.metadata().device {
+        return Err(Errno::EXDEV);
+    }
     let (mut from, mut to) = (read_offset(input_offset)?, read_offset(output_offset)?);
     let start = from.unwrap_or_else(|| input.position());
     let target = to.unwrap_or_else(|| output.position());

@@ -154,6 +154,7 @@ pub fn memory_file(name: &[u8], executable: bool, sealable: bool) -> Result<Arc<
         parent: Some(tree.root_node().clone()),
         name: [b"memfd:", name].concat().into(),
         removed: true,
+        linkable: false,
     };
     Ok(node)
 }
