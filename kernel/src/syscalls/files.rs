@@ -302,26 +302,22 @@ pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> R
     if !output.writable() {
         return Err(Errno::EBADF);
     }
-    if let Some(pipe) = pipe::of(&output) {
-        if count == 0 {
-            return Ok(0);
-        }
-        pipe.check_readers()?;
-    }
-    if !input.file()?.seekable() || input.inode.kind() == FileKind::Directory && count != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if output.flags().contains(OpenFlags::APPEND) {
-        return Err(Errno::EINVAL);
-    }
     let mut place = start;
     let count = count.min(MAXIMUM_TRANSFER);
-    if pipe::of(&output).is_some() {
-        let done = super::splice::between(&input, &mut place, &output, &mut None, count, 0)?;
+    if let Some(pipe) = pipe::of(&output) {
+        pipe.check_readers()?;
+        let nonblocking = output.flags().contains(OpenFlags::NONBLOCKING);
+        let done = super::splice::fill(pipe, &input, &mut place, count, nonblocking)?;
         if let Some(place) = place {
             write_object(offset, &(place as i64))?;
         }
         return Ok(done);
+    }
+    if !input.file()?.seekable() || count != 0 && !super::splice::can_be_source(&input) {
+        return Err(Errno::EINVAL);
+    }
+    if output.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EINVAL);
     }
     let done = copy_between(&input, place.as_mut(), &output, None, count.min(MAXIMUM_TRANSFER))?;
     if let Some(place) = place {
@@ -341,7 +337,8 @@ pub fn copy_file_range(
 ) -> Result<usize, Errno> {
     let files = context::current();
     let (input, output) = (files.file(input)?, files.file(output)?);
-    (input.file()?, output.file()?);
+    input.file()?;
+    output.file()?;
     if flags != 0 {
         return Err(Errno::EINVAL);
     }

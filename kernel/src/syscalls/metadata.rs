@@ -72,6 +72,7 @@ pub fn newfstatat(directory: i32, path: UserPointer, status: UserPointer, flags:
 
 /// `statx(2)`
 pub fn statx(directory: i32, path: UserPointer, flags: i32, mask: u64, buffer: UserPointer) -> Result<usize, Errno> {
+    status_flags(flags, mask)?; // before the path is looked at
     let path = path_or_empty(path, flags)?;
     extended_status(directory, &path, flags, mask, buffer)
 }
@@ -84,14 +85,7 @@ pub(super) fn path_or_empty(path: UserPointer, flags: i32) -> Result<Vec<u8>, Er
     read_string(path, PATH_MAX, Errno::ENAMETOOLONG)
 }
 
-/// What is known about a file (`statx(2)`).
-pub(super) fn extended_status(
-    directory: i32,
-    path: &[u8],
-    flags: i32,
-    mask: u64,
-    buffer: UserPointer,
-) -> Result<usize, Errno> {
+fn status_flags(flags: i32, mask: u64) -> Result<AtFlags, Errno> {
     let known = AtFlags::SYMLINK_NOFOLLOW
         | AtFlags::NO_AUTOMOUNT
         | AtFlags::EMPTY_PATH
@@ -101,6 +95,18 @@ pub(super) fn extended_status(
     if mask as u32 & Statx::RESERVED != 0 || flags.contains(AtFlags::STATX_DONT_SYNC | AtFlags::STATX_FORCE_SYNC) {
         return Err(Errno::EINVAL);
     }
+    Ok(flags)
+}
+
+/// What is known about a file (`statx(2)`).
+pub(super) fn extended_status(
+    directory: i32,
+    path: &[u8],
+    flags: i32,
+    mask: u64,
+    buffer: UserPointer,
+) -> Result<usize, Errno> {
+    let flags = status_flags(flags, mask)?;
     let inode = find_path(directory, path, flags)?;
     let mut status = inode.metadata().statx();
     if mask as u32 & Statx::CREATED == 0 {

@@ -2,7 +2,7 @@
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
-use pith_linux::files::{MAXIMUM_TRANSFER, OpenFlags};
+use pith_linux::files::{DeviceNumber, MAXIMUM_TRANSFER, OpenFlags};
 
 use super::files;
 use crate::fs::context;
@@ -40,7 +40,8 @@ pub fn splice(
     }
     let files = context::current();
     let (input, output) = (files.file(input)?, files.file(output)?);
-    (input.file()?, output.file()?);
+    input.file()?;
+    output.file()?;
     let refused = |open: &OpenFile, offset: UserPointer| !offset.is_null() && pipe::of(open).is_some();
     if refused(&input, input_offset) || refused(&output, output_offset) {
         return Err(Errno::ESPIPE); // pipes have no positions
@@ -115,9 +116,21 @@ pub(super) fn between(
     }
 }
 
+/// Whether a file's data can be taken without the program's memory. That of directories, of what only descriptors name
+/// and of the null device can't, and pipes have [`splice`] alone.
+pub(super) fn can_be_source(file: &OpenFile) -> bool {
+    const NULL: DeviceNumber = DeviceNumber::new(1, 3);
+    let metadata = file.inode.metadata();
+    let is_null = metadata.kind == FileKind::CharacterDevice && metadata.represents == NULL;
+    metadata.kind != FileKind::Directory && !metadata.is_typeless && !is_null && pipe::of(file).is_none()
+}
+
 /// Fills a pipe with what a file has, as far as it goes without waiting again.
-fn fill(
-    pipe: &Pipe,
+///
+/// # Errors
+/// `EINVAL` for what can't be spliced, `EPIPE`, `EAGAIN`, `EINTR`, and what the file answers.
+pub(super) fn fill(
+    target: &Pipe,
     input: &OpenFile,
     from: &mut Option<u64>,
     length: usize,
@@ -127,9 +140,9 @@ fn fill(
     while done < length {
         // As in Linux's page cache, no piece reaches beyond a page of the file.
         let offset = from.unwrap_or_else(|| input.position()) as usize % PAGE_SIZE;
-        let filled = pipe.fill(length - done, PAGE_SIZE - offset, nonblocking || done != 0, |bytes| {
-            if input.inode.metadata().is_typeless {
-                return Err(Errno::EINVAL); // what only descriptors name can't be spliced
+        let filled = target.fill(length - done, PAGE_SIZE - offset, nonblocking || done != 0, |bytes| {
+            if !can_be_source(input) {
+                return Err(Errno::EINVAL);
             }
             input.read(place(*from), bytes)
         });
@@ -162,7 +175,8 @@ pub fn tee(input: i32, output: i32, length: usize, flags: u32) -> Result<usize, 
     }
     let files = context::current();
     let (input, output) = (files.file(input)?, files.file(output)?);
-    (input.file()?, output.file()?);
+    input.file()?;
+    output.file()?;
     copy(&input, &output, length, flags)
 }
 
