@@ -28,6 +28,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Programs of sockets within one machine, and what the kernel says of each.
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("internet", &[]),
+    ("datagram_corners", &[]),
     ("interfaces", &[]),
     // On the host it counts away from others.
     ("proc_net", &["system call unshare"]),

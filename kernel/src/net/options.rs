@@ -78,6 +78,9 @@ pub struct Common {
     priority: AtomicI32,
     mark: AtomicU32,
     busy_poll: AtomicI32,
+    /// The processor whose packets it would rather have; -1 as long as nobody says. Packets come to any of them here, so
+    /// that it is a wish.
+    incoming_cpu: AtomicI32,
     /// The number of the interface that it is bound to; 0 for none.
     device: AtomicU32,
     /// The one of [`TIMESTAMPS`] that is on; 0 for none.
@@ -102,6 +105,7 @@ impl Default for Common {
             priority: AtomicI32::new(0),
             mark: AtomicU32::new(0),
             busy_poll: AtomicI32::new(0),
+            incoming_cpu: AtomicI32::new(-1),
             device: AtomicU32::new(0),
             timestamp: AtomicI32::new(0),
             last_arrival: AtomicU64::new(0),
@@ -360,8 +364,7 @@ impl Common {
             option::BIND_TO_DEVICE => Ok(OptionValue::Bytes(self.device_name())),
             // Of SunOS, without a meaning for long.
             option::BSD_COMPATIBLE => Ok(OptionValue::Integer(0)),
-            // As long as no packet has told.
-            option::INCOMING_CPU => Ok(OptionValue::Integer(-1)),
+            option::INCOMING_CPU => Ok(OptionValue::Integer(self.incoming_cpu.load(Ordering::Relaxed))),
             option::INCOMING_QUEUE => Ok(OptionValue::Integer(0)),
             option::ATTACH_FILTER if self.filter.lock().is_none() => Ok(OptionValue::Bytes(Vec::new())),
             name if TIMESTAMPS.contains(&name) => {
@@ -416,6 +419,7 @@ impl Common {
             option::MARK => self.mark.store(number as u32, Ordering::Relaxed),
             option::BUSY_POLL if number < 0 => return Err(Errno::EINVAL),
             option::BUSY_POLL => self.busy_poll.store(number, Ordering::Relaxed),
+            option::INCOMING_CPU => self.incoming_cpu.store(number, Ordering::Relaxed),
             option::BSD_COMPATIBLE | option::CONNECTION_ADVICE => {}
             // As on Linux, it need not exist.
             option::BIND_TO_INTERFACE => self.bind_to(u32::try_from(number).map_err(|_| Errno::EINVAL)?),

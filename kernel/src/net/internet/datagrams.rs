@@ -15,6 +15,7 @@ use super::socket::InternetSocket;
 use super::{Memory, name};
 use crate::memory::{PacketRoom, Source};
 use crate::net::message::{ControlMessage, Incoming, Outgoing};
+use crate::net::options::Patience;
 use crate::task;
 
 /// Most datagrams into which one is cut (`UDP_MAX_SEGMENTS`).
@@ -170,6 +171,9 @@ impl InternetSocket {
         let Some(peer) = peer else {
             return Err(self.take_failure().unwrap_or(Errno::EDESTADDRREQ));
         };
+        if self.no_more_output.load(Ordering::Relaxed) {
+            return Err(Errno::EPIPE);
+        }
         let chosen = *self.chosen.lock();
         let (exception, segment) = chosen.exception(peer.ip(), self.common.device(), &message.ancillary)?;
         let more = message.flags.contains(MessageFlags::MORE) || chosen.is_on(UDP, udp::CORK);
@@ -278,6 +282,7 @@ impl InternetSocket {
             .common
             .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
         let only_look = message.peeks();
+        let waits = patience != Patience::None;
         let next = || {
             let mut stack = self.network.stack.lock();
             if let Some(cause) = stack.udp_take_error(self.handle) {
@@ -285,7 +290,8 @@ impl InternetSocket {
             }
             match stack.udp_receive(self.handle, only_look) {
                 Some(datagram) => Some(Ok(Some(datagram))),
-                None => self.no_more_input.load(Ordering::Relaxed).then_some(Ok(None)),
+                // As on Linux, only who would wait learns that nothing more comes.
+                None => (waits && self.no_more_input.load(Ordering::Relaxed)).then_some(Ok(None)),
             }
         };
         let Some(datagram) = self.wait(patience, next)?? else {

@@ -77,13 +77,20 @@ pub fn read(family: u16, address: &Address) -> Result<SocketAddr, Errno> {
     Ok(SocketAddrV6::new(ip, port, 0, scope).into())
 }
 
-/// The same for the peer of a datagram, where sockets of IPv6 take addresses of IPv4 as they are, too.
+/// The same for the peer of a datagram: sockets of IPv6 take addresses of IPv4 as they are, too, and for those of IPv4 no
+/// family means theirs.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_peer(family: u16, address: &Address) -> Result<SocketAddr, Errno> {
     match address.family() {
         Some(family::INTERNET) => read(family::INTERNET, address),
+        Some(family::UNSPECIFIED) if family == family::INTERNET && address.bytes().len() >= LENGTH_V4 => {
+            let mut bytes = [0; LENGTH_V4];
+            bytes.copy_from_slice(&address.bytes()[..LENGTH_V4]);
+            bytes[..2].copy_from_slice(&family::INTERNET.to_ne_bytes());
+            read(family, &Address::new(&bytes))
+        }
         _ => read(family, address),
     }
 }

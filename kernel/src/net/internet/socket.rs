@@ -73,6 +73,8 @@ pub struct InternetSocket {
     pub(super) keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
     pub(super) no_more_input: AtomicBool,
+    /// The same for a socket of datagrams; of a stream, its connection knows.
+    pub(super) no_more_output: AtomicBool,
     /// Options of IP and UDP.
     pub(super) chosen: Mutex<Chosen>,
     pub(super) groups: Mutex<Groups>,
@@ -145,6 +147,7 @@ impl InternetSocket {
             failed: AtomicBool::new(false),
             keep_alive: Mutex::new((7200 * SECOND, 75 * SECOND, 9)),
             no_more_input: AtomicBool::new(false),
+            no_more_output: AtomicBool::new(false),
             chosen: Mutex::new(Chosen::default()),
             groups: Mutex::new(Groups::default()),
             corked: Mutex::new(None),
@@ -343,8 +346,16 @@ impl Socket for InternetSocket {
         if self.is_stream() && !listening {
             self.peer_address()?;
         } else if !listening {
+            // As on Linux, it counts even without a peer, although the call says otherwise.
+            if how.receiving() {
+                self.no_more_input.store(true, Ordering::Relaxed);
+            }
+            if how.sending() {
+                self.no_more_output.store(true, Ordering::Relaxed);
+            }
+            self.changed();
             let remote = self.network.stack.lock().remote(self.handle);
-            remote.ok_or(Errno::ENOTCONN)?;
+            return remote.map(|_| ()).ok_or(Errno::ENOTCONN);
         }
         if how.receiving() {
             self.no_more_input.store(true, Ordering::Relaxed);
@@ -371,6 +382,8 @@ impl Socket for InternetSocket {
             events |= WRITABLE;
             events.set(PollEvents::ERROR, failed || reported || told);
             events.set(PollEvents::READ_HANG_UP, shut);
+            let ended = shut && self.no_more_output.load(Ordering::Relaxed);
+            events.set(PollEvents::HANG_UP, ended);
             return events;
         }
         if let Some(ready) = stack.tcp_listening(self.handle) {

@@ -108,6 +108,12 @@ impl<B: Buffer> Stack<B> {
                 };
                 self.send_icmp(packet, answer, data, now);
             }
+            icmp::REDIRECT => {
+                let quoted = self.quoted_v4(data.first().ok_or(Malformed::Short)?)?;
+                if self.is_local(quoted.local.ip()) {
+                    self.receive_redirect_v4(packet, &header, &quoted, now);
+                }
+            }
             icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PROBLEM => {
                 let fault = Fault::of_icmp(&header, packet.source);
                 let quoted = self.quoted_v4(data.first().ok_or(Malformed::Short)?)?;

@@ -87,6 +87,9 @@ impl<B: Buffer> Stack<B> {
             icmpv6::ROUTER_ADVERTISEMENT if unrouted => {
                 self.receive_router(packet, source, header, &data, now)?;
             }
+            icmpv6::REDIRECT if unrouted => {
+                self.receive_redirect_v6(packet, source, &data, now)?;
+            }
             icmpv6::LISTENER_QUERY => self.receive_listener_query(packet, header, &data, now)?,
             icmpv6::ADVERTISEMENT if unrouted => {
                 self.receive_advertisement(packet, header, &data, now)?;

@@ -27,6 +27,7 @@ mod packets;
 mod paths;
 mod ports;
 mod raw;
+mod redirects;
 mod requests;
 mod routes;
 mod secret;
@@ -424,6 +425,7 @@ pub struct Stack<B> {
     waiting: usize,
     paths: SortedMap<IpAddr, Learned>,
     complaints: Complaints,
+    redirects: Vec<redirects::Redirect>,
     automatic: SortedMap<usize, Automatic>,
     fragments: SortedMap<Whose, Parts<B>>,
     /// Bytes of memory that parts of packets take.
@@ -476,6 +478,7 @@ impl<B: Buffer> Stack<B> {
             waiting: 0,
             paths: SortedMap::new(),
             complaints: Complaints::default(),
+            redirects: Vec::new(),
             automatic: SortedMap::new(),
             fragments: SortedMap::new(),
             fragment_memory: 0,

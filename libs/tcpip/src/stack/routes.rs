@@ -93,6 +93,7 @@ impl<B: Buffer> Stack<B> {
     /// Takes entries away that are over.
     pub(super) fn expire_routes(&mut self, now: Instant) {
         self.revision += 1;
+        self.expire_redirects(now);
         self.routes
             .retain(|route| route.expires.is_none_or(|at| at > now));
     }
@@ -134,9 +135,11 @@ impl<B: Buffer> Stack<B> {
         match found {
             Some(route) => Ok(Way {
                 interface: route.interface,
-                next: match to.is_multicast() {
-                    true => to,
-                    false => route.gateway.unwrap_or(to),
+                next: match route.gateway {
+                    Some(gateway) if !to.is_multicast() => {
+                        self.redirected(to, route.interface).unwrap_or(gateway)
+                    }
+                    _ => to,
                 },
             }),
             None if direct || to.is_multicast() => {

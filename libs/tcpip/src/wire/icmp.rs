@@ -11,6 +11,8 @@ pub const ECHO_REPLY: u8 = 0;
 pub const UNREACHABLE: u8 = 3;
 /// A request to be echoed.
 pub const ECHO: u8 = 8;
+/// There is a better way.
+pub const REDIRECT: u8 = 5;
 /// A packet was under way for too long.
 pub const TIME_EXCEEDED: u8 = 11;
 /// A field of a packet was not understood.

@@ -35,6 +35,8 @@ pub const ROUTER_ADVERTISEMENT: u8 = 134;
 pub const SOLICITATION: u8 = 135;
 /// The answer to it.
 pub const ADVERTISEMENT: u8 = 136;
+/// There is a better way.
+pub const REDIRECT: u8 = 137;
 /// Code of [`UNREACHABLE`]: nobody listens at that port.
 pub const PORT_UNREACHABLE: u8 = 4;
 /// In [`Header::rest`] of an advertisement: a router sends it.
