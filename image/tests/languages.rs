@@ -98,7 +98,7 @@ impl Taken<'_> {
 /// A Python with packages for everybody.
 fn python(place: &Place) -> PathBuf {
     place.files(&[
-        ("prefix/lib/python3.11/os.py", ""),
+        ("prefix/lib/python3.11/os.py", "import unneeded"),
         ("prefix/lib/python3.11/site-packages/alpha/__init__.py", "import beta\n"),
         (
             "prefix/lib/python3.11/site-packages/alpha-1.0.dist-info/METADATA",
@@ -266,6 +266,20 @@ fn what_the_user_placed_is_the_users_business() {
         &["app/app.py", "app/other.py"],
     );
     taken.starts_in(Path::new("/srv"));
+
+    // Beside it lies the whole library then, which is not the application's.
+    let file = FileMapping {
+        host: place.at("app/app.py"),
+        guest: Some("/app.py".into()),
+    };
+    let taken = place.plan_with("app", &python, &["/app.py"], |request| BuildRequest {
+        files: vec![file],
+        ..request
+    });
+    taken.check(
+        &[&format!("{PACKAGES}/beta.py")],
+        &[&format!("{PACKAGES}/unneeded.py")],
+    );
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Application {
             .as_ref()
             .is_some_and(|script| start.placed.contains(script))
         {
-            self.read_sources(kind, &directory, basket);
+            self.read_sources(kind, &directory, start, basket);
             return Ok(());
         }
         match script {
@@ -331,18 +331,17 @@ impl Application {
         Ok(())
     }
 
-    /// Reads the words of the sources that the user placed in a directory.
-    fn read_sources(&mut self, kind: &Kind, directory: &Path, basket: &Basket<'_, '_>) {
-        let sources: Vec<PathBuf> = basket
-            .closure
-            .tree
-            .iter()
-            .map(|(path, _)| path)
-            .filter(|path| path.starts_with(directory) && kind.is_source(path))
-            .map(|path| basket.closure.tree.host_path(path))
-            .collect();
-        for source in sources {
-            self.read_source(source);
+    /// Reads the words of the sources that the user placed in a directory, which may hold other things too.
+    fn read_sources(
+        &mut self,
+        kind: &Kind,
+        directory: &Path,
+        start: &Start,
+        basket: &Basket<'_, '_>,
+    ) {
+        let of_application = |path: &&PathBuf| path.starts_with(directory) && kind.is_source(path);
+        for path in start.placed.iter().filter(of_application) {
+            self.read_source(basket.closure.tree.host_path(path));
         }
     }
 
