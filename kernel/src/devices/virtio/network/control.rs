@@ -41,7 +41,7 @@ impl Control {
     ///
     /// # Errors
     /// [`Failure::Silent`], [`Failure::Refused`], [`Failure::Memory`], [`Failure::Misbehaved`].
-    pub fn command(&mut self, transport: &dyn Transport, command: &Command<'_>) -> Result<(), Failure> {
+    pub fn command(&mut self, transport: &dyn Transport, command: Command) -> Result<(), Failure> {
         if self.silent {
             return Err(Failure::Silent);
         }

@@ -57,8 +57,6 @@ mod feature {
     pub const STATUS: u64 = 1 << 16;
     /// The device takes commands.
     pub const CONTROL: u64 = 1 << 17;
-    /// Commands say which frames it lets through.
-    pub const CONTROL_RECEIVE: u64 = 1 << 18;
     /// The device has several pairs of queues.
     pub const PAIRS: u64 = 1 << 22;
     /// Tables of descriptors (section 6).
@@ -84,8 +82,6 @@ const LINK_UP: u8 = 1;
 const RECEIVE_SIZE: u16 = 256;
 const TRANSMIT_SIZE: u16 = 128;
 const CONTROL_SIZE: u16 = 4;
-/// The control queue of a card that has one pair.
-const CONTROL_OF_ONE: u16 = 2;
 /// Bytes of an Ethernet header with a tag.
 const ETHERNET: usize = 18;
 /// Buffers for frames take no more than this part of the memory, but at least so many there are.
@@ -105,8 +101,9 @@ fn wanted(offered: u64) -> u64 {
         wanted |= feature::CHECKSUM | feature::HOST_TSO_V4 | feature::HOST_TSO_V6;
         wanted |= feature::HOST_UFO | feature::HOST_USO;
     }
-    if offered & feature::CONTROL != 0 {
-        wanted |= feature::CONTROL | feature::CONTROL_RECEIVE | feature::PAIRS;
+    // There are no commands but for pairs.
+    if offered & feature::CONTROL != 0 && offered & feature::PAIRS != 0 {
+        wanted |= feature::CONTROL | feature::PAIRS;
     }
     // Without merged buffers each would have to be 64 KiB long.
     let together = feature::GUEST_CHECKSUM | feature::MERGED_BUFFERS;
@@ -254,8 +251,7 @@ impl VirtioNetwork {
     /// Why it can't be used.
     pub fn new(found: Found, processors: &[usize], handler: &dyn Fn(Source) -> Handler) -> Result<Self, Failure> {
         let control = match found.pairs {
-            _ if !found.has(feature::CONTROL) => None,
-            _ if !found.has(feature::PAIRS) => Some(CONTROL_OF_ONE),
+            _ if !found.has(feature::PAIRS) => None,
             offered => Some(queue_number(offered).ok_or(Failure::Features)?),
         };
         let count = pairs(found.pairs, processors.len());
@@ -309,14 +305,14 @@ impl VirtioNetwork {
             super::notify(&*self.transport, &mut receive.queue, number);
         }
         if self.pairs.len() > 1 {
-            self.command(&Command::Pairs(self.pairs.len() as u16))?;
+            self.command(Command::Pairs(self.pairs.len() as u16))?;
             self.used.store(self.pairs.len(), Ordering::Release);
         }
         Ok(())
     }
 
     /// Gives a command, and waits until it was carried out.
-    fn command(&self, command: &Command<'_>) -> Result<(), Failure> {
+    fn command(&self, command: Command) -> Result<(), Failure> {
         match &self.control {
             Some(control) => control.lock().command(&*self.transport, command),
             None => Err(Failure::Features),
