@@ -92,7 +92,9 @@ static void internet(void) {
 static void local(void) {
     int one = socket(AF_UNIX, SOCK_STREAM, 0);
     struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0proc net"};
-    bind(one, (struct sockaddr *)&name, sizeof(sa_family_t) + 9);
+    /* Another run of this program may have the name, on the same host. */
+    while (bind(one, (struct sockaddr *)&name, sizeof(sa_family_t) + 9) < 0 && errno == EADDRINUSE)
+        usleep(10000);
     listen(one, 1);
     int pair[2];
     socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
