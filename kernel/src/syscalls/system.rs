@@ -1,10 +1,12 @@
 //! The machine: `uname(2)`, `sysinfo(2)`, `getrandom(2)`.
 
+use alloc::string::String;
+
 use pith_linux::Errno;
 use pith_linux::system::{RandomFlags, SystemInformation, SystemName};
 use pith_linux::time::NANOSECONDS;
 
-use crate::memory::{self, Destination, IoSlice, UserPointer, write_object};
+use crate::memory::{self, Destination, IoSlice, UserPointer, copy_from_user, write_object};
 use crate::task::{self, random, system_name};
 
 /// `uname(2)`
@@ -15,9 +17,35 @@ pub fn uname(name: UserPointer) -> Result<usize, Errno> {
         release: SystemName::field(system_name::RELEASE.as_bytes()),
         version: SystemName::field(system_name::VERSION.as_bytes()),
         machine: SystemName::field(b"x86_64"),
-        domain: SystemName::field(b"(none)"),
+        domain: SystemName::field(system_name::domain().as_bytes()),
     };
     write_object(name, &answer)?;
+    Ok(0)
+}
+
+/// A name that a program gives the machine.
+fn read_name(name: UserPointer, length: i32) -> Result<String, Errno> {
+    if task::current_process().credentials.lock().users[1] != 0 {
+        return Err(Errno::EPERM);
+    }
+    let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
+    if length > system_name::NAME_LIMIT {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = [0; system_name::NAME_LIMIT];
+    copy_from_user(&mut bytes[..length], name)?;
+    Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
+}
+
+/// `sethostname(2)`
+pub fn sethostname(name: UserPointer, length: i32) -> Result<usize, Errno> {
+    system_name::set_hostname(&read_name(name, length)?);
+    Ok(0)
+}
+
+/// `setdomainname(2)`
+pub fn setdomainname(name: UserPointer, length: i32) -> Result<usize, Errno> {
+    system_name::set_domain(&read_name(name, length)?);
     Ok(0)
 }
 
