@@ -77,7 +77,7 @@ const SYSTEM: &[Entry] = &[
         &[
             constant("cap_last_cap", "40\n"),
             constant("core_pattern", "core\n"),
-            constant("domainname", "(none)\n"),
+            text("domainname", |text| writeln!(text, "{}", system_name::domain())),
             text("hostname", |text| writeln!(text, "{}", system_name::hostname())),
             constant("msgmax", "8192\n"),
             constant("msgmnb", "16384\n"),
