@@ -406,10 +406,13 @@ pub fn of(open: &OpenFile) -> Option<&Arc<Pipe>> {
 /// Opens a named pipe: an end waits for the other side (`fifo(7)`).
 ///
 /// # Errors
-/// `ENXIO` for writing without waiting when nobody reads, `EINTR`.
+/// `ENXIO` for writing without waiting when nobody reads, `EINTR`, `EINVAL` for neither reading nor writing.
 pub fn open_named(pipe: &Arc<Pipe>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
     let nonblocking = flags.contains(OpenFlags::NONBLOCKING);
     let (reads, writes) = (flags.reads(), flags.writes());
+    if !reads && !writes {
+        return Err(Errno::EINVAL);
+    }
     if writes && !reads && nonblocking && pipe.state.lock().readers == 0 {
         return Err(Errno::ENXIO);
     }

@@ -313,13 +313,18 @@ pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> R
         }
         return Ok(done);
     }
-    if !input.file()?.seekable() || count != 0 && !super::splice::can_be_source(&input) {
+    let seekable = input.file()?.seekable() || input.file()?.ignores_seeking();
+    if !seekable || count != 0 && !super::splice::can_be_source(&input) {
         return Err(Errno::EINVAL);
     }
     if output.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
-    let done = copy_between(&input, place.as_mut(), &output, None, count.min(MAXIMUM_TRANSFER))?;
+    if count == 0 {
+        input.inode.accessed();
+        return Ok(0);
+    }
+    let done = copy_between(&input, place.as_mut(), &output, None, count)?;
     if let Some(place) = place {
         write_object(offset, &(place as i64))?;
     }
