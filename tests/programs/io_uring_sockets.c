@@ -53,7 +53,9 @@ static void take(int count) {
 
 static int by_data(const void *one, const void *other) {
     const struct seen *a = one, *b = other;
-    return a->data < b->data ? -1 : a->data > b->data;
+    if (a->data != b->data)
+        return a->data < b->data ? -1 : 1;
+    return (int)(a->flags & IORING_CQE_F_NOTIF) - (int)(b->flags & IORING_CQE_F_NOTIF);
 }
 
 /* Prints them by number; of the flags only those that are no hint. */
@@ -62,9 +64,9 @@ static void run(const char *what, int count) {
     qsort(seen, found, sizeof seen[0], by_data);
     printf("%s: %d completions\n", what, found);
     for (int i = 0; i < found; i++)
-        printf("  %llu: %s (%d)%s%s %d\n", seen[i].data, seen[i].result < 0 ? strerror(-seen[i].result) : "fine",
+        printf("  %llu: %s (%d)%s%s%s %d\n", seen[i].data, seen[i].result < 0 ? strerror(-seen[i].result) : "fine",
                seen[i].result, seen[i].flags & IORING_CQE_F_MORE ? " more" : "",
-               seen[i].flags & IORING_CQE_F_BUFFER ? " buffer" : "",
+               seen[i].flags & IORING_CQE_F_NOTIF ? " notification" : "", seen[i].flags & IORING_CQE_F_BUFFER ? " buffer" : "",
                seen[i].flags & IORING_CQE_F_BUFFER ? seen[i].flags >> IORING_CQE_BUFFER_SHIFT : 0);
 }
 
@@ -90,7 +92,8 @@ static int listen_somewhere(struct sockaddr_in *own) {
 static void probe(void) {
     struct io_uring_probe *probe = io_uring_get_probe_ring(&ring);
     int operations[] = {IORING_OP_ACCEPT,  IORING_OP_CONNECT, IORING_OP_SEND,     IORING_OP_RECV,     IORING_OP_SENDMSG,
-                        IORING_OP_RECVMSG, IORING_OP_SOCKET,  IORING_OP_SHUTDOWN, IORING_OP_EPOLL_CTL};
+                        IORING_OP_RECVMSG, IORING_OP_SOCKET,  IORING_OP_SHUTDOWN, IORING_OP_EPOLL_CTL, IORING_OP_SEND_ZC,
+                        IORING_OP_SENDMSG_ZC};
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         printf("operation %d: %d\n", operations[i], io_uring_opcode_supported(probe, operations[i]));
     io_uring_free_probe(probe);
@@ -475,6 +478,111 @@ static void echo(void) {
     close(listener);
 }
 
+/* Sending from the program's own memory: a second completion tells when it may be changed again. */
+static void without_copy(void) {
+    static char registered[64] = "0123456789";
+    struct sockaddr_in own;
+    int listener = listen_somewhere(&own), client = meet(&own), server = accept(listener, NULL, NULL);
+    int udp = socket(AF_INET, SOCK_DGRAM, 0), pair[2];
+    socklen_t length = sizeof own;
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    ADD(1, 0, io_uring_prep_send_zc(sqe, client, "hello", 5, 0, 0));
+    run("sent from memory", 2);
+    printf("%zd %.5s\n", recv(server, text, sizeof text, 0), text);
+    struct iovec pieces[2] = {{"two", 3}, {" pieces", 7}};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+    ADD(2, 0, io_uring_prep_sendmsg_zc(sqe, client, &message, 0));
+    run("a message from memory", 2);
+    printf("%zd %.10s\n", recv(server, text, sizeof text, 0), text);
+    struct iovec whole = {registered, sizeof registered};
+    CHECK(io_uring_register_buffers(&ring, &whole, 1) == 0);
+    ADD(3, 0, io_uring_prep_send_zc_fixed(sqe, client, registered + 2, 4, 0, 0, 0));
+    run("from a registered buffer", 2);
+    printf("%zd %.4s\n", recv(server, text, sizeof text, 0), text);
+    ADD(4, 0, io_uring_prep_send_zc_fixed(sqe, client, registered + 62, 4, 0, 0, 0));
+    run("beyond its end", 2);
+    io_uring_unregister_buffers(&ring);
+    /* To an address. */
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CHECK(bind(udp, (struct sockaddr *)&to, sizeof to) == 0 && getsockname(udp, (struct sockaddr *)&to, &length) == 0);
+    ADD(5, 0, (io_uring_prep_send_zc(sqe, udp, "datagram", 8, 0, 0),
+               io_uring_prep_send_set_addr(sqe, (struct sockaddr *)&to, sizeof to)));
+    run("to an address", 2);
+    printf("%zd %.8s\n", recv(udp, text, sizeof text, 0), text);
+    ADD(6, 0, io_uring_prep_send_zc(sqe, pair[0], "x", 1, 0, 0));
+    run("by a local socket", 2);
+    ADD(7, 0, io_uring_prep_send_zc(sqe, udp, "x", 1, 0, 0));
+    run("to nobody", 2);
+    ADD(8, IOSQE_CQE_SKIP_SUCCESS, io_uring_prep_send_zc(sqe, client, "x", 1, 0, 0));
+    run("silently", 1);
+    ADD(10, IOSQE_IO_LINK, io_uring_prep_send_zc(sqe, client, "last", 4, 0, 0));
+    ADD(11, 0, io_uring_prep_recv(sqe, server, text, sizeof text, 0));
+    run("linked", 3);
+    close(client);
+    close(server);
+    close(listener);
+    close(udp);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* Messages that come with a record in front, until one doesn't fit or the end is reached. */
+static void records(void) {
+    static char area[6][128];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, own;
+    socklen_t length = sizeof to;
+    int udp = socket(AF_INET, SOCK_DGRAM, 0), sender = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+    CHECK(bind(udp, (struct sockaddr *)&to, sizeof to) == 0 && getsockname(udp, (struct sockaddr *)&to, &length) == 0);
+    CHECK(setsockopt(udp, IPPROTO_IP, IP_TTL, &(int){7}, sizeof on) == 0);
+    CHECK(setsockopt(udp, IPPROTO_IP, IP_RECVTTL, &on, sizeof on) == 0);
+    ADD(1, 0, io_uring_prep_provide_buffers(sqe, area, sizeof area[0], 6, 5, 0));
+    run("buffers", 1);
+    struct msghdr shape = {.msg_namelen = sizeof own, .msg_controllen = CMSG_SPACE(sizeof(int))};
+    ADD(2, IOSQE_BUFFER_SELECT, (io_uring_prep_recvmsg_multishot(sqe, udp, &shape, 0), sqe->buf_group = 5));
+    run("it waits", 0);
+    const char *texts[] = {"first", "a datagram that is longer than what is left of its buffer of 128 bytes, as one sees", ""};
+    for (int i = 0; i < 3; i++) {
+        CHECK(sendto(sender, texts[i], strlen(texts[i]), 0, (struct sockaddr *)&to, sizeof to) == (ssize_t)strlen(texts[i]));
+        run("a message", 1);
+        if (found != 1 || seen[0].result < 0)
+            continue;
+        char *buffer = area[seen[0].flags >> IORING_CQE_BUFFER_SHIFT];
+        struct io_uring_recvmsg_out *record = io_uring_recvmsg_validate(buffer, seen[0].result, &shape);
+        if (!record) {
+            puts("no record");
+            continue;
+        }
+        struct sockaddr_in *from = io_uring_recvmsg_name(record);
+        struct cmsghdr *control = io_uring_recvmsg_cmsg_firsthdr(record, &shape);
+        printf("name %u control %u payload %u flags %#x family %d, option %d %d, [%.*s]\n", record->namelen,
+               record->controllen, record->payloadlen, record->flags, from->sin_family, control ? control->cmsg_type : -1,
+               control ? *(int *)CMSG_DATA(control) : -1,
+               (int)io_uring_recvmsg_payload_length(record, seen[0].result, &shape),
+               (char *)io_uring_recvmsg_payload(record, &shape));
+    }
+    ADD(3, 0, io_uring_prep_cancel64(sqe, 2, 0));
+    run("cancelled or over", 1);
+    shape.msg_controllen = 128;
+    ADD(4, IOSQE_BUFFER_SELECT, (io_uring_prep_recvmsg_multishot(sqe, udp, &shape, 0), sqe->buf_group = 5));
+    CHECK(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, sizeof to) == 1);
+    run("no room for the record", 1);
+    /* A stream has neither names nor ancillary data, and an end. */
+    int listener = listen_somewhere(&own), client = meet(&own), server = accept(listener, NULL, NULL);
+    struct msghdr bare = {0};
+    ADD(5, IOSQE_BUFFER_SELECT, (io_uring_prep_recvmsg_multishot(sqe, server, &bare, 0), sqe->buf_group = 5));
+    run("it waits", 0);
+    CHECK(send(client, "stream", 6, 0) == 6);
+    run("of a stream", 1);
+    close(client);
+    run("its end", 1);
+    ADD(6, 0, io_uring_prep_recvmsg_multishot(sqe, server, &bare, 0));
+    run("without buffers", 1);
+    close(server);
+    close(listener);
+    close(udp);
+    close(sender);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     alarm(50);
@@ -489,6 +597,8 @@ int main(void) {
     local();
     events();
     echo();
+    without_copy();
+    records();
     io_uring_queue_exit(&ring);
     return 0;
 }

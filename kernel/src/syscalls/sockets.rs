@@ -498,6 +498,18 @@ pub(super) fn receive_into(
     pieces: &[IoSlice],
     flags: MessageFlags,
 ) -> Result<usize, Errno> {
+    let received = receive_parts(socket, &mut header, pieces, flags)?;
+    write_object(place, &header)?;
+    Ok(received)
+}
+
+/// Receives a message to where a header says, and changes the header as Linux changes the program's.
+pub(super) fn receive_parts(
+    socket: &dyn Socket,
+    header: &mut MessageHeader,
+    pieces: &[IoSlice],
+    flags: MessageFlags,
+) -> Result<usize, Errno> {
     let mut data = Destination::program(pieces);
     let mut message = Incoming::new(&mut data, flags);
     let received = socket.receive(&mut message)?;
@@ -548,7 +560,6 @@ pub(super) fn receive_into(
     let mut result = message.result | (flags & MessageFlags::CLOSE_ON_EXEC);
     result.set(MessageFlags::CONTROL_TRUNCATED, writer.truncated);
     header.flags = result.bits();
-    write_object(place, &header)?;
     Ok(received)
 }
 

@@ -114,6 +114,8 @@ pub mod entry_flag {
 pub const CQE_BUFFER: u32 = 1 << 0;
 /// Flags of a completion: more will come of the same request.
 pub const CQE_MORE: u32 = 1 << 1;
+/// It is no result: the memory that was sent may be changed again.
+pub const CQE_NOTIFICATION: u32 = 1 << 3;
 /// Where the number of the buffer is.
 pub const CQE_BUFFER_SHIFT: u32 = 16;
 /// In the flags of the submission queue: completions wait for room.
@@ -177,6 +179,8 @@ pub mod network {
     pub const POLL_FIRST: u16 = 1 << 0;
     /// Of receiving: go on after the first message.
     pub const RECEIVE_MULTISHOT: u16 = 1 << 1;
+    /// Of `SEND_ZC`: the memory lies in a registered buffer.
+    pub const FIXED_BUFFER: u16 = 1 << 2;
     /// Of `ACCEPT`: go on after the first connection.
     pub const ACCEPT_MULTISHOT: u16 = 1 << 0;
 }

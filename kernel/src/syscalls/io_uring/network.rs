@@ -12,12 +12,13 @@ use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents};
 use pith_linux::io_uring::{ALLOCATE_INDEX, Entry, entry_flag, network, opcode};
 use pith_linux::sockets::{MessageFlags, MessageHeader, Shutdown, SocketKind, family};
+use pith_tcpip::wire::ip;
 
 use super::operation::{Attempt, Buffers, Outcome, READABLE, WRITABLE, buffers};
 use super::ring::{Provided, Ring};
 use crate::fs::context;
 use crate::fs::file::OpenFile;
-use crate::memory::{Destination, IoSlice, Source, UserPointer, read_object};
+use crate::memory::{Destination, IoSlice, Source, UserPointer, read_object, write_object};
 use crate::net;
 use crate::net::address::Address;
 use crate::net::message::{Ancillary, Incoming, Outgoing};
@@ -28,6 +29,8 @@ use crate::syscalls::sockets;
 pub(super) struct Transfer {
     buffers: Buffers,
     flags: MessageFlags,
+    /// A notification follows (`SEND_ZC`).
+    notifies: bool,
     /// Bytes that were moved already, for `MSG_WAITALL`.
     done: AtomicUsize,
     /// It was tried once.
@@ -44,6 +47,8 @@ pub(super) struct Letter {
 pub(super) struct Envelope {
     place: UserPointer,
     header: MessageHeader,
+    /// Each message comes into a buffer of its own, with a record of it in front.
+    multishot: bool,
 }
 
 /// What is done with a socket.
@@ -96,6 +101,8 @@ pub(super) fn needs_file(operation: u8) -> bool {
             | opcode::SEND
             | opcode::RECV
             | opcode::SHUTDOWN
+            | opcode::SEND_ZC
+            | opcode::SENDMSG_ZC
     )
 }
 
@@ -137,7 +144,7 @@ impl SocketOperation {
                     slot,
                 })
             }
-            opcode::SEND | opcode::SENDMSG => prepare_sending(entry),
+            opcode::SEND | opcode::SENDMSG | opcode::SEND_ZC | opcode::SENDMSG_ZC => prepare_sending(entry),
             _ => prepare_receiving(entry),
         }
     }
@@ -155,6 +162,15 @@ impl SocketOperation {
     pub(super) fn is_multishot(&self) -> bool {
         match self {
             Self::Accept { multishot, .. } | Self::Receive { multishot, .. } => *multishot,
+            Self::ReceiveMessage(_, envelope) => envelope.multishot,
+            _ => false,
+        }
+    }
+
+    /// Whether a second completion tells that the memory may be changed again.
+    pub(super) fn notifies(&self) -> bool {
+        match self {
+            Self::Send(transfer, _) | Self::SendMessage(transfer, _) => transfer.notifies,
             _ => false,
         }
     }
@@ -175,6 +191,9 @@ impl SocketOperation {
     }
 
     fn run(&self, ring: &Ring, socket: &dyn Socket, again: bool) -> Attempt {
+        if self.notifies() && !lets_memory_be_shared(socket) {
+            return Attempt::Done(Outcome::error(Errno::EOPNOTSUPP));
+        }
         match self {
             Self::Accept { .. } => self.accept(ring, socket),
             Self::Connect { address, begun } => {
@@ -190,7 +209,7 @@ impl SocketOperation {
                     result => Attempt::Done(result.map(|()| 0).into()),
                 }
             }
-            Self::Send(transfer, address) => transfer.run(socket, |pieces, flags| {
+            Self::Send(transfer, address) => transfer.run(ring, socket, |pieces, flags| {
                 socket.send(Outgoing {
                     data: &mut Source::program(pieces),
                     address: address.as_deref().copied(),
@@ -198,7 +217,7 @@ impl SocketOperation {
                     flags,
                 })
             }),
-            Self::SendMessage(transfer, letter) => transfer.run(socket, |pieces, flags| {
+            Self::SendMessage(transfer, letter) => transfer.run(ring, socket, |pieces, flags| {
                 let ancillary = match transfer.moved() {
                     0 => sockets::read_control(&letter.header)?,
                     // It went with the first part.
@@ -217,10 +236,19 @@ impl SocketOperation {
                     socket.receive(&mut Incoming::new(&mut data, flags))
                 });
                 match attempt {
-                    // The end, an error and a completion that finds no room end it.
-                    Attempt::Done(outcome) if *multishot && outcome.result > 0 && !ring.overflows() => {
-                        Attempt::Again(outcome)
-                    }
+                    Attempt::Done(outcome) if *multishot && outcome.result > 0 => next(ring, outcome),
+                    other => other,
+                }
+            }
+            Self::ReceiveMessage(transfer, envelope) if envelope.multishot => {
+                let mut ended = false;
+                let attempt = transfer.receive(ring, socket, |pieces, flags| {
+                    let (length, data) = receive_with_record(socket, &envelope.header, pieces, flags)?;
+                    ended = data == 0;
+                    Ok(length)
+                });
+                match attempt {
+                    Attempt::Done(outcome) if outcome.result > 0 && !ended => next(ring, outcome),
                     other => other,
                 }
             }
@@ -279,6 +307,62 @@ impl SocketOperation {
     }
 }
 
+/// A result after which others come, unless a completion finds no room.
+fn next(ring: &Ring, outcome: Outcome) -> Attempt {
+    match ring.overflows() {
+        true => Attempt::Done(outcome),
+        false => Attempt::Again(outcome),
+    }
+}
+
+/// Whether Linux would send from the program's memory itself: by TCP and UDP.
+fn lets_memory_be_shared(socket: &dyn Socket) -> bool {
+    matches!(socket.family(), family::INTERNET | family::INTERNET_6)
+        && [ip::TCP, ip::UDP].map(i32::from).contains(&socket.protocol())
+        && socket.kind() != SocketKind::Raw
+}
+
+/// Length of the record in front of a message (`struct io_uring_recvmsg_out`).
+const RECORD: usize = 16;
+
+/// Receives a message into one buffer: a record, room for the sender's address and for ancillary data as long as the
+/// `header` says, and what is left for the data. Returns how much of the buffer counts, and how long the data is.
+fn receive_with_record(
+    socket: &dyn Socket,
+    header: &MessageHeader,
+    buffer: &[IoSlice],
+    flags: MessageFlags,
+) -> Result<(usize, usize), Errno> {
+    let buffer = buffer.first().ok_or(Errno::EFAULT)?;
+    let (name_room, control_room) = (header.name_length as usize, header.control_length as usize);
+    let front = RECORD + name_room + control_room;
+    let room = buffer.length.checked_sub(front).ok_or(Errno::EFAULT)?;
+    let name = buffer.address + RECORD as u64;
+    let mut parts = MessageHeader {
+        name: if name_room == 0 { 0 } else { name },
+        name_length: header.name_length,
+        control: name + name_room as u64,
+        control_length: header.control_length,
+        ..MessageHeader::default()
+    };
+    if name_room == 0 {
+        parts.name_length = 0;
+    }
+    let data = IoSlice {
+        address: buffer.address + front as u64,
+        length: room,
+    };
+    let received = sockets::receive_parts(socket, &mut parts, &[data], flags)?;
+    let record = [
+        parts.name_length,
+        parts.control_length as u32,
+        received as u32,
+        parts.flags,
+    ];
+    write_object(UserPointer(buffer.address), &record)?;
+    Ok((front + received.min(room), received))
+}
+
 /// Gives a new file a descriptor, or a place among the registered files.
 fn install(ring: &Ring, file: Arc<OpenFile>, close_on_exec: bool, slot: u32) -> Result<usize, Errno> {
     match slot {
@@ -308,10 +392,19 @@ fn prepare_accept(entry: &Entry) -> Result<SocketOperation, Errno> {
 
 fn prepare_sending(entry: &Entry) -> Result<SocketOperation, Errno> {
     let other = entry.other_descriptor as u32;
-    refuse(entry.priority & !network::POLL_FIRST != 0)?;
+    let notifies = matches!(entry.opcode, opcode::SEND_ZC | opcode::SENDMSG_ZC);
+    let registered = entry.priority & network::FIXED_BUFFER != 0;
+    refuse(entry.priority & !(network::POLL_FIRST | network::FIXED_BUFFER) != 0)?;
+    refuse(registered && entry.opcode != opcode::SEND_ZC)?;
+    if notifies {
+        refuse(entry.flags & entry_flag::CQE_SKIP_SUCCESS != 0 || entry.address3 != 0 || entry.padding != 0)?;
+        if entry.flags & entry_flag::BUFFER_SELECT != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+    }
     // The program learns of a broken connection from the completion.
     let flags = MessageFlags::from_bits_truncate(entry.operation_flags) | MessageFlags::NO_SIGNAL;
-    if entry.opcode == opcode::SEND {
+    if matches!(entry.opcode, opcode::SEND | opcode::SEND_ZC) {
         // The length of the address is in the lower half.
         refuse(other >> 16 != 0)?;
         let address = match entry.offset {
@@ -319,7 +412,7 @@ fn prepare_sending(entry: &Entry) -> Result<SocketOperation, Errno> {
             address => Some(Box::new(Address::read(UserPointer(address), other as i32)?)),
         };
         return Ok(SocketOperation::Send(
-            Transfer::new(buffers(entry, false)?, flags),
+            Transfer::new(buffers(entry, false)?, flags, notifies),
             address,
         ));
     }
@@ -331,7 +424,7 @@ fn prepare_sending(entry: &Entry) -> Result<SocketOperation, Errno> {
     };
     let buffers = Buffers::Pieces(sockets::pieces_of(&header)?);
     Ok(SocketOperation::SendMessage(
-        Transfer::new(buffers, flags),
+        Transfer::new(buffers, flags, notifies),
         Box::new(letter),
     ))
 }
@@ -346,17 +439,16 @@ fn prepare_receiving(entry: &Entry) -> Result<SocketOperation, Errno> {
     if entry.opcode == opcode::RECV {
         // Of each buffer all is used.
         refuse(multishot && entry.length != 0)?;
-        let transfer = Transfer::new(buffers(entry, false)?, flags);
+        let transfer = Transfer::new(buffers(entry, false)?, flags, false);
         return Ok(SocketOperation::Receive { transfer, multishot });
-    }
-    if multishot {
-        crate::warning_once!(
-            "io_uring: IORING_OP_RECVMSG with IORING_RECV_MULTISHOT is not supported: it answers EINVAL"
-        );
-        return Err(Errno::EINVAL);
     }
     let place = UserPointer(entry.address);
     let header: MessageHeader = read_object(place)?;
+    let longest = RECORD as u64 + u64::from(header.name_length);
+    // Linux counts with signed numbers of 32 bits here.
+    if multishot && i32::try_from(longest.saturating_add(header.control_length)).is_err() {
+        return Err(Errno::EOVERFLOW);
+    }
     let pieces = sockets::pieces_of(&header)?;
     let buffers = if selects {
         refuse(pieces.len() > 1)?;
@@ -365,8 +457,13 @@ fn prepare_receiving(entry: &Entry) -> Result<SocketOperation, Errno> {
     } else {
         Buffers::Pieces(pieces)
     };
-    let envelope = Box::new(Envelope { place, header });
-    Ok(SocketOperation::ReceiveMessage(Transfer::new(buffers, flags), envelope))
+    let envelope = Box::new(Envelope {
+        place,
+        header,
+        multishot,
+    });
+    let transfer = Transfer::new(buffers, flags, false);
+    Ok(SocketOperation::ReceiveMessage(transfer, envelope))
 }
 
 /// What is left of memory of which some bytes are done.
@@ -386,10 +483,11 @@ fn rest(pieces: &[IoSlice], mut done: usize) -> Vec<IoSlice> {
 }
 
 impl Transfer {
-    fn new(buffers: Buffers, flags: MessageFlags) -> Self {
+    fn new(buffers: Buffers, flags: MessageFlags, notifies: bool) -> Self {
         Self {
             buffers,
             flags,
+            notifies,
             done: AtomicUsize::new(0),
             tried: AtomicBool::new(false),
         }
@@ -413,15 +511,13 @@ impl Transfer {
     /// Moves data with `step`, which doesn't wait.
     fn run(
         &self,
+        ring: &Ring,
         socket: &dyn Socket,
         mut step: impl FnMut(&[IoSlice], MessageFlags) -> Result<usize, Errno>,
     ) -> Attempt {
-        let pieces = match &self.buffers {
-            Buffers::Piece(piece) => &piece[..],
-            Buffers::Pieces(pieces) => pieces,
-            Buffers::Registered { .. } | Buffers::Selected(..) => {
-                return Attempt::Done(Outcome::error(Errno::EOPNOTSUPP));
-            }
+        let pieces = match self.buffers.pieces(ring) {
+            Ok(pieces) => pieces,
+            Err(errno) => return Attempt::Done(Outcome::error(errno)),
         };
         let wanted: usize = pieces.iter().map(|piece| piece.length).sum();
         let goes_on = self.waits()
@@ -456,7 +552,7 @@ impl Transfer {
         mut step: impl FnMut(&[IoSlice], MessageFlags) -> Result<usize, Errno>,
     ) -> Attempt {
         let Buffers::Selected(group, length) = self.buffers else {
-            return self.run(socket, step);
+            return self.run(ring, socket, step);
         };
         if self.tried.swap(true, Ordering::Relaxed) && !socket.readiness().intersects(READABLE) {
             return Attempt::Wait;

@@ -7,7 +7,7 @@ use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::events::{EventControl, EventRecord};
 use pith_linux::files::{OpenFlags, PollEvents};
-use pith_linux::io_uring::{Entry, cancel, entry_flag, opcode, poll, timeout};
+use pith_linux::io_uring::{Entry, cancel, entry_flag, network as socket_flag, opcode, poll, timeout};
 use pith_linux::time::Timespec;
 
 use super::network::{self, SocketOperation};
@@ -37,10 +37,25 @@ pub(super) enum Buffers {
         /// Its index.
         index: u16,
         /// The piece.
-        piece: IoSlice,
+        piece: [IoSlice; 1],
     },
     /// One of the provided buffers of a group, and how much of it at most (0 for all).
     Selected(u16, usize),
+}
+
+impl Buffers {
+    /// Memory that data is taken from.
+    ///
+    /// # Errors
+    /// `EFAULT`: it is not registered. `EOPNOTSUPP`: provided buffers are for what comes in.
+    pub(super) fn pieces(&self, ring: &Ring) -> Result<&[IoSlice], Errno> {
+        match self {
+            Self::Piece(piece) => Ok(piece),
+            Self::Pieces(pieces) => Ok(pieces),
+            Self::Registered { index, piece } => ring.check_registered(*index, piece[0]).map(|()| &piece[..]),
+            Self::Selected(..) => Err(Errno::EOPNOTSUPP),
+        }
+    }
 }
 
 /// What the first two arguments of a call that end in `at` say.
@@ -247,6 +262,15 @@ fn read_timeout(address: u64, flags: u32) -> Result<Timeout, Errno> {
     })
 }
 
+/// Whether the memory lies in a registered buffer.
+fn is_registered(entry: &Entry) -> bool {
+    match entry.opcode {
+        opcode::READ_FIXED | opcode::WRITE_FIXED => true,
+        opcode::SEND_ZC => entry.priority & socket_flag::FIXED_BUFFER != 0,
+        _ => false,
+    }
+}
+
 fn piece(address: u64, length: usize) -> Result<IoSlice, Errno> {
     files::one_piece(UserPointer(address), length).map(|[piece]| piece)
 }
@@ -266,9 +290,9 @@ pub(super) fn buffers(entry: &Entry, vectors: bool) -> Result<Buffers, Errno> {
         return Ok(Buffers::Selected(entry.buffer, length));
     }
     Ok(match entry.opcode {
-        opcode::READ_FIXED | opcode::WRITE_FIXED => Buffers::Registered {
+        _ if is_registered(entry) => Buffers::Registered {
             index: entry.buffer,
-            piece: piece(entry.address, entry.length as usize)?,
+            piece: [piece(entry.address, entry.length as usize)?],
         },
         _ if vectors => Buffers::Pieces(files::pieces(UserPointer(entry.address), entry.length as i32)?),
         _ => Buffers::Piece([piece(entry.address, entry.length as usize)?]),
@@ -572,14 +596,13 @@ impl Operation {
                 }
             }
             other if network::is_known(other) => Self::Socket(SocketOperation::prepare(entry)?),
-            opcode::SEND_ZC | opcode::SENDMSG_ZC => {
-                crate::warning_once!(
-                    "io_uring: IORING_OP_SEND_ZC and IORING_OP_SENDMSG_ZC are not supported: they answer EINVAL"
-                );
-                return Err(Errno::EINVAL);
-            }
             _ => return Err(Errno::EINVAL),
         })
+    }
+
+    /// Whether a second completion tells that the memory may be changed again.
+    pub(super) fn notifies(&self) -> bool {
+        matches!(self, Self::Socket(operation) if operation.notifies())
     }
 
     /// The events for which a file is waited for.
@@ -661,8 +684,8 @@ fn read(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: Ope
     match buffers {
         Buffers::Piece(piece) => run(piece),
         Buffers::Pieces(pieces) => run(pieces),
-        Buffers::Registered { index, piece } => match ring.check_registered(*index, *piece) {
-            Ok(()) => run(&[*piece]),
+        Buffers::Registered { index, piece } => match ring.check_registered(*index, piece[0]) {
+            Ok(()) => run(piece),
             Err(errno) => Attempt::Done(Outcome::error(errno)),
         },
         Buffers::Selected(group, length) => {
@@ -690,18 +713,9 @@ fn read(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: Ope
 
 fn write(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: OpenFlags) -> Attempt {
     let nowait = flags.contains(OpenFlags::NONBLOCKING);
-    let registered;
-    let pieces = match buffers {
-        Buffers::Piece(piece) => &piece[..],
-        Buffers::Pieces(pieces) => pieces,
-        Buffers::Registered { index, piece } => {
-            if let Err(errno) = ring.check_registered(*index, *piece) {
-                return Attempt::Done(Outcome::error(errno));
-            }
-            registered = [*piece];
-            &registered
-        }
-        Buffers::Selected(..) => return Attempt::Done(Outcome::error(Errno::EOPNOTSUPP)),
+    let pieces = match buffers.pieces(ring) {
+        Ok(pieces) => pieces,
+        Err(errno) => return Attempt::Done(Outcome::error(errno)),
     };
     let result = place(file, offset)
         .and_then(|place| file.write_with(place, &mut Source::program(pieces), flags | OpenFlags::NONBLOCKING));

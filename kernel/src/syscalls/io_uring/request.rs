@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
-use pith_linux::io_uring::{CQE_MORE, Entry, entry_flag, opcode};
+use pith_linux::io_uring::{CQE_MORE, CQE_NOTIFICATION, Entry, entry_flag, opcode};
 use spin::Mutex;
 
 use super::operation::{self, Attempt, Operation, Outcome, Timeout};
@@ -111,7 +111,16 @@ impl Request {
     fn complete(&self, ring: &Ring, user_data: u64, outcome: Outcome) -> bool {
         if !self.is_silent() || outcome.failed {
             let counts = !matches!(self.operation, Operation::Timeout { .. });
-            ring.post(user_data, outcome.result, outcome.flags, counts);
+            let told = if self.operation.notifies() {
+                outcome.with_more()
+            } else {
+                outcome
+            };
+            ring.post(user_data, told.result, told.flags, counts);
+        }
+        // What was sent was copied, if anything was sent at all.
+        if self.operation.notifies() {
+            ring.post(user_data, 0, CQE_NOTIFICATION, true);
         }
         outcome.failed && self.flags & entry_flag::IO_HARDLINK == 0
     }
