@@ -596,9 +596,9 @@ int main(void) {
     datagrams();
     local();
     events();
-    echo();
     without_copy();
     records();
+    echo();
     io_uring_queue_exit(&ring);
     return 0;
 }
