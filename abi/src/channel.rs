@@ -13,8 +13,8 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Version of this protocol, sent in [`FrameKind::Ready`].
-pub const CHANNEL_VERSION: u32 = 1;
+/// Version of this protocol, sent in [`FrameKind::Ready`]. Guests of version 1 know no [`FrameKind::Time`].
+pub const CHANNEL_VERSION: u32 = 2;
 
 /// Largest payload of one frame, in bytes. A receiver treats more as a broken channel.
 pub const MAXIMUM_PAYLOAD: u32 = 65536;
@@ -62,6 +62,8 @@ pub enum FrameKind {
     WindowSize = 67,
     /// Nobody reads this output any more (`EPIPE` on the host). Detail: 1 or 2.
     OutputClosed = 68,
+    /// What time it is, in answer to [`FrameKind::Ready`]. Payload: nanoseconds since 1970 (UTC) as `u64`.
+    Time = 69,
 }
 
 /// How a machine ended, and what it used.

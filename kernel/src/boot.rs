@@ -517,6 +517,7 @@ fn start_program(
     *LAST_REASON.lock() = String::from("out of memory: the kernel has none left; give the machine more (-m)");
     task::adopt(thread.clone());
     start_processors(&process, topology);
+    devices::console::on_time(task::hear_wall_clock);
     // Signals that came until now were kept; from here on there is a process to take them.
     devices::console::on_signal(post_signal);
     let stack_limit = process.limit(task::Limits::STACK);

@@ -224,6 +224,8 @@ pub enum HostFrame<'a> {
     },
     /// Nobody reads this stream any more.
     OutputClosed(OutputStream),
+    /// What time it is, in nanoseconds since 1970.
+    Time(u64),
 }
 
 impl HostFrame<'_> {
@@ -254,6 +256,7 @@ impl HostFrame<'_> {
                 put(FrameKind::WindowSize, 0, &payload);
             }
             Self::OutputClosed(stream) => put(FrameKind::OutputClosed, stream.number(), &[]),
+            Self::Time(nanoseconds) => put(FrameKind::Time, 0, &nanoseconds.to_le_bytes()),
         }
     }
 }
@@ -438,6 +441,10 @@ mod tests {
         assert_eq!(
             bytes(HostFrame::OutputClosed(OutputStream::Error)),
             [68, 2, 0, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(
+            bytes(HostFrame::Time(0x0102_0304_0506_0708)),
+            [69, 0, 0, 0, 8, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1]
         );
     }
 }

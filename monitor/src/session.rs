@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pith_abi::channel::{CHANNEL_VERSION, ExitReport, MAXIMUM_PAYLOAD, Outcome};
 use pith_abi::image::LogLevel;
@@ -559,6 +559,14 @@ impl Session<'_> {
         frame.encode(&mut self.outgoing);
     }
 
+    /// Says what time it is. What stands on the command line was true before the monitor started.
+    fn send_time(&mut self) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        if let Some(now) = since.ok().and_then(|now| now.as_nanos().try_into().ok()) {
+            self.send(HostFrame::Time(now));
+        }
+    }
+
     fn write_outgoing(&mut self) {
         match rustix::io::write(
             &self.machine.to_guest,
@@ -641,8 +649,11 @@ impl Session<'_> {
             && let Some(frame) = decoder.next_frame()?
         {
             match frame {
-                GuestFrame::Ready(CHANNEL_VERSION) => {
+                GuestFrame::Ready(version @ 1..=CHANNEL_VERSION) => {
                     self.times.ready.get_or_insert(self.begin.elapsed());
+                    if version > 1 {
+                        self.send_time();
+                    }
                 }
                 GuestFrame::Ready(version) => return Err(RunError::Version(version)),
                 GuestFrame::Output(stream, bytes) => self.console.push(stream, bytes),

@@ -112,8 +112,17 @@ impl Channel {
         exit(33)
     }
 
-    /// The next frame from the host.
+    /// The next frame from the host, other than the one that tells the time.
     fn receive() -> (u8, u8, Vec<u8>) {
+        loop {
+            let frame = Self::receive_any();
+            if frame.0 != FrameKind::Time as u8 {
+                return frame;
+            }
+        }
+    }
+
+    fn receive_any() -> (u8, u8, Vec<u8>) {
         let mut input = std::io::stdin().lock();
         let mut header = [0; 8];
         input.read_exact(&mut header).unwrap();

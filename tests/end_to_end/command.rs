@@ -6,10 +6,11 @@ use pith_end_to_end::execute::{Handling, Outcome, contains, execute, pid, shell_
 use pith_end_to_end::workshop::{Build, fixture, make_directory};
 use rustix::process::{Signal, kill_process};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 type Check = fn(&Workshop) -> Result<(), String>;
 
@@ -36,6 +37,7 @@ pub const CHECKS: &[(&str, Check)] = &[
         "accelerator-is-announced-once",
         accelerator_is_announced_once,
     ),
+    ("wall-clock", wall_clock),
     ("time-limit", time_limit),
     ("time-limit-of-a-busy-program", time_limit_of_a_busy_program),
     ("interrupt", interrupt),
@@ -651,6 +653,60 @@ fn killed_command_leaves_nothing(workshop: &Workshop) -> Result<(), String> {
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// The machine's wall clock is the host's: what it shows lies between what the host's showed before and after the question,
+/// but for what a few switches between host and machine take.
+fn wall_clock(workshop: &Workshop) -> Result<(), String> {
+    const ALLOWED: Duration = Duration::from_millis(10);
+    let program = workshop.program("asked_time", Build::Dynamic)?;
+    let mut child = run(workshop)
+        .arg("--")
+        .arg(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let mut questions = child.stdin.take().ok_or("no standard input")?;
+    let output = child.stdout.take().ok_or("no standard output")?;
+    let mut answers = BufReader::new(output).lines();
+    let mut next = || {
+        answers
+            .next()
+            .and_then(Result::ok)
+            .ok_or("the machine says nothing")
+    };
+    ensure(next()? == "ready", "the program did not start".to_string())?;
+    let since_1970 = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(|error| error.to_string())
+    };
+    let mut found = Vec::new();
+    for _ in 0..5 {
+        let before = since_1970()?;
+        questions
+            .write_all(b"?")
+            .map_err(|error| error.to_string())?;
+        let shown = Duration::from_nanos(
+            next()?
+                .parse()
+                .map_err(|error| format!("no time: {error}"))?,
+        );
+        let after = since_1970()?;
+        found.push((
+            shown + ALLOWED >= before && shown <= after + ALLOWED,
+            before,
+            shown,
+            after,
+        ));
+    }
+    drop(questions);
+    let status = child.wait().map_err(|error| error.to_string())?;
+    ensure(status.success(), format!("the program ended with {status}"))?;
+    // A question may meet a pause of the host; the clock is not to blame for that.
+    let right = found.iter().filter(|(right, ..)| *right).count();
+    ensure(right >= 3, format!("before, shown and after: {found:?}"))
 }
 
 fn wrong_usage(workshop: &Workshop) -> Result<(), String> {

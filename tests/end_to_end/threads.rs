@@ -39,6 +39,7 @@ const PROGRAMS: &[&str] = &[
     "io_uring",
     "io_uring_sockets",
     "io_uring_storm",
+    "signal_storm",
     "asynchronous",
 ];
 

@@ -11,7 +11,7 @@ use pith_linux::time::Timespec;
 
 use super::Reply;
 use crate::arch::Registers;
-use crate::fs::{context, process_file, signal_file};
+use crate::fs::{context, proc, process_file, signal_file};
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::signal::{self, Restart};
 use crate::task::{self, Process, Thread, WaitError};
@@ -267,7 +267,9 @@ pub fn pidfd_send_signal(fd: i32, number: i32, information: UserPointer, flags: 
     }
     if !process_file::names_itself(fd) {
         let file = context::current().file(fd)?;
-        process_file::of(&file)?;
+        if !proc::is_process(&file)? {
+            process_file::of(&file)?;
+        }
     }
     let process = task::current_process();
     if information.is_null() {

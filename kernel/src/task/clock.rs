@@ -7,6 +7,7 @@ use spin::Once;
 
 use super::vdso;
 use crate::arch;
+use crate::sync::InterruptMutex;
 
 /// A point of the monotonic clock: nanoseconds since the kernel's first instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,9 +49,42 @@ pub fn set_wall_clock_at_boot(nanoseconds: u64) {
     WALL_AT_BOOT.store(nanoseconds, Ordering::Relaxed);
 }
 
-/// The parameters if they are already known.
-pub(super) fn known_parameters() -> Option<ClockParameters> {
-    PARAMETERS.get().copied()
+/// What the host said that the wall clock shows, and the time stamp counter when that was heard.
+static HEARD: InterruptMutex<Option<(u64, u64)>> = InterruptMutex::new(None);
+
+/// Hears what time it is: `nanoseconds` since 1970 when the time stamp counter showed `counter`. It is better than what was
+/// told at boot, which was true before the machine was there. Called by interrupt handlers.
+pub fn hear_wall_clock(counter: u64, nanoseconds: u64) {
+    *HEARD.lock() = Some((counter, nanoseconds));
+    if let Some(parameters) = PARAMETERS.get() {
+        correct(parameters);
+    }
+}
+
+/// Sets the wall clock to what was heard, unless that is what it started with or the program has set it meanwhile.
+fn correct(parameters: &ClockParameters) {
+    let heard = *HEARD.lock();
+    if let Some((counter, heard)) = heard {
+        let start = heard.saturating_sub(parameters.time_at(counter).0);
+        let change = start.wrapping_sub(parameters.wall_base) as i64;
+        let _ = WALL_CHANGE.compare_exchange(0, change, Ordering::Relaxed, Ordering::Relaxed);
+    }
+    publish();
+}
+
+/// Tells programs how to compute the time, as far as it is known.
+pub(super) fn publish() {
+    static TURN: InterruptMutex<()> = InterruptMutex::new(());
+    // What is read and what is published belong together.
+    let _turn = TURN.lock();
+    if let Some(parameters) = PARAMETERS.get() {
+        vdso::publish(&ClockParameters {
+            wall_base: parameters
+                .wall_base
+                .saturating_add_signed(WALL_CHANGE.load(Ordering::Relaxed)),
+            ..*parameters
+        });
+    }
 }
 
 /// The parameters, measured on first use.
@@ -66,10 +100,11 @@ pub fn clock_parameters() -> ClockParameters {
             base,
             nanoseconds,
             ticks: Ratio::new(frequency, 1_000_000_000),
-            wall_base: wall_clock_at_boot(nanoseconds.of(arch::read_time_stamp_counter() - base)),
+            wall_base: wall_clock_at_boot(|ticks| nanoseconds.of(ticks)),
         }
     });
-    vdso::publish(&parameters);
+    // The host may have been heard meanwhile.
+    correct(&parameters);
     parameters
 }
 
@@ -94,19 +129,28 @@ pub fn wall_clock_without_waiting() -> u64 {
         return wall_clock();
     }
     let ticks = arch::read_time_stamp_counter().saturating_sub(arch::entry_ticks());
-    let elapsed = match arch::estimated_frequency() {
+    let elapsed = |ticks| match arch::estimated_frequency() {
         0 => 0, // less than a millisecond since the start
         frequency => Ratio::new(1_000_000_000, frequency).of(ticks),
     };
-    wall_clock_at_boot(elapsed) + elapsed
+    wall_clock_at_boot(elapsed) + elapsed(ticks)
 }
 
-/// The wall clock at the kernel's start: what the monitor told, or else the real-time clock `elapsed` nanoseconds
-/// later. That clock is slow to read and exact to a second only, so it is read once and all times agree.
-fn wall_clock_at_boot(elapsed: u64) -> u64 {
+/// The wall clock at the kernel's start: by what was heard from the host, else what the monitor told, or else by the
+/// real-time clock. That clock is slow to read and exact to a second only, so it is read once and all times agree.
+/// `nanoseconds` says how long so many ticks of the time stamp counter last.
+fn wall_clock_at_boot(nanoseconds: impl Fn(u64) -> u64) -> u64 {
     static READ: Once<u64> = Once::new();
+    let start = arch::entry_ticks();
+    let heard = *HEARD.lock();
+    if let Some((counter, heard)) = heard {
+        return heard.saturating_sub(nanoseconds(counter.saturating_sub(start)));
+    }
     match WALL_AT_BOOT.load(Ordering::Relaxed) {
-        0 => *READ.call_once(|| (arch::real_time_clock_seconds() * 1_000_000_000).saturating_sub(elapsed)),
+        0 => *READ.call_once(|| {
+            let elapsed = nanoseconds(arch::read_time_stamp_counter().saturating_sub(start));
+            (arch::real_time_clock_seconds() * 1_000_000_000).saturating_sub(elapsed)
+        }),
         told => told,
     }
 }
@@ -141,10 +185,7 @@ pub(super) fn set_wall_clock(nanoseconds: u64) {
     let started = clock_parameters().wall_base as i128;
     let change = i128::from(nanoseconds) - i128::from(monotonic().0) - started;
     WALL_CHANGE.store(change as i64, Ordering::Relaxed);
-    vdso::publish(&ClockParameters {
-        wall_base: wall_base(),
-        ..clock_parameters()
-    });
+    publish();
 }
 
 /// Time that all processors together were not halted, in nanoseconds.

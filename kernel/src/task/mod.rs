@@ -21,8 +21,8 @@ pub mod vdso;
 mod wait;
 
 pub use clock::{
-    Instant, busy_time, busy_time_of, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock, wall_clock_at,
-    wall_clock_without_waiting,
+    Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock,
+    wall_clock_at, wall_clock_without_waiting,
 };
 pub use process::{Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
 pub use scheduler::{

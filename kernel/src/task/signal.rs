@@ -386,7 +386,10 @@ fn reason(signal: Signal, information: &SignalInformation) -> String {
 #[inline]
 pub fn deliver(registers: &mut Registers) -> bool {
     let thread = current();
+    // A call that was interrupted starts again also if another thread has taken the signal by now. What was said of it must not
+    // outlive it: the program may be interrupted later, with the same number in its register.
     if thread.deliverable_signals() == 0
+        && thread.restart.load(Ordering::Relaxed) == Restart::Never as u8
         && !thread.mask_is_temporary.load(Ordering::Relaxed)
         && thread.attention.load(Ordering::Relaxed) & MUST_STOP == 0
     {

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 
 use spin::Once;
 
-use super::clock::{ClockParameters, known_parameters};
+use super::clock::{self, ClockParameters};
 use crate::arch;
 use crate::memory::{Frame, PAGE_SIZE, PageError, PageSource, Purpose};
 
@@ -56,10 +56,9 @@ impl PageSource for Data {
             return Ok(frame.clone());
         }
         let frame = Frame::zeroed(Purpose::Kernel).ok_or(PageError::OutOfMemory)?;
-        if let Some(parameters) = known_parameters() {
-            fill(&frame, &parameters);
-        }
-        Ok(DATA.call_once(|| frame).clone())
+        let frame = DATA.call_once(|| frame).clone();
+        clock::publish();
+        Ok(frame)
     }
 
     fn name(&self) -> String {

@@ -8,7 +8,7 @@ use zerocopy::FromBytes;
 use crate::HEADER_LENGTH;
 
 /// Largest payload of a frame other than input, in bytes.
-const SMALL: usize = 4;
+const SMALL: usize = 8;
 
 /// Largest signal number of Linux on x86-64.
 const LAST_SIGNAL: u32 = 64;
@@ -31,6 +31,8 @@ pub enum HostEvent<'a> {
     },
     /// Nobody reads the program's output stream 1 or 2 any more.
     OutputClosed(u8),
+    /// What time it is, in nanoseconds since 1970.
+    Time(u64),
 }
 
 /// How the host broke the protocol.
@@ -216,6 +218,7 @@ fn open(bytes: &[u8; HEADER_LENGTH]) -> Result<State, Malformed> {
         (FrameKind::Signal, Some(4)),
         (FrameKind::WindowSize, Some(4)),
         (FrameKind::OutputClosed, Some(0)),
+        (FrameKind::Time, Some(8)),
     ];
     let Some(&(known, exact)) = known.iter().find(|(known, _)| *known as u8 == kind) else {
         return Err(Malformed::Kind(kind));
@@ -243,11 +246,11 @@ fn interpret<'a>(
     detail: u8,
     payload: [u8; SMALL],
 ) -> Result<HostEvent<'a>, Malformed> {
-    let [low, high, third, fourth] = payload;
+    let [low, high, third, fourth, ..] = payload;
     match kind {
         FrameKind::InputEnd => Ok(HostEvent::InputEnd),
         FrameKind::OutputClosed => Ok(HostEvent::OutputClosed(detail)),
-        FrameKind::Signal => match u32::from_le_bytes(payload) {
+        FrameKind::Signal => match u32::from_le_bytes([low, high, third, fourth]) {
             signal @ 1..=LAST_SIGNAL => Ok(HostEvent::Signal(signal as u8)),
             signal => Err(Malformed::Signal(signal)),
         },
@@ -255,6 +258,7 @@ fn interpret<'a>(
             rows: u16::from_le_bytes([low, high]),
             columns: u16::from_le_bytes([third, fourth]),
         }),
+        FrameKind::Time => Ok(HostEvent::Time(u64::from_le_bytes(payload))),
         // `open` lets no other kind come here; the answer is right all the same.
         other => Err(Malformed::Kind(other as u8)),
     }
@@ -303,6 +307,7 @@ mod tests {
             frame(67, 0, &[24, 0, 2, 1]),
             frame(64, 0, b"world"),
             frame(68, 2, b""),
+            frame(69, 0, &0x0102_0304_0506_0708_u64.to_le_bytes()),
             frame(65, 0, b""),
         ]
         .concat()
@@ -318,6 +323,7 @@ mod tests {
                 "Signal(15) after \"\"",
                 "WindowSize { rows: 24, columns: 258 } after \"hello \"",
                 "OutputClosed(2) after \"hello world\"",
+                "Time(72623859790382856) after \"hello world\"",
                 "InputEnd after \"hello world\"",
             ]
         );

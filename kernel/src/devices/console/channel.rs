@@ -43,6 +43,8 @@ struct Incoming {
     ended: bool,
     /// Signals to deliver: bit n-1 is signal n.
     signals: u64,
+    /// What time the host said that it was when it answered.
+    time: Option<u64>,
     complaint: Option<Complaint>,
     /// After a complaint, nothing is taken any more.
     broken: bool,
@@ -78,6 +80,9 @@ impl Incoming {
                     if WINDOW.swap(size, Ordering::Relaxed) != size {
                         self.signals |= 1 << (SIGWINCH - 1);
                     }
+                }
+                Ok(Some(HostEvent::Time(time))) => {
+                    self.time = Some(time);
                 }
                 Ok(Some(HostEvent::OutputClosed(stream))) => {
                     CLOSED.fetch_or(1 << stream, Ordering::Relaxed);
@@ -122,6 +127,7 @@ impl Channel {
                 being_read: false,
                 ended: !has_input,
                 signals: 0,
+                time: None,
                 complaint: None,
                 broken: false,
             },
@@ -286,6 +292,12 @@ impl Channel {
     /// Signals that have arrived, which are thereby taken.
     pub fn take_signals(&mut self) -> u64 {
         core::mem::take(&mut self.incoming.signals)
+    }
+
+    /// What time the host said that it was when it heard that the guest is ready, in nanoseconds since 1970, if that has come;
+    /// it is thereby taken.
+    pub fn take_time(&mut self) -> Option<u64> {
+        self.incoming.time.take()
     }
 
     /// Asks the host for input, the first time that the program wants any. Not from interrupt handlers.

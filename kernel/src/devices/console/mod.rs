@@ -77,6 +77,10 @@ static INPUT_QUEUE: WaitQueue = WaitQueue::new();
 static OUTPUT_QUEUE: WaitQueue = WaitQueue::new();
 static TERMINALS: AtomicU8 = AtomicU8::new(0);
 static SIGNAL_HOOK: Once<fn(u8)> = Once::new();
+static TIME_HOOK: Once<fn(u64, u64)> = Once::new();
+/// The time stamp counter when the host was told that the guest is ready. It answers at once, but that is seen only when
+/// interrupts are served, perhaps much later: so its answer is taken for the time when it was asked.
+static READY_AT: AtomicU64 = AtomicU64::new(0);
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
 /// Finds the console that the command line names, announces the kernel to the host, and takes over the
@@ -106,6 +110,7 @@ pub fn initialise(command_line: &str) {
             None => return,
         },
     };
+    READY_AT.store(arch::read_time_stamp_counter(), Ordering::Relaxed);
     if channel.is_framed() && !channel.message(FrameKind::Ready, 0, &CHANNEL_VERSION.to_le_bytes()) {
         give_up(format_args!("the {} takes nothing", channel.device.name()));
     }
@@ -137,6 +142,23 @@ fn pass_signals(channel: &mut Channel) {
     }
 }
 
+/// Names who is told what time it is: a reading of the time stamp counter, and nanoseconds since 1970 at that time. Called
+/// from an interrupt handler.
+pub fn on_time(hook: fn(u64, u64)) {
+    TIME_HOOK.call_once(|| hook);
+    if let Some(channel) = &mut *CHANNEL.lock() {
+        pass_time(channel);
+    }
+}
+
+fn pass_time(channel: &mut Channel) {
+    if let Some(hook) = TIME_HOOK.get()
+        && let Some(time) = channel.take_time()
+    {
+        hook(READY_AT.load(Ordering::Relaxed), time);
+    }
+}
+
 const HANDLER: Handler = Handler {
     call: interrupt,
     argument: 0,
@@ -147,6 +169,7 @@ const HANDLER: Handler = Handler {
 fn interrupt(_: usize) {
     if let Some(channel) = &mut *CHANNEL.lock() {
         channel.serve();
+        pass_time(channel);
         pass_signals(channel);
     }
     INPUT_QUEUE.wake_all();

@@ -20,7 +20,7 @@ use pith_linux::files::{DeviceNumber, OpenFlags, Statfs};
 use spin::{Mutex, Once};
 
 use super::context;
-use super::file::{File, ListedEntry, Listing, WriteAt};
+use super::file::{File, ListedEntry, Listing, OpenFile, WriteAt};
 use super::inode::{FileSystem, Inode, PathName, Target};
 use super::metadata::{Metadata, Timestamp};
 use crate::memory::{Destination, Source};
@@ -632,6 +632,21 @@ impl File for TextFile {
 
 /// A directory that is open.
 struct DirectoryFile(Arc<TextNode>);
+
+/// Whether an open file is a process's directory in `/proc`, by which `pidfd_send_signal(2)` knows processes too.
+///
+/// # Errors
+/// `EBADF` for a description that only names a file.
+pub fn is_process(open: &OpenFile) -> Result<bool, Errno> {
+    let file: &dyn Any = &**open.file()?;
+    Ok(file.downcast_ref::<DirectoryFile>().is_some_and(|DirectoryFile(node)| {
+        let in_root = node.parent.as_ref().is_some_and(|parent| parent.parent.is_none());
+        // Nothing else in the root is called by a number.
+        in_root
+            && node.file_system.character.magic == PROCESSES.magic
+            && node.name.bytes().all(|byte| byte.is_ascii_digit())
+    }))
+}
 
 impl File for DirectoryFile {
     fn seekable(&self) -> bool {
