@@ -72,30 +72,45 @@ fn ping(address: Ipv4Addr) -> Result<(), String> {
     .map(drop)
 }
 
+/// Bytes that do not repeat soon.
+pub(crate) fn pattern(length: usize, seed: u32) -> Vec<u8> {
+    (0..length as u32)
+        .map(|index| (index.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
+/// Sends all of this and then the end, and takes meanwhile what comes until the other side ends.
+pub(crate) fn there_and_back(
+    stream: &TcpStream,
+    sent: &[u8],
+    told: impl Fn(std::io::Error) -> String,
+) -> Result<Vec<u8>, String> {
+    let mut received = Vec::new();
+    thread::scope(|scope| {
+        let mut writer = stream;
+        let writing = scope.spawn(move || {
+            writer
+                .write_all(sent)
+                .and_then(|()| writer.shutdown(Shutdown::Write))
+        });
+        let mut reader = stream;
+        reader.read_to_end(&mut received).map_err(&told)?;
+        writing
+            .join()
+            .map_err(|_| "the writer failed")?
+            .map_err(&told)
+    })?;
+    Ok(received)
+}
+
 /// Sends bytes, and checks that they come back.
 fn exchange(address: SocketAddr, length: usize, seed: u32) -> Result<(), String> {
     let told = |error: std::io::Error| format!("{length} bytes to {address}: {error}");
     let stream = TcpStream::connect_timeout(&address, LIMIT).map_err(told)?;
     stream.set_read_timeout(Some(LIMIT)).map_err(told)?;
     stream.set_write_timeout(Some(LIMIT)).map_err(told)?;
-    let sent: Vec<u8> = (0..length as u32)
-        .map(|index| (index.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect();
-    let mut received = Vec::new();
-    thread::scope(|scope| {
-        let mut writer = &stream;
-        let sent = &sent;
-        let writing = scope.spawn(move || {
-            writer
-                .write_all(sent)
-                .and_then(|()| writer.shutdown(Shutdown::Write))
-        });
-        (&stream).read_to_end(&mut received).map_err(told)?;
-        writing
-            .join()
-            .map_err(|_| "the writer failed")?
-            .map_err(told)
-    })?;
+    let sent = pattern(length, seed);
+    let received = there_and_back(&stream, &sent, told)?;
     match received == sent {
         true => Ok(()),
         false => Err(format!(

@@ -2,6 +2,7 @@
 //! really takes the way of the processor whose thread talks.
 
 use crate::command::ensure;
+use crate::links::{pattern, there_and_back};
 use pith_end_to_end::guest::{Guest, Network, Recipe};
 use pith_end_to_end::namespace::{in_namespace, run};
 use pith_end_to_end::workshop::Build;
@@ -157,30 +158,14 @@ fn talk(address: SocketAddr, processors: u32) -> Result<(), String> {
 fn exchange(address: SocketAddr, processor: u32) -> Result<(), String> {
     let told = |error: std::io::Error| format!("with processor {processor}: {error}");
     let mut stream = connect(address, b'e', processor)?;
-    let sent: Vec<u8> = (0..LENGTH as u32)
-        .map(|index| (index.wrapping_add(processor).wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect();
+    let sent = pattern(LENGTH, processor);
     for question in sent.chunks(97).take(100) {
         let mut answer = vec![0; question.len()];
         stream.write_all(question).map_err(told)?;
         stream.read_exact(&mut answer).map_err(told)?;
         ensure(answer == question, "another answer came")?;
     }
-    let mut received = Vec::new();
-    thread::scope(|scope| {
-        let mut writer = &stream;
-        let sent = &sent;
-        let writing = scope.spawn(move || {
-            writer
-                .write_all(sent)
-                .and_then(|()| writer.shutdown(Shutdown::Write))
-        });
-        (&stream).read_to_end(&mut received).map_err(told)?;
-        writing
-            .join()
-            .map_err(|_| "the writer failed")?
-            .map_err(told)
-    })?;
+    let received = there_and_back(&stream, &sent, told)?;
     ensure(
         received == sent,
         format!(

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::application::{self, Application, Kind};
 use super::gather::{self, Taken};
-use super::{Basket, Rule, Start};
+use super::{Basket, Rule, Start, prefix_of};
 use crate::closure::{Closure, Loaded, Program};
 use crate::error::Error;
 use crate::tree::Found;
@@ -71,11 +71,7 @@ impl Rule for Java {
         start: &Start,
         basket: &mut Basket<'_, '_>,
     ) -> Result<(), Error> {
-        let home = program
-            .canonical
-            .ancestors()
-            .nth(2)
-            .unwrap_or(Path::new("/"));
+        let home = prefix_of(program);
         if let Some(loaded) = &program.loaded {
             take_runtime(home, loaded.clone(), start, basket)?;
         }

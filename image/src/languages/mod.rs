@@ -209,6 +209,15 @@ pub fn languages() -> Vec<&'static str> {
     RULES.iter().map(|rule| rule.name()).collect()
 }
 
+/// Where an interpreter was installed: `/usr` for `/usr/bin/ruby`.
+fn prefix_of(program: &Program) -> &Path {
+    program
+        .canonical
+        .ancestors()
+        .nth(2)
+        .unwrap_or(Path::new("/"))
+}
+
 /// Whether a file is called `name`, perhaps with a version behind it: `lua`, `lua5.4`, `php8.2`.
 fn is_called(program: &Program, name: &str) -> bool {
     version_behind(&program.canonical, name).is_some()

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::application::{self, Application, Kind};
 use super::gather::{self, Taken};
-use super::{Basket, Rule, Start, is_called};
+use super::{Basket, Rule, Start, is_called, prefix_of};
 use crate::closure::{Closure, Loaded, Program};
 use crate::error::Error;
 
@@ -39,11 +39,7 @@ impl Rule for Perl {
         basket: &mut Basket<'_, '_>,
     ) -> Result<(), Error> {
         let loaded = program.loaded.as_ref();
-        let prefix = program
-            .canonical
-            .ancestors()
-            .nth(2)
-            .unwrap_or(Path::new("/"));
+        let prefix = prefix_of(program);
         let (own, installed) = libraries(basket.closure, prefix)?;
         let mut library = Taken::default();
         for directory in &own {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::application::{self, Application, Kind};
 use super::gather::{self, Taken};
-use super::{Basket, Rule, Start, is_called, version_behind};
+use super::{Basket, Rule, Start, is_called, prefix_of, version_behind};
 use crate::closure::{Closure, Program};
 use crate::error::Error;
 use crate::tree::Found;
@@ -57,11 +57,7 @@ impl Rule for Php {
     ) -> Result<(), Error> {
         let loaded = program.loaded.as_ref();
         let version = version_behind(&program.canonical, "php").unwrap_or_default();
-        let prefix = program
-            .canonical
-            .ancestors()
-            .nth(2)
-            .unwrap_or(Path::new("/"));
+        let prefix = prefix_of(program);
         let debian = Path::new("/etc/php").join(version).join("cli");
         let mut configuration = Taken::default();
         let mut places = vec![

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::application::{self, Application, Kind};
 use super::gather::{self, Taken};
 use super::words::Words;
-use super::{Basket, Rule, Start, is_called, version_behind};
+use super::{Basket, Rule, Start, is_called, prefix_of, version_behind};
 use crate::closure::{Closure, Program};
 use crate::error::Error;
 use crate::tree::Found;
@@ -44,11 +44,7 @@ impl Rule for Ruby {
         basket: &mut Basket<'_, '_>,
     ) -> Result<(), Error> {
         let loaded = program.loaded.as_ref();
-        let prefix = program
-            .canonical
-            .ancestors()
-            .nth(2)
-            .unwrap_or(Path::new("/"));
+        let prefix = prefix_of(program);
         let mut library = Taken::default();
         let own = ["lib/ruby", "lib/x86_64-linux-gnu/ruby"].map(|path| prefix.join(path));
         let debian = [

@@ -3,11 +3,13 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use pith_linux::Errno;
 use pith_linux::sockets::{MessageFlags, PeerCredentials};
+use pith_tcpip::Pieces;
 
 use super::address::Address;
 use crate::fs::file::OpenFile;
-use crate::memory::{Destination, Source};
+use crate::memory::{Destination, Packet, Source};
 
 /// Ancillary data that belongs to a protocol (`cmsg(3)`).
 pub struct ControlMessage {
@@ -66,6 +68,25 @@ impl<'a, 'b> Incoming<'a, 'b> {
             ancillary: Ancillary::default(),
             result: MessageFlags::empty(),
         }
+    }
+
+    /// Copies a message that lies in pieces, as far as there is room, and notes if that was not all. Returns how much was
+    /// copied.
+    ///
+    /// # Errors
+    /// `EFAULT`
+    pub fn fill(&mut self, message: &Pieces<Packet>) -> Result<usize, Errno> {
+        let mut copied = 0;
+        for piece in message.iter() {
+            if self.data.remaining() == 0 {
+                break;
+            }
+            copied += self.data.put(piece)?;
+        }
+        if copied < message.length() {
+            self.result |= MessageFlags::TRUNCATED;
+        }
+        Ok(copied)
     }
 
     /// Whether data stays where it is.

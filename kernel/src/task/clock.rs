@@ -35,6 +35,12 @@ pub struct ClockParameters {
 }
 
 impl ClockParameters {
+    /// [`Self::wall_base`] with what the wall clock was set forward or back since.
+    fn wall_base_now(&self) -> u64 {
+        self.wall_base
+            .saturating_add_signed(WALL_CHANGE.load(Ordering::Relaxed))
+    }
+
     /// What the monotonic clock shows when the counter shows this.
     fn time_at(&self, counter: u64) -> Instant {
         Instant(self.nanoseconds.of(counter.saturating_sub(self.base)))
@@ -79,9 +85,7 @@ pub(super) fn publish() {
     let _turn = TURN.lock();
     if let Some(parameters) = PARAMETERS.get() {
         vdso::publish(&ClockParameters {
-            wall_base: parameters
-                .wall_base
-                .saturating_add_signed(WALL_CHANGE.load(Ordering::Relaxed)),
+            wall_base: parameters.wall_base_now(),
             ..*parameters
         });
     }
@@ -160,9 +164,7 @@ static WALL_CHANGE: AtomicI64 = AtomicI64::new(0);
 
 /// What the wall clock shows at the monotonic clock's zero.
 fn wall_base() -> u64 {
-    clock_parameters()
-        .wall_base
-        .saturating_add_signed(WALL_CHANGE.load(Ordering::Relaxed))
+    clock_parameters().wall_base_now()
 }
 
 /// The wall clock now, in nanoseconds since 1970.

@@ -299,16 +299,7 @@ impl InternetSocket {
         };
         message.address = Some(name::shown(self.family, datagram.source));
         let length = datagram.data.length();
-        let mut copied = 0;
-        for piece in datagram.data.iter() {
-            if message.data.remaining() == 0 {
-                break;
-            }
-            copied += message.data.put(piece)?;
-        }
-        if copied < length {
-            message.result |= MessageFlags::TRUNCATED;
-        }
+        let copied = message.fill(&datagram.data)?;
         self.common
             .stamp(task::wall_clock_at(task::Instant(datagram.at.0)), message);
         self.chosen

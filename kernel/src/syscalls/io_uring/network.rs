@@ -338,6 +338,7 @@ fn receive_with_record(
     let front = RECORD + name_room + control_room;
     let room = buffer.length.checked_sub(front).ok_or(Errno::EFAULT)?;
     let name = buffer.address + RECORD as u64;
+    // Without room for it, nothing is told of the sender: the length stays 0.
     let mut parts = MessageHeader {
         name: if name_room == 0 { 0 } else { name },
         name_length: header.name_length,
@@ -345,9 +346,6 @@ fn receive_with_record(
         control_length: header.control_length,
         ..MessageHeader::default()
     };
-    if name_room == 0 {
-        parts.name_length = 0;
-    }
     let data = IoSlice {
         address: buffer.address + front as u64,
         length: room,

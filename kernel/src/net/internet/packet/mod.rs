@@ -395,16 +395,7 @@ impl Socket for PacketSocket {
         let seen = patience.wait(&self.queue, next)?;
         message.address = Some(Address::new(&sender(&seen)));
         let length = seen.data.length();
-        let mut copied = 0;
-        for piece in seen.data.iter() {
-            if message.data.remaining() == 0 {
-                break;
-            }
-            copied += message.data.put(piece)?;
-        }
-        if copied < length {
-            message.result |= MessageFlags::TRUNCATED;
-        }
+        let copied = message.fill(&seen.data)?;
         self.common
             .stamp(task::wall_clock_at(task::Instant(seen.at.0)), message);
         if self.settings.lock().tells_auxiliary {
