@@ -9,7 +9,7 @@ use pith_end_to_end::workshop::Build;
 use pith_end_to_end::{Machine, Workshop};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
