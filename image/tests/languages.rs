@@ -442,6 +442,16 @@ fn ruby_gets_the_gems_that_the_application_names() {
 }
 
 #[test]
+fn ruby_finds_the_directories_of_an_option_from_where_it_was_typed() {
+    let place = Place::new();
+    let ruby = place.program("prefix/bin/ruby3.1");
+    place.files(&[("app/one/own.rb", ""), ("app/two/other.rb", "")]);
+    let taken = place.plan("app", &ruby, &["-Ione:two", "-e", "require 'own'"]);
+    taken.check(&["app/one/own.rb", "app/two/other.rb"], &[]);
+    taken.starts_in(&place.at("app"));
+}
+
+#[test]
 fn php_gets_its_extensions_and_what_lies_beside_the_document_root() {
     let place = Place::new();
     let php = place.program("prefix/bin/php");

@@ -1,5 +1,5 @@
 /* /proc/net/snmp, snmp6 and netstat count what happens, each thing by its own name. */
-#include "check.h"
+#include "alone.h"
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -7,16 +7,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static void be_alone(void) {
-    if (unshare(CLONE_NEWNET) != 0)
-        return;
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK};
-    int one = socket(AF_INET, SOCK_DGRAM, 0);
-    if (ioctl(one, SIOCSIFFLAGS, &request) != 0)
-        perror("lo");
-    close(one);
-}
 
 /* The value of a name in one of the sections of a file of pairs of lines. */
 static long long value(const char *file, const char *section, const char *name) {

@@ -1,7 +1,6 @@
 /* io_uring by way of Debian's liburing: what requests answer, alone, linked, limited in time and cancelled. */
-#include "check.h"
+#include "ring.h"
 #include <fcntl.h>
-#include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,24 +10,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-static struct io_uring ring;
 static char buffer[64];
 static struct __kernel_timespec soon = {0, 20 * 1000 * 1000};
-
-/* Puts a request into the queue. */
-#define ADD(data, more_flags, prepare)                    \
-    do {                                                  \
-        struct io_uring_sqe *sqe = io_uring_get_sqe(&ring); \
-        prepare;                                          \
-        sqe->user_data = (data);                          \
-        sqe->flags |= (more_flags);                       \
-    } while (0)
-
-struct seen {
-    unsigned long long data;
-    int result;
-    unsigned flags;
-};
 
 static int by_data(const void *one, const void *other) {
     const struct seen *a = one, *b = other;

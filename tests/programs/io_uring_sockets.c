@@ -1,8 +1,7 @@
 /* Sockets by io_uring: what waits and what doesn't, several results of one request, chosen buffers, and what is refused. */
-#include "check.h"
+#include "ring.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -11,22 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static struct io_uring ring;
 static char text[64];
-
-#define ADD(data, more_flags, prepare)                      \
-    do {                                                    \
-        struct io_uring_sqe *sqe = io_uring_get_sqe(&ring); \
-        prepare;                                            \
-        sqe->user_data = (data);                            \
-        sqe->flags |= (more_flags);                         \
-    } while (0)
-
-struct seen {
-    unsigned long long data;
-    int result;
-    unsigned flags;
-};
 
 static struct seen seen[64];
 static int found;

@@ -1,5 +1,5 @@
 /* Rings of frames (packet_mmap), memberships, auxiliary data, and packets with headers of a program's own. */
-#include "check.h"
+#include "alone.h"
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -13,17 +13,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* On Linux nobody else's packets shall be seen. */
-static void be_alone(void) {
-    if (unshare(CLONE_NEWNET) != 0)
-        return;
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK};
-    int one = socket(AF_INET, SOCK_DGRAM, 0);
-    if (ioctl(one, SIOCSIFFLAGS, &request) != 0)
-        perror("lo");
-    close(one);
-}
 
 static const struct sockaddr_in target = {
     .sin_family = AF_INET, .sin_port = 0x0a0a, .sin_addr.s_addr = 0x0100007f};

@@ -1,5 +1,5 @@
 /* Raw sockets, sockets of echoes, and what they see of packets that the machine sends to itself. */
-#include "check.h"
+#include "alone.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -23,18 +23,6 @@
 
 static struct sockaddr_in here = {.sin_family = AF_INET};
 static struct sockaddr_in6 here6 = {.sin6_family = AF_INET6};
-
-/* On Linux nobody else's packets shall be seen: the loopback interface of a namespace of our own, which has to be
-   switched on. In the machine there is only one. */
-static void be_alone(void) {
-    if (unshare(CLONE_NEWNET) != 0)
-        return;
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK};
-    int one = socket(AF_INET, SOCK_DGRAM, 0);
-    if (ioctl(one, SIOCSIFFLAGS, &request) != 0)
-        perror("lo");
-    close(one);
-}
 
 static unsigned short sum_of(const void *bytes, size_t length) {
     const unsigned char *next = bytes;

@@ -351,6 +351,24 @@ impl Application {
     }
 }
 
+/// Takes directories of modules, which are found from where the command was typed if their names are relative.
+pub(super) fn take_directories(
+    kind: &Kind,
+    loaded: Option<&Loaded>,
+    directories: &[PathBuf],
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let mut taken = Taken::default();
+    for directory in directories {
+        taken.extend(gather::either(basket.closure, loaded, directory)?);
+    }
+    if !taken.files.is_empty() {
+        basket.uses_directory = true;
+        note(kind, "took directories of modules", &taken, basket);
+    }
+    Ok(())
+}
+
 /// Tells what was taken.
 pub(super) fn note(kind: &Kind, what: &str, taken: &Taken, basket: &mut Basket<'_, '_>) {
     let mut message = format!("{what}: {taken}");

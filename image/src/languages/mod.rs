@@ -83,6 +83,24 @@ impl Start {
             .collect()
     }
 
+    /// The directories of modules that a variable and the option `-I` name. `lists` says that one option may name several,
+    /// with colons between.
+    fn included(&self, variable: &str, lists: bool) -> Vec<PathBuf> {
+        let mut directories = self.directories(variable);
+        for (at, argument) in self.arguments.iter().enumerate() {
+            let text = argument.to_string_lossy();
+            match text.strip_prefix("-I") {
+                Some("") => directories.push(self.directory.join(self.text(at + 1))),
+                Some(list) if lists => {
+                    directories.extend(list.split(':').map(|path| self.directory.join(path)));
+                }
+                Some(directory) => directories.push(self.directory.join(directory)),
+                None => {}
+            }
+        }
+        directories
+    }
+
     /// The place of the first argument from `from` on that is neither an option nor the value of one.
     fn positional(&self, from: usize, with_value: &[&str]) -> Option<usize> {
         let mut at = from;

@@ -78,7 +78,7 @@ impl Rule for Perl {
             (None, None) => start.arguments.len(),
         };
         application.take_arguments(&KIND, start, rest, basket)?;
-        take_include_directories(loaded, start, basket)?;
+        application::take_directories(&KIND, loaded, &start.included("PERL5LIB", false), basket)?;
         if start.arguments.is_empty() {
             return Ok(());
         }
@@ -130,36 +130,6 @@ fn wanted(path: &Path, is_directory: bool) -> bool {
     }
     let ending = path.extension().and_then(|ending| ending.to_str());
     !matches!(ending, Some("pod" | "h" | "a" | "ld")) && name != ".packlist"
-}
-
-/// Takes `PERL5LIB` and the directories of `-I`.
-fn take_include_directories(
-    loaded: Option<&Loaded>,
-    start: &Start,
-    basket: &mut Basket<'_, '_>,
-) -> Result<(), Error> {
-    let mut directories = start.directories("PERL5LIB");
-    for (at, argument) in start.arguments.iter().enumerate() {
-        match argument.to_string_lossy().strip_prefix("-I") {
-            Some("") => directories.push(start.directory.join(start.text(at + 1))),
-            Some(directory) => directories.push(start.directory.join(directory)),
-            None => {}
-        }
-    }
-    let mut taken = Taken::default();
-    for directory in directories {
-        taken.extend(gather::directory(
-            basket.closure,
-            loaded,
-            &directory,
-            &mut |_, _| true,
-        )?);
-    }
-    if !taken.files.is_empty() {
-        basket.uses_directory = true;
-        application::note(&KIND, "took directories of modules", &taken, basket);
-    }
-    Ok(())
 }
 
 /// Takes installed modules by the first parts of their names.

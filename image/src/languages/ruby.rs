@@ -74,7 +74,7 @@ impl Rule for Ruby {
             _ => start.arguments.len(),
         };
         application.take_arguments(&KIND, start, rest, basket)?;
-        take_include_directories(program, start, basket)?;
+        application::take_directories(&KIND, loaded, &start.included("RUBYLIB", true), basket)?;
         if start.arguments.is_empty() {
             return Ok(());
         }
@@ -131,37 +131,6 @@ fn version(closure: &Closure<'_>, prefix: &Path, program: &Path) -> Result<Optio
     Ok(names.into_iter().rfind(|name| {
         name.starts_with(|first: char| first.is_ascii_digit()) && name.starts_with(wanted)
     }))
-}
-
-/// Takes `RUBYLIB` and the directories of `-I`.
-fn take_include_directories(
-    program: &Program,
-    start: &Start,
-    basket: &mut Basket<'_, '_>,
-) -> Result<(), Error> {
-    let mut directories = start.directories("RUBYLIB");
-    for (at, argument) in start.arguments.iter().enumerate() {
-        let text = argument.to_string_lossy();
-        match text.strip_prefix("-I") {
-            Some("") => directories.push(start.directory.join(start.text(at + 1))),
-            Some(list) => {
-                directories.extend(list.split(':').map(|path| start.directory.join(path)))
-            }
-            None => {}
-        }
-    }
-    let mut taken = Taken::default();
-    for directory in directories {
-        taken.extend(gather::either(
-            basket.closure,
-            program.loaded.as_ref(),
-            &directory,
-        )?);
-    }
-    if !taken.files.is_empty() {
-        application::note(&KIND, "took directories of modules", &taken, basket);
-    }
-    Ok(())
 }
 
 /// Takes gems that words name, and those that they require.
