@@ -60,12 +60,15 @@ impl Inode for AnonymousInode {
     }
 }
 
+/// As on Linux, all of them have one inode, so that record locks on them are in each other's way.
+const NUMBER: u64 = 15;
+
 /// A new open file without name. `description` is what `/proc/self/fd` shows: `anon_inode:[eventfd]`.
 pub fn open(description: &'static str, file: Arc<dyn File>, flags: OpenFlags) -> Arc<OpenFile> {
     let kind = FileKind::CharacterDevice;
     let metadata = Metadata {
         is_typeless: true,
-        ..Metadata::new(NAMELESS_DEVICE, pipe::next_number(), kind, 0o600, Timestamp::now())
+        ..Metadata::new(NAMELESS_DEVICE, NUMBER, kind, 0o600, Timestamp::now())
     };
     OpenFile::new(Arc::new(AnonymousInode { description, metadata }), file, flags)
 }

@@ -71,6 +71,10 @@ impl File for EventCounter {
         true
     }
 
+    fn gathers(&self) -> bool {
+        false
+    }
+
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
         if to.remaining() < SIZE {
             return Err(Errno::EINVAL);

@@ -82,6 +82,12 @@ pub trait File: Any + Send + Sync {
         true
     }
 
+    /// Whether several pieces of memory are written as one. Otherwise each is a write of its own, and flags of
+    /// `pwritev2` are refused.
+    fn gathers(&self) -> bool {
+        true
+    }
+
     /// Reads, at a position if the file is seekable. 0 is the end of the file.
     fn read(&self, _position: u64, _to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
@@ -437,7 +443,10 @@ impl OpenFile {
                     WriteAt::Position(*position)
                 };
                 let (done, behind) = file.write(at, from, flags)?;
-                *position = behind;
+                // Nothing written moves nothing, not even to the end.
+                if done != 0 {
+                    *position = behind;
+                }
                 Ok(done)
             }
         }
@@ -501,9 +510,14 @@ impl OpenFile {
             taken
         })?;
         *position = next;
+        self.accessed();
+        Ok(())
+    }
+
+    /// Notes that the file was read, unless it was opened with `O_NOATIME`.
+    pub fn accessed(&self) {
         if !self.flags().contains(OpenFlags::NO_ACCESS_TIME) {
             self.inode.accessed();
         }
-        Ok(())
     }
 }

@@ -443,7 +443,7 @@ struct PipeInode {
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(16);
 
-/// A number for an inode without name.
+/// A number for an inode without name, from 16 on.
 pub fn next_number() -> u64 {
     NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)
 }

@@ -153,7 +153,31 @@ fn write_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i
     if let Place::At(position) = place {
         check_area(position, from.remaining())?;
     }
+    if !file.file()?.gathers() {
+        return write_apart(&file, place, &pieces, flags);
+    }
     file.write_with(place, &mut from, transfer_flags(flags)?)
+}
+
+/// Writes pieces one after the other, until one is not taken as a whole.
+fn write_apart(file: &OpenFile, place: Place, pieces: &[IoSlice], flags: i32) -> Result<usize, Errno> {
+    if flags & !HIGH_PRIORITY != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let mut done = 0;
+    for piece in pieces {
+        match write_pieces(file, place, core::slice::from_ref(piece)) {
+            Ok(written) => {
+                done += written;
+                if written < piece.length {
+                    break;
+                }
+            }
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }
 
 /// `readv(2)`
@@ -313,16 +337,20 @@ pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> R
         }
         return Ok(done);
     }
+    if output.file()?.seekable() {
+        check_area(output.position(), count)?;
+    }
     let seekable = input.file()?.seekable() || input.file()?.ignores_seeking();
-    if !seekable || count != 0 && !super::splice::can_be_source(&input) {
+    if !seekable || output.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
-    if output.flags().contains(OpenFlags::APPEND) {
-        return Err(Errno::EINVAL);
-    }
+    // From here on it counts as read, whatever comes of it.
+    input.accessed();
     if count == 0 {
-        input.inode.accessed();
         return Ok(0);
+    }
+    if !super::splice::can_be_source(&input) {
+        return Err(Errno::EINVAL);
     }
     let done = copy_between(&input, place.as_mut(), &output, None, count)?;
     if let Some(place) = place {

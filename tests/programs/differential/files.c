@@ -162,8 +162,24 @@ static void run_copy_file_range(struct argument *a) {
     say_offset(a[3].number, to);
 }
 
+// Whether a range of a file would be sent over itself. What comes of that depends on how the processor copies.
+static int overlaps(int output, int input, long from, long count) {
+    struct stat one, other;
+    if (fstat(output, &one) || fstat(input, &other) || one.st_ino != other.st_ino || one.st_dev != other.st_dev ||
+        !S_ISREG(one.st_mode))
+        return 0;
+    long to = lseek(output, 0, SEEK_CUR);
+    if (from == -1)
+        from = lseek(input, 0, SEEK_CUR);
+    return from < to + count && to < from + count;
+}
+
 static void run_sendfile(struct argument *a) {
     long from = a[2].number;
+    if (overlaps(descriptor(&a[0]), descriptor(&a[1]), from, a[3].number)) {
+        say(" overlaps");
+        return;
+    }
     answer(syscall(SYS_sendfile, descriptor(&a[0]), descriptor(&a[1]), from == -1 ? NULL : &from, a[3].number));
     say_offset(a[2].number, from);
 }
