@@ -23,7 +23,7 @@ use crate::arch::{self, Handlers, PageFault, Registers};
 use crate::devices;
 use crate::devices::command_line::{last_value, values};
 use crate::fs;
-use crate::memory::{self, AddressSpace, FaultError};
+use crate::memory::{self, AddressSpace, FaultError, Waiting};
 use crate::net;
 use crate::syscalls::{self, program};
 use crate::task::{self, ExitReason, Process};
@@ -541,13 +541,26 @@ fn page_fault(fault: PageFault) -> bool {
         return false;
     };
     let space = thread.process.address_space();
-    let mut repaired = space.handle_fault(fault.address, fault.access);
+    let waiting = if !fault.may_sleep || !thread.may_wait_for_faults() {
+        Waiting::Never
+    } else if fault.by_program {
+        Waiting::Interruptible
+    } else {
+        Waiting::Killable
+    };
+    let mut repaired = space.handle_fault(fault.address, fault.access, waiting);
     if repaired == Err(FaultError::OutOfMemory) {
         memory::reclaim();
-        repaired = space.handle_fault(fault.address, fault.access);
+        repaired = space.handle_fault(fault.address, fault.access, waiting);
     }
     match repaired {
         Ok(()) => true,
+        // The program meets it again after its signal.
+        Err(FaultError::Interrupted) if fault.by_program => true,
+        Err(FaultError::Watched) => {
+            thread.note_unwaited_fault();
+            false
+        }
         Err(FaultError::OutOfMemory) => {
             tell_of_memory(&space);
             thread

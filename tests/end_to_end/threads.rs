@@ -24,6 +24,7 @@ const PROGRAMS: &[&str] = &[
     "thread_memory",
     "thread_translations",
     "large_pages",
+    "user_faults",
     "thread_registers",
     "thread_atomics",
     "thread_first_ends",

@@ -9,6 +9,7 @@ use pith_linux::files::{DeviceNumber, OpenFlags};
 use super::console;
 use super::file::{File, Mappable, WriteAt};
 use super::inode::{Inode, NewFile};
+use super::user_faults;
 use crate::memory::{Destination, Source, UserPointer, read_object, write_object};
 use crate::task::random;
 
@@ -19,6 +20,7 @@ enum Device {
     Zero,
     Full,
     Random,
+    UserFaults,
 }
 
 /// Most bytes made at a time.
@@ -28,6 +30,9 @@ const PIECE: usize = 1024;
 const GET_ENTROPY_COUNT: u32 = 0x8004_5200;
 const ADD_TO_ENTROPY_COUNT: u32 = 0x4004_5201;
 const ADD_ENTROPY: u32 = 0x4008_5203;
+
+/// `USERFAULTFD_IOC_NEW`
+const NEW_USER_FAULTS: u32 = 0xaa00;
 
 /// Entropy that `/proc` and the ioctl tell: the generator is seeded and needs no more.
 pub const ENTROPY_BITS: i32 = 256;
@@ -44,6 +49,7 @@ impl File for Device {
     fn read(&self, _position: u64, to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
         match self {
             Self::Null => Ok(0),
+            Self::UserFaults => Err(Errno::EINVAL),
             Self::Zero | Self::Full => to.put_zeroes(to.remaining()),
             Self::Random => {
                 let mut done = 0;
@@ -70,6 +76,7 @@ impl File for Device {
         };
         match self {
             Self::Full => Err(Errno::ENOSPC),
+            Self::UserFaults => Err(Errno::EINVAL),
             // What is written to the random device is not believed to be random: nothing is lost by ignoring it.
             Self::Null | Self::Zero | Self::Random => {
                 let length = from.remaining();
@@ -88,6 +95,9 @@ impl File for Device {
                 read_object::<i32>(argument)?;
                 Ok(0)
             }
+            // Who may open the device needs no other privilege; the argument is the flags of userfaultfd(2).
+            (Self::UserFaults, NEW_USER_FAULTS) => user_faults::open(argument.0 as u32),
+            (Self::UserFaults, _) => Err(Errno::EINVAL),
             _ => Err(Errno::ENOTTY),
         }
     }
@@ -102,9 +112,11 @@ impl File for Device {
 
 const TERMINAL: DeviceNumber = DeviceNumber::new(5, 0);
 const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
+/// One of the numbers that Linux gives to devices without one of their own.
+const USER_FAULTS: DeviceNumber = DeviceNumber::new(10, 126);
 
 /// The devices, as in Linux's `Documentation/admin-guide/devices.txt`.
-const DEVICES: [(&[u8], DeviceNumber, u16); 7] = [
+const DEVICES: [(&[u8], DeviceNumber, u16); 8] = [
     (b"null", DeviceNumber::new(1, 3), 0o666),
     (b"zero", DeviceNumber::new(1, 5), 0o666),
     (b"full", DeviceNumber::new(1, 7), 0o666),
@@ -112,6 +124,7 @@ const DEVICES: [(&[u8], DeviceNumber, u16); 7] = [
     (b"urandom", DeviceNumber::new(1, 9), 0o666),
     (b"tty", TERMINAL, 0o666),
     (b"console", CONSOLE, 0o620),
+    (b"userfaultfd", USER_FAULTS, 0o600),
 ];
 
 const LINKS: [(&[u8], &[u8]); 4] = [
@@ -142,6 +155,9 @@ pub fn populate(root: &Arc<dyn Inode>) -> Result<(), Errno> {
 pub fn open(number: DeviceNumber) -> Result<Arc<dyn File>, Errno> {
     if number == TERMINAL || number == CONSOLE {
         return console::open_terminal();
+    }
+    if number == USER_FAULTS {
+        return Ok(Arc::new(Device::UserFaults));
     }
     let device = match (number.major, number.minor) {
         (1, 3) => Device::Null,

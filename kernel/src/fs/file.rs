@@ -16,6 +16,7 @@ use pith_linux::files::{OpenFlags, PollEvents};
 use super::event_poll::Watchers;
 use super::inode::Inode;
 use super::locks;
+use super::proc::Text;
 use super::turn::{Turn, TurnGuard};
 use crate::memory::{Destination, PageSource, Source, UserPointer};
 use crate::task::WaitQueue;
@@ -160,6 +161,11 @@ pub trait File: Any + Send + Sync {
     /// Who waits for readiness to change; `None` if it never does.
     fn wait_queue(&self) -> Option<&WaitQueue> {
         None
+    }
+
+    /// What `/proc/self/fdinfo` tells beside position and flags.
+    fn describe(&self, _text: &mut Text) -> Result<(), Errno> {
+        Ok(())
     }
 
     /// Size of the pipe's buffer (`F_GETPIPE_SZ`), after changing it (`F_SETPIPE_SZ`) if a size is given.

@@ -29,6 +29,7 @@ mod system;
 pub mod timer_file;
 mod tree;
 pub mod turn;
+pub mod user_faults;
 
 use alloc::string::String;
 use alloc::sync::Arc;

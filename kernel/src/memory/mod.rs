@@ -20,8 +20,9 @@ mod stack;
 mod user;
 
 pub use address_space::{
-    AddressSpace, Allowance, Backing, FaultError, Forget, Layout, MapRequest, Overcommit, PageUse, Placement,
-    RemapRequest, area_limit, set_area_limit,
+    AddressSpace, Allowance, Backing, FaultError, FaultReason, FaultWatcher, Fill, Forget, Layout, MapRequest,
+    Overcommit, PageUse, Placement, RangeEvent, RemapRequest, Waited, Waiting, WatchedFault, area_limit,
+    set_area_limit,
 };
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{

@@ -51,6 +51,25 @@ pub trait PageSource: Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// How many pages it has: behind them is nothing.
+    fn pages(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Whether it is memory and no file of a disk: pages that are missing may be brought by whoever handles the faults
+    /// (`userfaultfd(2)`). On Linux System V's shared memory is not among that.
+    fn is_shared_memory(&self) -> bool {
+        false
+    }
+
+    /// Takes a frame as the content of a page that has none yet. The caller writes to it no more.
+    ///
+    /// # Errors
+    /// `EEXIST` if there is a page, `EFAULT` behind the end, `ENOMEM`, `EINVAL` if the object takes none.
+    fn offer(&self, _index: u64, _frame: Frame) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
     /// Path for `/proc/self/maps`.
     fn name(&self) -> String;
 
@@ -66,7 +85,7 @@ pub struct SharedMemory {
 
 impl SharedMemory {
     /// How many pages are in memory.
-    pub fn pages(&self) -> u64 {
+    pub fn present(&self) -> u64 {
         self.pages.lock().len() as u64
     }
 }
@@ -91,6 +110,20 @@ impl PageSource for SharedMemory {
 
     fn existing(&self, index: u64, _write: bool) -> Option<Frame> {
         self.pages.lock().get(&index).cloned()
+    }
+
+    fn is_shared_memory(&self) -> bool {
+        true
+    }
+
+    fn offer(&self, index: u64, frame: Frame) -> Result<(), Errno> {
+        let mut pages = self.pages.lock();
+        if pages.contains_key(&index) {
+            return Err(Errno::EEXIST);
+        }
+        pages.insert(index, frame);
+        frame::count_file_frames(1);
+        Ok(())
     }
 
     fn punch(&self, pages: Range<u64>) -> Result<bool, Errno> {

@@ -310,8 +310,9 @@ pub fn futex(
     };
     // Where no time is expected the argument is a second count.
     let second_count = timeout.0 as u32;
+    let timed = matches!(command, WAIT | WAIT_BITSET | LOCK_PI | LOCK_PI2);
     let deadline = || -> Result<Option<Deadline>, Errno> {
-        if timeout.is_null() {
+        if timeout.is_null() || !timed {
             return Ok(None);
         }
         let time = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
@@ -323,15 +324,16 @@ pub fn futex(
             _ => Deadline::new(Instant(time), false),
         }))
     };
-    match command {
-        WAIT => futex::wait(address, space, value, u32::MAX, deadline()?),
-        WAIT_BITSET => futex::wait(address, space, value, value3, deadline()?),
+    let deadline = deadline()?;
+    let attempt = || match command {
+        WAIT => futex::wait(address, space, value, u32::MAX, deadline),
+        WAIT_BITSET => futex::wait(address, space, value, value3, deadline),
         WAKE => futex::wake(address, space, value, u32::MAX),
         WAKE_BITSET => futex::wake(address, space, value, value3),
         REQUEUE => futex::requeue(address, address2, space, value, second_count, None),
         CMP_REQUEUE => futex::requeue(address, address2, space, value, second_count, Some(value3)),
         WAKE_OP => futex::wake_operation(address, address2, space, value, second_count, value3),
-        LOCK_PI | LOCK_PI2 => futex::lock_pi(address, space, deadline()?),
+        LOCK_PI | LOCK_PI2 => futex::lock_pi(address, space, deadline),
         TRYLOCK_PI => futex::try_lock_pi(address, space),
         UNLOCK_PI => futex::unlock_pi(address, space),
         WAIT_REQUEUE_PI | CMP_REQUEUE_PI => {
@@ -339,6 +341,17 @@ pub fn futex(
             Err(Errno::ENOSYS)
         }
         _ => Err(Errno::ENOSYS),
+    };
+    loop {
+        let result = attempt();
+        if result != Err(Errno::EFAULT) || !task::current().take_unwaited_fault() {
+            return result;
+        }
+        let writes = matches!(command, LOCK_PI | LOCK_PI2 | TRYLOCK_PI | UNLOCK_PI);
+        futex::touch(address, writes)?;
+        if command == WAKE_OP {
+            futex::touch(address2, true)?;
+        }
     }
 }
 
@@ -393,5 +406,13 @@ pub fn futex_waitv(
         };
         wanted.push((waiter.address, space, waiter.value as u32));
     }
-    futex::wait_many(&wanted, deadline)
+    loop {
+        let result = futex::wait_many(&wanted, deadline);
+        if result != Err(Errno::EFAULT) || !task::current().take_unwaited_fault() {
+            return result;
+        }
+        for (address, ..) in &wanted {
+            futex::touch(*address, false)?;
+        }
+    }
 }

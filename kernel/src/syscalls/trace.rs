@@ -247,6 +247,7 @@ fn code_name(signal: Signal, number: i32) -> Option<&'static str> {
         (Signal::SIGSEGV, code::SEGV_ACCERR) => "SEGV_ACCERR",
         (Signal::SIGBUS, code::BUS_ADRALN) => "BUS_ADRALN",
         (Signal::SIGBUS, code::BUS_ADRERR) => "BUS_ADRERR",
+        (Signal::SIGBUS, code::BUS_MCEERR_AR) => "BUS_MCEERR_AR",
         (Signal::SIGILL, code::ILL_ILLOPN) => "ILL_ILLOPN",
         (Signal::SIGTRAP, code::TRAP_TRACE) => "TRAP_TRACE",
         (Signal::SIGFPE, code::FPE_INTDIV) => "FPE_INTDIV",

@@ -114,11 +114,34 @@ fn key_of(address: u64, space: Space) -> Result<FutexKey, Errno> {
 }
 
 fn word_is(address: u64, value: u32) -> Result<(), Errno> {
-    match arch::load_word(address) {
-        None => Err(Errno::EFAULT),
-        Some(found) if found == value => Ok(()),
-        Some(_) => Err(Errno::EAGAIN),
+    if load(address)? == value {
+        Ok(())
+    } else {
+        Err(Errno::EAGAIN)
     }
+}
+
+/// Reads a word with a lock of the table held: a page that somebody has to bring first (`userfaultfd(2)`) is `EFAULT`. The
+/// call is tried again then, after [`touch`].
+fn load(address: u64) -> Result<u32, Errno> {
+    let thread = current();
+    thread.forbid_waiting_for_faults(true);
+    let found = arch::load_word(address);
+    thread.forbid_waiting_for_faults(false);
+    found.ok_or(Errno::EFAULT)
+}
+
+/// Touches a word as a call would, with no lock held, so that whoever handles the page's faults can bring it.
+///
+/// # Errors
+/// `EFAULT`
+pub fn touch(address: u64, write: bool) -> Result<(), Errno> {
+    let found = arch::load_word(address).ok_or(Errno::EFAULT)?;
+    if write {
+        // Whatever the word is meanwhile, the page can be written.
+        let _ = arch::compare_exchange_program(address, found, found).ok_or(Errno::EFAULT)?;
+    }
+    Ok(())
 }
 
 /// How a wait ended that nobody ended by waking.
@@ -269,7 +292,7 @@ pub fn wake_operation(
 /// Changes a word of the program atomically; gives its old value. `None` from `change` is an unknown operation.
 fn update_word(address: u64, change: impl Fn(u32) -> Option<u32>) -> Result<u32, Errno> {
     loop {
-        let old = arch::load_word(address).ok_or(Errno::EFAULT)?;
+        let old = load(address)?;
         let new = change(old).ok_or(Errno::ENOSYS)?;
         if compare_exchange(address, old, new)? == old {
             return Ok(old);
@@ -279,7 +302,11 @@ fn update_word(address: u64, change: impl Fn(u32) -> Option<u32>) -> Result<u32,
 
 /// Replaces a word if it has the expected value; gives the value that it had.
 fn compare_exchange(address: u64, expected: u32, new: u32) -> Result<u32, Errno> {
-    match arch::compare_exchange_program(address, expected, new) {
+    let thread = current();
+    thread.forbid_waiting_for_faults(true);
+    let exchanged = arch::compare_exchange_program(address, expected, new);
+    thread.forbid_waiting_for_faults(false);
+    match exchanged {
         None => Err(Errno::EFAULT),
         Some(Ok(old) | Err(old)) => Ok(old),
     }
@@ -367,7 +394,7 @@ fn inherit(heirs: &[Heir], owner: u32) {
 /// Tries to take a free word. `Ok(None)`: it is taken; else its value now.
 fn take_free(address: u64, own: u32) -> Result<Result<(), u32>, Errno> {
     loop {
-        let found = arch::load_word(address).ok_or(Errno::EFAULT)?;
+        let found = load(address)?;
         if found & OWNER == own {
             return Err(Errno::EDEADLK);
         }
@@ -462,11 +489,11 @@ fn hand_over(heirs: &mut Vec<Heir>, key: FutexKey, address: u64, marks: u32) -> 
         update_word(address, |_| Some(marks))?;
         return Ok(());
     };
-    let heir = heirs.remove(index);
-    let new_owner = heir.thread.id();
-    let more = heirs.iter().any(|other| other.key == key);
+    let new_owner = heirs[index].thread.id();
+    let more = heirs.iter().filter(|other| other.key == key).count() > 1;
     let word = new_owner | marks | if more { WAITERS } else { 0 };
     update_word(address, |_| Some(word))?;
+    let heir = heirs.remove(index);
     for other in heirs.iter_mut().filter(|other| other.key == key) {
         other.owner = new_owner;
     }
@@ -484,7 +511,7 @@ pub fn unlock_pi(address: u64, space: Space) -> Result<usize, Errno> {
     let key = key_of(address, space)?;
     let own = current().id();
     let mut heirs = HEIRS.lock();
-    let found = arch::load_word(address).ok_or(Errno::EFAULT)?;
+    let found = load(address)?;
     if found & OWNER != own {
         return Err(Errno::EPERM);
     }

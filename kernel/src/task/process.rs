@@ -111,6 +111,8 @@ impl Capabilities {
     pub const ALL: u64 = (1 << 41) - 1;
     /// `CAP_IPC_LOCK`.
     pub const LOCK_MEMORY: u64 = 1 << 14;
+    /// `CAP_SYS_PTRACE`.
+    pub const TRACE: u64 = 1 << 19;
 
     /// What follows from another user: `keeps` says that those permitted stay (`PR_SET_KEEPCAPS`).
     pub fn follow(&mut self, before: [u32; 3], after: [u32; 3], keeps: bool) {

@@ -163,11 +163,35 @@ fn take_restart(thread: &Thread) -> Restart {
 const FAULT_DENIED: u8 = 1;
 const FAULT_BEYOND_END: u8 = 2;
 const FAULT_UNREADABLE: u8 = 3;
+const FAULT_POISONED: u8 = 4;
+const FAULT_UNHANDLED: u8 = 5;
+
+/// Whether a thread is about to end: for another program, or by a signal that is pending.
+pub fn is_dying(thread: &Thread) -> bool {
+    if thread.attention.load(Ordering::Relaxed) & super::thread::MUST_END != 0 {
+        return true;
+    }
+    let deliverable = thread.deliverable_signals();
+    deliverable != 0 && {
+        let actions = thread.process.actions.lock();
+        let signals = (1..=u64::from(Signal::MAXIMUM)).filter_map(Signal::from_number);
+        signals.filter(|signal| deliverable & signal.bit() != 0).any(|signal| {
+            let ends = matches!(signal.default_action(), DefaultAction::Terminate | DefaultAction::Core);
+            ends && actions.get(signal).handler == SIG_DFL
+        })
+    }
+}
 
 /// Remembers why a page fault could not be repaired, for the exception that follows.
 pub fn note_fault(thread: &Thread, error: FaultError) {
     let kind = match error {
-        FaultError::NotMapped | FaultError::OutOfMemory => 0,
+        FaultError::NotMapped
+        | FaultError::OutOfMemory
+        | FaultError::Guarded
+        | FaultError::Watched
+        | FaultError::Interrupted => 0,
+        FaultError::Poisoned => FAULT_POISONED,
+        FaultError::Unhandled => FAULT_UNHANDLED,
         FaultError::Denied => FAULT_DENIED,
         FaultError::BeyondEnd => FAULT_BEYOND_END,
         FaultError::Unreadable => FAULT_UNREADABLE,
@@ -931,6 +955,12 @@ fn page_fault_signal(fault: PageFault, kind: u8, at: u64) -> ((Signal, SignalInf
             "which lies beyond the end of the mapped file",
         ),
         FAULT_UNREADABLE => (Signal::SIGBUS, code::BUS_ADRERR, "whose file can't be read"),
+        FAULT_POISONED => (
+            Signal::SIGBUS,
+            code::BUS_MCEERR_AR,
+            "whose content was given up (UFFDIO_POISON)",
+        ),
+        FAULT_UNHANDLED => (Signal::SIGBUS, code::BUS_ADRERR, "which userfaultfd does not handle"),
         _ if address >= PROGRAM_END => (Signal::SIGSEGV, code::SEGV_MAPERR, "which belongs to the kernel"),
         _ => (Signal::SIGSEGV, code::SEGV_MAPERR, "which is not mapped"),
     };
@@ -938,7 +968,11 @@ fn page_fault_signal(fault: PageFault, kind: u8, at: u64) -> ((Signal, SignalInf
         Access::Execute => format!("{access} {address:#x}, {why}"),
         _ => format!("{access} {address:#x}, {why}, by the instruction at {at:#x}"),
     };
-    ((signal, SignalInformation::fault(signal, code, address)), what)
+    let information = match code {
+        code::BUS_MCEERR_AR => SignalInformation::lost_memory(signal, address),
+        code => SignalInformation::fault(signal, code, address),
+    };
+    ((signal, information), what)
 }
 
 /// Which arithmetic exception x87 or SSE has, as `si_code`.

@@ -61,6 +61,9 @@ pub struct Thread {
     pub kept_deadline: AtomicU64,
     /// What becomes of a call that a signal interrupted: a `signal::Restart`.
     pub restart: AtomicU8,
+    /// Whether page faults may not wait for a watcher (`userfaultfd(2)`), and whether one would have: [`FAULTS_DO_NOT_WAIT`],
+    /// [`FAULT_DID_NOT_WAIT`].
+    fault_wait: AtomicU8,
     /// What the last page fault was: a `signal::FaultKind`, as the page fault handler noted it.
     pub fault: AtomicU8,
     /// Where to write 0 when the thread ends (`set_tid_address`).
@@ -74,6 +77,11 @@ pub struct Thread {
     /// Name, up to 15 bytes (`PR_SET_NAME`).
     pub name: Mutex<[u8; 16]>,
 }
+
+/// Locks are held that a watcher of faults may need.
+const FAULTS_DO_NOT_WAIT: u8 = 1;
+/// A page fault failed for the only reason that it was not allowed to wait.
+const FAULT_DID_NOT_WAIT: u8 = 2;
 
 impl Thread {
     /// A thread, not yet running. `None` if there is no memory.
@@ -97,6 +105,7 @@ impl Thread {
             mask_is_temporary: AtomicBool::new(false),
             kept_deadline: AtomicU64::new(0),
             restart: AtomicU8::new(0),
+            fault_wait: AtomicU8::new(0),
             fault: AtomicU8::new(0),
             clear_on_exit: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
@@ -137,6 +146,40 @@ impl Thread {
     #[inline]
     pub fn is_interrupted(&self) -> bool {
         self.has_deliverable_signal() || self.attention.load(Ordering::Relaxed) & (MUST_END | MUST_STOP) != 0
+    }
+
+    /// Whether its page faults may wait for somebody to handle them. Threads of the kernel do not wait for programs.
+    pub fn may_wait_for_faults(&self) -> bool {
+        self.fault_wait.load(Ordering::Relaxed) & FAULTS_DO_NOT_WAIT == 0 && self.id() != 0
+    }
+
+    /// A page fault failed for the only reason that it may not wait now.
+    pub fn note_unwaited_fault(&self) {
+        if self.id() == 0 {
+            crate::warning_once!("a thread of the kernel does not wait for userfaultfd: the request answers EFAULT");
+        }
+        self.set_fault_wait(FAULT_DID_NOT_WAIT, true);
+    }
+
+    /// Whether a page fault did not wait since this was last asked. What failed may succeed after the page was touched with
+    /// no lock held.
+    pub fn take_unwaited_fault(&self) -> bool {
+        let found = self.fault_wait.load(Ordering::Relaxed) & FAULT_DID_NOT_WAIT != 0;
+        self.set_fault_wait(FAULT_DID_NOT_WAIT, false);
+        found
+    }
+
+    /// Page faults do not wait for a watcher from now on, or may again: around accesses to the program's memory with a lock
+    /// held. Only the thread itself says so.
+    pub fn forbid_waiting_for_faults(&self, forbidden: bool) {
+        self.set_fault_wait(FAULTS_DO_NOT_WAIT, forbidden);
+    }
+
+    /// Only the thread itself changes this, so no atomic change is needed.
+    fn set_fault_wait(&self, bit: u8, set: bool) {
+        let old = self.fault_wait.load(Ordering::Relaxed);
+        let new = if set { old | bit } else { old & !bit };
+        self.fault_wait.store(new, Ordering::Relaxed);
     }
 
     /// Makes it look at its signals: ends a wait that signals end, interrupts it if it runs on another processor. May

@@ -120,6 +120,22 @@ impl WaitQueue {
         wait_any(&[self], deadline, condition)
     }
 
+    /// As [`Self::wait`], but only a signal that ends the program, or the end of the thread, interrupts it.
+    ///
+    /// # Errors
+    /// [`Interrupted`]
+    pub fn wait_killable<T>(&self, condition: impl FnMut() -> Option<T>) -> Result<T, Interrupted> {
+        wait_on(&[self], None, Ending::Death, false, condition).map_err(|_| Interrupted)
+    }
+
+    /// As [`Self::wait`], for a thread that waits in no call that could start again.
+    ///
+    /// # Errors
+    /// [`Interrupted`] by a signal.
+    pub fn wait_for_program<T>(&self, condition: impl FnMut() -> Option<T>) -> Result<T, Interrupted> {
+        wait_on(&[self], None, Ending::SignalsOutsideCalls, false, condition).map_err(|_| Interrupted)
+    }
+
     /// Waits until `condition` gives a value. It is called by the thread that waits, with interrupts on, and must not
     /// sleep or touch the program's memory. Who makes it true changes what it looks at first and wakes then.
     ///
@@ -139,7 +155,7 @@ pub fn wait_any<T>(
     deadline: Option<Instant>,
     condition: impl FnMut() -> Option<T>,
 ) -> Result<T, WaitError> {
-    wait_on(queues, deadline, false, condition)
+    wait_on(queues, deadline, Ending::Signals, false, condition)
 }
 
 /// What ends a wait.
@@ -148,9 +164,21 @@ enum Event<T> {
     Failed(WaitError),
 }
 
+/// What interrupts a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// A signal; the call may start again afterwards.
+    Signals,
+    /// A signal; there is no call that could start again.
+    SignalsOutsideCalls,
+    /// The end of the thread.
+    Death,
+}
+
 fn wait_on<T>(
     queues: &[&WaitQueue],
     deadline: Option<Instant>,
+    ending: Ending,
     exclusive: bool,
     mut condition: impl FnMut() -> Option<T>,
 ) -> Result<T, WaitError> {
@@ -173,7 +201,7 @@ fn wait_on<T>(
     }
     let event = loop {
         thread.entity.prepare_to_sleep();
-        let event = look(&thread, deadline, &mut condition);
+        let event = look(&thread, deadline, ending, &mut condition);
         if let Some(event) = event {
             thread.entity.stay_awake();
             break event;
@@ -202,13 +230,24 @@ fn wait_on<T>(
     }
 }
 
-fn look<T>(thread: &Thread, deadline: Option<Instant>, condition: &mut impl FnMut() -> Option<T>) -> Option<Event<T>> {
+fn look<T>(
+    thread: &Thread,
+    deadline: Option<Instant>,
+    ending: Ending,
+    condition: &mut impl FnMut() -> Option<T>,
+) -> Option<Event<T>> {
     if let Some(value) = condition() {
         return Some(Event::Happened(value));
     }
-    if thread.is_interrupted() {
-        // What most calls want; others say so after the wait.
-        signal::set_restart(signal::Restart::IfHandlerAllows);
+    let interrupted = match ending {
+        Ending::Death => signal::is_dying(thread),
+        _ => thread.is_interrupted(),
+    };
+    if interrupted {
+        if ending == Ending::Signals {
+            // What most calls want; others say so after the wait.
+            signal::set_restart(signal::Restart::IfHandlerAllows);
+        }
         return Some(Event::Failed(WaitError::Interrupted));
     }
     match deadline {

@@ -50,7 +50,20 @@ bitflags! {
         const LOCK_ON_FAULT = 1 << 13;
         /// Neither place, size nor protection may ever change (`mseal(2)`).
         const SEALED = 1 << 14;
+        /// The area's watcher is told of accesses to pages that are not there (`UFFDIO_REGISTER_MODE_MISSING`).
+        const WATCH_MISSING = 1 << 15;
+        /// It is told of writes to pages that it protects (`UFFDIO_REGISTER_MODE_WP`).
+        const WATCH_WRITES = 1 << 16;
+        /// It is told of accesses to pages that the object has and the process does not (`UFFDIO_REGISTER_MODE_MINOR`).
+        const WATCH_MINOR = 1 << 17;
     }
+}
+
+impl AreaFlags {
+    /// What a watcher may be told of.
+    pub const WATCHED: Self = Self::WATCH_MISSING
+        .union(Self::WATCH_WRITES)
+        .union(Self::WATCH_MINOR);
 }
 
 /// The role of an area that has no file to name it by.
@@ -110,6 +123,9 @@ pub struct Area<B> {
     pub maximum_protection: Protection,
     /// Other properties.
     pub flags: AreaFlags,
+    /// Who handles its page faults (`userfaultfd(2)`): a number that means something to the kernel, 0 for nobody. Only areas
+    /// with the same watcher are joined.
+    pub watcher: u32,
     /// Role of the area.
     pub name: AreaName,
     /// Where the content of `start` comes from.
@@ -154,6 +170,7 @@ impl<B: Backing> Area<B> {
             && self.protection == next.protection
             && self.maximum_protection == next.maximum_protection
             && self.flags == next.flags
+            && self.watcher == next.watcher
             && self.name == next.name
             && self.backing.follows(&next.backing, self.length())
     }

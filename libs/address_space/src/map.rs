@@ -383,6 +383,45 @@ impl<B: Backing> AddressMap<B> {
         set: AreaFlags,
         clear: AreaFlags,
     ) -> Result<(), PartialChange> {
+        if clear.contains(AreaFlags::GROWS_DOWN) {
+            // The gaps below these areas are larger now.
+            self.searched = Searched::NOTHING;
+        }
+        self.modify(start, end, &|flags, watcher| {
+            (flags.difference(clear).union(set), watcher)
+        })
+    }
+
+    /// Gives the areas between `start` and `end` a watcher, which is told what the flags `what` say
+    /// ([`AreaFlags::WATCHED`]); 0 and no flags take it away. Holes are skipped.
+    ///
+    /// # Errors
+    /// As [`Self::modify_flags`], but holes are none.
+    pub fn watch(
+        &mut self,
+        start: u64,
+        end: u64,
+        watcher: u32,
+        what: AreaFlags,
+    ) -> Result<(), PartialChange> {
+        let change = |flags: AreaFlags, _| (flags.difference(AreaFlags::WATCHED) | what, watcher);
+        match self.modify(start, end, &change) {
+            Err(PartialChange {
+                error: MapError::Hole,
+                ..
+            }) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Changes flags and watcher of what is mapped between `start` and `end`. Errors are those of
+    /// [`Self::modify_flags`].
+    fn modify(
+        &mut self,
+        start: u64,
+        end: u64,
+        change: &dyn Fn(AreaFlags, u32) -> (AreaFlags, u32),
+    ) -> Result<(), PartialChange> {
         if start == end && start.is_multiple_of(PAGE_SIZE) {
             return Ok(());
         }
@@ -401,25 +440,21 @@ impl<B: Backing> AddressMap<B> {
             };
             hole |= area.start > cursor;
             let part = area.start.max(cursor)..area.end.min(end);
-            let flags = area.flags.difference(clear).union(set);
-            if flags != area.flags {
+            let (flags, watcher) = change(area.flags, area.watcher);
+            if (flags, watcher) != (area.flags, area.watcher) {
                 if let Err(error) = self.isolate(part.start, part.end) {
                     cursor = part.start;
                     result = Err(error);
                     break;
                 }
                 if let Some(mut area) = self.take(part.start) {
-                    area.flags = flags;
+                    (area.flags, area.watcher) = (flags, watcher);
                     self.add(area);
                 }
             }
             cursor = part.end;
         }
         self.join_between(start, cursor);
-        if clear.contains(AreaFlags::GROWS_DOWN) {
-            // The gaps below these areas are larger now.
-            self.searched = Searched::NOTHING;
-        }
         if hole && result.is_ok() {
             result = Err(MapError::Hole);
         }
@@ -567,7 +602,7 @@ impl<B: Backing> AddressMap<B> {
     }
 
     /// The map of a forked process, see `fork(2)`: without the areas that it does not get, and with none
-    /// locked. What [`AreaFlags::WIPE_ON_FORK`] means for the content is the kernel's part.
+    /// locked or watched. What [`AreaFlags::WIPE_ON_FORK`] means for the content is the kernel's part.
     #[must_use]
     pub fn fork(&self) -> Self {
         let mut child = Self::new(self.bounds.clone());
@@ -576,7 +611,8 @@ impl<B: Backing> AddressMap<B> {
             if !area.flags.contains(AreaFlags::DONT_FORK) {
                 let mut area = area.clone();
                 area.flags
-                    .remove(AreaFlags::LOCKED | AreaFlags::LOCK_ON_FAULT);
+                    .remove(AreaFlags::LOCKED | AreaFlags::LOCK_ON_FAULT | AreaFlags::WATCHED);
+                area.watcher = 0;
                 let start = area.start;
                 child.add(area);
                 child.join_at(start);

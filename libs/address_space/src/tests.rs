@@ -47,6 +47,7 @@ fn area(pages: Range<u64>) -> Area<Content> {
         protection: Protection::READ | Protection::WRITE,
         maximum_protection: Protection::all(),
         flags: AreaFlags::empty(),
+        watcher: 0,
         name: AreaName::None,
         backing: Content::Zeroes,
     }
@@ -419,7 +420,7 @@ fn a_process_has_a_largest_number_of_areas() {
 }
 
 /// What the model knows of a mapped page: everything but the extent.
-type Page = (Protection, AreaFlags, AreaName, Content);
+type Page = (Protection, AreaFlags, u32, Content);
 
 /// One step of the property test; numbers are pages.
 #[derive(Clone, Debug)]
@@ -428,6 +429,8 @@ enum Step {
     Unmap(u64, u64),
     Protect(u64, u64, Protection),
     Flags(u64, u64, AreaFlags, AreaFlags),
+    /// A watcher, and what it is told.
+    Watch(u64, u64, u32, AreaFlags),
     Gap {
         length: u64,
         alignment: u64,
@@ -481,6 +484,13 @@ fn step() -> impl Strategy<Value = Step> {
                 let (set, clear) = if set { (flag, none) } else { (none, flag) };
                 Step::Flags(start, end, set, clear)
             }),
+        2 => (extent(), prop_oneof![
+            Just((0, AreaFlags::empty())),
+            Just((1, AreaFlags::WATCH_MISSING)),
+            Just((2, AreaFlags::WATCH_MISSING)),
+            Just((2, AreaFlags::WATCH_WRITES)),
+        ])
+            .prop_map(|((start, end), (watcher, what))| Step::Watch(start, end, watcher, what)),
         8 => (
             prop_oneof![3 => 1u64..8, 1 => 1u64..300],
             prop_oneof![3 => Just(1u64), 1 => Just(16u64), 1 => Just(512u64)],
@@ -544,7 +554,7 @@ fn check(map: &AddressMap<Content>, model: &Model) -> Result<(), TestCaseError> 
         }
         for number in area.start / PAGE_SIZE..area.end / PAGE_SIZE {
             let content = area.backing.advance(page(number) - area.start);
-            let expected = (area.protection, area.flags, area.name, content);
+            let expected = (area.protection, area.flags, area.watcher, content);
             prop_assert_eq!(model.at(number), Some(&expected));
             covered += 1;
             locked += u64::from(area.flags.contains(AreaFlags::LOCKED));
@@ -581,7 +591,7 @@ proptest! {
                     if free {
                         for number in start..end {
                             let content = new.backing.advance(page(number - start));
-                            model.set(number, Some((protection, flags, AreaName::None, content)));
+                            model.set(number, Some((protection, flags, 0, content)));
                         }
                     }
                 }
@@ -592,7 +602,7 @@ proptest! {
                         prop_assert!(part.start >= page(start) && part.end <= page(end));
                         for number in part.start / PAGE_SIZE..part.end / PAGE_SIZE {
                             let content = part.backing.advance(page(number) - part.start);
-                            let expected = (part.protection, part.flags, part.name, content);
+                            let expected = (part.protection, part.flags, part.watcher, content);
                             prop_assert_eq!(model.at(number), Some(&expected));
                             model.set(number, None);
                             pages += 1;
@@ -627,6 +637,14 @@ proptest! {
                         model.set(number, old.map(|old| (old.0, old.1.difference(clear) | set, old.2, old.3)));
                     }
                 }
+                Step::Watch(start, end, watcher, what) => {
+                    prop_assert_eq!(map.watch(page(start), page(end), watcher, what), Ok(()));
+                    for number in start..end {
+                        let old = model.at(number).cloned();
+                        let new = old.map(|old| (old.0, old.1.difference(AreaFlags::WATCHED) | what, watcher, old.3));
+                        model.set(number, new);
+                    }
+                }
                 Step::Gap { length, alignment, low, limit, hint, fill } => {
                     let blocked = model.blocked();
                     let fits = |start: u64, low: u64, high: u64| {
@@ -649,7 +667,7 @@ proptest! {
                         map.insert(area(start..start + length)).expect("a gap is free");
                         let protection = Protection::READ | Protection::WRITE;
                         for number in start..start + length {
-                            model.set(number, Some((protection, AreaFlags::empty(), AreaName::None, Content::Zeroes)));
+                            model.set(number, Some((protection, AreaFlags::empty(), 0, Content::Zeroes)));
                         }
                     }
                 }
@@ -694,7 +712,7 @@ proptest! {
             *page = page
                 .take()
                 .filter(|page| !page.1.contains(AreaFlags::DONT_FORK))
-                .map(|page| (page.0, page.1.difference(AreaFlags::LOCKED), page.2, page.3));
+                .map(|page| (page.0, page.1.difference(AreaFlags::LOCKED | AreaFlags::WATCHED), 0, page.3));
         }
         check(&child, &model)?;
     }

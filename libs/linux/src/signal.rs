@@ -245,6 +245,8 @@ pub mod code {
     pub const BUS_ADRALN: i32 = 1;
     /// `SIGBUS`: nothing behind the mapping.
     pub const BUS_ADRERR: i32 = 2;
+    /// The content of memory was lost, and the program needs it.
+    pub const BUS_MCEERR_AR: i32 = 4;
     /// `SIGTRAP`: single step.
     pub const TRAP_TRACE: i32 = 2;
     /// `SIGTRAP`: a debug register matched.
@@ -283,6 +285,13 @@ impl SignalInformation {
     pub fn fault(signal: Signal, code: i32, address: u64) -> Self {
         let mut information = Self::new(signal, code);
         information.fields[..8].copy_from_slice(&address.to_le_bytes());
+        information
+    }
+
+    /// Memory has lost its content (`BUS_MCEERR_AR`): one page of 4 KiB (`si_addr_lsb`).
+    pub fn lost_memory(signal: Signal, address: u64) -> Self {
+        let mut information = Self::fault(signal, code::BUS_MCEERR_AR, address);
+        information.fields[8] = 12;
         information
     }
 

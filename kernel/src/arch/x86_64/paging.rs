@@ -25,6 +25,13 @@ const GLOBAL: u64 = 1 << 8;
 const PARKED: u64 = 1 << 9;
 /// Ignored by the processor: the frame belongs to the process alone.
 const OWN: u64 = 1 << 10;
+/// Ignored by the processor, as are all up to bit 58: writes are to be told ([`Mark::Watched`]). An entry without a frame
+/// keeps it for the page that comes.
+const WATCHED: u64 = 1 << 52;
+/// Of an entry without a frame: [`Mark::Poisoned`].
+const POISONED: u64 = 1 << 53;
+/// Of an entry without a frame: [`Mark::Guard`].
+const GUARD: u64 = 1 << 54;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -39,6 +46,56 @@ pub struct Rights {
     pub execute: bool,
 }
 
+/// What an entry says of a page that has no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// When the page comes, the first write to it is to be told (`UFFDIO_WRITEPROTECT`).
+    Watched,
+    /// Its content was lost: accesses are bus errors (`UFFDIO_POISON`).
+    Poisoned,
+    /// Nothing may be there (`MADV_GUARD_INSTALL`).
+    Guard,
+}
+
+impl Mark {
+    fn encode(self) -> u64 {
+        match self {
+            Self::Watched => WATCHED,
+            Self::Poisoned => POISONED,
+            Self::Guard => GUARD,
+        }
+    }
+
+    /// The mark of an entry without a frame.
+    fn decode(value: u64) -> Option<Self> {
+        let marks = [Self::Guard, Self::Poisoned, Self::Watched];
+        marks
+            .into_iter()
+            .find(|mark| value & (PRESENT | PARKED) == 0 && value & mark.encode() != 0)
+    }
+}
+
+/// Which marks stay when pages are taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptMarks {
+    /// None: the area is gone.
+    None,
+    /// Guards: the content of private memory is forgotten.
+    Guards,
+    /// Guards, and what is watched stays watched: pages of an object, which come back with their content.
+    All,
+}
+
+impl KeptMarks {
+    fn mask(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Guards => GUARD,
+            Self::All => GUARD | WATCHED,
+        }
+    }
+}
+
 /// A page of the program as the tables have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -50,6 +107,8 @@ pub struct Mapping {
     pub dirty: bool,
     /// The frame belongs to the process alone: it is no page of an object.
     pub own: bool,
+    /// It may not be written before that was told ([`Mark::Watched`]).
+    pub watched: bool,
     /// It is a part of a large page. Where whole large pages are given out, this is the first frame of
     /// [`LARGE_PAGE_FRAMES`].
     pub large: bool,
@@ -187,6 +246,7 @@ fn decode(value: u64) -> Option<Mapping> {
         },
         dirty: value & DIRTY != 0,
         own: value & OWN != 0,
+        watched: value & WATCHED != 0,
         large: false,
     })
 }
@@ -238,6 +298,8 @@ struct Batch<'a> {
     others: u64,
     /// The frames for splitting large pages: one of them goes with each.
     deposits: &'a mut u64,
+    /// Bits that stay in entries.
+    kept: u64,
     release: &'a mut dyn FnMut(u64, Mapping),
     release_table: &'a mut dyn FnMut(u64),
     pages: Vec<(u64, Mapping)>,
@@ -250,11 +312,13 @@ impl<'a> Batch<'a> {
     fn new(
         users: u64,
         deposits: &'a mut u64,
+        kept: KeptMarks,
         release: &'a mut dyn FnMut(u64, Mapping),
         release_table: &'a mut dyn FnMut(u64),
     ) -> Self {
         Self {
             deposits,
+            kept: kept.mask(),
             others: users & !(1 << super::cpu::cpu_index()),
             release,
             release_table,
@@ -514,7 +578,7 @@ impl PageTable {
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             if let Some(mapping) = decode(value) {
-                let new = encode(mapping.physical, change(address, mapping)) | value & (OWN | DIRTY);
+                let new = encode(mapping.physical, change(address, mapping)) | value & (OWN | DIRTY | WATCHED);
                 slot.store(new, Ordering::Release);
                 if value & PRESENT != 0 && loses(value, new) {
                     stale = stale.start.min(address)..address + PAGE_SIZE;
@@ -538,10 +602,99 @@ impl PageTable {
         release: &mut dyn FnMut(u64, Mapping),
         release_table: &mut dyn FnMut(u64),
     ) {
-        self.split_borders(&range);
-        let mut batch = Batch::new(self.users(), &mut self.deposits, release, release_table);
-        remove(self.root, 3, 0, &range, &unused, &mut batch);
+        self.take_out(&range, &unused, KeptMarks::None, release, release_table);
+    }
+
+    /// As [`Self::unmap`], but all tables stay, and some marks.
+    pub fn empty(
+        &mut self,
+        range: &Range<u64>,
+        kept: KeptMarks,
+        release: &mut dyn FnMut(u64, Mapping),
+        release_table: &mut dyn FnMut(u64),
+    ) {
+        self.take_out(range, &(0..0), kept, release, release_table);
+    }
+
+    fn take_out(
+        &mut self,
+        range: &Range<u64>,
+        unused: &Range<u64>,
+        kept: KeptMarks,
+        release: &mut dyn FnMut(u64, Mapping),
+        release_table: &mut dyn FnMut(u64),
+    ) {
+        self.split_borders(range);
+        let mut batch = Batch::new(self.users(), &mut self.deposits, kept, release, release_table);
+        remove(self.root, 3, 0, range, unused, &mut batch);
         batch.flush();
+    }
+
+    /// The mark of a page without a frame.
+    pub fn mark(&self, address: u64) -> Option<Mark> {
+        Mark::decode(find(self.root, address)?.load(Ordering::Relaxed))
+    }
+
+    /// Whether there is neither a frame nor a mark at an address.
+    pub fn is_vacant(&self, address: u64) -> bool {
+        self.query(address).is_none() && self.mark(address).is_none()
+    }
+
+    /// Marks a page that has no frame; a mark that was there goes.
+    ///
+    /// # Errors
+    /// [`NoFrame`] for a table.
+    pub fn set_mark(
+        &mut self,
+        address: u64,
+        mark: Mark,
+        frames: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), NoFrame> {
+        self.split(address);
+        let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
+        debug_assert!(decode(slot.load(Ordering::Relaxed)).is_none(), "no frame is there");
+        slot.store(mark.encode(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes a mark away from all pages without a frame in a range.
+    pub fn clear_marks(&mut self, start: u64, end: u64, mark: Mark) {
+        visit(self.root, 3, 0, start, end, &mut |_, slot| {
+            let value = slot.load(Ordering::Relaxed);
+            if Mark::decode(value) == Some(mark) {
+                slot.store(0, Ordering::Release);
+            }
+        });
+    }
+
+    /// Lets writes to the pages with a frame in a range be told, or no more. They become writable by the next fault.
+    pub fn watch(&mut self, start: u64, end: u64, watched: bool) {
+        let mut large = NOTHING;
+        visit_large(self.root, start, end, &mut |address, _| {
+            large = large.start.min(address)..address + LARGE_PAGE_SIZE;
+        });
+        if watched {
+            self.split_all(large);
+        }
+        let mut stale = NOTHING;
+        visit(self.root, 3, 0, start, end, &mut |address, slot| {
+            let value = slot.load(Ordering::Relaxed);
+            if decode(value).is_none() {
+                return;
+            }
+            let new = if watched {
+                value & !WRITABLE | WATCHED
+            } else {
+                value & !WATCHED
+            };
+            slot.store(new, Ordering::Release);
+            if loses(value, new) {
+                stale = stale.start.min(address)..address + PAGE_SIZE;
+            }
+        });
+        if stale.start < stale.end {
+            forget(self.users(), stale);
+        }
     }
 
     /// Makes the tables that [`Self::relocate`] needs.
@@ -562,27 +715,29 @@ impl PageTable {
         let mut complete = true;
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             complete = complete
-                && (decode(slot.load(Ordering::Relaxed)).is_none()
+                && (slot.load(Ordering::Relaxed) == 0
                     || walk(self.root, target + (address - range.start), 0, frames).is_some());
         });
         if complete { Ok(()) } else { Err(NoFrame) }
     }
 
-    /// Moves all pages of a range, with their rights, to `target`, where nothing is mapped.
+    /// Moves all pages of a range, with their rights and marks, to `target`, where nothing is mapped. What was watched is
+    /// that no more unless `watched` says so.
     ///
     /// # Panics
     /// If [`Self::prepare_relocation`] of the same range has not succeeded before.
-    pub fn relocate(&mut self, range: Range<u64>, target: u64) {
+    pub fn relocate(&mut self, range: Range<u64>, target: u64, watched: bool) {
+        let kept = if watched { !0 } else { !WATCHED };
         let mut stale = NOTHING;
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
-            if decode(value).is_some() {
+            if value != 0 {
                 let place = find(self.root, target + (address - range.start)).expect("the tables are prepared");
                 slot.store(0, Ordering::Release);
                 if value & PRESENT != 0 {
                     stale = stale.start.min(address)..address + PAGE_SIZE;
                 }
-                place.store(value, Ordering::Release);
+                place.store(value & kept, Ordering::Release);
             }
         });
         if stale.start < stale.end {
@@ -682,8 +837,10 @@ fn remove(table: u64, level: u32, base: u64, range: &Range<u64>, unused: &Range<
         let item = entry(table, slot);
         let value = item.load(Ordering::Relaxed);
         if level == 0 {
+            if value != 0 {
+                item.store(value & batch.kept, Ordering::Release);
+            }
             if let Some(mapping) = decode(value) {
-                item.store(0, Ordering::Release);
                 batch.page(address, mapping, value & PRESENT != 0);
             }
         } else if is_large_at(value, level) {

@@ -88,6 +88,10 @@ pub struct PageFault {
     pub address: u64,
     /// How.
     pub access: Access,
+    /// The program did it itself, not the kernel for it.
+    pub by_program: bool,
+    /// Interrupts are on: whoever repairs it may sleep, as far as locks allow.
+    pub may_sleep: bool,
 }
 
 /// An exception that the program caused and that is not a page fault that could be repaired.
@@ -238,6 +242,8 @@ fn exception(handlers: &Handlers, registers: &mut Registers, vector: u64, from_p
             code if code & 2 != 0 => Access::Write,
             _ => Access::Read,
         },
+        by_program: from_program,
+        may_sleep: registers.rflags & 0x200 != 0,
     });
     if !on_thread_stack {
         let name = match fault {

@@ -50,6 +50,10 @@ impl PageSource for Segment {
         self.memory.existing(index, write)
     }
 
+    fn pages(&self) -> u64 {
+        self.pages
+    }
+
     fn punch(&self, pages: Range<u64>) -> Result<bool, Errno> {
         self.memory.punch(pages)
     }
@@ -344,7 +348,7 @@ pub fn control(id: i32, command: i32, buffer: UserPointer) -> Result<usize, Errn
                 let usage = SegmentUsage {
                     segments: table.len() as i32,
                     pages: total_pages(&table),
-                    resident: resident.map(|segment| segment.memory.pages()).sum(),
+                    resident: resident.map(|segment| segment.memory.present()).sum(),
                     ..SegmentUsage::default()
                 };
                 (usage, table.highest())
@@ -409,7 +413,7 @@ pub fn list(text: &mut Text) -> Result<(), Errno> {
     for (id, held) in table.iter() {
         let status = held.status();
         let permission = status.permission;
-        let resident = held.get().map_or(0, |segment| segment.memory.pages() * PAGE);
+        let resident = held.get().map_or(0, |segment| segment.memory.present() * PAGE);
         writeln!(
             text,
             "{:>10} {:>10}  {:>4o} {:>21} {:>5} {:>5}  {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}",

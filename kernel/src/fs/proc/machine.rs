@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use spin::Once;
@@ -13,6 +14,7 @@ use super::{Entry, Text, constant, directory, link, setting, text};
 use crate::arch;
 use crate::devices::interrupts::{self, Trigger};
 use crate::fs::inode::Target;
+use crate::fs::user_faults::UNPRIVILEGED;
 use crate::fs::{device_files, ipc, mounts};
 use crate::memory::{self, Overcommit};
 use crate::task::{self, random, system_name};
@@ -129,6 +131,11 @@ const SYSTEM: &[Entry] = &[
                 set_overcommit_ratio,
             ),
             constant("swappiness", "0\n"),
+            setting(
+                "unprivileged_userfaultfd",
+                |text| writeln!(text, "{}", u8::from(UNPRIVILEGED.load(Ordering::Relaxed))),
+                set_unprivileged_user_faults,
+            ),
         ],
     ),
 ];
@@ -251,6 +258,11 @@ fn set_overcommit(bytes: &[u8]) -> Result<(), Errno> {
 
 fn set_overcommit_ratio(bytes: &[u8]) -> Result<(), Errno> {
     Overcommit::set_ratio(number(bytes, 0..=255)? as u8);
+    Ok(())
+}
+
+fn set_unprivileged_user_faults(bytes: &[u8]) -> Result<(), Errno> {
+    UNPRIVILEGED.store(number(bytes, 0..=1)? != 0, Ordering::Relaxed);
     Ok(())
 }
 

@@ -440,5 +440,9 @@ pub fn descriptor_text(descriptor: i32, text: &mut Text) -> Result<(), Errno> {
         "mnt_id:\t{}\nino:\t{}",
         mount.map_or(0, |mount| mount + 1),
         metadata.number
-    )
+    )?;
+    match file.file() {
+        Ok(file) => file.describe(text),
+        Err(_) => Ok(()),
+    }
 }

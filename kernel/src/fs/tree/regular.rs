@@ -14,6 +14,7 @@ use spin::Mutex;
 use super::seals::{SealSet, Seals};
 use super::{Node, Tree, has_room_for_data, path_text, room_for_data, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
+use crate::fs::turn::Turn;
 use crate::memory::{self, Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
 use crate::task;
 
@@ -28,8 +29,9 @@ const ZERO_RANGE: u32 = 0x10;
 pub(super) struct RegularContent {
     lower: Option<LowerInode>,
     state: Mutex<State>,
-    /// Held during a whole write or change of size: each is seen as one. Page faults don't need it.
-    writer: Mutex<()>,
+    /// Had during a whole write or change of size: each is seen as one. Page faults don't need it, and a write may have to
+    /// wait for whoever handles them.
+    writer: Turn,
     seals: SealSet,
 }
 
@@ -119,7 +121,7 @@ impl RegularContent {
         Self {
             lower,
             state: Mutex::new(state),
-            writer: Mutex::new(()),
+            writer: Turn::new(),
             // As every file of a tmpfs that was not made to be sealed.
             seals: SealSet::new(Seals::SEAL),
         }
@@ -281,7 +283,7 @@ impl RegularContent {
     }
 
     fn write(&self, node: &Node, at: WriteAt, from: &mut Source<'_>) -> Result<(usize, u64), Errno> {
-        let _writer = self.writer.lock();
+        let _writer = self.writer.take();
         if from.remaining() != 0 {
             self.seals.check(Seals::NO_WRITES)?;
         }
@@ -331,7 +333,7 @@ impl RegularContent {
     }
 
     pub(super) fn truncate(&self, node: &Node, size: u64) -> Result<(), Errno> {
-        let _writer = self.writer.lock();
+        let _writer = self.writer.take();
         if size > self.size() {
             self.seals.check(Seals::GROW)?;
             super::super::limits::room_for_size(size)?;
@@ -457,7 +459,7 @@ impl RegularContent {
             .checked_add(length)
             .filter(|end| i64::try_from(*end).is_ok())
             .ok_or(Errno::EFBIG)?;
-        let _writer = self.writer.lock();
+        let _writer = self.writer.take();
         let grows = mode & KEEP_SIZE == 0 && end > self.size();
         if mode & PUNCH_HOLE != 0 {
             self.seals.check(Seals::NO_WRITES)?;
@@ -530,6 +532,30 @@ impl PageSource for Node {
             return None;
         }
         content.existing_page(&self.tree, &state, index, write)
+    }
+
+    fn pages(&self) -> u64 {
+        self.regular().map_or(0, |content| content.size().div_ceil(PAGE))
+    }
+
+    fn is_shared_memory(&self) -> bool {
+        self.tree.character.magic == super::super::SHARED_MEMORY.magic
+    }
+
+    fn offer(&self, index: u64, frame: Frame) -> Result<(), Errno> {
+        let content = self.regular()?;
+        let mut state = content.state.lock();
+        if index >= state.size.div_ceil(PAGE) {
+            return Err(Errno::EFAULT);
+        }
+        if content.existing_page(&self.tree, &state, index, false).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if !has_room_for_data() {
+            return Err(Errno::ENOMEM);
+        }
+        state.insert(index, frame);
+        Ok(())
     }
 
     fn punch(&self, pages: Range<u64>) -> Result<bool, Errno> {
@@ -613,7 +639,7 @@ impl File for RegularFile {
         self.seals()?;
         let seals = Seals::from_bits(seals).ok_or(Errno::EINVAL)?;
         let content = self.0.regular()?;
-        let _writer = content.writer.lock();
+        let _writer = content.writer.take();
         content.seals.add(&self.0, seals)
     }
 }

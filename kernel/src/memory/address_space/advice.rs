@@ -54,6 +54,9 @@ impl AddressSpace {
     /// (a hole; the rest is done).
     pub fn forget(&self, start: u64, length: u64, how: Forget) -> Result<(), Errno> {
         let range = page_range(start, length)?;
+        if how != Forget::Free {
+            self.tell_removed(&range);
+        }
         let inner = &mut *self.inner.lock();
         inner.check_discard(&range)?;
         let covered = inner.map.is_covered(range.start, range.end);
@@ -69,7 +72,8 @@ impl AddressSpace {
             }
             let part = area.start.max(cursor)..area.end.min(range.end);
             cursor = part.end;
-            self.release_range(inner, part.clone(), part);
+            let kept = if private { KeptMarks::Guards } else { KeptMarks::All };
+            self.empty_range(inner, &part, kept);
         }
         if covered { Ok(()) } else { Err(Errno::ENOMEM) }
     }
@@ -81,6 +85,7 @@ impl AddressSpace {
     /// written, `ENOMEM` (a hole; the rest is done), and what the object answers.
     pub fn remove(&self, start: u64, length: u64) -> Result<(), Errno> {
         let range = page_range(start, length)?;
+        self.tell_removed(&range);
         let mut cursor = range.start;
         let mut covered = true;
         while cursor < range.end {
@@ -153,9 +158,9 @@ impl AddressSpace {
             });
             for address in &found {
                 // Tables stay with the area.
-                table.unmap(
-                    *address..address + PAGE,
-                    0..0,
+                table.empty(
+                    &(*address..address + PAGE),
+                    KeptMarks::All,
                     &mut |_, mapping| {
                         // SAFETY: the entry held this reference and is gone; the translation was forgotten.
                         drop(unsafe { Frame::from_raw(mapping.physical) });

@@ -10,6 +10,9 @@ const LARGE_AREA: u64 = 8 << 20;
 /// small ones, so that it takes no more memory than it would otherwise.
 fn place_for_large(area: &Area<Backing>, page: u64, table: &PageTable) -> Option<u64> {
     let start = page & !(LARGE_PAGE_SIZE - 1);
+    if area.watcher != 0 {
+        return None; // its pages are handled one by one
+    }
     let unwanted = AreaFlags::NO_HUGE_PAGE | AreaFlags::LOCK_ON_FAULT | AreaFlags::GROWS_DOWN | AreaFlags::SHARED;
     if start < area.start || area.end - start < LARGE_PAGE_SIZE || area.flags.intersects(unwanted) {
         return None;
@@ -25,10 +28,15 @@ impl AddressSpace {
     ///
     /// # Errors
     /// [`FaultError`]: what the program is to be told.
-    pub fn handle_fault(&self, address: u64, access: Access) -> Result<(), FaultError> {
+    pub fn handle_fault(&self, address: u64, access: Access, waiting: Waiting) -> Result<(), FaultError> {
         self.faults.fetch_add(1, Ordering::Relaxed);
-        let mut inner = self.inner.lock();
-        self.fault(&mut inner, address, access).map(|_| ())
+        loop {
+            let repaired = self.fault(&mut self.inner.lock(), address, access);
+            match repaired {
+                Err(FaultError::Watched) => self.wait_for_watcher(address, access, waiting)?,
+                repaired => return repaired.map(|_| ()),
+            }
+        }
     }
 
     fn fault(&self, inner: &mut Inner, address: u64, access: Access) -> Result<u64, FaultError> {
@@ -60,6 +68,9 @@ impl AddressSpace {
             write,
             execute: protection.contains(Protection::EXECUTE),
         };
+        if area.watcher != 0 && inner.told_reason(area, page, write).is_some() {
+            return Err(FaultError::Watched);
+        }
         let table = &mut inner.table;
 
         if let Some(mapping) = table.query(page) {
@@ -75,7 +86,11 @@ impl AddressSpace {
                     write: mapping.rights.write,
                     ..rights
                 };
-                return Self::install(table, page, mapping.physical, keep, mapping.own).map(|_| mapping.physical);
+                Self::install(table, page, mapping.physical, keep, mapping.own)?;
+                if mapping.watched {
+                    table.watch(page, page + PAGE, true);
+                }
+                return Ok(mapping.physical);
             }
             let physical = Self::make_writable(table, area, page, mapping, rights, shared)?;
             if mapping.physical == Frame::shared_zero().physical() {
@@ -84,6 +99,24 @@ impl AddressSpace {
             return Ok(physical);
         }
 
+        let mark = table.mark(page);
+        match mark {
+            Some(Mark::Guard) => return Err(FaultError::Guarded),
+            Some(Mark::Poisoned) => return Err(FaultError::Poisoned),
+            Some(Mark::Watched) if write => {
+                // As a read first, so that the page is there and the watcher is told of a write to it.
+                let lets_pass = |number| {
+                    let watcher = inner.watchers.iter().find(|watcher| watcher.number() == number);
+                    watcher.is_none_or(|watcher| watcher.lets_writes_pass())
+                };
+                if !lets_pass(area.watcher) {
+                    self.fault(inner, address, Access::Read)?;
+                    return Err(FaultError::Watched);
+                }
+                table.clear_marks(page, page + PAGE, Mark::Watched);
+            }
+            Some(Mark::Watched) | None => {}
+        }
         if write
             && area.backing == Backing::Anonymous
             && let Some(start) = place_for_large(area, page, table)
@@ -121,14 +154,18 @@ impl AddressSpace {
             drop(unsafe { Frame::from_raw(physical) });
             return Err(error);
         }
+        if mark == Some(Mark::Watched) && !write {
+            table.watch(page, page + PAGE, true);
+        }
         if let Backing::Object { source, offset } = &area.backing
             && !write
+            && area.watcher == 0
         {
             let window = page & !(FAULT_AROUND * PAGE - 1);
             for neighbour in
                 (window.max(area.start)..(window + FAULT_AROUND * PAGE).min(area.end)).step_by(PAGE as usize)
             {
-                if table.query(neighbour).is_some() {
+                if !table.is_vacant(neighbour) {
                     continue;
                 }
                 let Some(frame) = source.existing((offset + (neighbour - area.start)) / PAGE, own) else {
@@ -197,7 +234,13 @@ impl AddressSpace {
 
     /// Puts a frame under a page. The reference in `physical` goes into the entry; that of an entry which was
     /// there before is the caller's.
-    fn install(table: &mut PageTable, page: u64, physical: u64, rights: Rights, own: bool) -> Result<(), FaultError> {
+    pub(super) fn install(
+        table: &mut PageTable,
+        page: u64,
+        physical: u64,
+        rights: Rights,
+        own: bool,
+    ) -> Result<(), FaultError> {
         table
             .map(page, physical, rights, own, &mut frame::user_table_frame)
             .map(|_| ())
@@ -228,7 +271,7 @@ impl AddressSpace {
     /// What the first access that fails would have met; the pages before are there.
     pub fn populate(&self, start: u64, length: u64, access: Access) -> Result<(), FaultError> {
         for page in (start..start.saturating_add(length)).step_by(PAGE as usize) {
-            self.handle_fault(page, access)?;
+            self.handle_fault(page, access, Waiting::Killable)?;
         }
         Ok(())
     }

@@ -14,6 +14,8 @@
 //! * rights that were taken away are gone everywhere when the call returns. Rights that were added need not be known
 //!   elsewhere: a processor that remembers the old ones faults, finds the entry right, and goes on.
 //!
+//! Faults that the program handles itself are told with no lock held ([`watch`]).
+//!
 //! The order of locks: address space, then the object that is mapped (`PageSource::page`), then frames. Objects that
 //! call back ([`AddressSpace::forget_object`]) hold none of the locks that `page` takes. The lock is held with
 //! interrupts on, so a processor that spins for it serves shootdowns meanwhile. What is dropped under it must not
@@ -22,6 +24,7 @@
 mod advice;
 mod fault;
 mod remap;
+mod watch;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -36,10 +39,11 @@ use spin::Mutex;
 
 use super::frame::{self, Frame, Purpose};
 use super::page_source::{PageError, PageSource};
-use crate::arch::{Access, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, PageTable, Rights, layout};
+use crate::arch::{Access, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout};
 
 pub use advice::{Forget, PageUse};
 pub use remap::RemapRequest;
+pub use watch::{FaultReason, FaultWatcher, Fill, RangeEvent, Waited, Waiting, WatchedFault};
 
 const PAGE: u64 = super::PAGE_SIZE as u64;
 
@@ -257,6 +261,16 @@ pub enum FaultError {
     Unreadable,
     /// The machine has no frame left.
     OutOfMemory,
+    /// The program forbade it (`MADV_GUARD_INSTALL`): `SIGSEGV`, `SEGV_MAPERR`.
+    Guarded,
+    /// The content was lost (`UFFDIO_POISON`): `SIGBUS`, `BUS_MCEERR_AR`.
+    Poisoned,
+    /// The watcher handles it, and the thread may not wait for that.
+    Watched,
+    /// The watcher does not handle it: `SIGBUS`, `BUS_ADRERR`.
+    Unhandled,
+    /// A signal ended the wait for the watcher.
+    Interrupted,
 }
 
 impl From<PageError> for FaultError {
@@ -278,6 +292,8 @@ struct Inner {
     future_flags: AreaFlags,
     /// Most bytes that were mapped at one time (`VmPeak`).
     peak_bytes: u64,
+    /// Who handles faults of some areas.
+    watchers: Vec<Arc<dyn FaultWatcher>>,
 }
 
 /// The address space of a process.
@@ -488,6 +504,7 @@ impl AddressSpace {
                 program_break: 0,
                 future_flags: AreaFlags::empty(),
                 peak_bytes: 0,
+                watchers: Vec::new(),
             }),
             stack_limit: AtomicU64::new(8 << 20),
             resident: AtomicU64::new(0),
@@ -580,6 +597,22 @@ impl AddressSpace {
     /// # Errors
     /// As `mmap(2)`: `ENOMEM`, `EAGAIN`, `EINVAL`, `EEXIST`, `EPERM` (below the lowest address, or sealed).
     pub fn map(&self, request: MapRequest, allowance: &Allowance) -> Result<u64, Errno> {
+        // What is replaced. It is dropped after the lock, for files may be closed by that.
+        let mut replaced = Vec::new();
+        let length = request.length;
+        let result = self.map_over(request, allowance, &mut replaced);
+        if let (Ok(start), false) = (&result, replaced.is_empty()) {
+            self.tell_unmapped(*start..*start + length.next_multiple_of(PAGE), &replaced);
+        }
+        result
+    }
+
+    fn map_over(
+        &self,
+        request: MapRequest,
+        allowance: &Allowance,
+        removed: &mut Vec<Area<Backing>>,
+    ) -> Result<u64, Errno> {
         let length = request.length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
         if length == 0 {
             return Err(Errno::EINVAL);
@@ -590,8 +623,6 @@ impl AddressSpace {
         if request.flags.contains(AreaFlags::GROWS_DOWN) && request.backing != Backing::Anonymous {
             return Err(Errno::EINVAL);
         }
-        // What is replaced. It is dropped after the lock, for files may be closed by that.
-        let mut _removed = Vec::new();
         let inner = &mut *self.inner.lock();
         inner.map.set_maximum_areas(area_limit());
         let flags = request.flags | inner.future_flags;
@@ -622,7 +653,7 @@ impl AddressSpace {
                 inner.check_growth(&growth(replaced), allowance)?;
                 if replaced != 0 {
                     inner.check_replacement()?;
-                    _removed = inner.map.unmap(range.start, range.end).map_err(error_of)?;
+                    *removed = inner.map.unmap(range.start, range.end).map_err(error_of)?;
                     self.release_range(inner, range.clone(), range);
                 }
                 start
@@ -634,6 +665,7 @@ impl AddressSpace {
             protection: request.protection,
             maximum_protection: request.maximum_protection,
             flags,
+            watcher: 0,
             name: request.name,
             backing: request.backing,
         };
@@ -651,6 +683,21 @@ impl AddressSpace {
             unused,
             &mut |_, mapping| {
                 // SAFETY: the entry held this reference and is gone; the translation was forgotten.
+                count += unsafe { release_mapping(mapping) };
+            },
+            &mut frame::release_table,
+        );
+        self.resident.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// As [`Self::release_range`], but the area stays, with its tables and some marks.
+    fn empty_range(&self, inner: &mut Inner, range: &Range<u64>, kept: KeptMarks) {
+        let mut count = 0;
+        inner.table.empty(
+            range,
+            kept,
+            &mut |_, mapping| {
+                // SAFETY: as for `release_range`.
                 count += unsafe { release_mapping(mapping) };
             },
             &mut frame::release_table,
@@ -687,6 +734,7 @@ impl AddressSpace {
             }
             removed
         };
+        self.tell_unmapped(range, &removed);
         // Files may be closed by this, which must not happen under the lock.
         drop(removed);
         Ok(())
@@ -729,7 +777,15 @@ impl AddressSpace {
     /// Moves the end of the heap, as `brk(2)`: returns the new end, or the old one if that is not possible.
     pub fn set_break(&self, wanted: u64, allowance: &Allowance) -> u64 {
         // Dropped after the lock, for a program may have mapped a file there.
-        let mut _removed = Vec::new();
+        let mut removed = Vec::new();
+        let end = self.move_break(wanted, allowance, &mut removed);
+        if let (Some(first), Some(last)) = (removed.first(), removed.last()) {
+            self.tell_unmapped(first.start..last.end, &removed);
+        }
+        end
+    }
+
+    fn move_break(&self, wanted: u64, allowance: &Allowance, removed: &mut Vec<Area<Backing>>) -> u64 {
         let inner = &mut *self.inner.lock();
         let start = inner.layout.break_start;
         let old = inner.program_break;
@@ -742,7 +798,7 @@ impl AddressSpace {
                 return old;
             }
             match inner.map.unmap(new_end, old_end) {
-                Ok(areas) => _removed = areas,
+                Ok(areas) => *removed = areas,
                 Err(_) => return old,
             }
             self.release_hole(inner, new_end..old_end);
@@ -761,6 +817,7 @@ impl AddressSpace {
                 protection: Protection::READ | Protection::WRITE,
                 maximum_protection: Protection::all(),
                 flags: inner.future_flags,
+                watcher: 0,
                 name: AreaName::Heap,
                 backing: Backing::Anonymous,
             };

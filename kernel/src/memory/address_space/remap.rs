@@ -31,12 +31,44 @@ struct Move {
     keep_old: bool,
 }
 
+/// What a call has taken away, and who is to be told.
+#[derive(Default)]
+struct Gone {
+    /// What was where the mapping is now.
+    replaced: Vec<Area<Backing>>,
+    /// What was cut off.
+    removed: Vec<Area<Backing>>,
+    /// The old place of what moved.
+    dropped: Vec<Area<Backing>>,
+    /// The watcher that follows a move, and how much moved.
+    moved: Option<(u32, u64)>,
+}
+
 impl AddressSpace {
     /// Changes the size of a mapping, and moves it if that is allowed, as `mremap(2)`.
     ///
     /// # Errors
     /// As `mremap(2)`: `EAGAIN`, `EFAULT`, `EINVAL`, `ENOMEM`, and `EPERM` for what is sealed.
     pub fn remap(&self, request: &RemapRequest, allowance: &Allowance) -> Result<u64, Errno> {
+        // What goes. It is dropped after the lock, for files may be closed by that.
+        let mut gone = Gone::default();
+        let result = self.remap_over(request, allowance, &mut gone);
+        if let Ok(to) = result {
+            let from = request.old;
+            let whole = |start: u64, length: u64| start..start + length.next_multiple_of(PAGE);
+            self.tell_unmapped(whole(to, request.new_length), &gone.replaced);
+            if let Some((watcher, length)) = gone.moved {
+                self.tell(watcher, RangeEvent::Moved { from, to, length });
+            }
+            self.tell_unmapped(whole(from, request.old_length), &gone.dropped);
+            if let (Some(first), Some(last)) = (gone.removed.first(), gone.removed.last()) {
+                self.tell_unmapped(first.start..last.end, &gone.removed);
+            }
+        }
+        result
+    }
+
+    fn remap_over(&self, request: &RemapRequest, allowance: &Allowance, gone: &mut Gone) -> Result<u64, Errno> {
         let old = request.old;
         let old_range = page_range(old, request.old_length).map_err(|_| Errno::EINVAL)?;
         let new_length = request.new_length.checked_next_multiple_of(PAGE).unwrap_or(0);
@@ -44,8 +76,6 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let old_length = old_range.end - old_range.start;
-        // What goes. It is dropped after the lock, for files may be closed by that.
-        let (mut _replaced, mut _removed) = (Vec::new(), Vec::new());
         let inner = &mut *self.inner.lock();
         inner.map.set_maximum_areas(area_limit());
         let area = inner.map.find(old).ok_or(Errno::EFAULT)?.clone();
@@ -88,7 +118,7 @@ impl AddressSpace {
             inner.check_growth(&growth, allowance)?;
         } else if fixed.is_none() {
             if new_length < old_length {
-                _removed = inner.map.unmap(old + new_length, old_range.end).map_err(error_of)?;
+                gone.removed = inner.map.unmap(old + new_length, old_range.end).map_err(error_of)?;
                 self.release_hole(inner, old + new_length..old_range.end);
             }
             return Ok(old);
@@ -120,20 +150,32 @@ impl AddressSpace {
             Some(range) => {
                 inner.check_sealed(&range)?;
                 inner.check_replacement()?;
-                _replaced = inner.map.unmap(range.start, range.end).map_err(error_of)?;
+                gone.replaced = inner.map.unmap(range.start, range.end).map_err(error_of)?;
                 self.release_range(inner, range.clone(), range.clone());
                 range.start
             }
             None => inner.find_place(new_length, request.keep_old.unwrap_or(0) & !(PAGE - 1))?,
         };
         let new = target..target + new_length;
+        let mut area = part(new.start, new.end, 0);
+        let watcher = core::mem::take(&mut area.watcher);
+        let follows = inner
+            .watchers
+            .iter()
+            .any(|other| other.number() == watcher && other.follows_moves());
+        if follows {
+            area.watcher = watcher;
+            gone.moved = Some((watcher, old_length));
+        } else {
+            area.flags.remove(AreaFlags::WATCHED);
+        }
         let moved = Move {
-            area: part(new.start, new.end, 0),
+            area,
             old: old_range,
             new,
             keep_old,
         };
-        _removed = self.move_area(inner, moved)?;
+        gone.dropped = self.move_area(inner, moved)?;
         Ok(target)
     }
 
@@ -145,6 +187,7 @@ impl AddressSpace {
             area,
             keep_old,
         } = moved;
+        let watched = area.watcher != 0;
         inner.map.insert(area).map_err(error_of)?;
         inner.note_size();
         let kept = old.start..old.end.min(old.start + (new.end - new.start));
@@ -174,7 +217,7 @@ impl AddressSpace {
                 return Err(errno);
             }
         };
-        inner.table.relocate(kept, new.start);
+        inner.table.relocate(kept, new.start, watched);
         if !keep_old && !old.is_empty() {
             self.release_hole(inner, old);
         }

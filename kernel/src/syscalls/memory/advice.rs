@@ -102,7 +102,13 @@ fn advise(space: &AddressSpace, address: u64, length: usize, action: &Action) ->
             space.populate(address, length, access).map_err(|error| match error {
                 FaultError::Denied => Errno::EINVAL,
                 FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
-                FaultError::BeyondEnd | FaultError::Unreadable => Errno::EFAULT,
+                FaultError::Poisoned => Errno::EHWPOISON,
+                FaultError::Interrupted => Errno::EINTR,
+                FaultError::BeyondEnd
+                | FaultError::Unreadable
+                | FaultError::Guarded
+                | FaultError::Watched
+                | FaultError::Unhandled => Errno::EFAULT,
             })
         }
     }

@@ -10,17 +10,18 @@ pub use remote::{process_vm_readv, process_vm_writev};
 
 use alloc::sync::Arc;
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
 
 use crate::arch::Access;
-use crate::fs;
+use crate::fs::{self, user_faults};
 use crate::memory::{
     AddressSpace, AreaFlags, AreaName, Backing, MapRequest, PAGE_SIZE, Placement, Protection, RemapRequest,
     SharedMemory, UserPointer, copy_to_user, read_string,
 };
-use crate::task::current_process;
+use crate::task::{Capabilities, current_process};
 
 const MAP_SHARED: u32 = 0x01;
 const MAP_PRIVATE: u32 = 0x02;
@@ -216,6 +217,18 @@ pub fn memfd_create(name: UserPointer, flags: u32) -> Result<usize, Errno> {
     let file = fs::open::open_inode(inode, OpenFlags::READ_WRITE)?;
     let descriptor = fs::context::current().add(file, flags & CLOSE_ON_EXEC != 0, 0)?;
     Ok(descriptor as usize)
+}
+
+/// `userfaultfd(2)`
+pub fn userfaultfd(flags: u32) -> Result<usize, Errno> {
+    let effective = current_process().credentials.lock().capabilities.effective;
+    let allowed = flags & user_faults::USER_MODE_ONLY != 0
+        || user_faults::UNPRIVILEGED.load(Ordering::Relaxed)
+        || effective & Capabilities::TRACE != 0;
+    if !allowed {
+        return Err(Errno::EPERM);
+    }
+    user_faults::open(flags)
 }
 
 /// `munmap(2)`
