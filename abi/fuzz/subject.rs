@@ -21,6 +21,7 @@ pub fn configuration(data: &[u8]) -> bool {
         .map(Vec::len)
         .sum::<usize>();
     held += configuration.network.iter().map(String::len).sum::<usize>();
+    held += configuration.storage.iter().map(String::len).sum::<usize>();
     assert!(held <= data.len());
     let encoded = postcard::to_allocvec(&configuration).expect("what was decoded can be encoded");
     assert_eq!(postcard::from_bytes(&encoded), Ok(configuration));

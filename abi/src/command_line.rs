@@ -43,3 +43,7 @@ pub const PROCESSORS: &str = "pith.processors";
 /// `libs/network_settings`, such as `mac=52:54:00:12:34:56,ip=10.0.0.2/24,gateway=10.0.0.1`. For a card
 /// whose settings are in the image, it needs `overridable.network`; without it only `mac=` counts.
 pub const NETWORK: &str = "pith.network";
+
+/// `pith.storage=SETTINGS`, repeated: a file system in memory and how much it may hold, in the notation of
+/// `libs/storage_settings`, such as `/tmp:size=64m`. Needs `overridable.storage`.
+pub const STORAGE: &str = "pith.storage";

@@ -23,7 +23,7 @@ pub const PAYLOAD_ALIGNMENT: u64 = 4096;
 pub const IMAGE_MAGIC: [u8; 8] = *b"PITHIMG\0";
 
 /// The version of [`ImageHeader`] and [`Configuration`]; a kernel refuses any other.
-pub const IMAGE_VERSION: u32 = 2;
+pub const IMAGE_VERSION: u32 = 3;
 
 /// The most virtual CPUs of a machine; the kernel has room for no more.
 pub const MAXIMUM_CPUS: u32 = 64;
@@ -79,6 +79,9 @@ pub struct Configuration {
     /// What the network cards are set to, one after the other, in the notation of `libs/network_settings`. Cards beyond
     /// these are set as the kernel command line says.
     pub network: Vec<String>,
+    /// How much may be written above the image, and further file systems in memory, in the notation of
+    /// `libs/storage_settings`.
+    pub storage: Vec<String>,
     /// What the kernel command line may change.
     pub overridable: Overridable,
 }
@@ -94,6 +97,8 @@ pub struct Overridable {
     pub working_directory: bool,
     /// `pith.network=` replaces the settings of a card.
     pub network: bool,
+    /// `pith.storage=` adds file systems in memory or replaces their settings.
+    pub storage: bool,
     /// `pith.trace=` and `pith.log=`: what is told about the program, not what it does.
     pub diagnostics: bool,
 }

@@ -29,6 +29,7 @@ fn sample() -> Vec<u8> {
         cpus: 2,
         log_level: LogLevel::Debug,
         network: vec!["ip=10.0.0.2/24".into()],
+        storage: vec!["/tmp:size=64m".into()],
         ..Configuration::default()
     };
     postcard::to_allocvec(&configuration).expect("it can be encoded")

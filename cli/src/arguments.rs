@@ -10,6 +10,7 @@ use pith_abi::image::MAXIMUM_CPUS;
 use pith_image::{FileMapping, LogLevel, parse_memory};
 use pith_monitor::accelerator::Request;
 use pith_monitor::{MachineType, PublishedPorts};
+use pith_storage_settings::Settings as StorageSettings;
 
 use crate::network::{NetworkArgument, parse_network, parse_ports};
 
@@ -177,6 +178,15 @@ pub struct ContentArguments {
     #[arg(short, long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAXIMUM_CPUS)))]
     pub cpus: Option<u32>,
 
+    /// A file system in memory at PATH, empty at the start, with the options of tmpfs: size=64m (or 50% of memory),
+    /// nr_inodes=10k, mode=1777, uid=…, gid=…. May be repeated
+    #[arg(long, value_name = "PATH[:OPTIONS]", value_parser = StorageSettings::parse)]
+    pub tmpfs: Vec<StorageSettings>,
+
+    /// How much may be written above the image's files: size=64m (or 50% of memory), nr_inodes=10k [default: half of memory]
+    #[arg(long, value_name = "OPTIONS", value_parser = |options: &str| StorageSettings::with_options("/", options))]
+    pub storage_opt: Option<StorageSettings>,
+
     /// Name every file that goes into the image, with its size, on standard error
     #[arg(short, long)]
     pub verbose: bool,
@@ -188,6 +198,13 @@ pub struct ContentArguments {
     /// Least severe level of kernel messages to show [default: warn]
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub log: Option<LogArgument>,
+}
+
+impl ContentArguments {
+    /// What is said about file systems in memory.
+    pub fn storage(&self) -> impl Iterator<Item = &StorageSettings> {
+        self.storage_opt.iter().chain(&self.tmpfs)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -317,6 +334,7 @@ pub enum OverridableArgument {
     Environment,
     WorkingDirectory,
     Network,
+    Storage,
     Diagnostics,
 }
 
@@ -397,6 +415,12 @@ mod tests {
             "--cpu",
             "Nehalem",
             "--verbose",
+            "--tmpfs",
+            "/tmp:size=1m,mode=700",
+            "--tmpfs",
+            "/run",
+            "--storage-opt",
+            "nr_inodes=10",
             "--trace",
             "--log",
             "debug",
@@ -422,6 +446,11 @@ mod tests {
                 }
             ]
         );
+        let storage: Vec<String> = content.storage().map(ToString::to_string).collect();
+        assert_eq!(
+            storage,
+            ["/:nr_inodes=10", "/tmp:size=1048576,mode=700", "/run"]
+        );
         assert_eq!(content.cpus, Some(3));
         assert!(content.trace && content.verbose && arguments.quiet);
         assert_eq!(content.log, Some(LogArgument::Debug));
@@ -446,6 +475,8 @@ mod tests {
             &["--file", ":/x", "x"],
             &["--timeout", "soon", "x"],
             &["--accel", "xen", "x"],
+            &["--tmpfs", "tmp", "x"],
+            &["--storage-opt", "size=x", "x"],
         ] {
             let words = ["pith", "run"].iter().chain(words);
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2);

@@ -55,6 +55,7 @@ pub fn build(arguments: &BuildArguments) -> Result<(), Failure> {
             environment: list.contains(&OverridableArgument::Environment),
             working_directory: list.contains(&OverridableArgument::WorkingDirectory),
             network: list.contains(&OverridableArgument::Network),
+            storage: list.contains(&OverridableArgument::Storage),
             diagnostics: list.contains(&OverridableArgument::Diagnostics),
         };
     }
@@ -135,6 +136,7 @@ pub fn request(
     if let Some(directory) = &content.working_directory {
         request.working_directory = Some(directory.clone());
     }
+    request.storage.extend(content.storage().cloned());
     Ok(request)
 }
 

@@ -73,6 +73,8 @@ fn render(image: &Path, inspection: &Inspection) -> String {
         false => "left to the monitor; no program opens sockets",
     };
     row("network", &list(&network, none));
+    let storage: Vec<&str> = configuration.storage.iter().map(String::as_str).collect();
+    row("storage", &list(&storage, "half of memory"));
     row("messages from", configuration.log_level);
     row("trace", if configuration.trace { "on" } else { "off" });
     row("overridable", &list(&configuration.overridable, "nothing"));

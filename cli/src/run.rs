@@ -123,6 +123,7 @@ fn override_program(
         arguments,
         environment,
         working_directory,
+        storage,
         ..
     } = configuration.overridable;
     if !words.is_empty() {
@@ -146,6 +147,10 @@ fn override_program(
             "working_directory",
         )?;
         line.push(key::WORKING_DIRECTORY, directory.as_os_str().as_bytes());
+    }
+    for settings in content.storage() {
+        require(storage, image, "file systems in memory", "storage")?;
+        line.push(key::STORAGE, settings.to_string().as_bytes());
     }
     Ok(())
 }

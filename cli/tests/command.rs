@@ -178,6 +178,8 @@ fn images_are_built_inspected_and_run() {
         (&["-e", "A=b"][..], "environment"),
         (&["-w", "/tmp"], "working-directory"),
         (&["--trace"], "diagnostics"),
+        (&["--tmpfs", "/tmp:size=1m"], "storage"),
+        (&["--storage-opt", "size=1m"], "storage"),
     ] {
         let (status, _, error) = outcome(pith(&["run", "-q"]).args(words).arg(image));
         assert_eq!(status, 125);

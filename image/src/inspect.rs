@@ -78,6 +78,8 @@ pub struct ConfigurationInspection {
     pub sockets: bool,
     /// Settings of the network cards.
     pub network: Vec<String>,
+    /// Limits of what may be written, and further file systems in memory.
+    pub storage: Vec<String>,
     /// What the kernel command line may change.
     pub overridable: Vec<&'static str>,
 }
@@ -335,11 +337,13 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
             },
             sockets: configuration.sockets,
             network: configuration.network,
+            storage: configuration.storage,
             overridable: [
                 (overridable.arguments, "arguments"),
                 (overridable.environment, "environment"),
                 (overridable.working_directory, "working_directory"),
                 (overridable.network, "network"),
+                (overridable.storage, "storage"),
                 (overridable.diagnostics, "diagnostics"),
             ]
             .into_iter()

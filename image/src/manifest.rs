@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pith_abi::image::{LogLevel, Overridable};
 use pith_network_settings::Settings;
+use pith_storage_settings::Settings as StorageSettings;
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -31,6 +32,9 @@ struct Manifest {
     #[serde(default)]
     log_level: Level,
     network: Option<toml::Spanned<toml::Value>>,
+    storage: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    tmpfs: Vec<toml::Spanned<String>>,
     overridable: Option<Vec<Override>>,
     #[serde(default)]
     system_files: SystemFiles,
@@ -147,6 +151,7 @@ enum Override {
     Environment,
     WorkingDirectory,
     Network,
+    Storage,
     Diagnostics,
 }
 
@@ -266,6 +271,15 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
             network.push(interface.settings().map_err(|problem| at(start, problem))?);
         }
     }
+    let mut storage = Vec::new();
+    if let Some(options) = &manifest.storage {
+        let settings = StorageSettings::with_options("/", options.get_ref());
+        storage.push(settings.map_err(|problem| at(options.span().start, problem.to_string()))?);
+    }
+    for volume in &manifest.tmpfs {
+        let settings = StorageSettings::parse(volume.get_ref());
+        storage.push(settings.map_err(|problem| at(volume.span().start, problem.to_string()))?);
+    }
     let overridable = manifest.overridable.map_or(
         Overridable {
             diagnostics: true,
@@ -279,6 +293,7 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
                     Override::Environment => overridable.environment = true,
                     Override::WorkingDirectory => overridable.working_directory = true,
                     Override::Network => overridable.network = true,
+                    Override::Storage => overridable.storage = true,
                     Override::Diagnostics => overridable.diagnostics = true,
                 }
             }
@@ -308,6 +323,7 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
             Level::Trace => LogLevel::Trace,
         },
         network,
+        storage,
         overridable,
         base,
         system_files: manifest.system_files,
@@ -443,6 +459,32 @@ mod tests {
             text.starts_with("pith.toml:2:16") && text.contains("`arguments`?"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn file_systems_in_memory_are_read() {
+        let request = read(
+            r#"program = "a"
+            storage = "size=64m"
+            tmpfs = ["/tmp:size=50%,mode=1777", "/run"]
+            overridable = ["storage"]"#,
+        )
+        .unwrap();
+        let storage: Vec<String> = request.storage.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            storage,
+            ["/:size=67108864", "/tmp:size=50%,mode=1777", "/run"]
+        );
+        assert!(request.overridable.storage);
+        for (text, part) in [
+            ("storage = 'size=lots'", "is no size"),
+            ("storage = 'mode=755'", "top directory"),
+            ("tmpfs = ['tmp']", "no absolute path"),
+            ("tmpfs = ['/tmp:noexec']", "not supported"),
+        ] {
+            let error = message(&format!("program = 'a'\n{text}\n"));
+            assert!(error.contains(part) && error.contains(":2:"), "{error}");
+        }
     }
 
     #[test]

@@ -405,6 +405,7 @@ fn configure(request: &BuildRequest) -> Result<Configuration, Error> {
         log_level: request.log_level,
         sockets: false,
         network: request.network.iter().map(ToString::to_string).collect(),
+        storage: request.storage.iter().map(ToString::to_string).collect(),
         overridable: request.overridable,
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pith_abi::image::{LogLevel, Overridable};
 use pith_network_settings::Settings;
+use pith_storage_settings::Settings as StorageSettings;
 
 use crate::error::Error;
 use crate::manifest;
@@ -39,6 +40,9 @@ pub struct BuildRequest {
     pub log_level: LogLevel,
     /// What the network cards are set to, one after the other; without settings the monitor decides.
     pub network: Vec<Settings>,
+    /// How much may be written above the image (path `/`), and further file systems in memory. Of several with the same
+    /// path the last one counts.
+    pub storage: Vec<StorageSettings>,
     /// What the kernel command line may change; only diagnostics by default.
     pub overridable: Overridable,
     /// Directory to which relative paths of the host refer.
@@ -105,6 +109,7 @@ impl BuildRequest {
             trace: false,
             log_level: LogLevel::default(),
             network: Vec::new(),
+            storage: Vec::new(),
             overridable: Overridable {
                 diagnostics: true,
                 ..Overridable::default()

@@ -417,6 +417,34 @@ fn start_network(command_line: &'static str, configuration: &Configuration) {
     }
 }
 
+/// What the image and the monitor say about file systems in memory.
+fn storage_settings(
+    command_line: &str,
+    configuration: &Configuration,
+) -> Result<Vec<pith_storage_settings::Settings>, program::LoadError> {
+    let told: Vec<String> = values(command_line, words::STORAGE)
+        .map(|word| String::from_utf8_lossy(&decode(word)).into_owned())
+        .collect();
+    let told = match configuration.overridable.storage || told.is_empty() {
+        true => told,
+        false => {
+            crate::warning!(
+                "{}= is ignored: the image does not mark it as overridable",
+                words::STORAGE
+            );
+            Vec::new()
+        }
+    };
+    let all = configuration.storage.iter().chain(&told);
+    all.map(|text| {
+        pith_storage_settings::Settings::parse(text).map_err(|problem| {
+            let message = alloc::format!("{}: {problem}", words::STORAGE);
+            not_started(pith_linux::Errno::EINVAL, message)
+        })
+    })
+    .collect()
+}
+
 /// The settings of the image, for the card that the monitor means.
 fn with_card(baked: Settings, told: Option<Settings>) -> Settings {
     let Some(told) = told else { return baked };
@@ -489,7 +517,7 @@ fn start_program(
     task::system_name::set_hostname(&configuration.hostname);
 
     let root = payload_bytes(payload, header.root_offset, header.root_length);
-    fs::mount_root(root).map_err(|error| {
+    fs::mount_root(root, &storage_settings(command_line, &configuration)?).map_err(|error| {
         not_started(
             pith_linux::Errno::EIO,
             alloc::format!("the image's root file system: {error}"),

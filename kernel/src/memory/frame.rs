@@ -180,6 +180,12 @@ pub fn total() -> u64 {
     TOTAL.load(Ordering::Relaxed)
 }
 
+/// Bytes that are not in use.
+#[inline]
+pub fn free() -> u64 {
+    FREE.load(Ordering::Relaxed) * PAGE_SIZE as u64
+}
+
 /// Whether only the kernel's reserve is left. Who makes a lasting object of the kernel for the program refuses
 /// then (`ENOMEM`, `ENOSPC`): the heap has no way to fail but to end the machine.
 #[inline]

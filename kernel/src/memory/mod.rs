@@ -26,8 +26,8 @@ pub use address_space::{
 };
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{
-    Frame, Purpose, count_file_frames, counters, file_bytes, initialise as initialise_frames, is_low, is_short,
-    large_pages_made, remember_ram, table_bytes, table_frame,
+    Frame, Purpose, count_file_frames, counters, file_bytes, free, initialise as initialise_frames, is_low, is_short,
+    large_pages_made, remember_ram, table_bytes, table_frame, total,
 };
 pub use heap::counters as heap_counters;
 pub use packet::{LARGE_PACKET, LARGEST_PACKET, Packet, PacketRoom};

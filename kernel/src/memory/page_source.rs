@@ -20,6 +20,8 @@ pub enum PageError {
     BeyondEnd,
     /// No memory for it: the machine is full.
     OutOfMemory,
+    /// The file system may hold no more: `SIGBUS`.
+    NoSpace,
     /// The object can't be read there (`EIO`): `SIGBUS`.
     Unreadable,
 }

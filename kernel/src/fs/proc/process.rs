@@ -371,11 +371,12 @@ fn mount_table(text: &mut Text) -> Result<(), Errno> {
     for mount in mounts() {
         writeln!(
             text,
-            "{} {} {} {} 0 0",
+            "{} {} {} {}{} 0 0",
             mount.source,
             mount.point,
             mount.file_system.type_name(),
-            mount.options
+            mount.options,
+            mount.settings
         )?;
     }
     Ok(())
@@ -389,7 +390,7 @@ fn mount_information(text: &mut Text) -> Result<(), Errno> {
             .iter()
             .zip(1..)
             .filter(|(other, other_number)| {
-                let rest = mount.point.strip_prefix(other.point);
+                let rest = mount.point.strip_prefix(&*other.point);
                 *other_number != number && rest.is_some_and(|rest| other.point == "/" || rest.starts_with('/'))
             })
             .max_by_key(|(other, _)| other.point.len())
@@ -397,8 +398,8 @@ fn mount_information(text: &mut Text) -> Result<(), Errno> {
         let (source, kind, options) = (mount.source, mount.file_system.type_name(), mount.options);
         writeln!(
             text,
-            "{number} {above} {}:{} / {} {options} - {kind} {source} rw",
-            device.major, device.minor, mount.point
+            "{number} {above} {}:{} / {} {options} - {kind} {source} rw{}",
+            device.major, device.minor, mount.point, mount.settings
         )?;
     }
     Ok(())

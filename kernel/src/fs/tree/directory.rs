@@ -211,7 +211,7 @@ impl Node {
                 }
             }
         }
-        let node = Node::made(&self.tree, number, kind, attributes, content, Some((&self.me()?, name)));
+        let node = Node::new(&self.tree, number, kind, attributes, content, Some((&self.me()?, name)));
         directory.insert(&self.tree, name, node.clone())?;
         if kind == FileKind::Directory {
             self.change_links(1);
@@ -230,8 +230,12 @@ impl Node {
         if file.attributes.lock().links == 0 && !file.place.lock().linkable {
             return Err(Errno::ENOENT); // its last name is gone
         }
-        self.tree.new_number()?; // names need memory too
-        directory.insert(&self.tree, name, file.me()?)?;
+        let linked = file.me()?;
+        if !file.place.lock().linkable {
+            self.tree.space.take_file()?; // further names need memory, too
+            file.attributes.lock().counted_names += 1;
+        }
+        directory.insert(&self.tree, name, linked)?;
         file.change_links(1);
         file.set_place(&self.me()?, name);
         self.touch_content();
@@ -250,7 +254,13 @@ impl Node {
             }
         } else {
             self.change_links(-1);
-            if self.attributes.lock().links == 0 {
+            let mut attributes = self.attributes.lock();
+            if attributes.counted_names != 0 {
+                attributes.counted_names -= 1;
+                self.tree.space.give_file_back();
+            }
+            if attributes.links == 0 {
+                drop(attributes);
                 self.tree.linked.lock().remove(&self.number);
             }
         }
@@ -309,7 +319,7 @@ impl Node {
         };
         let attributes = AttributesOfNode::new(0, 1);
         let kind = FileKind::CharacterDevice;
-        Ok(Node::made(
+        Ok(Node::new(
             &self.tree,
             number,
             kind,

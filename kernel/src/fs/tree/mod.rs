@@ -14,6 +14,7 @@ mod extended;
 mod names;
 mod regular;
 mod seals;
+mod space;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -33,11 +34,13 @@ use super::file::File;
 use super::inode::{FileSystem, Inode, NewFile, PathName, Replacement, Target};
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
 use super::pipe;
-use crate::memory::{self, PAGE_SIZE};
+use crate::memory::PAGE_SIZE;
 use directory::DirectoryContent;
 use extended::ExtendedAttributes;
 use regular::RegularContent;
 use seals::Seals;
+use space::Space;
+pub use space::SpaceLimits;
 
 /// What kind of tree it is, for `/proc/mounts` and `statfs(2)`.
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +66,8 @@ pub struct Tree {
     /// Numbers from here on belong to files that were made.
     first_made: u64,
     next_number: AtomicU64,
-    /// Files that were made and still exist, and how many there may be.
-    made: AtomicU64,
-    most_made: u64,
+    /// Data and files that were made and still exist, and how much of that there may be.
+    space: Space,
     /// Files of the volume that have several names: one node for all of them.
     linked: Mutex<BTreeMap<u64, Arc<Node>>>,
 }
@@ -77,6 +79,8 @@ struct AttributesOfNode {
     user: u32,
     group: u32,
     links: u32,
+    /// How many of the names were counted as files when they were made.
+    counted_names: u32,
     times: Times,
 }
 
@@ -125,17 +129,6 @@ pub(super) fn volume_errno(error: pith_erofs::Error) -> Errno {
     }
 }
 
-/// Frames that file data leaves to the program: a full file system must not be what ends it.
-pub(super) fn has_room_for_data() -> bool {
-    room_for_data() != 0
-}
-
-/// Bytes that file data may still take.
-pub(super) fn room_for_data() -> u64 {
-    let counters = memory::counters();
-    counters.free.saturating_sub(counters.total / 32)
-}
-
 /// A file without a place in any directory (`memfd_create(2)`). `executable` says whether it may be executed, and
 /// `sealable` whether it may be sealed; one that may not be executed stays so.
 ///
@@ -143,13 +136,13 @@ pub(super) fn room_for_data() -> u64 {
 /// `ENOSPC`
 pub fn memory_file(name: &[u8], executable: bool, sealable: bool) -> Result<Arc<dyn Inode>, Errno> {
     static FILES: Once<Arc<Tree>> = Once::new();
-    let tree = FILES.call_once(|| Tree::new(super::MEMORY_FILES, 0o1777));
+    let tree = FILES.call_once(|| Tree::new(super::MEMORY_FILES, 0o1777, SpaceLimits::default()));
     let number = tree.new_number()?;
     let mut seals = if sealable { Seals::empty() } else { Seals::SEAL };
     seals.set(Seals::EXECUTE, !executable);
     let attributes = AttributesOfNode::new(if executable { 0o777 } else { 0o666 }, 0);
     let content = Content::Regular(RegularContent::with_seals(seals));
-    let node = Node::made(tree, number, FileKind::Regular, attributes, content, None);
+    let node = Node::new(tree, number, FileKind::Regular, attributes, content, None);
     *node.place.lock() = PlaceOfNode {
         parent: Some(tree.root_node().clone()),
         name: [b"memfd:", name].concat().into(),
@@ -161,8 +154,10 @@ pub fn memory_file(name: &[u8], executable: bool, sealable: bool) -> Result<Arc<
 
 impl Tree {
     /// An empty tree.
-    pub fn new(character: Character, permissions: u16) -> Arc<Self> {
-        let tree = Self::without_root(character, None, 2);
+    pub fn new(character: Character, permissions: u16, limits: SpaceLimits) -> Arc<Self> {
+        let tree = Self::without_root(character, None, 2, limits);
+        // The top directory counts, whatever the limit.
+        let _ = tree.space.take_file();
         let attributes = AttributesOfNode::new(permissions, 2);
         let content = Content::Directory(DirectoryContent::new(None));
         let root = Node::new(&tree, 1, FileKind::Directory, attributes, content, None);
@@ -174,18 +169,27 @@ impl Tree {
     ///
     /// # Errors
     /// What is wrong with the volume.
-    pub fn above(character: Character, volume: Volume<'static>) -> Result<Arc<Self>, pith_erofs::Error> {
+    pub fn above(
+        character: Character,
+        volume: Volume<'static>,
+        limits: SpaceLimits,
+    ) -> Result<Arc<Self>, pith_erofs::Error> {
         let root = volume.root()?;
         // Numbers of EROFS inodes are those of slots of 32 bytes in the image.
         let first_free = (volume.image().len() as u64 / 32).next_multiple_of(4096);
-        let tree = Self::without_root(character, Some(volume), first_free);
+        let tree = Self::without_root(character, Some(volume), first_free, limits);
         let root =
             Node::of_volume(&tree, root, None).map_err(|_| pith_erofs::Error::NotADirectory { nid: root.nid })?;
         tree.root.call_once(|| root);
         Ok(tree)
     }
 
-    fn without_root(character: Character, lower: Option<Volume<'static>>, first_free: u64) -> Arc<Self> {
+    fn without_root(
+        character: Character,
+        lower: Option<Volume<'static>>,
+        first_free: u64,
+        limits: SpaceLimits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             character,
             lower,
@@ -194,9 +198,7 @@ impl Tree {
             structure: Mutex::new(()),
             first_made: first_free,
             next_number: AtomicU64::new(first_free),
-            made: AtomicU64::new(0),
-            // As for Linux's tmpfs: one for every two pages of memory.
-            most_made: memory::counters().total / PAGE_SIZE as u64 / 2,
+            space: Space::new(limits),
             linked: Mutex::new(BTreeMap::new()),
         })
     }
@@ -213,14 +215,12 @@ impl Tree {
         }
     }
 
-    /// A number for a new file.
+    /// A number for a new file, which counts from now on. Its node gives that back when it goes.
     ///
     /// # Errors
-    /// `ENOSPC` if there are too many files. They live on the kernel's heap, which must not be what fails.
+    /// `ENOSPC` if there are too many files.
     fn new_number(&self) -> Result<u64, Errno> {
-        if self.made.load(Ordering::Relaxed) >= self.most_made || memory::is_low() {
-            return Err(Errno::ENOSPC);
-        }
+        self.space.take_file()?;
         Ok(self.next_number.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -243,18 +243,16 @@ impl FileSystem for Tree {
     }
 
     fn statistics(&self) -> Statfs {
-        let counters = memory::counters();
         let page = PAGE_SIZE as u64;
-        let image = self.lower.map_or(0, |volume| volume.image().len() as u64);
-        let free = counters.free / page;
+        let room = self.space.room();
         Statfs {
             kind: self.character.magic,
             block_size: page as i64,
-            blocks: (counters.total + image) / page,
-            free,
-            available: free,
-            files: self.most_made + self.lower.map_or(0, |volume| volume.inode_count()),
-            files_free: self.most_made.saturating_sub(self.made.load(Ordering::Relaxed)),
+            blocks: room.pages,
+            free: room.free_pages,
+            available: room.free_pages,
+            files: room.files,
+            files_free: room.free_files,
             identity: [self.character.device.encode() as i32, 0],
             name_length: NAME_MAX as i64,
             fragment_size: page as i64,
@@ -272,6 +270,7 @@ impl AttributesOfNode {
             user: 0,
             group: 0,
             links,
+            counted_names: 0,
             times,
         }
     }
@@ -313,19 +312,6 @@ impl Node {
         })
     }
 
-    /// A file that is no view of the volume's.
-    fn made(
-        tree: &Arc<Tree>,
-        number: u64,
-        kind: FileKind,
-        attributes: AttributesOfNode,
-        content: Content,
-        place: Option<(&Arc<Node>, &[u8])>,
-    ) -> Arc<Self> {
-        tree.made.fetch_add(1, Ordering::Relaxed);
-        Self::new(tree, number, kind, attributes, content, place)
-    }
-
     /// A view of an inode of the volume.
     fn of_volume(
         tree: &Arc<Tree>,
@@ -350,6 +336,7 @@ impl Node {
             user: inode.uid,
             group: inode.gid,
             links: inode.nlink,
+            counted_names: 0,
             times: Times::all(time),
         };
         let make = || Self::new(tree, inode.nid, inode.kind, attributes, content, place);
@@ -447,7 +434,16 @@ impl Drop for Node {
     fn drop(&mut self) {
         // The volume's files are few and known; those that were made are counted.
         if self.number >= self.tree.first_made {
-            self.tree.made.fetch_sub(1, Ordering::Relaxed);
+            self.tree.space.give_file_back();
+        }
+        if let Content::Regular(content) = &mut self.content {
+            content.release(&self.tree.space);
+        }
+        // Directories that were removed while something below them was open go one after the other: there may be more of
+        // them than calls fit on the stack.
+        let mut above = self.place.get_mut().parent.take();
+        while let Some(mut node) = above.and_then(Arc::into_inner) {
+            above = node.place.get_mut().parent.take();
         }
     }
 }
@@ -562,7 +558,7 @@ impl Inode for Node {
         let number = self.tree.new_number()?;
         let attributes = AttributesOfNode::new(permissions, 0);
         let content = Content::Regular(RegularContent::new(None));
-        let node = Self::made(&self.tree, number, FileKind::Regular, attributes, content, None);
+        let node = Self::new(&self.tree, number, FileKind::Regular, attributes, content, None);
         *node.place.lock() = PlaceOfNode {
             parent: Some(self.me()?),
             name: alloc::format!("#{number}").into_bytes().into(),

@@ -12,7 +12,8 @@ use pith_linux::files::{DeviceNumber, OpenFlags};
 use spin::Mutex;
 
 use super::seals::{SealSet, Seals};
-use super::{Node, Tree, has_room_for_data, path_text, room_for_data, volume_errno};
+use super::space::Space;
+use super::{Node, Tree, path_text, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
 use crate::fs::turn::Turn;
 use crate::memory::{self, Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
@@ -51,6 +52,7 @@ impl State {
         self.lower_end.div_ceil(PAGE)
     }
 
+    /// Puts a page in, for which room was taken.
     fn insert(&mut self, index: u64, frame: Frame) {
         let new = self.pages.insert(index, frame).is_none();
         memory::count_file_frames(i64::from(new));
@@ -58,18 +60,18 @@ impl State {
     }
 
     /// Takes pages out, which must all lie wholly behind `lower_end`.
-    fn remove(&mut self, range: Range<u64>) -> BTreeMap<u64, Frame> {
+    fn remove(&mut self, space: &Space, range: Range<u64>) -> BTreeMap<u64, Frame> {
         let gone: BTreeMap<u64, Frame> = self.pages.extract_if(range, |_, _| true).collect();
         self.above -= gone.len() as u64;
-        memory::count_file_frames(-(gone.len() as i64));
+        count_gone(space, gone.len());
         gone
     }
 }
 
-impl Drop for State {
-    fn drop(&mut self) {
-        memory::count_file_frames(-(self.pages.len() as i64));
-    }
+/// So many pages are no longer the file's.
+fn count_gone(space: &Space, pages: usize) {
+    memory::count_file_frames(-(pages as i64));
+    space.give_pages_back(pages as u64);
 }
 
 /// Takes pages of a file out of the program's page tables, where `stale` (page, physical address) says so: the
@@ -98,7 +100,7 @@ enum Piece {
 
 fn no_page(error: PageError) -> Errno {
     match error {
-        PageError::OutOfMemory => Errno::ENOSPC,
+        PageError::OutOfMemory | PageError::NoSpace => Errno::ENOSPC,
         PageError::BeyondEnd | PageError::Unreadable => Errno::EIO,
     }
 }
@@ -133,6 +135,11 @@ impl RegularContent {
             seals: SealSet::new(seals),
             ..Self::new(None)
         }
+    }
+
+    /// The file goes: its pages count no longer.
+    pub(super) fn release(&mut self, space: &Space) {
+        count_gone(space, self.state.get_mut().pages.len());
     }
 
     pub(super) fn seals(&self) -> Seals {
@@ -220,35 +227,41 @@ impl RegularContent {
             return Ok((frame.clone(), None));
         }
         let mut replaced = None;
-        let frame = match &self.lower {
-            Some(lower) if index.saturating_mul(PAGE) < state.lower_end => {
-                let volume = tree.lower().map_err(|_| PageError::Unreadable)?;
-                match volume.block(lower, index).map_err(|_| PageError::Unreadable)? {
-                    DataBlock::Whole { image_offset } => {
-                        let frame = image_frame(volume, image_offset).ok_or(PageError::Unreadable)?;
-                        if !write {
-                            return Ok((frame, None));
-                        }
-                        let copy = frame.duplicate(Purpose::User).ok_or(PageError::OutOfMemory)?;
-                        replaced = Some(frame);
-                        copy
+        let mut below: &[u8] = &[];
+        if let Some(lower) = &self.lower
+            && index.saturating_mul(PAGE) < state.lower_end
+        {
+            let volume = tree.lower().map_err(|_| PageError::Unreadable)?;
+            match volume.block(lower, index).map_err(|_| PageError::Unreadable)? {
+                DataBlock::Whole { image_offset } => {
+                    let frame = image_frame(volume, image_offset).ok_or(PageError::Unreadable)?;
+                    if !write {
+                        return Ok((frame, None));
                     }
-                    DataBlock::Bytes(bytes) => {
-                        let frame = Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?;
-                        frame.write(0, &bytes[..bytes.len().min(PAGE_SIZE)]);
-                        frame
-                    }
+                    replaced = Some(frame);
                 }
+                DataBlock::Bytes(bytes) => below = &bytes[..bytes.len().min(PAGE_SIZE)],
             }
-            _ => Frame::zeroed(Purpose::User).ok_or(PageError::OutOfMemory)?,
+        }
+        tree.space.take_page().map_err(|_| PageError::NoSpace)?;
+        let made = match &replaced {
+            Some(frame) => frame.duplicate(Purpose::User),
+            None => Frame::zeroed(Purpose::User),
         };
+        let Some(frame) = made else {
+            tree.space.give_pages_back(1);
+            return Err(PageError::OutOfMemory);
+        };
+        if !below.is_empty() {
+            frame.write(0, below);
+        }
         state.insert(index, frame.clone());
         Ok((frame, replaced))
     }
 
     /// As [`Self::page_of`], to be written, and refused if file data has its share of memory already.
     fn page_with_room(&self, tree: &Tree, state: &mut State, index: u64) -> Result<(Frame, Option<Frame>), Errno> {
-        if state.pages.contains_key(&index) || has_room_for_data() {
+        if tree.space.may_grow() || state.pages.contains_key(&index) {
             self.page_of(tree, state, index, true).map_err(no_page)
         } else {
             Err(Errno::ENOSPC)
@@ -355,7 +368,7 @@ impl RegularContent {
             replaced = page.1;
         }
         let gone = state.pages.split_off(&first_gone);
-        memory::count_file_frames(-(gone.len() as i64));
+        count_gone(&node.tree.space, gone.len());
         if size < state.lower_end {
             state.lower_end = index * PAGE;
             // All that is left behind it is the last page, if only a part of that is gone.
@@ -408,7 +421,7 @@ impl RegularContent {
         let size = state.size;
         let pages = start.div_ceil(PAGE).max(state.below())..end / PAGE;
         if !pages.is_empty() {
-            let gone = state.remove(pages.clone());
+            let gone = state.remove(&node.tree.space, pages.clone());
             drop(state);
             // The file no longer has these frames, so the mappings must not show them either. Private copies stay.
             if !gone.is_empty() {
@@ -430,7 +443,7 @@ impl RegularContent {
             return Ok(());
         }
         let there = state.pages.range(pages.clone()).count() as u64;
-        if pages.end - pages.start - there > room_for_data() / PAGE {
+        if pages.end - pages.start - there > tree.space.pages_left() {
             return Err(Errno::ENOSPC);
         }
         let mut made: Vec<Range<u64>> = Vec::new();
@@ -445,7 +458,7 @@ impl RegularContent {
                 },
                 Err(error) => {
                     for run in made {
-                        drop(state.remove(run));
+                        drop(state.remove(&tree.space, run));
                     }
                     return Err(no_page(error));
                 }

@@ -257,7 +257,7 @@ pub enum FaultError {
     Denied,
     /// The file ends before: `SIGBUS`, `BUS_ADRERR`.
     BeyondEnd,
-    /// The file can't be read there: `SIGBUS`, `BUS_ADRERR`.
+    /// The file can't be read there, or not be written for want of space: `SIGBUS`, `BUS_ADRERR`.
     Unreadable,
     /// The machine has no frame left.
     OutOfMemory,
@@ -277,7 +277,7 @@ impl From<PageError> for FaultError {
     fn from(error: PageError) -> Self {
         match error {
             PageError::BeyondEnd => Self::BeyondEnd,
-            PageError::Unreadable => Self::Unreadable,
+            PageError::Unreadable | PageError::NoSpace => Self::Unreadable,
             PageError::OutOfMemory => Self::OutOfMemory,
         }
     }
