@@ -18,6 +18,7 @@ mod programs;
 mod queues;
 mod runtimes;
 mod servers;
+mod storage;
 mod suites;
 mod threads;
 mod tools;
@@ -135,6 +136,10 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     }
     for (name, check) in links::CHECKS {
         let name = format!("links::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for (name, check) in storage::CHECKS {
+        let name = format!("storage::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
     }
     for (name, check) in tools::CHECKS {

@@ -96,6 +96,17 @@ impl AddressSpace {
             if mapping.physical == Frame::shared_zero().physical() {
                 self.add_resident(1);
             }
+            if let Backing::Object { source, offset } = &area.backing
+                && shared
+                && physical != mapping.physical
+            {
+                // As below.
+                let object = Arc::as_ptr(source).cast();
+                let index = (offset + (page - area.start)) / PAGE;
+                self.forget_pages(&inner.map, table, object, index..index + 1, &|_, known| {
+                    known == mapping.physical
+                });
+            }
             return Ok(physical);
         }
 
@@ -131,7 +142,11 @@ impl AddressSpace {
             Backing::Object { source, offset } => {
                 let index = (offset + (page - area.start)) / PAGE;
                 let before = if own { source.existing(index, false) } else { None };
-                let frame = source.page(index, own)?;
+                let frame = match source.page(index, own) {
+                    // What is there can be read without room for a copy.
+                    Err(PageError::NoSpace | PageError::OutOfMemory) if own && !write => source.page(index, false)?,
+                    frame => frame?,
+                };
                 if let Some(old) = before.filter(|old| *old != frame) {
                     // The object has a frame of its own from now on: who maps the image's must see it too.
                     let object = Arc::as_ptr(source).cast();
