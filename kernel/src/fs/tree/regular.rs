@@ -564,7 +564,8 @@ impl PageSource for Node {
         if content.existing_page(&self.tree, &state, index, false).is_some() {
             return Err(Errno::EEXIST);
         }
-        if !has_room_for_data() {
+        let space = &self.tree.space;
+        if !space.may_grow() || space.take_page().is_err() {
             return Err(Errno::ENOMEM);
         }
         state.insert(index, frame);
