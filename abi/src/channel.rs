@@ -13,8 +13,9 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Version of this protocol, sent in [`FrameKind::Ready`]. Guests of version 1 know no [`FrameKind::Time`].
-pub const CHANNEL_VERSION: u32 = 2;
+/// Version of this protocol, sent in [`FrameKind::Ready`]. Guests of version 1 know no [`FrameKind::Time`]; those before
+/// version 3 send no [`FrameKind::Lacking`].
+pub const CHANNEL_VERSION: u32 = 3;
 
 /// Largest payload of one frame, in bytes. A receiver treats more as a broken channel.
 pub const MAXIMUM_PAYLOAD: u32 = 65536;
@@ -52,6 +53,9 @@ pub enum FrameKind {
     Exit = 6,
     /// One line of the system call trace in UTF-8, without trailing newline.
     Trace = 7,
+    /// Paths that the program looked for in the image in vain, each with a byte of zero behind it. Comes before
+    /// [`Self::Exit`], perhaps several times.
+    Lacking = 8,
     /// Bytes for the program's standard input.
     Input = 64,
     /// Standard input has ended.

@@ -7,6 +7,7 @@ mod arguments;
 mod build;
 mod failure;
 mod inspect;
+mod lacking;
 mod network;
 mod notice;
 mod progress;

@@ -14,7 +14,7 @@ use pith_monitor::{HostStreams, MachineSpecification, Qemu, RunOptions};
 use crate::arguments::{ContentArguments, RunArguments};
 use crate::failure::Failure;
 use crate::network::{Baked, Network};
-use crate::{KERNEL, build, kernel, notice, progress, stats};
+use crate::{KERNEL, build, kernel, lacking, notice, progress, stats};
 
 /// Least memory that a machine gets unless told otherwise, in MiB.
 const LEAST_DEFAULT_MEMORY: u64 = 128;
@@ -28,14 +28,17 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let content = &arguments.content;
     let mut command_line = KernelCommandLine::new();
 
-    let (image, cached) = match (&arguments.manifest, arguments.command.as_slice()) {
+    let (image, cached, from_image) = match (&arguments.manifest, arguments.command.as_slice()) {
         (None, [image, words @ ..]) if pith_image::is_image(Path::new(image)) => {
             let image = PathBuf::from(image);
             refuse_build_options(&image, content)?;
             override_program(&image, words, content, &mut command_line)?;
-            (image, true)
+            (image, true, true)
         }
-        _ => find_or_build(arguments)?,
+        _ => {
+            let (image, cached) = find_or_build(arguments)?;
+            (image, cached, false)
+        }
     };
     let (_, configuration, image_size) = pith_image::read_configuration(&image)?;
     override_diagnostics(&image, &configuration, content, &mut command_line)?;
@@ -76,7 +79,11 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     if let Some(format) = arguments.stats {
         stats::show(format, image_time, cached, &report);
     }
-    Ok(report.status())
+    let status = report.status();
+    if !from_image && !arguments.quiet && (status != 0 || content.verbose) {
+        lacking::tell(&report.lacking, content.verbose);
+    }
+    Ok(status)
 }
 
 /// The image of a program, from the cache or new. Says whether it was there.

@@ -650,6 +650,7 @@ fn tell_of_memory(space: &AddressSpace) {
 
 fn process_ended(reason: ExitReason) -> ! {
     net::internet::leave();
+    devices::console::lacking(&fs::lacking::take());
     finish(match reason {
         ExitReason::Exited(status) => Outcome::Exited(status),
         ExitReason::Signaled(signal, reason) => Outcome::Signaled { signal, reason },

@@ -50,6 +50,8 @@ pub enum GuestFrame<'a> {
     Exit(ExitReport),
     /// A line of the system call trace.
     Trace(&'a [u8]),
+    /// Paths that the image lacks, each with a byte of zero behind it.
+    Lacking(&'a [u8]),
 }
 
 /// How the guest broke the protocol.
@@ -158,6 +160,7 @@ fn interpret<'a>(header: &FrameHeader, payload: &'a [u8]) -> Result<GuestFrame<'
     const TERMINAL_ATTRIBUTES: u8 = FrameKind::TerminalAttributes as u8;
     const EXIT: u8 = FrameKind::Exit as u8;
     const TRACE: u8 = FrameKind::Trace as u8;
+    const LACKING: u8 = FrameKind::Lacking as u8;
     match header.kind {
         READY => number("readiness").map(GuestFrame::Ready),
         OUTPUT => match detail {
@@ -201,6 +204,14 @@ fn interpret<'a>(header: &FrameHeader, payload: &'a [u8]) -> Result<GuestFrame<'
         TRACE => {
             plain("trace")?;
             Ok(GuestFrame::Trace(payload))
+        }
+        LACKING => {
+            let kind = "lacking paths";
+            plain(kind)?;
+            match payload.last() {
+                Some(0) => Ok(GuestFrame::Lacking(payload)),
+                _ => Err(FrameError::Payload { kind, length }),
+            }
         }
         kind => Err(FrameError::Kind(kind)),
     }

@@ -1,5 +1,6 @@
 //! What is known about a machine once it has ended.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pith_abi::channel::{ExitReport, Outcome};
@@ -25,6 +26,9 @@ pub struct Report {
     pub guest: Option<GuestFigures>,
     /// What the host measured.
     pub host: HostTimes,
+    /// Paths in the guest that the program looked for in vain, in the order of its first attempts; the first of them, if
+    /// there were very many.
+    pub lacking: Vec<PathBuf>,
 }
 
 impl Report {
@@ -150,6 +154,7 @@ mod tests {
             ending,
             guest: None,
             host: HostTimes::default(),
+            lacking: Vec::new(),
         }
         .status()
     }

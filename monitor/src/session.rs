@@ -3,11 +3,14 @@
 //! Nothing here blocks but the poll, so that signals and the time limit always work: a reader that has
 //! stopped reading our output only stops the reading of the guest's.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -52,6 +55,9 @@ const FOREGROUND_CHECK: Duration = Duration::from_millis(250);
 
 /// Pause before trying again to write to a stream that took nothing though it was called writable.
 const WRITE_PAUSE: Duration = Duration::from_millis(5);
+
+/// Bytes of paths that a guest may name as lacking; more are not kept.
+const LACKING_LIMIT: usize = MAXIMUM_PAYLOAD as usize;
 
 /// Bytes for the guest that may wait to be written; more standard input is not read until they are.
 const OUTGOING_LIMIT: usize = 2 * MAXIMUM_PAYLOAD as usize;
@@ -254,6 +260,7 @@ pub fn run(
         last_interrupt: None,
         kill_at: None,
         report: None,
+        lacking: Vec::new(),
         symbols: None,
         begin,
         times: HostTimes {
@@ -325,6 +332,8 @@ struct Session<'a> {
     /// When to give up on a program that was told to terminate, and the signal that told it.
     kill_at: Option<(Instant, u8)>,
     report: Option<ExitReport>,
+    /// Paths that the image lacks, each with a byte of zero behind it.
+    lacking: Vec<u8>,
     /// Read when first needed.
     symbols: Option<Symbols>,
     begin: Instant,
@@ -662,6 +671,11 @@ impl Session<'_> {
                     self.console.message(level, &text);
                 }
                 GuestFrame::Trace(text) => self.console.line(&String::from_utf8_lossy(text)),
+                GuestFrame::Lacking(paths) => {
+                    if self.lacking.len() + paths.len() <= LACKING_LIMIT {
+                        self.lacking.extend_from_slice(paths);
+                    }
+                }
                 GuestFrame::InputCredit(bytes) => {
                     self.input.credit = self.input.credit.saturating_add(bytes.into());
                 }
@@ -876,7 +890,16 @@ impl Session<'_> {
             guest: Some(GuestFigures::new(&report)),
             ending: Ending::Reported(report.outcome),
             host: self.times,
+            lacking: self.lacking_paths(),
         })
+    }
+
+    fn lacking_paths(&self) -> Vec<PathBuf> {
+        let paths = self.lacking.split(|byte| *byte == 0);
+        paths
+            .filter(|path| !path.is_empty())
+            .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+            .collect()
     }
 
     /// The report of a machine that was killed.
@@ -909,6 +932,7 @@ impl Session<'_> {
             ending,
             guest: self.report.take().as_ref().map(GuestFigures::new),
             host: self.times,
+            lacking: self.lacking_paths(),
         }
     }
 

@@ -23,6 +23,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("truncated-program", truncated_program),
     ("missing-library", missing_library),
     ("missing-file", missing_file),
+    ("lacking-file", lacking_file),
     ("library-by-origin", library_by_origin),
     ("manifest", manifest),
     ("manifest-errors", manifest_errors),
@@ -269,6 +270,49 @@ fn missing_file(workshop: &Workshop) -> Result<(), String> {
         &[125],
         "^$",
         "/no/such/file",
+    )?;
+    Ok(())
+}
+
+/// A program that fails is told what it looked for and this machine has.
+fn lacking_file(workshop: &Workshop) -> Result<(), String> {
+    let directory = workshop.directory_for("lacking-file")?;
+    let data = directory.join("data");
+    write(&data, "here")?;
+    let cat = |options: &[&str]| {
+        let mut command = run(workshop);
+        command.args(options).arg("cat").arg(&data);
+        command.arg(directory.join("nowhere"));
+        command
+    };
+    let refused = |name: &str| format!("cat: [^ ]*/{name}: No such file or directory\n");
+    let both = refused("data") + &refused("nowhere");
+    expect(
+        &mut cat(&[]),
+        &[1],
+        "^$",
+        &format!(
+            "^{both}pith: note: the program looked for what this machine has and the image lacks; add what it needs \
+             with --file: `{}`\n$",
+            data.display()
+        ),
+    )?;
+    expect(&mut cat(&["-q"]), &[1], "^$", &format!("^{both}$"))?;
+    let file = data.to_string_lossy();
+    expect(
+        &mut cat(&["--file", &file]),
+        &[1],
+        "^here$",
+        &format!("^{}$", refused("nowhere")),
+    )?;
+    // One that ends well needs no advice.
+    let absent = directory.join("absent/file");
+    write(&make(&directory.join("absent"))?.join("file"), "")?;
+    expect(
+        run(workshop).arg("test").arg("!").arg("-e").arg(absent),
+        &[0],
+        "^$",
+        "^$",
     )?;
     Ok(())
 }

@@ -103,6 +103,9 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
+    /// The directory has no such name, although a program wants what is there, or at a path that goes on from there.
+    fn note_lacking(&self, _name: &[u8], _rest: &[u8]) {}
+
     /// The directory that holds this directory; itself for the root of all.
     fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
         Err(Errno::ENOTDIR)

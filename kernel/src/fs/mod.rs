@@ -46,11 +46,10 @@ use spin::Once;
 pub use context::FileContext;
 pub use file::Mappable;
 pub use open::{Executable, file_for_mapping, open_executable};
+pub use tree::{lacking, memory_file};
 
 use inode::{FileSystem, Inode, NewFile};
 use metadata::AttributeChange;
-pub use tree::memory_file;
-
 use path::Origin;
 use tree::{Character, Node, SpaceLimits, Tree};
 

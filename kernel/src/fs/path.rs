@@ -118,6 +118,15 @@ impl Walk<'_> {
         }
     }
 
+    /// As [`Self::step`], to a file that should be there, and from there along the rest of the path.
+    fn step_to_existing(&mut self, name: &[u8], rest: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        self.step(name).inspect_err(|errno| {
+            if *errno == Errno::ENOENT {
+                self.directory.note_lacking(name, rest);
+            }
+        })
+    }
+
     fn is_restricted(&self, by: Restrictions) -> bool {
         self.origin.restrictions.intersects(by)
     }
@@ -193,7 +202,7 @@ impl Walk<'_> {
                 };
                 return Ok((last, directory_only));
             }
-            let inode = self.step(name)?;
+            let inode = self.step_to_existing(name, next)?;
             self.directory = match inode.kind() {
                 FileKind::Symlink => self.follow(&inode)?,
                 FileKind::Directory => inode,
@@ -219,7 +228,7 @@ impl Walk<'_> {
         let inode = match last {
             LastName::Itself => self.step(b".")?,
             LastName::Above => self.step(b"..")?,
-            LastName::Name(name) => self.step(name)?,
+            LastName::Name(name) => self.step_to_existing(name, b"")?,
         };
         let inode = match inode.kind() {
             // A slash behind a link's name asks for what it leads to.

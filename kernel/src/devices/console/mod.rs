@@ -492,6 +492,36 @@ pub fn trace_line(text: &str) {
     say(FrameKind::Trace, LogLevel::Trace, ["", "", text]);
 }
 
+/// Tells the host which paths were looked for in vain; each has a byte of zero behind it. Without frames nobody is told.
+pub fn lacking(mut paths: &[u8]) {
+    while !paths.is_empty() {
+        let sent = until(|channel| {
+            if !channel.is_framed() {
+                return Some(0);
+            }
+            let mut buffer = channel.device.take_buffer(Allocation::Forbidden)?;
+            let prefix = channel.prefix();
+            let room = (buffer.length() - prefix).min(paths.len());
+            // No path goes into two frames.
+            let length = paths[..room]
+                .iter()
+                .rposition(|byte| *byte == 0)
+                .map_or(0, |end| end + 1);
+            if length == 0 {
+                channel.device.keep_buffer(buffer);
+                return Some(0);
+            }
+            buffer.bytes_mut()[prefix..prefix + length].copy_from_slice(&paths[..length]);
+            channel.finish(buffer, FrameKind::Lacking, 0, length);
+            Some(length)
+        });
+        match sent {
+            Ok(length) if length > 0 => paths = &paths[length..],
+            _ => return,
+        }
+    }
+}
+
 /// Text of a panic up to the end of its line.
 struct PanicLine {
     bytes: [u8; 256],

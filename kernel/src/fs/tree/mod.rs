@@ -11,6 +11,7 @@
 
 mod directory;
 mod extended;
+pub mod lacking;
 mod names;
 mod regular;
 mod seals;
@@ -525,6 +526,12 @@ impl Inode for Node {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         let child = self.child(name)?.ok_or(Errno::ENOENT)?;
         Ok(child)
+    }
+
+    fn note_lacking(&self, name: &[u8], rest: &[u8]) {
+        if self.tree.lower.is_some() {
+            lacking::note(self, name, rest);
+        }
     }
 
     fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
