@@ -558,8 +558,13 @@ fn start_program(
     Ok(program::commit(&process, &thread, loaded))
 }
 
+/// Passes a signal on that the host sent: those of its terminal to whoever is in the foreground there.
 fn post_signal(signal: u8) {
-    if let (Some(thread), Some(signal)) = (task::try_current(), Signal::from_number(u64::from(signal))) {
+    let (Some(thread), Some(signal)) = (task::try_current(), Signal::from_number(u64::from(signal))) else {
+        return;
+    };
+    let of_terminal = matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGWINCH);
+    if !(of_terminal && fs::console::signal_foreground(signal)) {
         task::signal::post(&thread.process, signal);
     }
 }

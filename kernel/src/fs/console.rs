@@ -6,80 +6,27 @@
 
 use alloc::sync::Arc;
 use core::any::Any;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
-use pith_linux::files::{OpenFlags, PollEvents, Statfs, Termios, WindowSize};
+use pith_linux::files::{DeviceNumber, OpenFlags, PollEvents, Statfs, WindowSize};
 use pith_linux::signal::Signal;
+use pith_terminal::{ExtendedTermios, local};
 use spin::{Mutex, Once};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::IntoBytes;
 
 use super::file::{File, OpenFile, WriteAt};
 use super::inode::{Inode, PathName};
 use super::metadata::{Metadata, Timestamp};
 use super::path::{self, Origin};
-use super::pipe;
+use super::terminal::{self, Flow, Flush, Line, Ownership};
+use super::{device_files, pipe};
 use crate::devices::console;
-use crate::memory::{Destination, Source, UserPointer, read_object, write_object};
-use crate::task::{self, WaitQueue, signal};
+use crate::memory::{Destination, Source, UserPointer, write_object};
+use crate::task::{WaitQueue, signal};
 
 static TERMIOS: Mutex<ExtendedTermios> = Mutex::new(ExtendedTermios::STANDARD);
-
-/// Settings of a terminal together with its speeds in bits per second (`struct termios2` of
-/// `asm-generic/termbits.h`).
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct ExtendedTermios {
-    settings: Termios,
-    input_speed: u32,
-    output_speed: u32,
-}
-
-// The calls' numbers contain this length.
-const _: () = assert!(size_of::<ExtendedTermios>() == 0x2c && size_of::<Termios>() == 36);
-
-impl ExtendedTermios {
-    const STANDARD: Self = Self {
-        settings: Termios::STANDARD,
-        input_speed: 38400,
-        output_speed: 38400,
-    };
-
-    /// The speeds, as far as the settings name them (`CBAUD` and `CIBAUD` of termios(3)), follow the settings.
-    fn with_named_speeds(mut self) -> Self {
-        let output = self.settings.control & SPEED_BITS;
-        let input = self.settings.control >> INPUT_SPEED_SHIFT & SPEED_BITS;
-        self.output_speed = named_speed(output).unwrap_or(self.output_speed);
-        self.input_speed = match input {
-            0 => self.output_speed,
-            input => named_speed(input).unwrap_or(self.input_speed),
-        };
-        self
-    }
-}
-
-/// Bits of `c_cflag` that name the speed of output (`CBAUD`).
-const SPEED_BITS: u32 = 0o10017;
-/// Those for input lie this far above them (`IBSHIFT`); 0 there means "as for output".
-const INPUT_SPEED_SHIFT: u32 = 16;
-/// "Not one of the names: see the number" (`BOTHER`). With further bits it is one of the higher speeds.
-const OTHER_SPEED: u32 = 0o10000;
-
-/// The speed that the bits of `CBAUD` name; `None` for [`OTHER_SPEED`].
-fn named_speed(bits: u32) -> Option<u32> {
-    const LOW: [u32; 16] = [
-        0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400,
-    ];
-    const HIGH: [u32; 15] = [
-        57600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000, 2_000_000,
-        2_500_000, 3_000_000, 3_500_000, 4_000_000,
-    ];
-    match bits.checked_sub(OTHER_SPEED) {
-        None => LOW.get(bits as usize).copied(),
-        Some(0) => None,
-        Some(number) => HIGH.get(number as usize - 1).copied(),
-    }
-}
 
 fn read_stream(to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
     console::read_input_to(to, flags.contains(OpenFlags::NONBLOCKING))
@@ -110,6 +57,9 @@ fn bytes_to_read(argument: UserPointer) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// `FIONREAD`
+const BYTES_TO_READ: u32 = 0x541b;
+
 /// A standard stream that is no terminal.
 struct Stream(u8);
 
@@ -124,7 +74,7 @@ impl File for Stream {
 
     fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
         match request {
-            FIONREAD if self.0 == 0 => bytes_to_read(argument),
+            BYTES_TO_READ if self.0 == 0 => bytes_to_read(argument),
             _ => Err(Errno::ENOTTY),
         }
     }
@@ -190,101 +140,161 @@ impl Inode for StreamInode {
     }
 }
 
-const TCGETS: u32 = 0x5401;
-const TCSETS: u32 = 0x5402;
-const TCSETSW: u32 = 0x5403;
-const TCSETSF: u32 = 0x5404;
-const TCSBRK: u32 = 0x5409;
-const TCXONC: u32 = 0x540a;
-const TCFLSH: u32 = 0x540b;
-const TIOCSCTTY: u32 = 0x540e;
-const TIOCGPGRP: u32 = 0x540f;
-const TIOCSPGRP: u32 = 0x5410;
-const TIOCOUTQ: u32 = 0x5411;
-const TIOCGWINSZ: u32 = 0x5413;
-const TIOCSWINSZ: u32 = 0x5414;
-const FIONREAD: u32 = 0x541b;
-const TIOCNOTTY: u32 = 0x5422;
-const TCSBRKP: u32 = 0x5425;
-const TIOCGSID: u32 = 0x5429;
-const TCGETS2: u32 = 0x802c_542a;
-const TCSETS2: u32 = 0x402c_542b;
-const TCSETSW2: u32 = 0x402c_542c;
-const TCSETSF2: u32 = 0x402c_542d;
+/// The terminal that standard streams are on the host.
+struct Console;
 
-/// The terminal.
-struct Terminal {
+static OWNERSHIP: Ownership = Ownership::new();
+/// Output is stopped (`TCOOFF`); who writes waits.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+static GOES_ON: WaitQueue = WaitQueue::new();
+
+/// The standard stream that output goes to.
+fn output_stream() -> Option<u8> {
+    let stream = [1, 2, 0].into_iter().find(|stream| console::is_terminal(*stream))?;
+    Some(stream.max(1))
+}
+
+impl Line for Console {
+    fn flush(&self, what: Flush) {
+        if what.input {
+            console::discard_input();
+        }
+    }
+
+    fn flow(&self, action: Flow) {
+        match action {
+            Flow::Stop => STOPPED.store(true, Ordering::SeqCst),
+            Flow::Start => {
+                STOPPED.store(false, Ordering::SeqCst);
+                GOES_ON.wake_all();
+            }
+            Flow::Send(byte) => {
+                if let Some(stream) = output_stream() {
+                    // Nobody is told of a failure, as with the character itself.
+                    let _ = write_stream(stream, &mut Source::kernel(&[byte]));
+                }
+            }
+        }
+    }
+
+    fn input_length(&self) -> Result<usize, Errno> {
+        console::input_length()
+    }
+
+    fn type_byte(&self, _byte: u8) -> Result<(), Errno> {
+        crate::warning_once!("TIOCSTI at the console is refused (EIO): its input is the host's");
+        Err(Errno::EIO)
+    }
+}
+
+impl terminal::Terminal for Console {
+    fn ownership(&self) -> &Ownership {
+        &OWNERSHIP
+    }
+
+    fn number(&self) -> DeviceNumber {
+        device_files::CONSOLE
+    }
+
+    fn settings(&self) -> ExtendedTermios {
+        *TERMIOS.lock()
+    }
+
+    fn change_settings(&self, new: ExtendedTermios) {
+        *TERMIOS.lock() = new;
+        if let Ok(bytes) = new.settings.as_bytes().try_into()
+            && let Some(stream) = output_stream()
+        {
+            console::set_terminal_attributes(stream, bytes);
+        }
+    }
+
+    fn window(&self) -> WindowSize {
+        let (rows, columns) = console::window_size();
+        WindowSize {
+            rows,
+            columns,
+            width: 0,
+            height: 0,
+        }
+    }
+
+    fn set_window(&self, size: WindowSize) {
+        console::set_window_size(size.rows, size.columns);
+    }
+
+    fn open_again(&self) -> Result<Arc<dyn File>, Errno> {
+        open_terminal()
+    }
+
+    fn hang_up(&self) {
+        OWNERSHIP.hung_up();
+    }
+}
+
+static CONSOLE: Once<Arc<dyn terminal::Terminal>> = Once::new();
+
+/// The terminal. It controls the first process's session from the start.
+fn terminal() -> &'static Arc<dyn terminal::Terminal> {
+    CONSOLE.call_once(|| {
+        let terminal: Arc<dyn terminal::Terminal> = Arc::new(Console);
+        // Without memory now, there is none for the first program either.
+        let _ = terminal::control(&terminal, 1, 1);
+        terminal
+    })
+}
+
+/// Passes a signal on that the host's terminal has caused: to whoever is in the foreground. False if there is no terminal.
+/// May be called by interrupt handlers.
+pub fn signal_foreground(signal: Signal) -> bool {
+    if CONSOLE.get().is_none() || OWNERSHIP.group() == 0 {
+        return false;
+    }
+    OWNERSHIP.signal(signal);
+    true
+}
+
+/// The terminal, opened.
+struct OpenConsole {
     /// The standard stream that output goes to.
     output: u8,
 }
 
-impl Terminal {
-    fn change_settings(&self, new: ExtendedTermios) {
-        *TERMIOS.lock() = new.with_named_speeds();
-        if let Ok(bytes) = new.settings.as_bytes().try_into() {
-            console::set_terminal_attributes(self.output, bytes);
-        }
-    }
-}
-
-impl File for Terminal {
+impl File for OpenConsole {
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
+        OWNERSHIP.check_foreground(Signal::SIGTTIN)?;
         read_stream(to, flags)
     }
 
-    fn write(&self, _at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
+    fn write(&self, _at: WriteAt, from: &mut Source<'_>, flags: OpenFlags) -> Result<(usize, u64), Errno> {
+        if TERMIOS.lock().settings.local & local::TOSTOP != 0 {
+            OWNERSHIP.check_foreground(Signal::SIGTTOU)?;
+        }
+        if STOPPED.load(Ordering::SeqCst) {
+            if flags.contains(OpenFlags::NONBLOCKING) {
+                return Err(Errno::EAGAIN);
+            }
+            GOES_ON.wait(|| (!STOPPED.load(Ordering::SeqCst)).then_some(()))?;
+        }
         write_stream(self.output, from)
     }
 
-    fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
-        match request {
-            TCGETS => {
-                let settings = TERMIOS.lock().settings;
-                write_object(argument, &settings)?;
-            }
-            TCGETS2 => {
-                let settings = *TERMIOS.lock();
-                write_object(argument, &settings)?;
-            }
-            TCSETS | TCSETSW | TCSETSF => {
-                let settings: Termios = read_object(argument)?;
-                let now = *TERMIOS.lock();
-                self.change_settings(ExtendedTermios { settings, ..now });
-            }
-            TCSETS2 | TCSETSW2 | TCSETSF2 => self.change_settings(read_object(argument)?),
-            TIOCGWINSZ => {
-                let (rows, columns) = console::window_size();
-                write_object(
-                    argument,
-                    &WindowSize {
-                        rows,
-                        columns,
-                        width: 0,
-                        height: 0,
-                    },
-                )?;
-            }
-            TIOCSWINSZ => {
-                let size: WindowSize = read_object(argument)?;
-                console::set_window_size(size.rows, size.columns);
-            }
-            TIOCGPGRP | TIOCGSID => write_object(argument, &task::current_process().id)?,
-            TIOCSPGRP => {
-                let group: i32 = read_object(argument)?;
-                if i64::from(group) != i64::from(task::current_process().id) {
-                    return Err(Errno::ESRCH);
-                }
-            }
-            TIOCOUTQ => write_object(argument, &0_i32)?,
-            FIONREAD => return bytes_to_read(argument),
-            TCSBRK | TCSBRKP | TCXONC | TCFLSH | TIOCSCTTY | TIOCNOTTY => {}
-            _ => return Err(Errno::ENOTTY),
-        }
-        Ok(0)
+    fn control(&self, number: u32, argument: UserPointer) -> Result<usize, Errno> {
+        let at = terminal::Request {
+            terminal: terminal(),
+            end: &Console,
+            by_master: false,
+            readable: true,
+        };
+        terminal::request(&at, number, argument)
     }
 
     fn readiness(&self) -> PollEvents {
-        input_readiness() | PollEvents::OUT | PollEvents::WRITE_NORMAL
+        let mut events = input_readiness();
+        if !STOPPED.load(Ordering::SeqCst) {
+            events |= PollEvents::OUT | PollEvents::WRITE_NORMAL;
+        }
+        events
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -292,16 +302,14 @@ impl File for Terminal {
     }
 }
 
-/// Opens the terminal, as `/dev/tty` and `/dev/console` mean it.
+/// Opens the terminal, as `/dev/console` means it.
 ///
 /// # Errors
 /// `ENXIO` if no standard stream is a terminal.
 pub fn open_terminal() -> Result<Arc<dyn File>, Errno> {
-    let output = [1, 2, 0]
-        .into_iter()
-        .find(|stream| console::is_terminal(*stream))
-        .ok_or(Errno::ENXIO)?;
-    Ok(Arc::new(Terminal { output: output.max(1) }))
+    let output = output_stream().ok_or(Errno::ENXIO)?;
+    terminal();
+    Ok(Arc::new(OpenConsole { output }))
 }
 
 static STREAMS: [Once<Arc<dyn Inode>>; 3] = [const { Once::new() }; 3];
@@ -313,7 +321,8 @@ static STREAMS: [Once<Arc<dyn Inode>>; 3] = [const { Once::new() }; 3];
 pub fn open_standard(stream: u8, origin: &Origin) -> Result<Arc<OpenFile>, Errno> {
     if console::is_terminal(stream) {
         let inode = path::find(origin, b"/dev/console", true)?;
-        let file = Arc::new(Terminal { output: stream.max(1) });
+        terminal();
+        let file = Arc::new(OpenConsole { output: stream.max(1) });
         return Ok(OpenFile::new(inode, file, OpenFlags::READ_WRITE));
     }
     let inode = STREAMS[usize::from(stream)].call_once(|| {

@@ -9,6 +9,7 @@ use pith_linux::files::{DeviceNumber, OpenFlags};
 use super::console;
 use super::file::{File, Mappable, WriteAt};
 use super::inode::{Inode, NewFile};
+use super::terminal::{self, file_system::MULTIPLEXER};
 use super::user_faults;
 use crate::memory::{Destination, Source, UserPointer, read_object, write_object};
 use crate::task::random;
@@ -111,12 +112,13 @@ impl File for Device {
 }
 
 const TERMINAL: DeviceNumber = DeviceNumber::new(5, 0);
-const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 /// One of the numbers that Linux gives to devices without one of their own.
 const USER_FAULTS: DeviceNumber = DeviceNumber::new(10, 126);
+/// `/dev/console`
+pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 
 /// The devices, as in Linux's `Documentation/admin-guide/devices.txt`.
-const DEVICES: [(&[u8], DeviceNumber, u16); 8] = [
+const DEVICES: [(&[u8], DeviceNumber, u16); 9] = [
     (b"null", DeviceNumber::new(1, 3), 0o666),
     (b"zero", DeviceNumber::new(1, 5), 0o666),
     (b"full", DeviceNumber::new(1, 7), 0o666),
@@ -125,6 +127,7 @@ const DEVICES: [(&[u8], DeviceNumber, u16); 8] = [
     (b"tty", TERMINAL, 0o666),
     (b"console", CONSOLE, 0o620),
     (b"userfaultfd", USER_FAULTS, 0o600),
+    (b"ptmx", MULTIPLEXER, 0o666),
 ];
 
 const LINKS: [(&[u8], &[u8]); 4] = [
@@ -153,11 +156,12 @@ pub fn populate(root: &Arc<dyn Inode>) -> Result<(), Errno> {
 /// # Errors
 /// `ENXIO` if there is none.
 pub fn open(number: DeviceNumber) -> Result<Arc<dyn File>, Errno> {
-    if number == TERMINAL || number == CONSOLE {
-        return console::open_terminal();
-    }
-    if number == USER_FAULTS {
-        return Ok(Arc::new(Device::UserFaults));
+    match number {
+        TERMINAL => return terminal::open_controlling(),
+        CONSOLE => return console::open_terminal(),
+        MULTIPLEXER => return terminal::open_master(),
+        USER_FAULTS => return Ok(Arc::new(Device::UserFaults)),
+        _ => {}
     }
     let device = match (number.major, number.minor) {
         (1, 3) => Device::Null,

@@ -5,7 +5,7 @@
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
 //! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`pipe`], [`event_counter`],
 //!   [`process_file`] and [`event_poll`] are the
-//!   other kinds of files, and [`anonymous`] gives those without a name their inode.
+//!   other kinds of files; [`terminal`] is what the console and pseudo-terminals have in common, and [`anonymous`] gives those without a name their inode.
 
 pub mod anonymous;
 pub mod console;
@@ -26,6 +26,7 @@ pub mod proc;
 pub mod process_file;
 pub mod signal_file;
 mod system;
+pub mod terminal;
 pub mod timer_file;
 mod tree;
 pub mod turn;
@@ -51,6 +52,7 @@ pub use tree::{lacking, memory_file};
 use inode::{FileSystem, Inode, NewFile};
 use metadata::AttributeChange;
 use path::Origin;
+use terminal::file_system::TerminalFileSystem;
 use tree::{Character, Node, SpaceLimits, Tree};
 
 use crate::memory;
@@ -266,6 +268,10 @@ pub fn mount_root(image: &'static [u8], storage: &[Settings]) -> Result<(), Moun
     shared.attach(b"/dev/shm", devices.root());
     cover(&point, shared.root()).map_err(at("/dev/shm"))?;
 
+    let point = directory(&devices.root(), b"pts", 0o755).map_err(at("/dev/pts"))?;
+    let terminals = TerminalFileSystem::new(devices.root());
+    cover(&point, terminals.root()).map_err(at("/dev/pts"))?;
+
     let point = directory(&root, b"proc", 0o555).map_err(at("/proc"))?;
     let processes = proc::TextFileSystem::new(proc::PROCESSES, root.clone());
     cover(&point, processes.root()).map_err(at("/proc"))?;
@@ -289,6 +295,12 @@ pub fn mount_root(image: &'static [u8], storage: &[Settings]) -> Result<(), Moun
         mount("proc", "/proc", "rw,nosuid,nodev,noexec,relatime", processes),
         mount("sysfs", "/sys", "rw,nosuid,nodev,noexec,relatime", system),
         mount("devtmpfs", "/dev", "rw,nosuid,relatime", devices),
+        mount(
+            "devpts",
+            "/dev/pts",
+            "rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000",
+            terminals,
+        ),
         Mount {
             settings: shown_settings(&settings),
             ..mount("tmpfs", SHARED_MEMORY_POINT, "rw,nosuid,nodev,relatime", shared)

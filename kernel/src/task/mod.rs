@@ -5,6 +5,7 @@ pub mod countdown;
 pub mod deferred;
 pub mod futex;
 pub mod interval_timers;
+pub mod jobs;
 mod pending;
 pub mod posix_timers;
 mod process;

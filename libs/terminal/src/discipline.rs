@@ -792,6 +792,11 @@ impl LineDiscipline {
         self.report(packet::FLUSH_READ);
     }
 
+    /// Forgets what was sent and is not with the other side yet, because the other side wants nothing of it.
+    pub fn drop_sent(&mut self) {
+        self.output.clear();
+    }
+
     /// Forgets what was sent and is not with the other side yet.
     pub fn flush_output(&mut self) {
         self.output.clear();

@@ -55,6 +55,8 @@ pub mod control {
     pub const CREAD: u32 = 0o200;
     /// Parity.
     pub const PARENB: u32 = 0o400;
+    /// The line is hung up when nobody has it open.
+    pub const HUPCL: u32 = 0o2000;
     /// No modem is asked.
     pub const CLOCAL: u32 = 0o4000;
 }

@@ -327,6 +327,16 @@ pub fn input_length() -> Result<usize, Errno> {
     }
 }
 
+/// Forgets standard input that is here and that nobody is reading.
+pub fn discard_input() {
+    if let Some(channel) = &mut *CHANNEL.lock()
+        && channel.has_input()
+        && let Some(Ok(bytes)) = channel.begin_reading(usize::MAX)
+    {
+        channel.end_reading(bytes.len());
+    }
+}
+
 /// Woken when input, its end or a signal arrives.
 pub fn input_queue() -> &'static WaitQueue {
     &INPUT_QUEUE
