@@ -115,6 +115,8 @@ pub fn cases() -> Vec<Case> {
         .options(&["-m", "48M"])
         .on_q35_too(),
         program("memory_files", Build::Static, &[]),
+        program("memory_corners", Build::Dynamic, &[]),
+        program("memory_nodes", Build::Static, &[]),
         program("memory_calls", Build::Static, &[]),
         program("memory_calls", Build::Dynamic, &[]).on_q35_too(),
         program("clocks", Build::Dynamic, &[]).on_q35_too(),

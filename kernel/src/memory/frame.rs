@@ -344,6 +344,14 @@ impl Frame {
         Some(copy)
     }
 
+    /// Overwrites it with the content of another one.
+    pub fn copy_from(&self, other: &Self) {
+        if self.number != other.number {
+            // SAFETY: two different frames, to both of which references are held.
+            unsafe { self.pointer().copy_from_nonoverlapping(other.pointer(), PAGE_SIZE) };
+        }
+    }
+
     /// Contiguous, zeroed frames, for rings of devices: 2^order of them; the references of all are in the first.
     pub fn contiguous(order: u8) -> Option<Self> {
         let number = take(order, Purpose::Kernel)?;

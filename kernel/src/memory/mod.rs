@@ -21,7 +21,7 @@ mod user;
 
 pub use address_space::{
     AddressSpace, Allowance, Backing, FaultError, FaultReason, FaultWatcher, Fill, Forget, Layout, MapRequest,
-    Overcommit, PageUse, Placement, RangeEvent, RemapRequest, Waited, Waiting, WatchedFault, area_limit,
+    MemoryPolicy, Overcommit, PageUse, Placement, RangeEvent, RemapRequest, Waited, Waiting, WatchedFault, area_limit,
     set_area_limit,
 };
 pub use buffer::{Destination, IoSlice, Source};

@@ -58,6 +58,11 @@ pub trait PageSource: Send + Sync {
         u64::MAX
     }
 
+    /// How many of some pages are in memory (`cachestat(2)`).
+    fn present(&self, _pages: Range<u64>) -> u64 {
+        0
+    }
+
     /// Whether it is memory and no file of a disk: pages that are missing may be brought by whoever handles the faults
     /// (`userfaultfd(2)`). On Linux System V's shared memory is not among that.
     fn is_shared_memory(&self) -> bool {

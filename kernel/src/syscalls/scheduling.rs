@@ -371,6 +371,19 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
             write_object(UserPointer(second), &PARENT_DEATH_SIGNAL.load(Ordering::Relaxed))?;
             Ok(0)
         }
+        names::PR_SET_THP_DISABLE => {
+            if third != 0 || fourth != 0 || fifth != 0 {
+                return Err(Errno::EINVAL);
+            }
+            thread.process.address_space().set_small_only(second != 0);
+            Ok(0)
+        }
+        names::PR_GET_THP_DISABLE => {
+            if second != 0 || third != 0 || fourth != 0 || fifth != 0 {
+                return Err(Errno::EINVAL);
+            }
+            Ok(usize::from(thread.process.address_space().is_small_only()))
+        }
         names::PR_SET_DUMPABLE => switch(&DUMPABLE),
         names::PR_GET_DUMPABLE => Ok(usize::from(DUMPABLE.load(Ordering::Relaxed))),
         names::PR_SET_KEEPCAPS => switch(&KEEP_CAPABILITIES),

@@ -111,6 +111,10 @@ impl Capabilities {
     pub const ALL: u64 = (1 << 41) - 1;
     /// `CAP_IPC_LOCK`.
     pub const LOCK_MEMORY: u64 = 1 << 14;
+    /// `CAP_SYS_ADMIN`.
+    pub const ADMINISTRATION: u64 = 1 << 21;
+    /// `CAP_SYS_NICE`.
+    pub const SCHEDULING: u64 = 1 << 23;
     /// `CAP_SYS_PTRACE`.
     pub const TRACE: u64 = 1 << 19;
     /// `CAP_SYS_ADMIN`.

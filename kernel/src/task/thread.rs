@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::ops::Deref;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::files::PollEvents;
 use pith_scheduling::{Entity, Policy, Schedulable};
@@ -61,6 +61,8 @@ pub struct Thread {
     pub kept_deadline: AtomicU64,
     /// What becomes of a call that a signal interrupted: a `signal::Restart`.
     pub restart: AtomicU8,
+    /// From which node its pages should come: a `memory::MemoryPolicy`, encoded.
+    pub memory_policy: AtomicU16,
     /// Whether page faults may not wait for a watcher (`userfaultfd(2)`), and whether one would have: [`FAULTS_DO_NOT_WAIT`],
     /// [`FAULT_DID_NOT_WAIT`].
     fault_wait: AtomicU8,
@@ -105,6 +107,7 @@ impl Thread {
             mask_is_temporary: AtomicBool::new(false),
             kept_deadline: AtomicU64::new(0),
             restart: AtomicU8::new(0),
+            memory_policy: AtomicU16::new(0),
             fault_wait: AtomicU8::new(0),
             fault: AtomicU8::new(0),
             clear_on_exit: AtomicU64::new(0),

@@ -126,6 +126,8 @@ pub struct Area<B> {
     /// Who handles its page faults (`userfaultfd(2)`): a number that means something to the kernel, 0 for nobody. Only areas
     /// with the same watcher are joined.
     pub watcher: u32,
+    /// From which node its pages should come (`mbind(2)`): a number that means something to the kernel, 0 for no wish.
+    pub policy: u16,
     /// Role of the area.
     pub name: AreaName,
     /// Where the content of `start` comes from.
@@ -171,6 +173,7 @@ impl<B: Backing> Area<B> {
             && self.maximum_protection == next.maximum_protection
             && self.flags == next.flags
             && self.watcher == next.watcher
+            && self.policy == next.policy
             && self.name == next.name
             && self.backing.follows(&next.backing, self.length())
     }

@@ -105,6 +105,14 @@ impl Searched {
     };
 }
 
+/// What of an area can be changed besides its protection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Traits {
+    flags: AreaFlags,
+    watcher: u32,
+    policy: u16,
+}
+
 /// The areas of one address space in ascending order. Cloning it is the first half of `fork(2)`.
 #[derive(Clone, Debug)]
 pub struct AddressMap<B> {
@@ -387,8 +395,8 @@ impl<B: Backing> AddressMap<B> {
             // The gaps below these areas are larger now.
             self.searched = Searched::NOTHING;
         }
-        self.modify(start, end, &|flags, watcher| {
-            (flags.difference(clear).union(set), watcher)
+        self.modify(start, end, &|traits| {
+            traits.flags = traits.flags.difference(clear).union(set);
         })
     }
 
@@ -404,7 +412,10 @@ impl<B: Backing> AddressMap<B> {
         watcher: u32,
         what: AreaFlags,
     ) -> Result<(), PartialChange> {
-        let change = |flags: AreaFlags, _| (flags.difference(AreaFlags::WATCHED) | what, watcher);
+        let change = |traits: &mut Traits| {
+            traits.flags = traits.flags.difference(AreaFlags::WATCHED) | what;
+            traits.watcher = watcher;
+        };
         match self.modify(start, end, &change) {
             Err(PartialChange {
                 error: MapError::Hole,
@@ -414,13 +425,20 @@ impl<B: Backing> AddressMap<B> {
         }
     }
 
-    /// Changes flags and watcher of what is mapped between `start` and `end`. Errors are those of
-    /// [`Self::modify_flags`].
+    /// Says from which node the pages between `start` and `end` should come.
+    ///
+    /// # Errors
+    /// As [`Self::modify_flags`].
+    pub fn set_policy(&mut self, start: u64, end: u64, policy: u16) -> Result<(), PartialChange> {
+        self.modify(start, end, &|traits| traits.policy = policy)
+    }
+
+    /// Changes traits of what is mapped between `start` and `end`. Errors are those of [`Self::modify_flags`].
     fn modify(
         &mut self,
         start: u64,
         end: u64,
-        change: &dyn Fn(AreaFlags, u32) -> (AreaFlags, u32),
+        change: &dyn Fn(&mut Traits),
     ) -> Result<(), PartialChange> {
         if start == end && start.is_multiple_of(PAGE_SIZE) {
             return Ok(());
@@ -440,15 +458,22 @@ impl<B: Backing> AddressMap<B> {
             };
             hole |= area.start > cursor;
             let part = area.start.max(cursor)..area.end.min(end);
-            let (flags, watcher) = change(area.flags, area.watcher);
-            if (flags, watcher) != (area.flags, area.watcher) {
+            let old = Traits {
+                flags: area.flags,
+                watcher: area.watcher,
+                policy: area.policy,
+            };
+            let mut new = old;
+            change(&mut new);
+            if new != old {
                 if let Err(error) = self.isolate(part.start, part.end) {
                     cursor = part.start;
                     result = Err(error);
                     break;
                 }
                 if let Some(mut area) = self.take(part.start) {
-                    (area.flags, area.watcher) = (flags, watcher);
+                    (area.flags, area.watcher) = (new.flags, new.watcher);
+                    area.policy = new.policy;
                     self.add(area);
                 }
             }

@@ -48,6 +48,7 @@ fn area(pages: Range<u64>) -> Area<Content> {
         maximum_protection: Protection::all(),
         flags: AreaFlags::empty(),
         watcher: 0,
+        policy: 0,
         name: AreaName::None,
         backing: Content::Zeroes,
     }
@@ -420,7 +421,7 @@ fn a_process_has_a_largest_number_of_areas() {
 }
 
 /// What the model knows of a mapped page: everything but the extent.
-type Page = (Protection, AreaFlags, u32, Content);
+type Page = (Protection, AreaFlags, (u32, u16), Content);
 
 /// One step of the property test; numbers are pages.
 #[derive(Clone, Debug)]
@@ -431,6 +432,7 @@ enum Step {
     Flags(u64, u64, AreaFlags, AreaFlags),
     /// A watcher, and what it is told.
     Watch(u64, u64, u32, AreaFlags),
+    Policy(u64, u64, u16),
     Gap {
         length: u64,
         alignment: u64,
@@ -491,6 +493,7 @@ fn step() -> impl Strategy<Value = Step> {
             Just((2, AreaFlags::WATCH_WRITES)),
         ])
             .prop_map(|((start, end), (watcher, what))| Step::Watch(start, end, watcher, what)),
+        1 => (extent(), 0u16..3).prop_map(|((start, end), policy)| Step::Policy(start, end, policy)),
         8 => (
             prop_oneof![3 => 1u64..8, 1 => 1u64..300],
             prop_oneof![3 => Just(1u64), 1 => Just(16u64), 1 => Just(512u64)],
@@ -554,7 +557,12 @@ fn check(map: &AddressMap<Content>, model: &Model) -> Result<(), TestCaseError> 
         }
         for number in area.start / PAGE_SIZE..area.end / PAGE_SIZE {
             let content = area.backing.advance(page(number) - area.start);
-            let expected = (area.protection, area.flags, area.watcher, content);
+            let expected = (
+                area.protection,
+                area.flags,
+                (area.watcher, area.policy),
+                content,
+            );
             prop_assert_eq!(model.at(number), Some(&expected));
             covered += 1;
             locked += u64::from(area.flags.contains(AreaFlags::LOCKED));
@@ -591,7 +599,7 @@ proptest! {
                     if free {
                         for number in start..end {
                             let content = new.backing.advance(page(number - start));
-                            model.set(number, Some((protection, flags, 0, content)));
+                            model.set(number, Some((protection, flags, (0, 0), content)));
                         }
                     }
                 }
@@ -602,7 +610,7 @@ proptest! {
                         prop_assert!(part.start >= page(start) && part.end <= page(end));
                         for number in part.start / PAGE_SIZE..part.end / PAGE_SIZE {
                             let content = part.backing.advance(page(number) - part.start);
-                            let expected = (part.protection, part.flags, part.watcher, content);
+                            let expected = (part.protection, part.flags, (part.watcher, part.policy), content);
                             prop_assert_eq!(model.at(number), Some(&expected));
                             model.set(number, None);
                             pages += 1;
@@ -641,8 +649,21 @@ proptest! {
                     prop_assert_eq!(map.watch(page(start), page(end), watcher, what), Ok(()));
                     for number in start..end {
                         let old = model.at(number).cloned();
-                        let new = old.map(|old| (old.0, old.1.difference(AreaFlags::WATCHED) | what, watcher, old.3));
+                        let new = old.map(|old| {
+                            let flags = old.1.difference(AreaFlags::WATCHED) | what;
+                            (old.0, flags, (watcher, old.2.1), old.3)
+                        });
                         model.set(number, new);
+                    }
+                }
+                Step::Policy(start, end, policy) => {
+                    let covered = (start..end).all(|number| model.at(number).is_some());
+                    let answer = map.set_policy(page(start), page(end), policy);
+                    let hole = PartialChange { changed_until: page(end), error: MapError::Hole };
+                    prop_assert_eq!(answer, if covered { Ok(()) } else { Err(hole) });
+                    for number in start..end {
+                        let old = model.at(number).cloned();
+                        model.set(number, old.map(|old| (old.0, old.1, (old.2.0, policy), old.3)));
                     }
                 }
                 Step::Gap { length, alignment, low, limit, hint, fill } => {
@@ -667,7 +688,7 @@ proptest! {
                         map.insert(area(start..start + length)).expect("a gap is free");
                         let protection = Protection::READ | Protection::WRITE;
                         for number in start..start + length {
-                            model.set(number, Some((protection, AreaFlags::empty(), 0, Content::Zeroes)));
+                            model.set(number, Some((protection, AreaFlags::empty(), (0, 0), Content::Zeroes)));
                         }
                     }
                 }
@@ -712,7 +733,7 @@ proptest! {
             *page = page
                 .take()
                 .filter(|page| !page.1.contains(AreaFlags::DONT_FORK))
-                .map(|page| (page.0, page.1.difference(AreaFlags::LOCKED | AreaFlags::WATCHED), 0, page.3));
+                .map(|page| (page.0, page.1.difference(AreaFlags::LOCKED | AreaFlags::WATCHED), (0, page.2.1), page.3));
         }
         check(&child, &model)?;
     }

@@ -657,6 +657,15 @@ impl PageTable {
         Ok(())
     }
 
+    /// Calls `inspect` for each mark in a range.
+    pub fn for_each_mark(&self, start: u64, end: u64, inspect: &mut dyn FnMut(u64, Mark)) {
+        visit(self.root, 3, 0, start, end, &mut |address, slot| {
+            if let Some(mark) = Mark::decode(slot.load(Ordering::Relaxed)) {
+                inspect(address, mark);
+            }
+        });
+    }
+
     /// Takes a mark away from all pages without a frame in a range.
     pub fn clear_marks(&mut self, start: u64, end: u64, mark: Mark) {
         visit(self.root, 3, 0, start, end, &mut |_, slot| {

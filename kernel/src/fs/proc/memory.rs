@@ -3,13 +3,14 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 
 use super::Text;
 use super::process::program;
 use crate::fs::metadata::BLOCK_SIZE;
-use crate::memory::{self, AreaFlags, Backing, Overcommit, PageSource, PageUse, Protection};
+use crate::memory::{self, AreaFlags, Backing, MemoryPolicy, Overcommit, PageSource, PageUse, Protection};
 use crate::task;
 
 /// One area of the address space, copied so that nothing is locked while text is made.
@@ -21,6 +22,7 @@ pub struct AreaLine {
     protection: Protection,
     maximum_protection: Protection,
     flags: AreaFlags,
+    policy: u16,
     /// Its role, such as `[heap]`.
     pub name: &'static str,
     object: Option<(Arc<dyn PageSource>, u64)>,
@@ -50,6 +52,7 @@ pub fn areas() -> Vec<AreaLine> {
             protection: area.protection,
             maximum_protection: area.maximum_protection,
             flags: area.flags,
+            policy: area.policy,
             name: area.name.as_str(),
             object,
         });
@@ -96,6 +99,39 @@ fn map_line(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
     } else {
         // Names start in column 74; a newline in one must not look like a new line.
         writeln!(text, "{line:<73}{}", name.replace('\n', "\\012"))?;
+    }
+    Ok(())
+}
+
+/// `numa_maps`: there is one node, which has everything.
+pub fn node_maps(text: &mut Text) -> Result<(), Errno> {
+    let space = task::current_process().address_space();
+    let own = super::first_thread()?.memory_policy.load(Ordering::Relaxed);
+    for area in areas() {
+        let policy = if area.policy == 0 { own } else { area.policy };
+        write!(text, "{:08x} {}", area.start, MemoryPolicy::decode(policy).describe())?;
+        match (&area.object, area.name) {
+            (Some((source, _)), "") => write!(text, " file={}", source.name().replace('\n', "\\012"))?,
+            (_, "[heap]") => write!(text, " heap")?,
+            (_, "[stack]") => write!(text, " stack")?,
+            _ => {}
+        }
+        let usage = space.page_use(area.start..area.end);
+        let pages = |bytes: u64| bytes / BLOCK_SIZE;
+        let (resident, own, dirty) = (pages(usage.resident), pages(usage.own), pages(usage.dirty));
+        if resident != 0 {
+            if own != 0 {
+                write!(text, " anon={own}")?;
+            }
+            if dirty != 0 {
+                write!(text, " dirty={dirty}")?;
+            }
+            if resident != own && resident != dirty {
+                write!(text, " mapped={resident}")?;
+            }
+            write!(text, " N0={resident} kernelpagesize_kB=4")?;
+        }
+        writeln!(text)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod machine;
 mod memory;
 mod network;
+mod page_map;
 mod process;
 
 use alloc::string::String;
@@ -117,6 +118,8 @@ pub(super) enum Body {
     DescriptorTexts,
     DescriptorLink(i32),
     DescriptorText(i32),
+    /// Which page of the program is where.
+    PageMap,
 }
 
 impl Body {
@@ -380,6 +383,7 @@ fn kind_of(body: Body) -> FileKind {
         | Body::DescriptorTexts => FileKind::Directory,
         Body::Link(_) | Body::OfThingLink(_) | Body::ThingLink(..) | Body::DescriptorLink(_) => FileKind::Symlink,
         Body::Text(_)
+        | Body::PageMap
         | Body::Setting(..)
         | Body::OfThread(..)
         | Body::ThreadText(..)
@@ -494,6 +498,7 @@ impl Inode for TextNode {
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
         match kind_of(self.body) {
             FileKind::Directory => Ok(Arc::new(DirectoryFile(self))),
+            FileKind::Regular if matches!(self.body, Body::PageMap) => Ok(Arc::new(page_map::PageMap)),
             FileKind::Regular => {
                 if flags.writes() && !is_setting(self.body) {
                     return Err(Errno::EACCES);

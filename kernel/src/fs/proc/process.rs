@@ -8,7 +8,7 @@ use pith_linux::files::OpenFlags;
 use pith_linux::signal::Signal;
 
 use super::machine::TICK;
-use super::memory::{areas, maps, memory_statistics, sizes, small_maps, small_maps_rollup};
+use super::memory::{areas, maps, memory_statistics, node_maps, sizes, small_maps, small_maps_rollup};
 use super::network::NETWORK;
 use super::{Body, Entry, Text, constant, directory, link, of_thread, setting, text};
 use crate::fs::inode::Target;
@@ -55,8 +55,14 @@ pub const PROCESS: &[Entry] = &[
     text("mountinfo", mount_information),
     text("mounts", mount_table),
     directory("net", NETWORK),
+    text("numa_maps", node_maps),
     constant("oom_score", "0\n"),
     setting("oom_score_adj", adjustment, set_adjustment),
+    Entry {
+        name: "pagemap",
+        permissions: 0o400,
+        body: Body::PageMap,
+    },
     constant("personality", "00000000\n"),
     link("root", || Ok(Target::File(context::current().root()))),
     constant("setgroups", "allow\n"),

@@ -551,6 +551,19 @@ impl PageSource for Node {
         self.regular().map_or(0, |content| content.size().div_ceil(PAGE))
     }
 
+    fn present(&self, pages: Range<u64>) -> u64 {
+        let Ok(content) = self.regular() else { return 0 };
+        let state = content.state.lock();
+        let end = pages.end.min(state.size.div_ceil(PAGE));
+        if pages.start >= end {
+            return 0;
+        }
+        // The image's blocks are in memory, and those above count once.
+        let below = state.below().clamp(pages.start, end);
+        let above = state.pages.range(below..end).count() as u64;
+        (below - pages.start) + above
+    }
+
     fn is_shared_memory(&self) -> bool {
         self.tree.character.magic == super::super::SHARED_MEMORY.magic
     }

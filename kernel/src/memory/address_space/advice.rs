@@ -78,6 +78,127 @@ impl AddressSpace {
         if covered { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
+    /// Makes every page of a range one where nothing may be, whose content is gone (`MADV_GUARD_INSTALL`), or takes that
+    /// back (`MADV_GUARD_REMOVE`).
+    ///
+    /// # Errors
+    /// `EINVAL` at an area that can't have guards (what comes before has), `EPERM` for one that is sealed, `ENOMEM` (a hole;
+    /// the rest is done. Or no memory).
+    pub fn guard(&self, start: u64, length: u64, install: bool) -> Result<(), Errno> {
+        let range = page_range(start, length)?;
+        let inner = &mut *self.inner.lock();
+        if install {
+            inner.check_discard(&range)?;
+        }
+        let covered = inner.map.is_covered(range.start, range.end);
+        let mut cursor = range.start;
+        loop {
+            let Some(area) = inner.map.range(cursor, range.end).next() else {
+                break;
+            };
+            if area.flags.contains(AreaFlags::KERNEL_PROVIDED) || install && area.flags.contains(AreaFlags::LOCKED) {
+                return Err(Errno::EINVAL);
+            }
+            let part = area.start.max(cursor)..area.end.min(range.end);
+            cursor = part.end;
+            if !install {
+                inner.table.clear_marks(part.start, part.end, Mark::Guard);
+                continue;
+            }
+            self.empty_range(inner, &part, KeptMarks::Guards);
+            for page in part.step_by(PAGE as usize) {
+                let marked = inner.table.set_mark(page, Mark::Guard, &mut frame::user_table_frame);
+                marked.map_err(|_| Errno::ENOMEM)?;
+            }
+        }
+        if covered { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Makes large pages of the small ones of private memory, now (`MADV_COLLAPSE`). What is not there becomes zeroes.
+    ///
+    /// # Errors
+    /// `EINVAL` if no large page fits into the range and its areas, or something in the way can't move; `ENOMEM` if there is
+    /// no memory for one, or a hole.
+    pub fn collapse(&self, start: u64, length: u64) -> Result<(), Errno> {
+        let range = page_range(start, length)?;
+        let first = range.start.next_multiple_of(LARGE_PAGE_SIZE);
+        let inner = &mut *self.inner.lock();
+        let covered = inner.map.is_covered(range.start, range.end);
+        let mut result = if first + LARGE_PAGE_SIZE <= range.end {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        };
+        for place in (first..range.end & !(LARGE_PAGE_SIZE - 1)).step_by(LARGE_PAGE_SIZE as usize) {
+            result = result.and(self.collapse_one(inner, place));
+        }
+        if covered { result } else { Err(Errno::ENOMEM) }
+    }
+
+    fn collapse_one(&self, inner: &mut Inner, start: u64) -> Result<(), Errno> {
+        let end = start + LARGE_PAGE_SIZE;
+        let area = inner
+            .map
+            .find(start)
+            .filter(|area| area.end >= end)
+            .ok_or(Errno::EINVAL)?;
+        let refused = area
+            .flags
+            .intersects(AreaFlags::NO_HUGE_PAGE | AreaFlags::GROWS_DOWN | AreaFlags::SHARED);
+        if refused || area.backing != Backing::Anonymous || area.watcher != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let rights = Rights {
+            read: !area.protection.is_empty(),
+            write: area.protection.contains(Protection::WRITE),
+            execute: area.protection.contains(Protection::EXECUTE),
+        };
+        if inner.table.query(start).is_some_and(|mapping| mapping.large) {
+            return Ok(());
+        }
+        if !rights.read
+            || (start..end)
+                .step_by(PAGE as usize)
+                .any(|page| inner.table.mark(page).is_some())
+        {
+            return Err(Errno::EINVAL);
+        }
+        let deposit = frame::user_table_frame().ok_or(Errno::ENOMEM)?;
+        let Some(physical) = frame::zeroed_large() else {
+            frame::release_table(deposit);
+            return Err(Errno::ENOMEM);
+        };
+        // From here on nobody writes to the small pages: all that could wait for the lock.
+        inner.table.protect(start, end, &mut |_, mapping| Rights {
+            write: false,
+            ..mapping.rights
+        });
+        inner.table.for_each(start, end, &mut |address, mapping| {
+            // SAFETY: the entries hold these references while the lock is held; they are only borrowed.
+            let (from, to) = unsafe {
+                (
+                    core::mem::ManuallyDrop::new(Frame::from_raw(mapping.physical)),
+                    core::mem::ManuallyDrop::new(Frame::from_raw(physical + (address - start))),
+                )
+            };
+            to.copy_from(&from);
+        });
+        // The table of small pages goes too: a large page takes its place.
+        self.release_range(inner, start..end, start..end);
+        let mapped = inner
+            .table
+            .map_large(start, physical, rights, deposit, &mut frame::user_table_frame);
+        // The tables above have just held the small pages, or a frame for them is missing only before anything was there.
+        if mapped.is_err() {
+            frame::release_table(deposit);
+            // SAFETY: no entry holds the frames.
+            unsafe { frame::release_large(physical) };
+            return Err(Errno::ENOMEM);
+        }
+        self.add_resident(LARGE_PAGE_FRAMES);
+        Ok(())
+    }
+
     /// Removes a range of shared objects, which read as zeroes then (`MADV_REMOVE`).
     ///
     /// # Errors
@@ -329,6 +450,53 @@ impl AddressSpace {
             }
         });
         usage
+    }
+
+    /// The words of `/proc/PID/pagemap` for some pages (`pagemap` in Linux's documentation): the frame's number, 57 it is
+    /// write-protected by its watcher, 58 a guard, 61 a page of an object, 62 swapped out (here: a mark), 63 present.
+    pub fn page_words(&self, start: u64, words: &mut [u64]) {
+        let inner = self.inner.lock();
+        words.fill(0);
+        let end = start + words.len() as u64 * PAGE;
+        let zero = Frame::shared_zero().physical();
+        inner.table.for_each(start, end, &mut |address, mapping| {
+            if mapping.physical == zero {
+                return;
+            }
+            let object = if mapping.own { 0 } else { 1 << 61 };
+            let alone = if mapping.own { 1 << 56 } else { 0 };
+            let watched = if mapping.watched { 1 << 57 } else { 0 };
+            words[((address - start) / PAGE) as usize] = mapping.physical / PAGE | 1 << 63 | object | alone | watched;
+        });
+        inner.table.for_each_mark(start, end, &mut |address, mark| {
+            words[((address - start) / PAGE) as usize] = match mark {
+                Mark::Guard => 1 << 62 | 1 << 58,
+                Mark::Watched => 1 << 62 | 1 << 57,
+                Mark::Poisoned => 1 << 62,
+            };
+        });
+    }
+
+    /// A copy of the area that holds an address.
+    pub fn area_at(&self, address: u64) -> Option<Area<Backing>> {
+        self.inner.lock().map.find(address).cloned()
+    }
+
+    /// Checks what `msync(2)` asks of a range.
+    ///
+    /// # Errors
+    /// `EBUSY` for locked memory if `invalidates`, `ENOMEM` for a hole.
+    pub fn check_synchronised(&self, start: u64, end: u64, invalidates: bool) -> Result<(), Errno> {
+        let inner = self.inner.lock();
+        let mut areas = inner.map.range(start, end);
+        if invalidates && areas.any(|area| area.flags.contains(AreaFlags::LOCKED)) {
+            return Err(Errno::EBUSY);
+        }
+        if inner.map.is_covered(start, end) {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
     }
 
     /// Whether every page of a range is mapped.

@@ -130,6 +130,7 @@ impl AddressSpace {
         }
         if write
             && area.backing == Backing::Anonymous
+            && !self.small_only.load(Ordering::Relaxed)
             && let Some(start) = place_for_large(area, page, table)
             && let Some(physical) = Self::install_large(table, start, rights)
         {

@@ -23,13 +23,14 @@
 
 mod advice;
 mod fault;
+mod policy;
 mod remap;
 mod watch;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use pith_address_space::{
     AddressMap, Area, AreaFlags, AreaName, Backing as _, GapRequest, MAXIMUM_AREAS, MapError, Protection,
@@ -42,6 +43,7 @@ use super::page_source::{PageError, PageSource};
 use crate::arch::{Access, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout};
 
 pub use advice::{Forget, PageUse};
+pub use policy::MemoryPolicy;
 pub use remap::RemapRequest;
 pub use watch::{FaultReason, FaultWatcher, Fill, RangeEvent, Waited, Waiting, WatchedFault};
 
@@ -307,6 +309,8 @@ pub struct AddressSpace {
     peak_resident: AtomicU64,
     /// Page faults that were repaired.
     faults: AtomicU64,
+    /// No large pages are wanted (`PR_SET_THP_DISABLE`).
+    small_only: AtomicBool,
 }
 
 fn error_of(error: MapError) -> Errno {
@@ -510,6 +514,7 @@ impl AddressSpace {
             resident: AtomicU64::new(0),
             peak_resident: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            small_only: AtomicBool::new(false),
         }))
     }
 
@@ -523,6 +528,16 @@ impl AddressSpace {
     /// Tells the limit of the stack's size, in bytes.
     pub fn set_stack_limit(&self, limit: u64) {
         self.stack_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Whether no large pages are wanted (`PR_GET_THP_DISABLE`).
+    pub fn is_small_only(&self) -> bool {
+        self.small_only.load(Ordering::Relaxed)
+    }
+
+    /// Says whether no large pages are wanted (`PR_SET_THP_DISABLE`). Those that are there stay.
+    pub fn set_small_only(&self, small_only: bool) {
+        self.small_only.store(small_only, Ordering::Relaxed);
     }
 
     /// Makes this the address space of the processor.
@@ -666,6 +681,7 @@ impl AddressSpace {
             maximum_protection: request.maximum_protection,
             flags,
             watcher: 0,
+            policy: 0,
             name: request.name,
             backing: request.backing,
         };
@@ -818,6 +834,7 @@ impl AddressSpace {
                 maximum_protection: Protection::all(),
                 flags: inner.future_flags,
                 watcher: 0,
+                policy: 0,
                 name: AreaName::Heap,
                 backing: Backing::Anonymous,
             };

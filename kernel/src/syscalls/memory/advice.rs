@@ -21,6 +21,10 @@ enum Action {
     Remove,
     /// Pages are touched.
     Populate(Access),
+    /// Nothing may be there any more, or something may again.
+    Guard(bool),
+    /// Large pages are made.
+    Collapse,
 }
 
 fn never(_area: &pith_address_space::Area<Backing>) -> bool {
@@ -76,6 +80,10 @@ fn action(advice: i32) -> Result<Action, Errno> {
         // MADV_POPULATE_READ, MADV_POPULATE_WRITE
         22 => Action::Populate(Access::Read),
         23 => Action::Populate(Access::Write),
+        // MADV_COLLAPSE, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE
+        25 => Action::Collapse,
+        102 => Action::Guard(true),
+        103 => Action::Guard(false),
         _ => return Err(Errno::EINVAL),
     })
 }
@@ -95,6 +103,8 @@ fn advise(space: &AddressSpace, address: u64, length: usize, action: &Action) ->
         Action::Flags(set, clear, refuses) => space.modify_flags(address, length, (set, clear), refuses),
         Action::Forget(how) => space.forget(address, length, how),
         Action::Remove => space.remove(address, length),
+        Action::Guard(install) => space.guard(address, length, install),
+        Action::Collapse => space.collapse(address, length),
         Action::Populate(access) => {
             if !space.is_covered(range.start, range.end) {
                 return Err(Errno::ENOMEM);

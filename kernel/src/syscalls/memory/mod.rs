@@ -2,10 +2,12 @@
 
 mod advice;
 mod locking;
+mod nodes;
 mod remote;
 
 pub use advice::{madvise, process_madvise};
 pub use locking::{mlock, mlock2, mlockall, munlock, munlockall};
+pub use nodes::{get_mempolicy, mbind, migrate_pages, move_pages, set_mempolicy, set_mempolicy_home_node};
 pub use remote::{process_vm_readv, process_vm_writev};
 
 use alloc::sync::Arc;
@@ -19,7 +21,7 @@ use crate::arch::Access;
 use crate::fs::{self, user_faults};
 use crate::memory::{
     AddressSpace, AreaFlags, AreaName, Backing, MapRequest, PAGE_SIZE, Placement, Protection, RemapRequest,
-    SharedMemory, UserPointer, copy_to_user, read_string,
+    SharedMemory, UserPointer, copy_to_user, read_object, read_string, write_object,
 };
 use crate::task::{Capabilities, current_process};
 
@@ -50,7 +52,8 @@ const MAP_VALIDATED: u32 = MAP_FIXED
     | MAP_POPULATE
     | MAP_NONBLOCK
     | MAP_STACK
-    | MAP_HUGETLB;
+    | MAP_HUGETLB
+    | 0x3f << 26; // MAP_HUGE_MASK
 
 /// `PROT_GROWSDOWN` and `PROT_GROWSUP` of `mprotect(2)`.
 const PROT_GROWS: u32 = 0x0300_0000;
@@ -360,11 +363,84 @@ pub fn msync(address: u64, length: usize, flags: u64) -> Result<usize, Errno> {
     // As Linux: a length that overflows when it is rounded up is none.
     let length = (length as u64).wrapping_add(PAGE_SIZE as u64 - 1) & !(PAGE_SIZE as u64 - 1);
     let end = address.checked_add(length).ok_or(Errno::ENOMEM)?;
-    if length == 0 || current_process().address_space().is_covered(address, end) {
-        Ok(0)
-    } else {
-        Err(Errno::ENOMEM)
+    if length != 0 {
+        let space = current_process().address_space();
+        space.check_synchronised(address, end, flags & INVALIDATE != 0)?;
     }
+    Ok(0)
+}
+
+/// `remap_file_pages(2)`: other pages of the same object in a part of a shared mapping. As on Linux that is a mapping of
+/// its own.
+pub fn remap_file_pages(address: u64, length: usize, bits: u32, first: u64, flags: u32) -> Result<usize, Errno> {
+    const PAGE: u64 = PAGE_SIZE as u64;
+    let start = address & !(PAGE - 1);
+    let length = length as u64 & !(PAGE - 1);
+    let end = start.checked_add(length).filter(|end| *end > start);
+    let (end, last) = (end.ok_or(Errno::EINVAL)?, first.checked_add(length / PAGE));
+    if bits != 0 || last.is_none_or(|last| last > u64::MAX / PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let process = current_process();
+    let space = process.address_space();
+    let area = space.area_at(start).ok_or(Errno::EINVAL)?;
+    let Backing::Object { source, .. } = &area.backing else {
+        return Err(Errno::EINVAL);
+    };
+    if !area.flags.contains(AreaFlags::SHARED) {
+        return Err(Errno::EINVAL);
+    }
+    // More areas may follow without a hole, if they are of the same kind.
+    let mut reached = area.end;
+    while reached < end {
+        let next = space.area_at(reached).ok_or(Errno::EINVAL)?;
+        let same = matches!(&next.backing, Backing::Object { source: other, .. } if Arc::ptr_eq(source, other));
+        if !same || next.flags != area.flags || next.protection != area.protection {
+            return Err(Errno::EINVAL);
+        }
+        reached = next.end;
+    }
+    space.map(
+        MapRequest {
+            placement: Placement::Fixed(start),
+            length,
+            protection: area.protection,
+            maximum_protection: area.maximum_protection,
+            flags: area.flags - AreaFlags::WATCHED,
+            name: area.name,
+            backing: Backing::Object {
+                source: source.clone(),
+                offset: first * PAGE,
+            },
+        },
+        &process.allowance(),
+    )?;
+    if flags & MAP_NONBLOCK == 0 {
+        // What can't be had now is told when it is touched.
+        let _ = space.populate(start, length, Access::Read);
+    }
+    Ok(0)
+}
+
+/// `cachestat(2)`: how much of a file is in memory. Nothing here is ever written back or given up for want of memory.
+pub fn cachestat(fd: i32, range: UserPointer, result: UserPointer, flags: u32) -> Result<usize, Errno> {
+    const PAGE: u64 = PAGE_SIZE as u64;
+    let file = fs::context::current().file(fd)?;
+    let [offset, length]: [u64; 2] = read_object(range)?;
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let first = offset / PAGE;
+    let end = match length {
+        0 => u64::MAX,
+        length => offset.saturating_add(length - 1) / PAGE + 1,
+    };
+    let present = match file.file()?.mappable() {
+        Ok(fs::Mappable::Object(object)) => object.present(first..end),
+        _ => 0,
+    };
+    write_object(result, &[present, 0, 0, 0, 0])?;
+    Ok(0)
 }
 
 /// `mincore(2)`
