@@ -466,7 +466,8 @@ impl AddressSpace {
             let object = if mapping.own { 0 } else { 1 << 61 };
             let alone = if mapping.own { 1 << 56 } else { 0 };
             let watched = if mapping.watched { 1 << 57 } else { 0 };
-            words[((address - start) / PAGE) as usize] = mapping.physical / PAGE | 1 << 63 | object | alone | watched;
+            words[((address - start) / PAGE) as usize] =
+                (mapping.physical / PAGE) | (1 << 63) | object | alone | watched;
         });
         inner.table.for_each_mark(start, end, &mut |address, mark| {
             words[((address - start) / PAGE) as usize] = match mark {
