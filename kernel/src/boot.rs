@@ -542,6 +542,7 @@ fn start_program(
     let process = Process::first(empty, resources);
     let thread = task::threads::first_thread(&process).ok_or_else(no_memory)?;
     task::on_exit(process_ended);
+    task::family::on_end(program::process_ends);
     *LAST_REASON.lock() = String::from("out of memory: the kernel has none left; give the machine more (-m)");
     task::adopt(thread.clone());
     start_processors(&process, topology);
@@ -558,14 +559,15 @@ fn start_program(
     Ok(program::commit(&process, &thread, loaded))
 }
 
-/// Passes a signal on that the host sent: those of its terminal to whoever is in the foreground there.
+/// Passes a signal on that the host sent: those of its terminal to whoever is in the foreground there, others to the first
+/// process.
 fn post_signal(signal: u8) {
-    let (Some(thread), Some(signal)) = (task::try_current(), Signal::from_number(u64::from(signal))) else {
+    let (Some(process), Some(signal)) = (task::first_process(), Signal::from_number(u64::from(signal))) else {
         return;
     };
     let of_terminal = matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGWINCH);
     if !(of_terminal && fs::console::signal_foreground(signal)) {
-        task::signal::post(&thread.process, signal);
+        task::signal::post(&process, signal);
     }
 }
 

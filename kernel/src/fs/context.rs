@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::ops::Deref;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -15,7 +15,7 @@ use super::file::OpenFile;
 use super::inode::{Inode, PathName};
 use super::path::{self, Origin, Restrictions};
 use super::{console, locks, root_directory};
-use crate::task::{self, CurrentProcess, Limits, Resources};
+use crate::task::{self, CurrentProcess, Limits, Process, Resources};
 
 /// More descriptors than this a process never has (`fs.nr_open` of Linux).
 const MOST_DESCRIPTORS: u64 = 1_048_576;
@@ -92,6 +92,22 @@ impl Descriptors {
         Ok(index as i32)
     }
 
+    /// The same files under the same numbers, for another process.
+    fn copy(&self) -> Result<Self, Errno> {
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(self.slots.len()).map_err(|_| Errno::ENOMEM)?;
+        slots.extend(self.slots.iter().cloned());
+        Ok(Self {
+            slots,
+            lowest: self.lowest,
+        })
+    }
+
+    /// Closes all. To be called with no lock held.
+    fn close(self) {
+        self.slots.into_iter().flatten().for_each(Slot::close);
+    }
+
     fn remove(&mut self, index: usize) -> Option<Slot> {
         let slot = self.slots.get_mut(index)?.take()?;
         self.lowest = self.lowest.min(index);
@@ -99,27 +115,94 @@ impl Descriptors {
     }
 }
 
-/// What a process has of files.
-pub struct FileContext {
+/// Descriptors that several processes share (`CLONE_FILES`): the last one that leaves closes them.
+struct SharedDescriptors {
     descriptors: Mutex<Descriptors>,
+    users: AtomicUsize,
+}
+
+/// The descriptors of a process: mostly its own, so that nothing stands between it and them.
+enum Table {
+    Own(Descriptors),
+    Shared(Arc<SharedDescriptors>),
+}
+
+/// Where a process is among the files; several processes may share it (`CLONE_FS`).
+struct Whereabouts {
     working_directory: Mutex<Arc<dyn Inode>>,
     root: Mutex<Arc<dyn Inode>>,
     mask: AtomicU32,
 }
 
+impl Whereabouts {
+    fn copy(&self) -> Self {
+        Self {
+            working_directory: Mutex::new(self.working_directory.lock().clone()),
+            root: Mutex::new(self.root.lock().clone()),
+            mask: AtomicU32::new(self.mask.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// What a process has of files.
+pub struct FileContext {
+    table: Mutex<Table>,
+    whereabouts: Mutex<Arc<Whereabouts>>,
+}
+
 impl Resources for FileContext {
     fn before_exec(&self) {
+        self.unshare_descriptors();
+        self.unshare_whereabouts();
         let mut closed = Vec::new();
-        {
-            let mut descriptors = self.descriptors.lock();
+        self.with_descriptors(|descriptors| {
             for index in 0..descriptors.slots.len() {
                 if descriptors.slots[index].as_ref().is_some_and(|slot| slot.close_on_exec) {
                     closed.extend(descriptors.remove(index));
                 }
             }
-        }
+        });
         // Closing a pipe wakes others: only now, with no lock held.
         closed.into_iter().for_each(Slot::close);
+    }
+
+    fn end(&self) {
+        let table = core::mem::replace(&mut *self.table.lock(), Table::Own(Descriptors::default()));
+        let descriptors = match table {
+            Table::Own(descriptors) => descriptors,
+            Table::Shared(shared) => shared.leave(),
+        };
+        descriptors.close();
+    }
+}
+
+impl Drop for FileContext {
+    fn drop(&mut self) {
+        // Of a process that never came to be; the others are left with nothing by their end.
+        if let Table::Shared(shared) = self.table.get_mut() {
+            drop(shared.leave());
+        }
+    }
+}
+
+impl SharedDescriptors {
+    /// A process does not use them any more: what is left to be closed.
+    fn leave(&self) -> Descriptors {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            core::mem::take(&mut *self.descriptors.lock())
+        } else {
+            Descriptors::default()
+        }
+    }
+}
+
+/// The file context of a process.
+pub fn of(process: &Process) -> &FileContext {
+    let resources: &dyn Any = &*process.resources;
+    match resources.downcast_ref() {
+        Some(context) => context,
+        // Boot makes the first process with one, and the others have it of that.
+        None => unreachable!("a process's resources are its files"),
     }
 }
 
@@ -131,12 +214,7 @@ impl Deref for CurrentContext {
 
     #[inline]
     fn deref(&self) -> &FileContext {
-        let resources: &dyn Any = &*self.0.resources;
-        match resources.downcast_ref() {
-            Some(context) => context,
-            // Boot makes every process with one.
-            None => unreachable!("a process's resources are its files"),
-        }
+        of(&self.0)
     }
 }
 
@@ -167,12 +245,93 @@ impl FileContext {
             let file = console::open_standard(stream, &origin)?;
             descriptors.add(file, false, 0, 3)?;
         }
-        Ok(Arc::new(Self {
-            descriptors: Mutex::new(descriptors),
+        let whereabouts = Whereabouts {
             working_directory: Mutex::new(directory),
             root: Mutex::new(root),
             mask: AtomicU32::new(0o022),
+        };
+        Ok(Arc::new(Self {
+            table: Mutex::new(Table::Own(descriptors)),
+            whereabouts: Mutex::new(Arc::new(whereabouts)),
         }))
+    }
+
+    /// That of a new process: a copy, or the same descriptors, or the same place among the files.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn descendant(&self, shares_descriptors: bool, shares_whereabouts: bool) -> Result<Arc<Self>, Errno> {
+        let table = if shares_descriptors {
+            let mut table = self.table.lock();
+            let shared = match &mut *table {
+                Table::Shared(shared) => shared.clone(),
+                Table::Own(descriptors) => Arc::new(SharedDescriptors {
+                    descriptors: Mutex::new(core::mem::take(descriptors)),
+                    users: AtomicUsize::new(1),
+                }),
+            };
+            shared.users.fetch_add(1, Ordering::AcqRel);
+            *table = Table::Shared(shared.clone());
+            Table::Shared(shared)
+        } else {
+            Table::Own(self.with_descriptors(|descriptors| descriptors.copy())?)
+        };
+        let whereabouts = self.whereabouts();
+        let whereabouts = if shares_whereabouts {
+            whereabouts
+        } else {
+            Arc::new(whereabouts.copy())
+        };
+        Ok(Arc::new(Self {
+            table: Mutex::new(table),
+            whereabouts: Mutex::new(whereabouts),
+        }))
+    }
+
+    /// Gives the process descriptors of its own, if it shares them (`unshare(2)` with `CLONE_FILES`).
+    pub fn unshare_descriptors(&self) {
+        let left = {
+            let mut table = self.table.lock();
+            let Table::Shared(shared) = &*table else { return };
+            let shared = shared.clone();
+            let own = {
+                let theirs = shared.descriptors.lock();
+                Descriptors {
+                    slots: theirs.slots.clone(),
+                    lowest: theirs.lowest,
+                }
+            };
+            *table = Table::Own(own);
+            shared
+        };
+        left.leave().close();
+    }
+
+    /// Gives the process a place among the files of its own (`unshare(2)` with `CLONE_FS`).
+    pub fn unshare_whereabouts(&self) {
+        let mut whereabouts = self.whereabouts.lock();
+        if Arc::strong_count(&whereabouts) > 1 {
+            *whereabouts = Arc::new(whereabouts.copy());
+        }
+    }
+
+    fn whereabouts(&self) -> Arc<Whereabouts> {
+        self.whereabouts.lock().clone()
+    }
+
+    /// Does something with the descriptors, locked.
+    #[inline]
+    fn with_descriptors<R>(&self, action: impl FnOnce(&mut Descriptors) -> R) -> R {
+        let mut table = self.table.lock();
+        match &mut *table {
+            Table::Own(descriptors) => action(descriptors),
+            Table::Shared(shared) => {
+                let shared = shared.clone();
+                drop(table);
+                let mut descriptors = shared.descriptors.lock();
+                action(&mut descriptors)
+            }
+        }
     }
 
     /// The open file of a descriptor.
@@ -181,7 +340,7 @@ impl FileContext {
     /// `EBADF`
     #[inline]
     pub fn file(&self, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
-        self.descriptors.lock().slot(descriptor).map(|slot| slot.file.clone())
+        self.with_descriptors(|descriptors| descriptors.slot(descriptor).map(|slot| slot.file.clone()))
     }
 
     /// Gives a file the lowest free descriptor, not below `from`.
@@ -190,7 +349,7 @@ impl FileContext {
     /// `EMFILE` at the limit `RLIMIT_NOFILE`, `ENOMEM`.
     pub fn add(&self, file: Arc<OpenFile>, close_on_exec: bool, from: usize) -> Result<i32, Errno> {
         let limit = descriptor_limit();
-        self.descriptors.lock().add(file, close_on_exec, from, limit)
+        self.with_descriptors(|descriptors| descriptors.add(file, close_on_exec, from, limit))
     }
 
     /// Whether one more file can get a descriptor.
@@ -199,7 +358,7 @@ impl FileContext {
     /// `EMFILE` at the limit `RLIMIT_NOFILE`.
     pub fn check_room(&self) -> Result<(), Errno> {
         let limit = descriptor_limit();
-        self.descriptors.lock().free(0, limit).map(|_| ())
+        self.with_descriptors(|descriptors| descriptors.free(0, limit).map(|_| ()))
     }
 
     /// Gives a file the descriptor `index` and closes what had it (`dup2`).
@@ -211,11 +370,10 @@ impl FileContext {
         if index as u64 >= descriptor_limit().min(MOST_DESCRIPTORS) {
             return Err(Errno::EBADF);
         }
-        let old = {
-            let mut descriptors = self.descriptors.lock();
+        let old = self.with_descriptors(|descriptors| {
             descriptors.extend_to(index)?;
-            descriptors.slots[index].replace(Slot { file, close_on_exec })
-        };
+            Ok::<_, Errno>(descriptors.slots[index].replace(Slot { file, close_on_exec }))
+        })?;
         if let Some(old) = old {
             old.close();
         }
@@ -227,15 +385,15 @@ impl FileContext {
     /// # Errors
     /// `EBADF`
     pub fn close(&self, descriptor: i32) -> Result<(), Errno> {
-        let slot = self.descriptors.lock().remove(Descriptors::index(descriptor)?);
+        let index = Descriptors::index(descriptor)?;
+        let slot = self.with_descriptors(|descriptors| descriptors.remove(index));
         slot.map(Slot::close).ok_or(Errno::EBADF)
     }
 
     /// Closes all descriptors in a range, or marks them to be closed by `execve`.
     pub fn close_range(&self, first: u32, last: u32, only_mark: bool) {
         let mut closed = Vec::new();
-        {
-            let mut descriptors = self.descriptors.lock();
+        self.with_descriptors(|descriptors| {
             let end = descriptors.slots.len().min((last as usize).saturating_add(1));
             for index in first as usize..end {
                 if only_mark {
@@ -246,7 +404,7 @@ impl FileContext {
                     closed.extend(descriptors.remove(index));
                 }
             }
-        }
+        });
         closed.into_iter().for_each(Slot::close);
     }
 
@@ -255,7 +413,7 @@ impl FileContext {
     /// # Errors
     /// `EBADF`
     pub fn close_on_exec(&self, descriptor: i32) -> Result<bool, Errno> {
-        self.descriptors.lock().slot(descriptor).map(|slot| slot.close_on_exec)
+        self.with_descriptors(|descriptors| descriptors.slot(descriptor).map(|slot| slot.close_on_exec))
     }
 
     /// Says whether a descriptor is closed by `execve`.
@@ -263,25 +421,27 @@ impl FileContext {
     /// # Errors
     /// `EBADF`
     pub fn set_close_on_exec(&self, descriptor: i32, close: bool) -> Result<(), Errno> {
-        self.descriptors
-            .lock()
-            .slot_mut(descriptor)
-            .map(|slot| slot.close_on_exec = close)
+        self.with_descriptors(|descriptors| {
+            descriptors
+                .slot_mut(descriptor)
+                .map(|slot| slot.close_on_exec = close)
+        })
     }
 
     /// The descriptors that are open, from one on.
     pub fn open_descriptors(&self, from: usize) -> Vec<i32> {
-        let descriptors = self.descriptors.lock();
-        let slots = descriptors.slots.iter().enumerate().skip(from);
-        slots
-            .filter(|(_, slot)| slot.is_some())
-            .map(|(index, _)| index as i32)
-            .collect()
+        self.with_descriptors(|descriptors| {
+            let slots = descriptors.slots.iter().enumerate().skip(from);
+            slots
+                .filter(|(_, slot)| slot.is_some())
+                .map(|(index, _)| index as i32)
+                .collect()
+        })
     }
 
     /// The root directory of the process.
     pub fn root(&self) -> Arc<dyn Inode> {
-        self.root.lock().clone()
+        self.whereabouts().root.lock().clone()
     }
 
     /// Changes the root directory (`chroot(2)`).
@@ -292,7 +452,7 @@ impl FileContext {
         if directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        let old = core::mem::replace(&mut *self.root.lock(), directory);
+        let old = core::mem::replace(&mut *self.whereabouts().root.lock(), directory);
         drop(old);
         Ok(())
     }
@@ -317,7 +477,7 @@ impl FileContext {
 
     /// The working directory.
     pub fn working_directory(&self) -> Arc<dyn Inode> {
-        self.working_directory.lock().clone()
+        self.whereabouts().working_directory.lock().clone()
     }
 
     /// Changes the working directory.
@@ -328,19 +488,19 @@ impl FileContext {
         if directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        let old = core::mem::replace(&mut *self.working_directory.lock(), directory);
+        let old = core::mem::replace(&mut *self.whereabouts().working_directory.lock(), directory);
         drop(old);
         Ok(())
     }
 
     /// Permissions that new files don't get.
     pub fn mask(&self) -> u16 {
-        self.mask.load(Ordering::Relaxed) as u16
+        self.whereabouts().mask.load(Ordering::Relaxed) as u16
     }
 
     /// Sets them and returns what they were.
     pub fn set_mask(&self, mask: u16) -> u16 {
-        self.mask.swap(u32::from(mask & 0o777), Ordering::Relaxed) as u16
+        self.whereabouts().mask.swap(u32::from(mask & 0o777), Ordering::Relaxed) as u16
     }
 
     /// From where a path is followed: the working directory, or that of a descriptor.

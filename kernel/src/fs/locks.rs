@@ -12,7 +12,7 @@ use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
 use super::file::OpenFile;
-use crate::task::WaitQueue;
+use crate::task::{self, WaitQueue};
 
 /// A lock that a description holds on a whole file.
 struct Held {
@@ -30,8 +30,16 @@ fn holder(file: &OpenFile) -> usize {
     core::ptr::from_ref(file).addr()
 }
 
-/// Who owns the record locks of the process. Descriptions own theirs by their addresses.
-pub const PROCESS: usize = 0;
+/// Who owns the record locks of the current process: its number. Descriptions own theirs by their addresses, which are those
+/// of the kernel's half and larger than any number.
+pub fn process() -> usize {
+    task::current_process().id as usize
+}
+
+/// The process that is an owner of record locks, if it is one.
+pub fn process_of(owner: usize) -> Option<u32> {
+    u32::try_from(owner).ok()
+}
 
 /// The record locks on a file.
 struct Records {
@@ -42,7 +50,7 @@ struct Records {
 
 /// Files with record locks: few at a time.
 static RECORDS: Mutex<Vec<Records>> = Mutex::new(Vec::new());
-/// Whether there ever was a record lock of the process: closing a file gives them up.
+/// Whether there ever was a record lock of a process: closing a file gives them up.
 static PROCESS_LOCKS: AtomicBool = AtomicBool::new(false);
 
 fn identity(file: &OpenFile) -> (u64, u64) {
@@ -82,7 +90,7 @@ pub fn own_record(file: &OpenFile, owner: usize, range: Range) -> Option<RangeLo
 /// # Errors
 /// `EAGAIN` if another one is in the way and `nonblocking` is set; `EINTR`, `ENOLCK` without memory.
 pub fn lock_record(file: &OpenFile, wanted: RangeLock<usize>, nonblocking: bool) -> Result<(), Errno> {
-    if wanted.owner == PROCESS {
+    if process_of(wanted.owner).is_some() {
         PROCESS_LOCKS.store(true, Ordering::Relaxed);
     } else {
         file.ever_locked.store(true, Ordering::Relaxed);
@@ -153,7 +161,7 @@ fn release(file: (u64, u64), owner: usize) {
 /// The process has closed a descriptor: it loses its record locks on the file, whatever other descriptors it has.
 pub fn closed(file: &OpenFile) {
     if PROCESS_LOCKS.load(Ordering::Relaxed) {
-        release(identity(file), PROCESS);
+        release(identity(file), process());
     }
 }
 

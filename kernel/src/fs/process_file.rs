@@ -1,4 +1,4 @@
-//! Descriptors that name the process: `pidfd_open(2)`.
+//! Descriptors that name a process: `pidfd_open(2)`.
 
 use alloc::sync::Arc;
 use core::any::Any;
@@ -7,13 +7,23 @@ use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents};
 
 use super::file::{File, OpenFile};
+use crate::task::{Process, WaitQueue};
 
-/// A name of the process. There is only one process, and it never sees its own end, so it is never ready.
-struct ProcessFile;
+/// A name of a process, which is ready when that has ended.
+struct ProcessFile(Arc<Process>);
 
 impl File for ProcessFile {
     fn readiness(&self) -> PollEvents {
-        PollEvents::empty()
+        let mut events = PollEvents::empty();
+        events.set(
+            PollEvents::IN | PollEvents::READ_NORMAL,
+            self.0.family.has_ended(),
+        );
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.0.family.changes)
     }
 }
 
@@ -23,21 +33,18 @@ pub fn names_itself(descriptor: i32) -> bool {
     matches!(descriptor, -10_000 | -10_001)
 }
 
-/// A new name of the process. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
-pub fn create(flags: OpenFlags) -> Arc<OpenFile> {
+/// A new name of a process. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
+pub fn create(process: Arc<Process>, flags: OpenFlags) -> Arc<OpenFile> {
     let flags = (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE;
-    super::anonymous::open("anon_inode:[pidfd]", Arc::new(ProcessFile), flags)
+    super::anonymous::open("anon_inode:[pidfd]", Arc::new(ProcessFile(process)), flags)
 }
 
-/// Checks that an open file names the process.
+/// The process that an open file names.
 ///
 /// # Errors
 /// `EBADF` if it is something else.
-pub fn of(open: &OpenFile) -> Result<(), Errno> {
+pub fn of(open: &OpenFile) -> Result<Arc<Process>, Errno> {
     let file: &dyn Any = &**open.file()?;
-    if file.is::<ProcessFile>() {
-        Ok(())
-    } else {
-        Err(Errno::EBADF)
-    }
+    let process = file.downcast_ref::<ProcessFile>().map(|file| file.0.clone());
+    process.ok_or(Errno::EBADF)
 }

@@ -179,18 +179,29 @@ impl Context {
     }
 }
 
-/// The contexts by what the program knows them by: the address of a page that is mapped for each. (Linux keeps its ring
-/// of events there, and the C library looks whether it finds one.)
-static CONTEXTS: Mutex<SortedMap<u64, Arc<Context>>> = Mutex::new(SortedMap::new());
+/// The contexts by the address space and what the program knows them by: the address of a page that is mapped for each.
+/// (Linux keeps its ring of events there, and the C library looks whether it finds one.)
+static CONTEXTS: Mutex<SortedMap<(u64, u64), Arc<Context>>> = Mutex::new(SortedMap::new());
 
-fn find(id: u64) -> Result<Arc<Context>, Errno> {
-    CONTEXTS.lock().get(&id).cloned().ok_or(Errno::EINVAL)
+/// What a context is known by in the current process.
+fn key(id: u64) -> (u64, u64) {
+    (task::current_process().space_number(), id)
 }
 
-/// The program is about to be replaced.
-pub(super) fn before_exec() {
-    let contexts = core::mem::take(&mut *CONTEXTS.lock());
-    for context in contexts.values() {
+fn find(id: u64) -> Result<Arc<Context>, Errno> {
+    CONTEXTS.lock().get(&key(id)).cloned().ok_or(Errno::EINVAL)
+}
+
+/// The current process is about to leave its address space, in which no other process runs: ends what belongs to that.
+pub(super) fn forget_all() {
+    let (own, _) = key(0);
+    loop {
+        let context = {
+            let mut contexts = CONTEXTS.lock();
+            let found = contexts.iter().map(|(key, _)| *key).find(|(space, _)| *space == own);
+            found.and_then(|found| contexts.remove(&found))
+        };
+        let Some(context) = context else { return };
         context.end_polls();
     }
 }
@@ -231,7 +242,7 @@ pub fn io_setup(count: u32, place: UserPointer) -> Result<usize, Errno> {
             woken: InterruptMutex::new(VecDeque::new()),
         };
         write_object(place, &address)?;
-        CONTEXTS.lock().insert(address, Arc::new(context));
+        CONTEXTS.lock().insert(key(address), Arc::new(context));
         Ok(0)
     });
     if made.is_err() {
@@ -242,7 +253,7 @@ pub fn io_setup(count: u32, place: UserPointer) -> Result<usize, Errno> {
 
 /// `io_destroy(2)`
 pub fn io_destroy(id: u64) -> Result<usize, Errno> {
-    let context = CONTEXTS.lock().remove(&id).ok_or(Errno::EINVAL)?;
+    let context = CONTEXTS.lock().remove(&key(id)).ok_or(Errno::EINVAL)?;
     context.end_polls();
     let _ = task::current_process().address_space().unmap(id, PAGE_SIZE as u64);
     Ok(0)

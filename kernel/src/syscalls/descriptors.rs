@@ -313,7 +313,7 @@ fn owner_of(file: &OpenFile, of_description: bool) -> usize {
     if of_description {
         locks::description(file)
     } else {
-        locks::PROCESS
+        locks::process()
     }
 }
 
@@ -360,11 +360,7 @@ fn find_lock(file: &OpenFile, lock: &mut FileLock, of_description: bool) -> Resu
         } else {
             (last - start + 1) as i64
         },
-        process: if found.owner == locks::PROCESS {
-            task::current_process().id as i32
-        } else {
-            -1
-        },
+        process: locks::process_of(found.owner).map_or(-1, |process| process as i32),
         ..*lock
     };
     Ok(())

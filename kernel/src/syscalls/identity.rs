@@ -1,14 +1,13 @@
-//! Who the process is: `getpid(2)`, `getuid(2)`, groups and sessions.
+//! Who the process is: `getpid(2)`, `getuid(2)` and their relatives.
 //!
-//! There is one process. It is number 1, leads its session and its group, and starts as root. User numbers
-//! decide nothing here, since nobody else is on the machine; but what a program sets it also gets, and a
-//! program that has given its privileges up can't have them back.
+//! The first process starts as root. User numbers decide little here, since nobody else is on the machine; but what a
+//! program sets it also gets, and a program that has given its privileges up can't have them back.
 
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 
-use super::scheduling::keeps_capabilities;
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::{self, Credentials};
 
@@ -29,11 +28,6 @@ pub fn getpid() -> Result<usize, Errno> {
 /// `gettid(2)`
 pub fn gettid() -> Result<usize, Errno> {
     Ok(task::current().id() as usize)
-}
-
-/// `getppid(2)`: nobody.
-pub fn getppid() -> Result<usize, Errno> {
-    Ok(0)
 }
 
 /// `getuid(2)`
@@ -98,7 +92,8 @@ fn change(kind: Kind, requested: &[u32], plan: impl FnOnce([u32; 3], bool) -> [u
     match kind {
         Kind::User => {
             own.users = new;
-            own.capabilities.follow(numbers, new, keeps_capabilities());
+            let keeps = process.settings.keeps_capabilities.load(Ordering::Relaxed);
+            own.capabilities.follow(numbers, new, keeps);
         }
         Kind::Group => own.groups = new,
     }
@@ -199,43 +194,4 @@ pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
     groups.sort_unstable();
     task::current_process().credentials.lock().supplementary = groups;
     Ok(0)
-}
-
-/// The number of the process, if `pid` means it.
-fn own(pid: i32) -> Result<usize, Errno> {
-    let own = task::current_process().id;
-    if pid == 0 || pid == own as i32 {
-        Ok(own as usize)
-    } else {
-        Err(Errno::ESRCH)
-    }
-}
-
-/// `getpgrp(2)`
-pub fn getpgrp() -> Result<usize, Errno> {
-    own(0)
-}
-
-/// `getpgid(2)`
-pub fn getpgid(pid: i32) -> Result<usize, Errno> {
-    own(pid)
-}
-
-/// `getsid(2)`
-pub fn getsid(pid: i32) -> Result<usize, Errno> {
-    own(pid)
-}
-
-/// `setpgid(2)`: refused, as to every leader of a session.
-pub fn setpgid(pid: i32, group: i32) -> Result<usize, Errno> {
-    if group < 0 {
-        return Err(Errno::EINVAL);
-    }
-    own(pid)?;
-    Err(Errno::EPERM)
-}
-
-/// `setsid(2)`: refused, as to every leader of a group.
-pub fn setsid() -> Result<usize, Errno> {
-    Err(Errno::EPERM)
 }

@@ -1,10 +1,11 @@
 //! Limits and usage: `getrlimit(2)`, `prlimit(2)`, `getrusage(2)`.
 
 use pith_linux::Errno;
-use pith_linux::system::{ResourceLimit, ResourceUsage};
-use pith_linux::time::Timeval;
+use pith_linux::system::ResourceLimit;
 
+use super::processes::resource_usage;
 use crate::memory::{UserPointer, read_object, write_object};
+use crate::task::family::Usage;
 use crate::task::{self, Limits, Process};
 
 /// Most open files that anybody may allow (`fs.nr_open` of Linux).
@@ -59,10 +60,7 @@ pub fn setrlimit(resource: i32, limit: UserPointer) -> Result<usize, Errno> {
 /// `prlimit(2)`
 pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) -> Result<usize, Errno> {
     let new = if new.is_null() { None } else { Some(read_object(new)?) };
-    let process = task::current_process();
-    if pid != 0 && pid != process.id as i32 {
-        return Err(Errno::ESRCH);
-    }
+    let process = super::scheduling::thread_of(pid).map_err(|_| Errno::ESRCH)?.process.clone();
     let index = resource_index(resource)?;
     let before = get(&process, index);
     if let Some(new) = new {
@@ -75,37 +73,25 @@ pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) ->
 }
 
 /// `getrusage(2)`. All processor time counts as the program's own: between program and kernel it isn't told apart.
-pub fn getrusage(who: i32, usage: UserPointer) -> Result<usize, Errno> {
+pub fn getrusage(who: i32, place: UserPointer) -> Result<usize, Errno> {
     const SELF: i32 = 0;
     const CHILDREN: i32 = -1;
     const THREAD: i32 = 1;
     let thread = task::current();
     let process = &thread.process;
-    let answer = |time: u64, switches: (u64, u64)| ResourceUsage {
-        user_time: Timeval::from_nanoseconds(time),
-        maximum_resident: (process.address_space().peak_bytes().1 >> 10) as i64,
-        minor_faults: process.address_space().fault_count() as i64,
-        voluntary_switches: switches.0 as i64,
-        involuntary_switches: switches.1 as i64,
-        ..ResourceUsage::default()
-    };
-    let of_thread = |thread: &task::Thread| {
-        let (voluntary, involuntary) = thread.entity.switches();
-        (u64::from(voluntary), u64::from(involuntary))
-    };
-    let answer = match who {
-        CHILDREN => ResourceUsage::default(),
-        THREAD => answer(thread.cpu_time(), of_thread(&thread)),
-        SELF => {
-            let switches = process
-                .threads()
-                .iter()
-                .map(|thread| of_thread(thread))
-                .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            answer(process.cpu_time(), switches)
+    let usage = match who {
+        CHILDREN => Usage::of_children(process),
+        SELF => Usage::of(process),
+        THREAD => {
+            let (waited, gave_way) = thread.entity.switches();
+            Usage {
+                time: thread.cpu_time(),
+                switches: (waited.into(), gave_way.into()),
+                ..Usage::of(process)
+            }
         }
         _ => return Err(Errno::EINVAL),
     };
-    write_object(usage, &answer)?;
+    write_object(place, &resource_usage(&usage))?;
     Ok(0)
 }

@@ -17,6 +17,7 @@ mod limits;
 mod memory;
 mod metadata;
 mod paths;
+mod processes;
 pub mod program;
 mod scheduling;
 mod signals;

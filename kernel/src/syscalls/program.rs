@@ -365,11 +365,26 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
     Ok(start + data_length)
 }
 
+/// A process is about to leave its memory: what the kernel does there on its behalf ends, unless others run in it.
+fn leave_memory(process: &Process) {
+    if process.address_space().is_shared() {
+        return;
+    }
+    super::io_uring::forget_all();
+    super::asynchronous::forget_all();
+}
+
+/// What the system calls have to do when a process ends.
+pub fn process_ends(process: &Arc<Process>) {
+    leave_memory(process);
+    fs::ipc::semaphores::process_ends(process.id);
+}
+
 /// Makes a loaded program the process's: from here on the old one is gone. Returns the registers to start with.
 pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Registers {
-    super::io_uring::before_exec();
-    super::asynchronous::before_exec();
+    leave_memory(process);
     process.resources.before_exec();
+    process.settings.reset_for_exec();
     task::signal::reset_for_exec(process, thread);
     let name = loaded
         .identity
@@ -383,10 +398,10 @@ pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Regis
         let length = name.len().min(15);
         thread_name[..length].copy_from_slice(&name[..length]);
     }
-    thread.clear_on_exit.store(0, core::sync::atomic::Ordering::Relaxed);
-    thread.robust_list.store(0, core::sync::atomic::Ordering::Relaxed);
+    task::threads::leave_memory(thread);
     *process.program.lock() = loaded.identity;
     process.replace_address_space(loaded.space);
+    process.family.executes();
     arch::set_thread_pointer(0);
     arch::reset_vector_state();
     loaded.registers

@@ -1,7 +1,8 @@
 //! Who runs where and when: policies, priorities, affinity; `prctl(2)` and `arch_prctl(2)`.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::signal::Signal;
@@ -12,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::arch;
 use crate::arch::layout::PROGRAM_END;
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};
-use crate::task::{self, Thread};
+use crate::task::{self, Process, Thread};
 
 /// `sched_yield(2)`
 pub fn sched_yield() -> Result<usize, Errno> {
@@ -266,16 +267,24 @@ const WHICH_PROCESS: i32 = 0;
 const WHICH_GROUP: i32 = 1;
 const WHICH_USER: i32 = 2;
 
-/// The threads that `getpriority(2)` means. There is one process, in one group, of one user.
-fn threads_of(which: i32, who: i32) -> Result<alloc::vec::Vec<Arc<Thread>>, Errno> {
+/// The threads that `getpriority(2)` means.
+fn threads_of(which: i32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
     let process = task::current_process();
-    match which {
-        WHICH_PROCESS => Ok(alloc::vec![thread_of(who).map_err(|_| Errno::ESRCH)?]),
-        WHICH_GROUP if who == 0 || who == process.id as i32 => Ok(process.threads()),
-        WHICH_USER if who == 0 || who as u32 == process.credentials.lock().users[0] => Ok(process.threads()),
-        WHICH_GROUP | WHICH_USER => Err(Errno::ESRCH),
-        _ => Err(Errno::EINVAL),
-    }
+    let suits: &dyn Fn(&Process) -> bool = match which {
+        WHICH_PROCESS => return Ok(alloc::vec![thread_of(who).map_err(|_| Errno::ESRCH)?]),
+        WHICH_GROUP => &|other| other.family.group() == if who == 0 { process.family.group() } else { who as u32 },
+        WHICH_USER => {
+            let user = if who == 0 { process.credentials.lock().users[0] } else { who as u32 };
+            &move |other| other.credentials.lock().users[0] == user
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let found: Vec<_> = task::processes()
+        .iter()
+        .filter(|process| suits(process))
+        .flat_map(|process| process.threads())
+        .collect();
+    if found.is_empty() { Err(Errno::ESRCH) } else { Ok(found) }
 }
 
 /// `getpriority(2)`: gives 20 less the nice value, as the system call does.
@@ -318,17 +327,6 @@ pub fn arch_prctl(code: i32, address: u64) -> Result<usize, Errno> {
     Ok(0)
 }
 
-static DUMPABLE: AtomicBool = AtomicBool::new(true);
-static KEEP_CAPABILITIES: AtomicBool = AtomicBool::new(false);
-
-/// Whether capabilities stay when the process changes its user (`PR_SET_KEEPCAPS`).
-pub(super) fn keeps_capabilities() -> bool {
-    KEEP_CAPABILITIES.load(Ordering::Relaxed)
-}
-static NO_NEW_PRIVILEGES: AtomicBool = AtomicBool::new(false);
-static PARENT_DEATH_SIGNAL: AtomicI32 = AtomicI32::new(0);
-static TIMER_SLACK: AtomicI32 = AtomicI32::new(50_000);
-
 /// `prctl(2)`
 pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> Result<usize, Errno> {
     use linux_raw_sys::prctl as names;
@@ -342,7 +340,17 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
         _ => Err(Errno::EINVAL),
     };
     let thread = task::current();
+    let (settings, family) = (&thread.process.settings, &thread.process.family);
     match option as u32 {
+        names::PR_SET_CHILD_SUBREAPER => {
+            family.takes_orphans.store(second != 0, Ordering::Relaxed);
+            Ok(0)
+        }
+        names::PR_GET_CHILD_SUBREAPER => {
+            let takes = i32::from(family.takes_orphans.load(Ordering::Relaxed));
+            write_object(UserPointer(second), &takes)?;
+            Ok(0)
+        }
         names::PR_SET_NAME => {
             let name = match read_string(UserPointer(second), 16, Errno::E2BIG) {
                 // Longer names are cut.
@@ -363,12 +371,12 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
             if second != 0 && Signal::from_number(second).is_none() {
                 return Err(Errno::EINVAL);
             }
-            // There is no parent that could die.
-            PARENT_DEATH_SIGNAL.store(second as i32, Ordering::Relaxed);
+            family.parent_end_signal.store(second as u8, Ordering::Relaxed);
             Ok(0)
         }
         names::PR_GET_PDEATHSIG => {
-            write_object(UserPointer(second), &PARENT_DEATH_SIGNAL.load(Ordering::Relaxed))?;
+            let signal = i32::from(family.parent_end_signal.load(Ordering::Relaxed));
+            write_object(UserPointer(second), &signal)?;
             Ok(0)
         }
         names::PR_SET_THP_DISABLE => {
@@ -384,29 +392,29 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
             }
             Ok(usize::from(thread.process.address_space().is_small_only()))
         }
-        names::PR_SET_DUMPABLE => switch(&DUMPABLE),
-        names::PR_GET_DUMPABLE => Ok(usize::from(DUMPABLE.load(Ordering::Relaxed))),
-        names::PR_SET_KEEPCAPS => switch(&KEEP_CAPABILITIES),
-        names::PR_GET_KEEPCAPS => Ok(usize::from(KEEP_CAPABILITIES.load(Ordering::Relaxed))),
+        names::PR_SET_DUMPABLE => switch(&settings.dumpable),
+        names::PR_GET_DUMPABLE => Ok(usize::from(settings.dumpable.load(Ordering::Relaxed))),
+        names::PR_SET_KEEPCAPS => switch(&settings.keeps_capabilities),
+        names::PR_GET_KEEPCAPS => Ok(usize::from(settings.keeps_capabilities.load(Ordering::Relaxed))),
         names::PR_SET_NO_NEW_PRIVS => {
             if second != 1 || third != 0 || fourth != 0 || fifth != 0 {
                 return Err(Errno::EINVAL);
             }
-            NO_NEW_PRIVILEGES.store(true, Ordering::Relaxed);
+            settings.no_new_privileges.store(true, Ordering::Relaxed);
             Ok(0)
         }
         names::PR_GET_NO_NEW_PRIVS => {
             if second != 0 || third != 0 || fourth != 0 || fifth != 0 {
                 return Err(Errno::EINVAL);
             }
-            Ok(usize::from(NO_NEW_PRIVILEGES.load(Ordering::Relaxed)))
+            Ok(usize::from(settings.no_new_privileges.load(Ordering::Relaxed)))
         }
         names::PR_SET_TIMERSLACK => {
             let slack = i32::try_from(second).unwrap_or(i32::MAX);
-            TIMER_SLACK.store(if slack <= 0 { 50_000 } else { slack }, Ordering::Relaxed);
+            settings.timer_slack.store(if slack <= 0 { 50_000 } else { slack }, Ordering::Relaxed);
             Ok(0)
         }
-        names::PR_GET_TIMERSLACK => Ok(TIMER_SLACK.load(Ordering::Relaxed) as usize),
+        names::PR_GET_TIMERSLACK => Ok(settings.timer_slack.load(Ordering::Relaxed) as usize),
         names::PR_CAPBSET_READ if second < LAST_CAPABILITY => Ok(1),
         names::PR_GET_SECCOMP => Ok(0),
         names::PR_GET_TID_ADDRESS => {

@@ -14,7 +14,7 @@ use crate::arch::Registers;
 use crate::fs::{context, proc, process_file, signal_file};
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::signal::{self, Restart};
-use crate::task::{self, Process, Thread, WaitError};
+use crate::task::{self, Capabilities, Process, Thread, WaitError, family};
 
 fn check_size(size: usize) -> Result<(), Errno> {
     if size == SET_SIZE { Ok(()) } else { Err(Errno::EINVAL) }
@@ -172,16 +172,73 @@ fn from_self(process: &Process, code: i32) -> impl Fn(Signal) -> SignalInformati
     move |signal| SignalInformation::sent(signal, code, process, user)
 }
 
-/// `kill(2)`. There is one process, alone in its group; the init process of a container, which it resembles, is
-/// not spared the default actions here.
-pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
-    let process = task::current_process();
-    let own = process.id as i32;
-    // Minus one means all others, and there are none.
-    if pid != own && pid != 0 && (pid == -1 || pid != -own) {
-        return Err(Errno::ESRCH);
+/// Whether the current process may send a signal to another one.
+fn may_signal(target: &Process, number: i32) -> bool {
+    let own = task::current_process();
+    if own.id == target.id {
+        return true;
     }
-    send(&process, number, from_self(&process, code::SI_USER))
+    let (users, privileged) = {
+        let credentials = own.credentials.lock();
+        let privileged = credentials.capabilities.effective & Capabilities::KILL != 0;
+        (credentials.users, privileged)
+    };
+    let theirs = target.credentials.lock().users;
+    // Real or effective user here, real or saved user there.
+    privileged
+        || [users[0], users[1]].iter().any(|user| *user == theirs[0] || *user == theirs[2])
+        || number == i32::from(Signal::SIGCONT.number()) && own.family.session() == target.family.session()
+}
+
+/// As [`send`], if the current process may do that.
+fn send_if_allowed(
+    process: &Process,
+    number: i32,
+    information: impl Fn(Signal) -> SignalInformation,
+) -> Result<usize, Errno> {
+    if may_signal(process, number) {
+        send(process, number, information)
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// `kill(2)`. Other than the first process of a container, which it resembles, number 1 is not spared the default actions
+/// here: it is a program like any other.
+pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
+    let own = task::current_process();
+    let information = from_self(&own, code::SI_USER);
+    if pid > 0 {
+        let process = task::find_process(pid as u32).or_else(|| {
+            // As on Linux the number of any of its threads does.
+            task::find_thread(pid as u32).map(|thread| thread.process.clone())
+        });
+        return send_if_allowed(&*process.ok_or(Errno::ESRCH)?, number, information);
+    }
+    let targets = match pid {
+        i32::MIN => return Err(Errno::ESRCH),
+        -1 => {
+            let mut all = task::processes();
+            all.retain(|process| process.id != own.id && process.id != family::FIRST);
+            all
+        }
+        0 => family::members(own.family.group()),
+        group => family::members(group.unsigned_abs()),
+    };
+    if number != 0 {
+        signal_number(number)?;
+    }
+    // It is enough if one of them can be told; else the last error counts.
+    let mut result = Err(Errno::ESRCH);
+    for process in targets {
+        match send_if_allowed(&process, number, &information) {
+            Ok(_) => result = Ok(0),
+            Err(Errno::EPERM) if pid == -1 => {}
+            Err(errno) if result.is_err() => result = Err(errno),
+            Err(_) => {}
+        }
+    }
+    result
 }
 
 /// The thread that these numbers name.
@@ -202,6 +259,9 @@ fn send_to_thread(
     number: i32,
     information: impl Fn(Signal) -> SignalInformation,
 ) -> Result<usize, Errno> {
+    if !may_signal(&thread.process, number) {
+        return Err(Errno::EPERM);
+    }
     if number != 0 {
         let signal = signal_number(number)?;
         signal::send_to_thread(thread, signal, information(signal))?;
@@ -212,32 +272,44 @@ fn send_to_thread(
 /// `tkill(2)`
 pub fn tkill(thread: i32, number: i32) -> Result<usize, Errno> {
     let found = find_thread(None, thread)?;
-    send_to_thread(&found, number, from_self(&found.process, code::SI_TKILL))
+    send_to_thread(&found, number, from_self(&task::current_process(), code::SI_TKILL))
 }
 
 /// `tgkill(2)`
 pub fn tgkill(process: i32, thread: i32, number: i32) -> Result<usize, Errno> {
     let found = find_thread(Some(process), thread)?;
-    send_to_thread(&found, number, from_self(&found.process, code::SI_TKILL))
+    send_to_thread(&found, number, from_self(&task::current_process(), code::SI_TKILL))
 }
 
 /// `rt_sigqueueinfo(2)`
 pub fn rt_sigqueueinfo(process: i32, number: i32, information: UserPointer) -> Result<usize, Errno> {
     let information: SignalInformation = read_object(information)?;
-    let current = task::current_process();
-    if process != current.id as i32 {
+    if process <= 0 {
         return Err(Errno::ESRCH);
     }
-    send(&current, number, |signal| SignalInformation {
+    let target = task::find_process(process as u32).ok_or(Errno::ESRCH)?;
+    check_claim(&target, &information)?;
+    send_if_allowed(&target, number, |signal| SignalInformation {
         signal: i32::from(signal.number()),
         ..information
     })
+}
+
+/// Only to itself may a process say that the kernel or `kill` sent a signal.
+fn check_claim(target: &Process, information: &SignalInformation) -> Result<(), Errno> {
+    let claims = information.code >= 0 || information.code == code::SI_TKILL;
+    if claims && target.id != task::current_process().id {
+        Err(Errno::EPERM)
+    } else {
+        Ok(())
+    }
 }
 
 /// `rt_tgsigqueueinfo(2)`
 pub fn rt_tgsigqueueinfo(process: i32, thread: i32, number: i32, information: UserPointer) -> Result<usize, Errno> {
     let information: SignalInformation = read_object(information)?;
     let found = find_thread(Some(process), thread)?;
+    check_claim(&found.process, &information)?;
     send_to_thread(&found, number, |signal| SignalInformation {
         signal: i32::from(signal.number()),
         ..information
@@ -250,12 +322,12 @@ pub fn pidfd_open(pid: i32, flags: u32) -> Result<usize, Errno> {
     if flags & !nonblocking != 0 || pid <= 0 {
         return Err(Errno::EINVAL);
     }
-    if pid != task::current_process().id as i32 {
+    let Some(process) = task::find_process(pid as u32) else {
         // A thread that is not the first has no descriptor of its own.
         let known = task::find_thread(pid as u32).is_some();
         return Err(if known { Errno::EINVAL } else { Errno::ESRCH });
-    }
-    let file = process_file::create(OpenFlags::from_bits_truncate(flags));
+    };
+    let file = process_file::create(process, OpenFlags::from_bits_truncate(flags));
     let descriptor = context::current().add(file, true, 0)?;
     Ok(descriptor as usize)
 }
@@ -265,21 +337,45 @@ pub fn pidfd_send_signal(fd: i32, number: i32, information: UserPointer, flags: 
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    if !process_file::names_itself(fd) {
+    let process = if process_file::names_itself(fd) {
+        task::current_process().clone()
+    } else {
         let file = context::current().file(fd)?;
-        if !proc::is_process(&file)? {
-            process_file::of(&file)?;
+        match proc::process_of(&file)? {
+            Some(process) => process,
+            None => process_file::of(&file)?,
         }
+    };
+    if process.family.has_ended() {
+        return Err(Errno::ESRCH);
     }
-    let process = task::current_process();
     if information.is_null() {
-        return send(&process, number, from_self(&process, code::SI_USER));
+        return send_if_allowed(&process, number, from_self(&task::current_process(), code::SI_USER));
     }
     let information: SignalInformation = read_object(information)?;
     if information.signal != number {
         return Err(Errno::EINVAL);
     }
-    send(&process, number, |_| information)
+    check_claim(&process, &information)?;
+    send_if_allowed(&process, number, |_| information)
+}
+
+/// `pidfd_getfd(2)`
+pub fn pidfd_getfd(fd: i32, wanted: i32, flags: u32) -> Result<usize, Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = process_file::of(&*context::current().file(fd)?)?;
+    if process.family.has_ended() {
+        return Err(Errno::ESRCH);
+    }
+    // Who may look into a process may also send it any signal.
+    if !may_signal(&process, 0) {
+        return Err(Errno::EPERM);
+    }
+    let file = context::of(&process).file(wanted)?;
+    let descriptor = context::current().add(file, true, 0)?;
+    Ok(descriptor as usize)
 }
 
 /// `signalfd(2)`

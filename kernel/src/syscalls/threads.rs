@@ -1,9 +1,10 @@
 //! Threads: `clone(2)`, `exit(2)`, `futex(2)`, robust lists, `membarrier(2)`, `rseq(2)`.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use bitflags::bitflags;
 use pith_linux::Errno;
+use pith_linux::signal::Signal;
 use pith_linux::time::Timespec;
 use zerocopy::FromBytes;
 
@@ -18,7 +19,7 @@ use crate::task::{self, Instant, restartable};
 bitflags! {
     /// Flags of `clone(2)`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct CloneFlags: u64 {
+    pub(super) struct CloneFlags: u64 {
         const VM = 0x100;
         const FS = 0x200;
         const FILES = 0x400;
@@ -59,18 +60,58 @@ const SHARED: CloneFlags = CloneFlags::VM
 /// `struct clone_args`, version 3.
 #[derive(Clone, Copy, Default, FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
 #[repr(C)]
-struct CloneArguments {
+pub(super) struct CloneArguments {
     flags: u64,
-    pidfd: u64,
+    pub(super) pidfd: u64,
     child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
+    pub(super) parent_tid: u64,
+    pub(super) exit_signal: u64,
     stack: u64,
     stack_size: u64,
     tls: u64,
     set_tid: u64,
     set_tid_size: u64,
     cgroup: u64,
+}
+
+impl CloneArguments {
+    /// Those of a child without anything unusual: its end is told by `SIGCHLD`.
+    pub(super) fn for_child() -> Self {
+        Self {
+            exit_signal: Signal::SIGCHLD.number().into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl NewThread {
+    /// The thread that these arguments ask for: it goes on where the current one is.
+    ///
+    /// # Errors
+    /// `EPERM` for a thread pointer in the kernel's half.
+    pub(super) fn of(registers: &Registers, flags: CloneFlags, arguments: &CloneArguments) -> Result<Self, Errno> {
+        let thread_pointer = if flags.contains(CloneFlags::SETTLS) {
+            if arguments.tls >= PROGRAM_END {
+                return Err(Errno::EPERM);
+            }
+            arguments.tls
+        } else {
+            arch::thread_pointer()
+        };
+        let mut child = *registers;
+        child.rax = 0;
+        if arguments.stack != 0 {
+            child.rsp = arguments.stack;
+        }
+        let place = |flag: CloneFlags, address: u64| UserPointer(if flags.contains(flag) { address } else { 0 });
+        Ok(Self {
+            registers: child,
+            thread_pointer,
+            number_for_parent: place(CloneFlags::PARENT_SETTID, arguments.parent_tid),
+            number_for_child: place(CloneFlags::CHILD_SETTID, arguments.child_tid),
+            clear_on_exit: place(CloneFlags::CHILD_CLEARTID, arguments.child_tid).0,
+        })
+    }
 }
 
 /// Size of the first version of `struct clone_args`.
@@ -82,6 +123,8 @@ pub fn clone(registers: &mut Registers, flags: u64, stack: u64, parent_tid: u64,
     const SIGNAL: u64 = 0xff;
     let arguments = CloneArguments {
         flags: flags & 0xffff_ffff & !SIGNAL,
+        // One place for both, of which only one can be asked for.
+        pidfd: parent_tid,
         child_tid,
         parent_tid,
         exit_signal: flags & SIGNAL,
@@ -89,6 +132,10 @@ pub fn clone(registers: &mut Registers, flags: u64, stack: u64, parent_tid: u64,
         tls,
         ..CloneArguments::default()
     };
+    let both = (CloneFlags::PIDFD | CloneFlags::PARENT_SETTID).bits();
+    if flags & both == both {
+        return Err(Errno::EINVAL);
+    }
     make_thread(registers, &arguments)
 }
 
@@ -143,35 +190,17 @@ fn make_thread(registers: &mut Registers, arguments: &CloneArguments) -> Answer 
     {
         return Err(Errno::EINVAL);
     }
+    if flags.contains(CloneFlags::PIDFD | CloneFlags::DETACHED) {
+        return Err(Errno::EINVAL);
+    }
     if !flags.contains(CloneFlags::THREAD) {
-        crate::warning_once!("a second process can't be started (fork, vfork, clone): it answers ENOSYS");
-        return Err(Errno::ENOSYS);
+        return super::processes::start(registers, flags, arguments);
     }
     if !flags.contains(SHARED - CloneFlags::SYSVSEM) {
         crate::warning_once!("threads with files or directories of their own can't be started: clone answers ENOSYS");
         return Err(Errno::ENOSYS);
     }
-    let thread_pointer = if flags.contains(CloneFlags::SETTLS) {
-        if arguments.tls >= PROGRAM_END {
-            return Err(Errno::EPERM);
-        }
-        arguments.tls
-    } else {
-        arch::thread_pointer()
-    };
-    let mut child = *registers;
-    child.rax = 0;
-    if arguments.stack != 0 {
-        child.rsp = arguments.stack;
-    }
-    let place = |flag: CloneFlags, address: u64| UserPointer(if flags.contains(flag) { address } else { 0 });
-    let number = threads::create(&NewThread {
-        registers: child,
-        thread_pointer,
-        number_for_parent: place(CloneFlags::PARENT_SETTID, arguments.parent_tid),
-        number_for_child: place(CloneFlags::CHILD_SETTID, arguments.child_tid),
-        clear_on_exit: place(CloneFlags::CHILD_CLEARTID, arguments.child_tid).0,
-    })?;
+    let number = threads::create(&NewThread::of(registers, flags, arguments)?)?;
     Ok(Reply::Value(number as usize))
 }
 
@@ -233,15 +262,15 @@ pub fn membarrier(command: i32, flags: u32, cpu: i32) -> Result<usize, Errno> {
     const REGISTER_PRIVATE_RSEQ: i32 = 256;
     const ALL: i32 = 0x1ff;
     const FLAG_CPU: u32 = 1;
-    /// What the program has registered for, by the number of the registering command.
-    static REGISTERED: AtomicU32 = AtomicU32::new(0);
 
+    let process = task::current_process();
+    let registered = &process.settings.barriers;
     let one_cpu = flags == FLAG_CPU && command == PRIVATE_RSEQ;
     if flags != 0 && !one_cpu {
         return Err(Errno::EINVAL);
     }
     let needs = |registration: i32| {
-        if REGISTERED.load(Ordering::Relaxed) & registration as u32 == 0 {
+        if registered.load(Ordering::Relaxed) & registration as u32 == 0 {
             Err(Errno::EPERM)
         } else {
             Ok(())
@@ -250,7 +279,7 @@ pub fn membarrier(command: i32, flags: u32, cpu: i32) -> Result<usize, Errno> {
     match command {
         QUERY => return Ok(ALL as usize),
         REGISTER_GLOBAL | REGISTER_PRIVATE | REGISTER_PRIVATE_CORE | REGISTER_PRIVATE_RSEQ => {
-            REGISTERED.fetch_or(command as u32, Ordering::Relaxed);
+            registered.fetch_or(command as u32, Ordering::Relaxed);
             return Ok(0);
         }
         GLOBAL | GLOBAL_EXPEDITED => {}
@@ -262,7 +291,7 @@ pub fn membarrier(command: i32, flags: u32, cpu: i32) -> Result<usize, Errno> {
     if command == PRIVATE_RSEQ {
         // Sequences that run now on other processors start again.
         let only = one_cpu.then_some(cpu);
-        for thread in task::current_process().threads() {
+        for thread in process.threads() {
             if only.is_none_or(|cpu| cpu == thread.entity.cpu() as i32) {
                 thread.look_at_sequence();
             }

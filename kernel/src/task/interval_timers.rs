@@ -64,6 +64,15 @@ impl TimerTarget for IntervalTimer {
 #[derive(Default)]
 pub struct IntervalTimers([Once<Arc<IntervalTimer>>; 3]);
 
+impl IntervalTimers {
+    /// Stops them all, for the process ends.
+    pub fn clear(&self) {
+        for timer in self.0.iter().filter_map(Once::get) {
+            timer.countdown.stop();
+        }
+    }
+}
+
 fn timer(process: &Arc<Process>, kind: IntervalTimerKind) -> &Arc<IntervalTimer> {
     process.interval_timers.0[kind as usize].call_once(|| {
         let clock = match kind {

@@ -3,6 +3,8 @@
 mod clock;
 pub mod countdown;
 pub mod deferred;
+pub mod family;
+pub mod fork;
 pub mod futex;
 pub mod interval_timers;
 pub mod jobs;
@@ -25,7 +27,10 @@ pub use clock::{
     Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock,
     wall_clock_at, wall_clock_without_waiting,
 };
-pub use process::{Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
+pub use family::{find_process, first_process, processes};
+pub use process::{
+    Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit,
+};
 pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
     set_policy, yield_now,

@@ -1,30 +1,36 @@
-//! A process: what its threads share.
+//! A process: what its threads share. How processes come to be and end is in [`super::family`].
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
 
 use pith_linux::signal::Signal;
 
+use super::deferred::Server;
+use super::family::{self, FIRST, Family};
 use super::interval_timers::IntervalTimers;
 use super::pending::PendingSignals;
 use super::posix_timers::PosixTimers;
 use super::scheduler;
 use super::signal::SignalActions;
-use super::thread::Thread;
+use super::thread::{MUST_END, Thread};
 use super::wait::WaitQueue;
-use crate::memory::{AddressSpace, Allowance};
+use crate::memory::{self, AddressSpace, Allowance, Overcommit};
 use crate::sync::InterruptMutex;
 
 /// What floors above this one keep per process (open files, working directory).
 pub trait Resources: Any + Send + Sync {
-    /// The process is about to run another program (`execve`): close what was marked so.
+    /// The process is about to run another program (`execve`): it shares nothing with others any more, and what was marked
+    /// so is closed.
     fn before_exec(&self);
+
+    /// The process ends: everything is closed that no other process shares.
+    fn end(&self);
 }
 
 /// The program that a process runs, for `/proc`.
@@ -109,6 +115,8 @@ pub struct Capabilities {
 impl Capabilities {
     /// All that there are (`CAP_LAST_CAP` is 40).
     pub const ALL: u64 = (1 << 41) - 1;
+    /// `CAP_KILL`.
+    pub const KILL: u64 = 1 << 5;
     /// `CAP_IPC_LOCK`.
     pub const LOCK_MEMORY: u64 = 1 << 14;
     /// `CAP_SYS_ADMIN`.
@@ -149,6 +157,56 @@ impl Default for Credentials {
     }
 }
 
+/// What a program has said about itself, mostly by `prctl(2)`. A process that forks passes it on.
+pub struct Settings {
+    /// Others of its user may look into it (`PR_SET_DUMPABLE`).
+    pub dumpable: AtomicBool,
+    /// Capabilities stay when it changes its user (`PR_SET_KEEPCAPS`).
+    pub keeps_capabilities: AtomicBool,
+    /// No program that it runs may have more rights (`PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: AtomicBool,
+    /// How late its timers may be, in nanoseconds (`PR_SET_TIMERSLACK`).
+    pub timer_slack: AtomicI32,
+    /// How willingly it is killed when memory is short (`/proc/self/oom_score_adj`).
+    pub memory_adjustment: AtomicI32,
+    /// For which commands of `membarrier(2)` it has registered: their numbers, which are bits.
+    pub barriers: AtomicU32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dumpable: AtomicBool::new(true),
+            keeps_capabilities: AtomicBool::new(false),
+            no_new_privileges: AtomicBool::new(false),
+            timer_slack: AtomicI32::new(50_000),
+            memory_adjustment: AtomicI32::new(0),
+            barriers: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Settings {
+    /// Those of a new process.
+    fn inherit(&self) -> Self {
+        Self {
+            dumpable: AtomicBool::new(self.dumpable.load(Ordering::Relaxed)),
+            keeps_capabilities: AtomicBool::new(self.keeps_capabilities.load(Ordering::Relaxed)),
+            no_new_privileges: AtomicBool::new(self.no_new_privileges.load(Ordering::Relaxed)),
+            timer_slack: AtomicI32::new(self.timer_slack.load(Ordering::Relaxed)),
+            memory_adjustment: AtomicI32::new(self.memory_adjustment.load(Ordering::Relaxed)),
+            barriers: AtomicU32::new(self.barriers.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Forgets what another program does not take over (`execve(2)`).
+    pub fn reset_for_exec(&self) {
+        self.dumpable.store(true, Ordering::Relaxed);
+        self.keeps_capabilities.store(false, Ordering::Relaxed);
+        self.barriers.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Why a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExitReason {
@@ -173,6 +231,12 @@ pub struct Process {
     /// Its number; the first is 1, as in a container.
     pub id: u32,
     address_space: Mutex<Arc<AddressSpace>>,
+    /// The number of that address space, for processors that change to one of its threads.
+    space_number: AtomicU64,
+    /// Its place among the processes.
+    pub family: Family,
+    /// What its program has said about itself.
+    pub settings: Settings,
     /// What the floors above keep.
     pub resources: Arc<dyn Resources>,
     /// Signal handlers.
@@ -199,24 +263,48 @@ pub struct Process {
     pub limits: Mutex<Limits>,
     /// The program it runs.
     pub program: Mutex<ProgramIdentity>,
+    /// Who does work in its memory that was left for later.
+    pub(super) deferred: Once<Arc<Server>>,
     /// Its threads, by number.
     threads: InterruptMutex<BTreeMap<u32, Arc<Thread>>>,
     /// Ticks of processor time of the threads that have ended.
     ended_ticks: AtomicU64,
+    /// How often they gave way, because they waited and because their time was over.
+    ended_switches: [AtomicU64; 2],
     /// What the first thread gave to `exit(2)`.
     status: AtomicU8,
     /// A thread ends all others to run another program.
     being_replaced: AtomicBool,
-    /// How many programs it has run before.
-    program_number: AtomicU64,
+    /// Why it ends, once that is certain: its threads are on their way out.
+    ending: InterruptMutex<Option<ExitReason>>,
+}
+
+/// What a new process takes over from the one that makes it, or not.
+pub struct Inheritance {
+    /// Its address space: a copy, or the same one.
+    pub address_space: Arc<AddressSpace>,
+    /// Its files.
+    pub resources: Arc<dyn Resources>,
+    /// Signals that are handled get their default actions (`CLONE_CLEAR_SIGHAND`).
+    pub clears_handlers: bool,
 }
 
 impl Process {
     /// The first process, with an address space that is still empty.
     pub fn first(address_space: Arc<AddressSpace>, resources: Arc<dyn Resources>) -> Arc<Self> {
-        Arc::new(Self {
-            id: 1,
+        let process = Arc::new(Self::new(FIRST, address_space, resources, Family::first()));
+        family::enlist_first(&process);
+        process
+    }
+
+    fn new(id: u32, address_space: Arc<AddressSpace>, resources: Arc<dyn Resources>, family: Family) -> Self {
+        address_space.enter();
+        Self {
+            id,
+            space_number: AtomicU64::new(address_space.number()),
             address_space: Mutex::new(address_space),
+            family,
+            settings: Settings::default(),
             resources,
             actions: InterruptMutex::new(SignalActions::default()),
             pending: PendingSignals::default(),
@@ -230,11 +318,35 @@ impl Process {
             credentials: Mutex::new(Credentials::default()),
             limits: Mutex::new(Limits::default()),
             program: Mutex::new(ProgramIdentity::default()),
+            deferred: Once::new(),
             threads: InterruptMutex::new(BTreeMap::new()),
             ended_ticks: AtomicU64::new(0),
+            ended_switches: [const { AtomicU64::new(0) }; 2],
             status: AtomicU8::new(0),
             being_replaced: AtomicBool::new(false),
-            program_number: AtomicU64::new(0),
+            ending: InterruptMutex::new(None),
+        }
+    }
+
+    /// A new process, made by this one, with a number and a place among the others: what `fork(2)` says is inherited.
+    pub(super) fn descendant(&self, id: u32, family: Family, inheritance: Inheritance) -> Arc<Self> {
+        let Inheritance {
+            address_space,
+            resources,
+            clears_handlers,
+        } = inheritance;
+        let mut actions = self.actions.lock().clone();
+        if clears_handlers {
+            actions.reset();
+        }
+        Arc::new(Self {
+            settings: self.settings.inherit(),
+            silent: AtomicU64::new(actions.silent()),
+            actions: InterruptMutex::new(actions),
+            credentials: Mutex::new(self.credentials.lock().clone()),
+            limits: Mutex::new(self.limits.lock().clone()),
+            program: Mutex::new(self.program.lock().clone()),
+            ..Self::new(id, address_space, resources, family)
         })
     }
 
@@ -243,18 +355,19 @@ impl Process {
         self.address_space.lock().clone()
     }
 
-    /// Replaces the address space (`execve`) and makes it the processor's. The old one goes when its last
-    /// user lets go of it.
-    pub fn replace_address_space(&self, new: Arc<AddressSpace>) {
-        let old = core::mem::replace(&mut *self.address_space.lock(), new);
-        self.program_number.fetch_add(1, Ordering::SeqCst);
-        scheduler::address_space_replaced();
-        drop(old);
+    /// The number of its address space.
+    pub fn space_number(&self) -> u64 {
+        self.space_number.load(Ordering::Acquire)
     }
 
-    /// How many programs it has run before: tells address spaces of the process apart.
-    pub fn program_number(&self) -> u64 {
-        self.program_number.load(Ordering::Relaxed)
+    /// Replaces the address space (`execve`) and makes it the processor's.
+    pub fn replace_address_space(&self, new: Arc<AddressSpace>) {
+        new.enter();
+        let number = new.number();
+        let old = core::mem::replace(&mut *self.address_space.lock(), new);
+        self.space_number.store(number, Ordering::Release);
+        scheduler::address_space_replaced();
+        old.leave();
     }
 
     /// Its threads.
@@ -268,12 +381,25 @@ impl Process {
     }
 
     pub(super) fn add_thread(&self, thread: Arc<Thread>) {
-        self.threads.lock().insert(thread.id(), thread);
+        let mut threads = self.threads.lock();
+        // Whoever ends the threads of the process says so before it looks for them.
+        if self.is_ending() || self.being_replaced.load(Ordering::SeqCst) {
+            thread.attention.fetch_or(MUST_END, Ordering::SeqCst);
+        }
+        threads.insert(thread.id(), thread);
+    }
+
+    /// Whether its threads are on their way out.
+    pub fn is_ending(&self) -> bool {
+        self.ending.lock().is_some()
     }
 
     /// A thread has ended that used so much processor time. Returns how many are left.
     pub(super) fn remove_thread(&self, thread: &Thread, ticks: u64) -> usize {
         self.ended_ticks.fetch_add(ticks, Ordering::Relaxed);
+        let (waited, gave_way) = thread.entity.switches();
+        self.ended_switches[0].fetch_add(waited.into(), Ordering::Relaxed);
+        self.ended_switches[1].fetch_add(gave_way.into(), Ordering::Relaxed);
         let mut threads = self.threads.lock();
         let removed = threads.remove(&thread.id());
         let left = threads.len();
@@ -295,6 +421,12 @@ impl Process {
         self.ended_ticks.load(Ordering::Relaxed)
     }
 
+    /// How often threads that have ended gave way, because they waited and because their time was over.
+    pub fn ended_switches(&self) -> (u64, u64) {
+        let [waited, gave_way] = &self.ended_switches;
+        (waited.load(Ordering::Relaxed), gave_way.load(Ordering::Relaxed))
+    }
+
     /// Processor time that all its threads have used, in nanoseconds.
     pub fn cpu_time(&self) -> u64 {
         super::clock::ticks_to_nanoseconds(scheduler::used_ticks_of_process(self))
@@ -302,10 +434,6 @@ impl Process {
 
     pub(super) fn note_status(&self, status: u8) {
         self.status.store(status, Ordering::Relaxed);
-    }
-
-    pub(super) fn status(&self) -> u8 {
-        self.status.load(Ordering::Relaxed)
     }
 
     /// A thread begins to end all others. False if another does already.
@@ -356,8 +484,13 @@ impl Process {
     /// How much memory it may map.
     pub fn allowance(&self) -> Allowance {
         let privileged = self.credentials.lock().capabilities.effective & Capabilities::LOCK_MEMORY != 0;
+        let promised_elsewhere = match Overcommit::current() {
+            Overcommit::Never => memory::committed_elsewhere(self.space_number()),
+            _ => 0,
+        };
         let limits = self.limits.lock();
         Allowance {
+            promised_elsewhere,
             address_space: limits.0[Limits::ADDRESS_SPACE].0,
             data: limits.0[Limits::DATA].0,
             locked: if privileged {
@@ -370,11 +503,48 @@ impl Process {
 
     /// Ends the process, and with the first one the machine.
     pub fn exit(&self, reason: ExitReason) -> ! {
-        static ENDING: AtomicBool = AtomicBool::new(false);
-        if ENDING.swap(true, Ordering::SeqCst) {
-            // Another thread ends the process already, and the machine with it.
+        let alone = self.id == FIRST && !family::has_others();
+        let first_to_end = {
+            let mut ending = self.ending.lock();
+            let first_to_end = ending.is_none();
+            ending.get_or_insert(reason);
+            first_to_end
+        };
+        if alone && first_to_end {
+            // Nobody needs the processor any more, and the machine takes everything with it.
+            self.end_machine();
+        }
+        if alone {
             scheduler::stay_halted();
         }
+        if first_to_end {
+            self.end_threads();
+        }
+        super::threads::exit_current(0)
+    }
+
+    /// Lets all threads end, but for the current one.
+    pub(super) fn end_threads(&self) {
+        let own = super::thread::current();
+        for other in self.threads() {
+            if !core::ptr::eq(&*own, &*other) {
+                other.attention.fetch_or(MUST_END, Ordering::SeqCst);
+                other.interrupt();
+            }
+        }
+        // Those that were stopped wait here.
+        self.continued.wake_all();
+    }
+
+    /// Why it ends: what was said first, or the status of its first thread if its threads ended one by one.
+    pub(super) fn exit_reason(&self) -> ExitReason {
+        let said = self.ending.lock().clone();
+        said.unwrap_or(ExitReason::Exited(self.status.load(Ordering::Relaxed)))
+    }
+
+    /// Ends the machine as this process, the first one, has ended.
+    pub(super) fn end_machine(&self) -> ! {
+        let reason = self.exit_reason();
         match EXIT_HOOK.get() {
             Some(hook) => hook(reason),
             None => panic!("the process ended before the machine was ready: {reason:?}"),

@@ -12,7 +12,7 @@
 //! wait for it to be calibrated.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pith_scheduling::{Clock, Lock, Next, OthersWait, Policy, RunQueue, Scheduler, Woken};
 use spin::Mutex;
@@ -51,8 +51,8 @@ struct Cpu {
     halted: AtomicU64,
     /// Since when it is halted; 0 while it is not.
     halted_since: AtomicU64,
-    /// Which process's address space it uses: address of the process, and number of its program.
-    space: (AtomicUsize, AtomicU64),
+    /// The number of the address space that it uses.
+    space: AtomicU64,
     /// That address space, kept alive.
     active: Mutex<Option<Arc<AddressSpace>>>,
     /// Its idle thread.
@@ -65,7 +65,7 @@ static CPUS: [Cpu; MAXIMUM_CPUS] = [const {
         slice_limited: AtomicBool::new(false),
         halted: AtomicU64::new(0),
         halted_since: AtomicU64::new(0),
-        space: (AtomicUsize::new(0), AtomicU64::new(0)),
+        space: AtomicU64::new(0),
         active: Mutex::new(None),
         idle: Mutex::new(None),
     }
@@ -281,23 +281,21 @@ fn switch(next: Arc<Thread>, others_wait: OthersWait, preempted: bool) {
     }
 }
 
-/// Makes this processor use the address space of a thread's process.
+/// Makes this processor use the address space of a thread's process. Called with interrupts off.
 fn use_address_space_of(thread: &Thread) {
     let process = &thread.process;
     let state = this_cpu();
-    let wanted = (Arc::as_ptr(process) as usize, process.program_number());
-    let (place, number) = &state.space;
-    if (place.load(Ordering::Relaxed), number.load(Ordering::Relaxed)) == wanted {
+    if state.space.load(Ordering::Relaxed) == process.space_number() {
         return;
     }
-    place.store(wanted.0, Ordering::Relaxed);
-    number.store(wanted.1, Ordering::Relaxed);
     let space = process.address_space();
+    state.space.store(space.number(), Ordering::Relaxed);
     space.activate();
     let old = state.active.lock().replace(space);
     if let Some(old) = &old {
         old.deactivate();
     }
+    // If this was the last that knew it, it is empty: whoever leaves an address space last clears it before.
     drop(old);
 }
 

@@ -21,6 +21,7 @@ use spin::Once;
 use zerocopy::IntoBytes;
 
 use super::clock::Instant;
+use super::family;
 use super::process::{ExitReason, Process};
 use super::restartable;
 use super::thread::{MUST_STOP, Thread, current};
@@ -51,7 +52,7 @@ const LINUX_DATA_SELECTOR: u16 = 0x2b;
 const FAULT_BY_PROGRAM: u64 = 4;
 
 /// Handlers of a process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SignalActions([SignalAction; Signal::MAXIMUM as usize]);
 
 impl Default for SignalActions {
@@ -82,6 +83,17 @@ impl SignalActions {
             .fold(0, |set, signal| set | signal.bit())
     }
 
+    /// Forgets handlers; what is ignored stays so.
+    pub fn reset(&mut self) {
+        for action in &mut self.0 {
+            let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
+            *action = SignalAction {
+                handler,
+                ..SignalAction::default()
+            };
+        }
+    }
+
     fn ignores(&self, signal: Signal) -> bool {
         match self.get(signal).handler {
             SIG_IGN => true,
@@ -108,6 +120,13 @@ const NO_STACK: SignalStack = SignalStack {
     reserved: 0,
     size: 0,
 };
+
+impl ThreadSignals {
+    /// Takes over what a process that was forked has of the thread that forked it.
+    pub(super) fn inherit(&mut self, from: &Self) {
+        self.stack = from.stack;
+    }
+}
 
 impl Default for ThreadSignals {
     fn default() -> Self {
@@ -218,13 +237,7 @@ fn vector_state_length() -> u64 {
 /// Forgets handlers and the alternate stack, as `execve(2)` does; what is ignored stays so.
 pub fn reset_for_exec(process: &Process, thread: &Thread) {
     let mut actions = process.actions.lock();
-    for action in &mut actions.0 {
-        let handler = if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL };
-        *action = SignalAction {
-            handler,
-            ..SignalAction::default()
-        };
-    }
+    actions.reset();
     process.silent.store(actions.silent(), Ordering::Relaxed);
     drop(actions);
     process.posix_timers.clear();
@@ -274,6 +287,9 @@ fn prepare(process: &Process, signal: Signal) {
         process.continues.fetch_add(1, Ordering::SeqCst);
         if process.stopped.swap(false, Ordering::SeqCst) {
             process.continued.wake_all();
+            if signal == Signal::SIGCONT {
+                family::report_stop(process, None);
+            }
         }
     } else if signal.bit() & STOPPING != 0 {
         discard(process, Signal::SIGCONT.bit());
@@ -399,7 +415,10 @@ fn reason(signal: Signal, information: &SignalInformation) -> String {
         (Signal::SIGXFSZ, _) => String::from("it wrote beyond the limit of file size"),
         (Signal::SIGABRT, _) => String::from("it gave up (abort)"),
         (Signal::SIGALRM, code::SI_KERNEL) => String::from("its alarm went off"),
-        (_, code::SI_USER | code::SI_QUEUE | code::SI_TKILL) => format!("it sent {signal} to itself"),
+        (_, code::SI_USER | code::SI_QUEUE | code::SI_TKILL) => match information.sender() {
+            (sender, _) if sender == super::current_process().id => format!("it sent {signal} to itself"),
+            (sender, _) => format!("process {sender} sent {signal}"),
+        },
         (_, code::SI_KERNEL) => format!("{signal} came from outside of the machine"),
         _ => String::new(),
     }
@@ -459,8 +478,10 @@ fn deliver_next(thread: &Thread, registers: &mut Registers) {
         }
         match (action.handler, signal.default_action()) {
             (SIG_IGN, _) | (SIG_DFL, DefaultAction::Ignore | DefaultAction::Continue) => {}
-            (SIG_DFL, DefaultAction::Stop) if signal == Signal::SIGSTOP => stop(process, continues),
-            // As on Linux for a process group that no shell looks after.
+            // A terminal does not stop a process group that no shell looks after.
+            (SIG_DFL, DefaultAction::Stop) if signal == Signal::SIGSTOP || !family::group_is_orphaned(process) => {
+                stop(process, signal, continues)
+            }
             (SIG_DFL, DefaultAction::Stop) => {}
             (SIG_DFL, DefaultAction::Terminate | DefaultAction::Core) => {
                 die(process, signal, reason(signal, &information))
@@ -502,13 +523,16 @@ fn start_again(registers: &mut Registers) {
 }
 
 /// Stops all threads of a process, unless it was told to go on since `continues` was read.
-fn stop(process: &Process, continues: u64) {
+fn stop(process: &Process, signal: Signal, continues: u64) {
     process.stopped.store(true, Ordering::SeqCst);
     if process.continues.load(Ordering::SeqCst) != continues {
         process.stopped.store(false, Ordering::SeqCst);
         return;
     }
-    crate::warning_once!("SIGSTOP: the program waits for SIGCONT (`kill -CONT` to pith passes it on)");
+    if process.id == family::FIRST {
+        crate::warning_once!("SIGSTOP: the program waits for SIGCONT (`kill -CONT` to pith passes it on)");
+    }
+    family::report_stop(process, Some(signal));
     for thread in process.threads() {
         thread.attention.fetch_or(MUST_STOP, Ordering::SeqCst);
         thread.interrupt();

@@ -22,7 +22,7 @@ use crate::memory::KernelStack;
 /// Another processor may run the thread now, or it was interrupted anywhere: its restartable sequence has to be looked
 /// at.
 pub(super) const MOVED: u32 = 1;
-/// The thread has to end, since its process becomes another program.
+/// The thread has to end, since its process does or becomes another program.
 pub(super) const MUST_END: u32 = 2;
 /// The thread has to wait until its process goes on.
 pub(super) const MUST_STOP: u32 = 4;
@@ -183,6 +183,21 @@ impl Thread {
         let old = self.fault_wait.load(Ordering::Relaxed);
         let new = if set { old | bit } else { old & !bit };
         self.fault_wait.store(new, Ordering::Relaxed);
+    }
+
+    /// Whether it has to end, since its process does or becomes another program.
+    pub(super) fn must_end(&self) -> bool {
+        self.attention.load(Ordering::SeqCst) & MUST_END != 0
+    }
+
+    /// Lets it go on for a while although its process was stopped. True if it was to stop.
+    pub(super) fn put_stop_off(&self) -> bool {
+        self.attention.fetch_and(!MUST_STOP, Ordering::SeqCst) & MUST_STOP != 0
+    }
+
+    /// Undoes [`Self::put_stop_off`].
+    pub(super) fn stop_later(&self) {
+        self.attention.fetch_or(MUST_STOP, Ordering::SeqCst);
     }
 
     /// Makes it look at its signals: ends a wait that signals end, interrupts it if it runs on another processor. May

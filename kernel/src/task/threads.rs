@@ -7,8 +7,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use pith_linux::Errno;
 use pith_scheduling::Entity;
 
-use super::process::{ExitReason, Process};
-use super::thread::{Body, MUST_END, Thread, current};
+use super::family::{self, FIRST};
+use super::process::Process;
+use super::thread::{Body, Thread, current};
 use super::wait::WaitQueue;
 use super::{futex, scheduler, signal};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
@@ -17,6 +18,9 @@ use crate::sync::InterruptMutex;
 
 /// Numbers wrap around here (`/proc/sys/kernel/pid_max`).
 const MAXIMUM_NUMBER: u32 = 4_194_304;
+
+/// The number of threads of the kernel itself.
+const KERNEL_THREAD: u32 = 0;
 
 /// All threads that programs see, by number.
 static THREADS: InterruptMutex<BTreeMap<u32, Weak<Thread>>> = InterruptMutex::new(BTreeMap::new());
@@ -39,7 +43,7 @@ pub fn last_number() -> u32 {
     LAST_NUMBER.load(Ordering::Relaxed)
 }
 
-fn enlist(thread: &Arc<Thread>) {
+pub(super) fn enlist(thread: &Arc<Thread>) {
     THREADS.lock().insert(thread.id(), Arc::downgrade(thread));
     thread.process.add_thread(thread.clone());
 }
@@ -52,16 +56,28 @@ pub fn first_thread(process: &Arc<Process>) -> Option<Arc<Thread>> {
     Some(thread)
 }
 
-fn next_number() -> u32 {
-    let threads = THREADS.lock();
+pub(super) fn next_number() -> u32 {
     loop {
         let number = LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
         if number >= MAXIMUM_NUMBER {
             LAST_NUMBER.store(300, Ordering::Relaxed); // as Linux, which keeps the first for its own
-        } else if !threads.contains_key(&number) {
+        } else if !THREADS.lock().contains_key(&number) && !family::is_taken(number) {
             return number;
         }
     }
+}
+
+/// Refuses (`EAGAIN`) one more thread if the limit of its user or memory forbids it.
+pub(super) fn check_room(process: &Arc<Process>) -> Result<(), Errno> {
+    let limit = process.limit(super::Limits::PROCESSES);
+    let too_many = limit != super::Limits::INFINITY && {
+        let user = process.credentials.lock().users[0];
+        family::threads_of_user(user) >= limit
+    };
+    if too_many || memory::is_low() || !family::reserve_room() {
+        return Err(Errno::EAGAIN);
+    }
+    ensure_idle_thread(process)
 }
 
 /// What `clone` wants of a new thread.
@@ -87,12 +103,7 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
     memory::trim_stacks();
     let parent = current();
     let process = &parent.process;
-    let living = process.thread_count();
-    let limit = process.limit(super::Limits::PROCESSES);
-    if living as u64 >= limit || memory::is_low() || !scheduler::reserve(living + 8) {
-        return Err(Errno::EAGAIN);
-    }
-    ensure_idle_thread(process)?;
+    check_room(process)?;
     let entity = Entity::inherit(&parent.entity);
     let number = next_number();
     let thread = Thread::new(number, process.clone(), entity).ok_or(Errno::EAGAIN)?;
@@ -121,11 +132,11 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
 /// `EAGAIN` without memory.
 pub fn spawn_kernel_thread(process: &Arc<Process>, name: &str, body: Body) -> Result<(), Errno> {
     memory::trim_stacks();
-    if !scheduler::reserve(process.thread_count() + 8) {
+    if !family::reserve_room() {
         return Err(Errno::EAGAIN);
     }
     ensure_idle_thread(process)?;
-    let thread = Thread::new(0, process.clone(), Entity::new(u64::MAX)).ok_or(Errno::EAGAIN)?;
+    let thread = Thread::new(KERNEL_THREAD, process.clone(), Entity::new(u64::MAX)).ok_or(Errno::EAGAIN)?;
     thread.blocked.store(u64::MAX, Ordering::Relaxed);
     set_name(&thread, name);
     *thread.body.lock() = Some(body);
@@ -160,7 +171,7 @@ fn run_idle() {
 /// An idle thread for a processor, on whose stack the processor starts. `None` if there is no memory.
 pub fn prepare_idle_thread(process: &Arc<Process>, cpu: usize) -> Option<Arc<Thread>> {
     let entity = Entity::new(1 << cpu);
-    let thread = Thread::new(0, process.clone(), entity)?;
+    let thread = Thread::new(KERNEL_THREAD, process.clone(), entity)?;
     thread.blocked.store(u64::MAX, Ordering::Relaxed);
     set_name(&thread, "idle");
     scheduler::set_idle_thread(cpu, thread.clone());
@@ -186,13 +197,20 @@ pub fn ensure_idle_thread(process: &Arc<Process>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// What a thread owes its process and the program's memory when it ends.
-fn settle(thread: &Thread) {
+/// What a thread owes the program's memory when it leaves it, since it ends or runs another program.
+pub fn leave_memory(thread: &Thread) {
     futex::release_robust_list(thread);
     let place = thread.clear_on_exit.swap(0, Ordering::Relaxed);
-    if place != 0 && write_object(UserPointer(place), &0u32).is_ok() {
+    // Nobody could look there any more if it were the last.
+    let others = thread.process.thread_count() > 1 || thread.process.address_space().is_shared();
+    if place != 0 && others && write_object(UserPointer(place), &0u32).is_ok() {
         futex::wake_address(place, 1);
     }
+}
+
+/// What a thread owes its process and the program's memory when it ends.
+fn settle(thread: &Thread) {
+    leave_memory(thread);
     signal::forget_thread(thread);
 }
 
@@ -202,15 +220,24 @@ pub fn exit_current(status: u8) -> ! {
     {
         let thread = current();
         let process = &thread.process;
+        if thread.id() == KERNEL_THREAD {
+            scheduler::end();
+        }
         settle(&thread);
         // The status of a process whose threads end one by one is that of its first.
         if thread.id() == process.id {
             process.note_status(status);
         }
-        if process.remove_thread(&thread, scheduler::used_ticks(&thread)) == 0 {
-            process.exit(ExitReason::Exited(process.status()));
-        }
         THREADS.lock().remove(&thread.id());
+        if process.remove_thread(&thread, scheduler::used_ticks(&thread)) == 0 {
+            // Nothing may end its last waits early.
+            thread.attention.store(0, Ordering::SeqCst);
+            if process.id == FIRST {
+                family::end_others();
+                process.end_machine();
+            }
+            family::end(process);
+        }
         ENDED.wake_all();
     }
     scheduler::end()
@@ -231,12 +258,7 @@ pub fn end_others() -> Result<(), Errno> {
         return Err(Errno::EINTR);
     }
     let own = thread.id();
-    for other in process.threads() {
-        if other.id() != own {
-            other.attention.fetch_or(MUST_END, Ordering::SeqCst);
-            other.interrupt();
-        }
-    }
+    process.end_threads();
     let waited = ENDED.wait_until(None, || (process.thread_count() == 1).then_some(()));
     process.end_replacement();
     waited.map_err(|_| Errno::EINTR)?;

@@ -7,6 +7,7 @@ use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::instructions::{flush_all_translations, invalidate_page};
@@ -270,13 +271,43 @@ fn is_large(value: u64) -> bool {
     value & (PRESENT | LARGE) == PRESENT | LARGE
 }
 
+/// What a processor needs of an address space to use it. It is apart from the [`PageTable`], whose owner holds a lock while
+/// it waits for other processors: a processor that changes to another thread, with interrupts off, must not wait for that
+/// lock.
+#[derive(Debug)]
+pub struct Activation {
+    root: u64,
+    /// Processors that use it: bit n for processor n.
+    users: AtomicU64,
+}
+
+impl Activation {
+    /// Processors that use it: bit n for processor n.
+    fn users(&self) -> u64 {
+        self.users.load(Ordering::SeqCst)
+    }
+
+    /// This processor uses other tables now.
+    pub fn deactivate(&self) {
+        self.users.fetch_and(!(1 << super::cpu::cpu_index()), Ordering::SeqCst);
+    }
+
+    /// Makes these tables the processor's. They must outlive their use: whoever calls this keeps the owner of the
+    /// [`PageTable`] until [`Self::deactivate`].
+    pub fn activate(&self) {
+        // First, so that nobody who changes them from now on leaves this processor out.
+        self.users.fetch_or(1 << super::cpu::cpu_index(), Ordering::SeqCst);
+        // SAFETY: the upper half is the kernel's, so the kernel stays mapped.
+        unsafe { asm!("mov cr3, {}", in(reg) self.root, options(nostack, preserves_flags)) };
+    }
+}
+
 /// The tables of one address space. Not synchronised: the owner holds a lock, with interrupts on, since other
 /// processors may have to be waited for.
 #[derive(Debug)]
 pub struct PageTable {
     root: u64,
-    /// Processors that use it: bit n for processor n.
-    users: AtomicU64,
+    activation: Arc<Activation>,
     /// One frame for each large page, so that it can always be split: the first of a list, or 0. The first word of each
     /// is the address of the next.
     deposits: u64,
@@ -413,11 +444,17 @@ impl PageTable {
         for slot in 256..512 {
             entry(root, slot).store(entry(kernel, slot).load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        let users = AtomicU64::new(0);
         Some(Self {
             root,
-            users: AtomicU64::new(0),
+            activation: Arc::new(Activation { root, users }),
             deposits: 0,
         })
+    }
+
+    /// By what processors use the tables.
+    pub fn activation(&self) -> Arc<Activation> {
+        self.activation.clone()
     }
 
     /// The entry of a large page's place, if the tables down to it exist.
@@ -499,20 +536,7 @@ impl PageTable {
     }
 
     fn users(&self) -> u64 {
-        self.users.load(Ordering::SeqCst)
-    }
-
-    /// This processor uses other tables now.
-    pub fn deactivate(&self) {
-        self.users.fetch_and(!(1 << super::cpu::cpu_index()), Ordering::SeqCst);
-    }
-
-    /// Makes these tables the processor's.
-    pub fn activate(&self) {
-        // First, so that nobody who changes them from now on leaves this processor out.
-        self.users.fetch_or(1 << super::cpu::cpu_index(), Ordering::SeqCst);
-        // SAFETY: the upper half is the kernel's, so the kernel stays mapped.
-        unsafe { asm!("mov cr3, {}", in(reg) self.root, options(nostack, preserves_flags)) };
+        self.activation.users()
     }
 
     /// Maps a page; what was mapped before is returned. `Err` if there is no frame for a table.
@@ -752,6 +776,62 @@ impl PageTable {
         if stale.start < stale.end {
             forget(self.users(), stale);
         }
+    }
+
+    /// Shares the private pages of a range with another table, in which nothing of the range is mapped: from now on neither
+    /// may write to them, and whoever does gets a page of its own by the fault. `retain` is called for each page that both
+    /// have now, before the other table holds it. Other processors may write with what they remember until
+    /// [`Self::end_sharing`].
+    ///
+    /// # Errors
+    /// [`NoFrame`] for a table; what was shared until then stays so.
+    pub fn share(
+        &mut self,
+        range: Range<u64>,
+        with: &mut Self,
+        retain: &mut dyn FnMut(u64),
+        frames: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), NoFrame> {
+        // Large pages are not shared as such: a write to one of their small ones would have to copy all.
+        let mut large = NOTHING;
+        visit_large(self.root, range.start, range.end, &mut |address, _| {
+            large = large.start.min(address)..address + LARGE_PAGE_SIZE;
+        });
+        self.split_all(large);
+        let (mut complete, mut last) = (true, (0, 0));
+        visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
+            let value = slot.load(Ordering::Relaxed);
+            let mapped = decode(value).is_some();
+            // Pages of an object come by the first access; what is said of pages that are not there stays true, but for who
+            // watches them.
+            let wanted = if mapped { value & OWN } else { value & (GUARD | POISONED) };
+            if !complete || wanted == 0 {
+                return;
+            }
+            // Tables are looked for once for all of their pages.
+            let span = address >> 21;
+            if last.1 == 0 || last.0 != span {
+                let Some(first) = walk(with.root, span << 21, 0, frames) else {
+                    complete = false;
+                    return;
+                };
+                last = (span, core::ptr::from_ref(first) as u64 - DIRECT_MAP);
+            }
+            let place = entry(last.1, index(address, 0));
+            if !mapped {
+                place.store(wanted, Ordering::Release);
+                return;
+            }
+            retain(value & ADDRESS);
+            place.store(value & !(WRITABLE | WATCHED), Ordering::Release);
+            slot.store(value & !WRITABLE, Ordering::Release);
+        });
+        if complete { Ok(()) } else { Err(NoFrame) }
+    }
+
+    /// Lets all processors forget that they could write to what [`Self::share`] has shared in the whole program's half.
+    pub fn end_sharing(&mut self) {
+        forget(self.users(), 0..super::layout::PROGRAM_END);
     }
 
     /// Calls `inspect` for each mapped page in a range, those that are part of large ones included.

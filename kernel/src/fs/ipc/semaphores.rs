@@ -284,6 +284,30 @@ pub fn operate(id: i32, operations: UserPointer, count: usize, deadline: Option<
     }
 }
 
+/// A process ends: what it asked to be undone is undone, as far as values go.
+pub fn process_ends(process: u32) {
+    let process = process as i32;
+    let sets: Vec<Arc<SemaphoreSet>> = SETS.lock().iter().map(|(_, set)| set.clone()).collect();
+    for set in sets {
+        let mut state = set.state.lock();
+        let Some(undo) = state.undo.remove(&process) else {
+            continue;
+        };
+        for (semaphore, change) in state.semaphores.iter_mut().zip(undo) {
+            if change != 0 {
+                let value = (semaphore.value + change).clamp(0, limit::SEM_VALUE);
+                *semaphore = Semaphore { value, process };
+            }
+        }
+        state.status.operated = seconds();
+        let woken = state.update();
+        drop(state);
+        if woken {
+            set.queue.wake_all();
+        }
+    }
+}
+
 fn remove(id: i32) -> Result<(), Errno> {
     let set = {
         let mut table = SETS.lock();

@@ -25,7 +25,7 @@ use super::file::{File, ListedEntry, Listing, OpenFile, WriteAt};
 use super::inode::{FileSystem, Inode, PathName, Target};
 use super::metadata::{Metadata, Timestamp};
 use crate::memory::{Destination, Source};
-use crate::task::{self, Thread};
+use crate::task::{self, Process, Thread};
 
 /// Where a file's text goes.
 #[derive(Default)]
@@ -638,19 +638,22 @@ impl File for TextFile {
 /// A directory that is open.
 struct DirectoryFile(Arc<TextNode>);
 
-/// Whether an open file is a process's directory in `/proc`, by which `pidfd_send_signal(2)` knows processes too.
+/// The process whose directory in `/proc` an open file is, by which `pidfd_send_signal(2)` knows processes too.
 ///
 /// # Errors
-/// `EBADF` for a description that only names a file.
-pub fn is_process(open: &OpenFile) -> Result<bool, Errno> {
+/// `EBADF` for a description that only names a file, `ESRCH` if the process is gone.
+pub fn process_of(open: &OpenFile) -> Result<Option<Arc<Process>>, Errno> {
     let file: &dyn Any = &**open.file()?;
-    Ok(file.downcast_ref::<DirectoryFile>().is_some_and(|DirectoryFile(node)| {
-        let in_root = node.parent.as_ref().is_some_and(|parent| parent.parent.is_none());
-        // Nothing else in the root is called by a number.
-        in_root
-            && node.file_system.character.magic == PROCESSES.magic
-            && node.name.bytes().all(|byte| byte.is_ascii_digit())
-    }))
+    let Some(DirectoryFile(node)) = file.downcast_ref::<DirectoryFile>() else {
+        return Ok(None);
+    };
+    let in_root = node.parent.as_ref().is_some_and(|parent| parent.parent.is_none());
+    // Nothing else in the root is called by a number.
+    if !in_root || node.file_system.character.magic != PROCESSES.magic {
+        return Ok(None);
+    }
+    let Ok(number) = node.name.parse() else { return Ok(None) };
+    task::find_process(number).map(Some).ok_or(Errno::ESRCH)
 }
 
 impl File for DirectoryFile {

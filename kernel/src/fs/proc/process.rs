@@ -1,7 +1,7 @@
 //! What `/proc` tells about the process.
 
 use alloc::string::String;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
@@ -411,11 +411,10 @@ fn mount_information(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-/// How readily the process is to be killed when memory is short. There is no other that could be.
-static ADJUSTMENT: AtomicI32 = AtomicI32::new(0);
-
+/// How readily the process is to be killed when memory is short. It is kept; the one that finds none is killed.
 fn adjustment(text: &mut Text) -> Result<(), Errno> {
-    writeln!(text, "{}", ADJUSTMENT.load(Ordering::Relaxed))
+    let value = task::current_process().settings.memory_adjustment.load(Ordering::Relaxed);
+    writeln!(text, "{value}")
 }
 
 fn set_adjustment(bytes: &[u8]) -> Result<(), Errno> {
@@ -425,7 +424,10 @@ fn set_adjustment(bytes: &[u8]) -> Result<(), Errno> {
     let value: i32 = value
         .filter(|value| (-1000..=1000).contains(value))
         .ok_or(Errno::EINVAL)?;
-    ADJUSTMENT.store(value, Ordering::Relaxed);
+    task::current_process()
+        .settings
+        .memory_adjustment
+        .store(value, Ordering::Relaxed);
     Ok(())
 }
 

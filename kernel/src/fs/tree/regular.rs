@@ -17,7 +17,6 @@ use super::{Node, Tree, path_text, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
 use crate::fs::turn::Turn;
 use crate::memory::{self, Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
-use crate::task;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -74,14 +73,11 @@ fn count_gone(space: &Space, pages: usize) {
     space.give_pages_back(pages as u64);
 }
 
-/// Takes pages of a file out of the program's page tables, where `stale` (page, physical address) says so: the
+/// Takes pages of a file out of all page tables, where `stale` (page, physical address) says so: the
 /// next access finds what the file has there then. No lock of the file may be held but `writer`, for a page
 /// fault takes the address space's lock first.
 fn forget_mapped(node: &Node, pages: Range<u64>, stale: &dyn Fn(u64, u64) -> bool) {
-    if let Some(thread) = task::try_current() {
-        let object = core::ptr::from_ref(node).cast();
-        thread.process.address_space().forget_object(object, pages, stale);
-    }
+    memory::forget_object_everywhere(core::ptr::from_ref(node).cast(), pages, stale);
 }
 
 /// As [`forget_mapped`], for one page that had a frame of the image until now.

@@ -6,8 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use pith_linux::Errno;
 
 use super::Node;
-use crate::memory::{AreaFlags, Backing, Protection};
-use crate::task;
+use crate::memory::{self, AreaFlags, Backing, Protection};
 
 bitflags! {
     /// The seals. The bits are those of `F_SEAL_*`.
@@ -80,7 +79,7 @@ impl SealSet {
 fn is_mapped_for_writing(node: &Node) -> bool {
     let object = core::ptr::from_ref(node).cast::<()>();
     let mut found = false;
-    task::current_process().address_space().for_each_area(&mut |area| {
+    memory::for_each_area_everywhere(&mut |area| {
         if let Backing::Object { source, .. } = &area.backing {
             found |= alloc::sync::Arc::as_ptr(source).cast::<()>() == object
                 && area.flags.contains(AreaFlags::SHARED)

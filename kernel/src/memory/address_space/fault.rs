@@ -31,10 +31,20 @@ impl AddressSpace {
     pub fn handle_fault(&self, address: u64, access: Access, waiting: Waiting) -> Result<(), FaultError> {
         self.faults.fetch_add(1, Ordering::Relaxed);
         loop {
-            let repaired = self.fault(&mut self.inner.lock(), address, access);
+            let (repaired, replaced) = {
+                let mut inner = self.inner.lock();
+                let repaired = self.fault(&mut inner, address, access).map(|_| ());
+                (repaired, inner.replaced.take())
+            };
+            if let Some(replaced) = replaced {
+                // Not under the lock: two processes may do this to each other.
+                let (index, old) = (replaced.index, replaced.physical);
+                let object = Arc::as_ptr(&replaced.object).cast();
+                duplicate::forget_object_everywhere(object, index..index + 1, &|_, physical| physical == old);
+            }
             match repaired {
                 Err(FaultError::Watched) => self.wait_for_watcher(address, access, waiting)?,
-                repaired => return repaired.map(|_| ()),
+                repaired => return repaired,
             }
         }
     }
@@ -106,6 +116,11 @@ impl AddressSpace {
                 self.forget_pages(&inner.map, table, object, index..index + 1, &|_, known| {
                     known == mapping.physical
                 });
+                inner.replaced = Some(Replaced {
+                    object: source.clone(),
+                    index,
+                    physical: mapping.physical,
+                });
             }
             return Ok(physical);
         }
@@ -153,6 +168,11 @@ impl AddressSpace {
                     let object = Arc::as_ptr(source).cast();
                     self.forget_pages(&inner.map, table, object, index..index + 1, &|_, physical| {
                         physical == old.physical()
+                    });
+                    inner.replaced = Some(Replaced {
+                        object: source.clone(),
+                        index,
+                        physical: old.physical(),
                     });
                 }
                 if write && !shared {

@@ -22,6 +22,7 @@
 //! close files: areas that were removed are dropped after it.
 
 mod advice;
+mod duplicate;
 mod fault;
 mod policy;
 mod remap;
@@ -40,9 +41,10 @@ use spin::Mutex;
 
 use super::frame::{self, Frame, Purpose};
 use super::page_source::{PageError, PageSource};
-use crate::arch::{Access, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout};
+use crate::arch::{Access, Activation, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout};
 
 pub use advice::{Forget, PageUse};
+pub use duplicate::{committed_elsewhere, for_each_area_everywhere, forget_object_everywhere};
 pub use policy::MemoryPolicy;
 pub use remap::RemapRequest;
 pub use watch::{FaultReason, FaultWatcher, Fill, RangeEvent, Waited, Waiting, WatchedFault};
@@ -172,6 +174,8 @@ pub struct Allowance {
     pub data: u64,
     /// Locked memory (`RLIMIT_MEMLOCK`); no limit for who has the privilege.
     pub locked: u64,
+    /// What other processes were promised, where that counts ([`Overcommit::Never`]).
+    pub promised_elsewhere: u64,
 }
 
 impl Allowance {
@@ -180,6 +184,7 @@ impl Allowance {
         address_space: u64::MAX,
         data: u64::MAX,
         locked: u64::MAX,
+        promised_elsewhere: 0,
     };
 }
 
@@ -296,11 +301,27 @@ struct Inner {
     peak_bytes: u64,
     /// Who handles faults of some areas.
     watchers: Vec<Arc<dyn FaultWatcher>>,
+    /// A fault let an object replace the image's frame of a page by one of its own: other address spaces have to forget it.
+    replaced: Option<Replaced>,
 }
 
-/// The address space of a process.
+/// A frame that an object has replaced.
+struct Replaced {
+    object: Arc<dyn PageSource>,
+    index: u64,
+    /// Where the frame is that it had before.
+    physical: u64,
+}
+
+/// The address space of a process, or of several that share it (`vfork(2)`).
 pub struct AddressSpace {
     inner: Mutex<Inner>,
+    /// How processors come to use it, without the lock.
+    activation: Arc<Activation>,
+    /// Tells address spaces apart for ever: no two have the same number.
+    number: u64,
+    /// Processes that run in it; the last one that leaves empties it.
+    processes: AtomicUsize,
     /// `RLIMIT_STACK`, kept here so that a fault need not ask the process.
     stack_limit: AtomicU64,
     /// Pages that are mapped, but for those that show the shared zeroes.
@@ -359,18 +380,22 @@ impl Inner {
             || !is_data(growth.protection, growth.flags)
             || self.data_bytes().saturating_add(added) <= allowance.data;
         let within_limits = self.map.total_bytes().saturating_add(added) <= allowance.address_space && data_fits;
-        if within_limits && self.may_promise(charge(growth.protection, growth.flags, added)) && !frame::is_low() {
+        if within_limits && self.may_promise(charge(growth.protection, growth.flags, added), allowance)
+            && !frame::is_low() {
             Ok(())
         } else {
             Err(Errno::ENOMEM)
         }
     }
 
-    fn may_promise(&self, charged: u64) -> bool {
+    fn may_promise(&self, charged: u64, allowance: &Allowance) -> bool {
         match Overcommit::current() {
             Overcommit::Heuristic => charged <= frame::total(),
             Overcommit::Always => true,
-            Overcommit::Never => charged == 0 || self.committed().saturating_add(charged) <= Overcommit::limit(),
+            Overcommit::Never => {
+                let promised = self.committed().saturating_add(allowance.promised_elsewhere);
+                charged == 0 || promised.saturating_add(charged) <= Overcommit::limit()
+            }
         }
     }
 
@@ -408,7 +433,7 @@ impl Inner {
         }
         let data_fits =
             allowance.data == u64::MAX || data == 0 || self.data_bytes().saturating_add(data) <= allowance.data;
-        if data_fits && self.may_promise(charged) {
+        if data_fits && self.may_promise(charged, allowance) {
             Ok(())
         } else {
             Err(Errno::ENOMEM)
@@ -496,8 +521,12 @@ fn page_range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
 impl AddressSpace {
     /// An empty address space. `None` if there is no frame for its root table.
     pub fn new() -> Option<Arc<Self>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let table = PageTable::new(&mut frame::user_table_frame)?;
-        Some(Arc::new(Self {
+        let space = Arc::new(Self {
+            activation: table.activation(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            processes: AtomicUsize::new(0),
             inner: Mutex::new(Inner {
                 map: AddressMap::new(layout::PROGRAM_START..layout::PROGRAM_END),
                 table,
@@ -509,13 +538,21 @@ impl AddressSpace {
                 future_flags: AreaFlags::empty(),
                 peak_bytes: 0,
                 watchers: Vec::new(),
+                replaced: None,
             }),
             stack_limit: AtomicU64::new(8 << 20),
             resident: AtomicU64::new(0),
             peak_resident: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             small_only: AtomicBool::new(false),
-        }))
+        });
+        duplicate::enlist(&space);
+        Some(space)
+    }
+
+    /// The number that tells it apart from all others that there ever were.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Says where mappings and heap go.
@@ -540,14 +577,14 @@ impl AddressSpace {
         self.small_only.store(small_only, Ordering::Relaxed);
     }
 
-    /// Makes this the address space of the processor.
+    /// Makes this the address space of the processor. The caller keeps it until [`Self::deactivate`].
     pub fn activate(&self) {
-        self.inner.lock().table.activate();
+        self.activation.activate();
     }
 
     /// This processor uses another address space now.
     pub fn deactivate(&self) {
-        self.inner.lock().table.deactivate();
+        self.activation.deactivate();
     }
 
     /// Bytes in all areas (`VmSize`).

@@ -22,7 +22,7 @@ use crate::task::signal;
 use crate::task::{self, Instant};
 use operation::Match;
 
-pub(super) use ring::before_exec;
+pub(super) use ring::forget_all;
 
 const FEATURES: u32 = feature::SINGLE_MMAP
     | feature::NODROP

@@ -102,6 +102,8 @@ struct Event {
 
 /// A ring.
 pub(super) struct Ring {
+    /// The address space of whoever made it, where its requests have their memory.
+    space: u64,
     itself: Weak<Ring>,
     shape: Shape,
     flags: u32,
@@ -213,6 +215,7 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
     }
     let ring = Arc::new_cyclic(|itself| Ring {
         itself: itself.clone(),
+        space: task::current_process().space_number(),
         shape,
         flags,
         memory: Arc::new(Memory { queues, entries }),
@@ -264,10 +267,12 @@ pub(super) fn of(open: &OpenFile) -> Result<&Arc<Ring>, Errno> {
     Ok(&ring.ring)
 }
 
-/// The program is about to be replaced: no request may touch its memory any more.
-pub(in crate::syscalls) fn before_exec() {
+/// The current process is about to leave its address space, in which no other process runs: no request may touch that any
+/// more.
+pub(in crate::syscalls) fn forget_all() {
+    let own = task::current_process().space_number();
     let rings: Vec<Arc<Ring>> = RINGS.lock().iter().filter_map(Weak::upgrade).collect();
-    for ring in rings {
+    for ring in rings.iter().filter(|ring| ring.space == own) {
         ring.end_requests();
     }
 }
@@ -277,8 +282,12 @@ impl Ring {
     /// Whether it takes requests.
     ///
     /// # Errors
-    /// `EBADFD` while it is disabled.
+    /// `EBADFD` while it is disabled; `EOPNOTSUPP` for another process than the one that made it.
     pub(super) fn check_enabled(&self) -> Result<(), Errno> {
+        if self.space != task::current_process().space_number() {
+            crate::warning_once!("a ring of io_uring serves only the process that made it: io_uring_enter answers EOPNOTSUPP");
+            return Err(Errno::EOPNOTSUPP);
+        }
         if self.disabled.load(Ordering::Acquire) {
             return Err(Errno::EBADFD);
         }
@@ -643,7 +652,7 @@ impl Ring {
             return Err(Errno::ENOMEM);
         }
         if self.ticket.get().is_none() {
-            let ticket = Ticket::new()?;
+            let ticket = Ticket::of_process()?;
             self.ticket.call_once(|| ticket);
         }
         let count = {

@@ -1,0 +1,255 @@
+//! Processes: `fork(2)` and its relatives, `wait4(2)`, `waitid(2)`, groups and sessions.
+
+use alloc::sync::Arc;
+
+use pith_linux::Errno;
+use pith_linux::files::OpenFlags;
+use pith_linux::signal::{Signal, SignalInformation};
+use pith_linux::system::ResourceUsage;
+use pith_linux::time::Timeval;
+
+use super::threads::{CloneArguments, CloneFlags};
+use super::{Answer, Reply};
+use crate::arch::Registers;
+use crate::fs::{context, process_file};
+use crate::memory::{UserPointer, write_object};
+use crate::task::family::{self, News, Usage, Whom, Wishes};
+use crate::task::fork::{self, NewProcess};
+use crate::task::threads::NewThread;
+use crate::task::{self, Process};
+
+/// `fork(2)`
+pub fn fork(registers: &mut Registers) -> Answer {
+    start(registers, CloneFlags::empty(), &CloneArguments::for_child())
+}
+
+/// `vfork(2)`
+pub fn vfork(registers: &mut Registers) -> Answer {
+    let flags = CloneFlags::VM | CloneFlags::VFORK;
+    start(registers, flags, &CloneArguments::for_child())
+}
+
+/// Makes a process as `clone(2)` says. The flags are known to suit each other.
+///
+/// # Errors
+/// `EAGAIN`, `ENOMEM`, `EINVAL`, `EFAULT`, `EMFILE`; `ENOSYS` for what is not there.
+pub(super) fn start(registers: &Registers, flags: CloneFlags, arguments: &CloneArguments) -> Answer {
+    const NAMESPACES: CloneFlags = CloneFlags::NEWNS
+        .union(CloneFlags::NEWCGROUP)
+        .union(CloneFlags::NEWUTS)
+        .union(CloneFlags::NEWIPC)
+        .union(CloneFlags::NEWUSER)
+        .union(CloneFlags::NEWPID)
+        .union(CloneFlags::NEWNET);
+    if flags.intersects(NAMESPACES) {
+        crate::warning_once!("there are no namespaces: clone answers EINVAL, as a Linux without them");
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(CloneFlags::INTO_CGROUP) {
+        crate::warning_once!("there are no control groups: clone answers EOPNOTSUPP");
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if flags.contains(CloneFlags::SIGHAND) {
+        crate::warning_once!("processes that share their signal handlers can't be started: clone answers ENOSYS");
+        return Err(Errno::ENOSYS);
+    }
+    let process = task::current_process();
+    if flags.contains(CloneFlags::PARENT) && process.id == family::FIRST {
+        // As the first process of a container, whose siblings would not be in it.
+        return Err(Errno::EINVAL);
+    }
+    let thread = NewThread::of(registers, flags, arguments)?;
+    let files = context::current();
+    let resources = files.descendant(flags.contains(CloneFlags::FILES), flags.contains(CloneFlags::FS))?;
+    let new = NewProcess {
+        thread,
+        resources,
+        shares_memory: flags.contains(CloneFlags::VM),
+        suspends_maker: flags.contains(CloneFlags::VFORK),
+        is_sibling: flags.contains(CloneFlags::PARENT),
+        end_signal: arguments.exit_signal as u8,
+        clears_handlers: flags.contains(CloneFlags::CLEAR_SIGHAND),
+    };
+    let announce = |child: &Arc<Process>| {
+        if !flags.contains(CloneFlags::PIDFD) {
+            return Ok(());
+        }
+        let file = process_file::create(child.clone(), OpenFlags::empty());
+        let descriptor = files.add(file, true, 0)?;
+        write_object(UserPointer(arguments.pidfd), &descriptor).inspect_err(|_| {
+            let _ = files.close(descriptor);
+        })
+    };
+    fork::create(new, announce).map(|number| Reply::Value(number as usize))
+}
+
+/// `WNOHANG`
+const NO_HANG: u64 = 1;
+/// `WUNTRACED` of `wait4(2)`, `WSTOPPED` of `waitid(2)`.
+const STOPPED: u64 = 2;
+/// `WEXITED`
+const EXITED: u64 = 4;
+/// `WCONTINUED`
+const CONTINUED: u64 = 8;
+/// `WNOWAIT`
+const NO_WAIT: u64 = 0x100_0000;
+/// `__WNOTHREAD`: only children of the calling thread; here they are those of the process.
+const NO_THREAD: u64 = 0x2000_0000;
+/// `__WALL`
+const ALL: u64 = 0x4000_0000;
+/// `__WCLONE`
+const CLONE: u64 = 0x8000_0000;
+
+fn wishes(options: u64) -> Wishes {
+    Wishes {
+        ended: options & EXITED != 0,
+        stopped: options & STOPPED != 0,
+        continued: options & CONTINUED != 0,
+        no_wait: options & NO_HANG != 0,
+        leave: options & NO_WAIT != 0,
+        unusual: match options {
+            _ if options & ALL != 0 => None,
+            _ => Some(options & CLONE != 0),
+        },
+    }
+}
+
+/// What a process has used, as programs know it. All processor time counts as the program's own.
+pub(super) fn resource_usage(usage: &Usage) -> ResourceUsage {
+    ResourceUsage {
+        user_time: Timeval::from_nanoseconds(usage.time),
+        maximum_resident: (usage.memory >> 10) as i64,
+        minor_faults: usage.faults as i64,
+        voluntary_switches: usage.switches.0 as i64,
+        involuntary_switches: usage.switches.1 as i64,
+        ..ResourceUsage::default()
+    }
+}
+
+fn write_usage(place: UserPointer, news: &News) -> Result<(), Errno> {
+    if place.is_null() {
+        return Ok(());
+    }
+    write_object(place, &resource_usage(&news.usage))
+}
+
+/// `wait4(2)`
+pub fn wait4(pid: i32, status: UserPointer, options: u64, usage: UserPointer) -> Result<usize, Errno> {
+    let options = options & 0xffff_ffff;
+    if options & !(NO_HANG | STOPPED | CONTINUED | NO_THREAD | ALL | CLONE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let whom = match pid {
+        i32::MIN => return Err(Errno::ESRCH),
+        -1 => Whom::Any,
+        0 => Whom::Group(task::current_process().family.group()),
+        group if group < 0 => Whom::Group(group.unsigned_abs()),
+        process => Whom::Process(process.unsigned_abs()),
+    };
+    let Some(news) = family::wait_for_child(&whom, &wishes(options | EXITED))? else {
+        return Ok(0);
+    };
+    if !status.is_null() {
+        write_object(status, &news.wait_status())?;
+    }
+    write_usage(usage, &news)?;
+    Ok(news.process as usize)
+}
+
+/// `waitid(2)`
+pub fn waitid(
+    which: i32,
+    id: i32,
+    information: UserPointer,
+    options: u64,
+    usage: UserPointer,
+) -> Result<usize, Errno> {
+    const ALL_CHILDREN: i32 = 0;
+    const PROCESS: i32 = 1;
+    const GROUP: i32 = 2;
+    const DESCRIPTOR: i32 = 3;
+    let options = options & 0xffff_ffff;
+    let known = NO_HANG | NO_WAIT | EXITED | STOPPED | CONTINUED | NO_THREAD | ALL | CLONE;
+    if options & !known != 0 || options & (EXITED | STOPPED | CONTINUED) == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut wishes = wishes(options);
+    let mut nonblocking = false;
+    let whom = match which {
+        ALL_CHILDREN => Whom::Any,
+        PROCESS if id > 0 => Whom::Process(id.unsigned_abs()),
+        GROUP if id > 0 => Whom::Group(id.unsigned_abs()),
+        GROUP if id == 0 => Whom::Group(task::current_process().family.group()),
+        DESCRIPTOR if id >= 0 => {
+            let file = context::current().file(id)?;
+            nonblocking = file.flags().contains(OpenFlags::NONBLOCKING);
+            Whom::Process(process_file::of(&file)?.id)
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let asked_not_to_wait = wishes.no_wait;
+    wishes.no_wait |= nonblocking;
+    let news = family::wait_for_child(&whom, &wishes)?;
+    if news.is_none() && !asked_not_to_wait {
+        return Err(Errno::EAGAIN);
+    }
+    if let Some(news) = &news {
+        write_usage(usage, news)?;
+    }
+    if !information.is_null() {
+        // Without news, everything that is told is 0.
+        let mut told = SignalInformation::new(Signal::SIGCHLD, 0);
+        match &news {
+            Some(news) => {
+                told = SignalInformation::sent(Signal::SIGCHLD, news.code, news.process, news.user);
+                told.fields[8..12].copy_from_slice(&news.status.to_le_bytes());
+            }
+            None => told.signal = 0,
+        }
+        write_object(information, &told)?;
+    }
+    Ok(0)
+}
+
+/// `getppid(2)`
+pub fn getppid() -> Result<usize, Errno> {
+    Ok(task::current_process().family.parent() as usize)
+}
+
+/// The process that a number names, 0 the one that asks.
+fn named(pid: i32) -> Result<Arc<Process>, Errno> {
+    match u32::try_from(pid).map_err(|_| Errno::ESRCH)? {
+        0 => Ok(task::current_process().clone()),
+        number => task::find_process(number)
+            .or_else(|| task::find_thread(number).map(|thread| thread.process.clone()))
+            .ok_or(Errno::ESRCH),
+    }
+}
+
+/// `getpgrp(2)`
+pub fn getpgrp() -> Result<usize, Errno> {
+    getpgid(0)
+}
+
+/// `getpgid(2)`
+pub fn getpgid(pid: i32) -> Result<usize, Errno> {
+    named(pid).map(|process| process.family.group() as usize)
+}
+
+/// `getsid(2)`
+pub fn getsid(pid: i32) -> Result<usize, Errno> {
+    named(pid).map(|process| process.family.session() as usize)
+}
+
+/// `setpgid(2)`
+pub fn setpgid(pid: i32, group: i32) -> Result<usize, Errno> {
+    let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
+    let number = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+    family::set_group(number, group)?;
+    Ok(0)
+}
+
+/// `setsid(2)`
+pub fn setsid() -> Result<usize, Errno> {
+    family::new_session().map(|session| session as usize)
+}

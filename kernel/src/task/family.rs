@@ -1,0 +1,742 @@
+//! The processes of the machine: who made whom, groups and sessions, and how a parent learns what became of its children.
+//!
+//! One list holds all processes, by number, from their start until somebody has learned how they ended; until then one that
+//! has ended is a *zombie*. Its lock guards all relations between processes as well (who is whose parent, groups, sessions).
+//! Interrupt handlers take it too, so it is held with interrupts off, nothing sleeps under it, and signals are sent after it.
+//!
+//! The first process has number 1, as in a container, and with it the machine ends: the others are killed. An orphan belongs
+//! to the nearest ancestor that asked for orphans (`PR_SET_CHILD_SUBREAPER`), else to the kernel, which does for it in the
+//! name of number 1 what `init` does elsewhere: such a process vanishes when it ends. So a program that knows nothing of
+//! being number 1 meets no children that it never made, and leaves no zombies behind.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+
+use pith_linux::Errno;
+use pith_linux::signal::{ActionFlags, SIG_IGN, Signal, SignalInformation, code};
+use spin::{Mutex, Once};
+
+use super::clock;
+use super::process::{ExitReason, Process};
+use super::scheduler;
+use super::signal;
+use super::thread::current;
+use super::wait::WaitQueue;
+use crate::sync::InterruptMutex;
+
+/// The number of the first process.
+pub const FIRST: u32 = 1;
+
+/// All processes, by number, zombies included.
+static PROCESSES: InterruptMutex<Vec<Arc<Process>>> = InterruptMutex::new(Vec::new());
+/// Told whenever a process has ended.
+static ENDED: WaitQueue = WaitQueue::new();
+
+/// A signal as the kernel remembers that a parent was not told of it yet: nothing, that a process goes on, or by which
+/// signal it was stopped.
+const NOTHING: u8 = 0;
+const GOES_ON: u8 = u8::MAX;
+
+/// The place of a process among the others.
+pub struct Family {
+    parent: AtomicU32,
+    /// Its parent has ended, and the kernel looks after it.
+    adopted: AtomicBool,
+    group: AtomicU32,
+    session: AtomicU32,
+    /// The signal that tells its parent of its end; 0 for none.
+    end_signal: AtomicU8,
+    /// It has run another program: its parent may not put it into another group any more.
+    has_executed: AtomicBool,
+    /// It wants the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`).
+    pub takes_orphans: AtomicBool,
+    /// The signal that it wants when its parent ends; 0 for none (`PR_SET_PDEATHSIG`).
+    pub parent_end_signal: AtomicU8,
+    /// It runs in its parent's memory, and the parent waits until it does no more (`vfork(2)`).
+    borrows_memory: AtomicBool,
+    /// How it ended: it is a zombie.
+    outcome: InterruptMutex<Option<Outcome>>,
+    /// That it was stopped or goes on, of which its parent was not told.
+    report: AtomicU8,
+    /// Where its threads wait for its children.
+    children: WaitQueue,
+    /// Told when it has ended, or does not borrow memory any more.
+    pub changes: WaitQueue,
+    /// What its children have used whose end it has learned of.
+    children_usage: Mutex<Usage>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Exited(u8),
+    Killed(u8),
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Processor time in nanoseconds.
+    pub time: u64,
+    /// Most memory at one time, in bytes.
+    pub memory: u64,
+    /// Page faults.
+    pub faults: u64,
+    /// Switches to other threads, because it waited and because its time was over.
+    pub switches: (u64, u64),
+}
+
+impl Usage {
+    /// What a process itself has used.
+    pub fn of(process: &Process) -> Self {
+        let space = process.address_space();
+        let mut switches = process.ended_switches();
+        for thread in process.threads() {
+            let (voluntary, involuntary) = thread.entity.switches();
+            switches.0 += u64::from(voluntary);
+            switches.1 += u64::from(involuntary);
+        }
+        Self {
+            time: process.cpu_time(),
+            memory: space.peak_bytes().1,
+            faults: space.fault_count(),
+            switches,
+        }
+    }
+
+    /// What the children of a process have used whose end it has learned of.
+    pub fn of_children(process: &Process) -> Self {
+        *process.family.children_usage.lock()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.time += other.time;
+        self.memory = self.memory.max(other.memory);
+        self.faults += other.faults;
+        self.switches.0 += other.switches.0;
+        self.switches.1 += other.switches.1;
+    }
+}
+
+impl Family {
+    fn new(parent: u32, group: u32, session: u32, end_signal: u8) -> Self {
+        Self {
+            parent: AtomicU32::new(parent),
+            adopted: AtomicBool::new(false),
+            group: AtomicU32::new(group),
+            session: AtomicU32::new(session),
+            end_signal: AtomicU8::new(end_signal),
+            has_executed: AtomicBool::new(false),
+            takes_orphans: AtomicBool::new(false),
+            parent_end_signal: AtomicU8::new(0),
+            borrows_memory: AtomicBool::new(false),
+            outcome: InterruptMutex::new(None),
+            report: AtomicU8::new(NOTHING),
+            children: WaitQueue::new(),
+            changes: WaitQueue::new(),
+            children_usage: Mutex::new(Usage::default()),
+        }
+    }
+
+    /// That of the first process, which leads its group and its session.
+    pub(super) fn first() -> Self {
+        Self::new(0, FIRST, FIRST, 0)
+    }
+
+    /// That of a process that another one makes; `sibling` makes it a child of that one's parent.
+    pub(super) fn descendant(maker: &Process, sibling: bool, end_signal: u8) -> Self {
+        let own = &maker.family;
+        let (parent, end_signal) = if sibling {
+            (own.parent(), own.end_signal.load(Ordering::Relaxed))
+        } else {
+            (maker.id, end_signal)
+        };
+        let new = Self::new(parent, own.group(), own.session(), end_signal);
+        new.adopted
+            .store(sibling && own.adopted.load(Ordering::Relaxed), Ordering::Relaxed);
+        new
+    }
+
+    /// The number of its parent; 0 for the first process.
+    pub fn parent(&self) -> u32 {
+        self.parent.load(Ordering::Relaxed)
+    }
+
+    /// The number of its process group.
+    pub fn group(&self) -> u32 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// The number of its session.
+    pub fn session(&self) -> u32 {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.outcome.lock().is_some()
+    }
+
+    /// The status as `wait(2)` gives it, if it has ended.
+    pub fn wait_status(&self) -> Option<i32> {
+        self.outcome.lock().map(|outcome| match outcome {
+            Outcome::Exited(status) => i32::from(status) << 8,
+            Outcome::Killed(signal) => i32::from(signal),
+        })
+    }
+
+    /// It runs another program now.
+    pub fn executes(&self) {
+        self.has_executed.store(true, Ordering::Relaxed);
+        // Another program is always waited for in the usual way.
+        self.end_signal.store(Signal::SIGCHLD.number(), Ordering::Relaxed);
+        self.give_memory_back();
+    }
+
+    pub(super) fn borrow_memory(&self) {
+        self.borrows_memory.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets the parent go on that waits until this process does not run in its memory any more.
+    fn give_memory_back(&self) {
+        if self.borrows_memory.swap(false, Ordering::SeqCst) {
+            self.changes.wake_all();
+        }
+    }
+
+    /// Waits until a new process does not run in the current one's memory any more. As on Linux only what ends the process
+    /// ends that early.
+    pub(super) fn wait_until_returned(&self) {
+        let thread = current();
+        let mask = thread.blocked.swap(!Signal::SIGKILL.bit(), Ordering::SeqCst);
+        let returned = || (!self.borrows_memory.load(Ordering::SeqCst)).then_some(());
+        let mut stops = false;
+        while self.changes.wait(returned).is_err() && !thread.must_end() && !thread.has_deliverable_signal() {
+            stops |= thread.put_stop_off();
+        }
+        thread.blocked.store(mask, Ordering::SeqCst);
+        if stops {
+            thread.stop_later();
+        }
+    }
+}
+
+fn is_child(process: &Process, parent: u32) -> bool {
+    process.family.parent() == parent && !process.family.adopted.load(Ordering::Relaxed)
+}
+
+fn position(list: &[Arc<Process>], number: u32) -> Result<usize, usize> {
+    list.binary_search_by_key(&number, |process| process.id)
+}
+
+/// A process by its number, a zombie as well.
+pub fn find_process(number: u32) -> Option<Arc<Process>> {
+    let list = PROCESSES.lock();
+    position(&list, number).ok().map(|index| list[index].clone())
+}
+
+/// All processes by their numbers, zombies included.
+pub fn processes() -> Vec<Arc<Process>> {
+    PROCESSES.lock().clone()
+}
+
+/// Whether there are processes besides the first.
+pub fn has_others() -> bool {
+    PROCESSES.lock().len() > 1
+}
+
+/// The first process.
+pub fn first_process() -> Option<Arc<Process>> {
+    find_process(FIRST)
+}
+
+/// Processes that carry a group's number.
+pub fn members(group: u32) -> Vec<Arc<Process>> {
+    let mut found = processes();
+    found.retain(|process| process.family.group() == group);
+    found
+}
+
+/// Whether a number names a process, a group or a session.
+pub(super) fn is_taken(number: u32) -> bool {
+    let list = PROCESSES.lock();
+    list.iter().any(|process| {
+        let family = &process.family;
+        process.id == number || family.group() == number || family.session() == number
+    })
+}
+
+pub(super) fn enlist_first(process: &Arc<Process>) {
+    PROCESSES.lock().push(process.clone());
+}
+
+/// Adds a process to the list.
+///
+/// # Errors
+/// `EAGAIN` without memory.
+pub(super) fn enlist(process: &Arc<Process>) -> Result<(), Errno> {
+    let mut list = PROCESSES.lock();
+    list.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
+    if let Err(place) = position(&list, process.id) {
+        list.insert(place, process.clone());
+    }
+    Ok(())
+}
+
+/// Takes a process out of the list. The caller drops it without the lock.
+fn remove(list: &mut Vec<Arc<Process>>, number: u32) -> Option<Arc<Process>> {
+    position(list, number).ok().map(|index| list.remove(index))
+}
+
+/// Takes a process out of the list that never ran.
+pub(super) fn withdraw(process: &Process) {
+    let removed = remove(&mut PROCESSES.lock(), process.id);
+    drop(removed);
+}
+
+/// How many threads the processes of a user have.
+pub(super) fn threads_of_user(user: u32) -> u64 {
+    let own = |process: &Arc<Process>| process.credentials.lock().users[0] == user;
+    let counted = processes().into_iter().filter(own);
+    counted.map(|process| process.thread_count() as u64).sum()
+}
+
+// ---- Groups and sessions ----
+
+/// Puts a process into a group, as `setpgid(2)`.
+///
+/// # Errors
+/// `EINVAL`, `ESRCH`, `EPERM`, `EACCES`.
+pub fn set_group(number: u32, group: u32) -> Result<(), Errno> {
+    let caller = super::current_process();
+    let (number, group) = match (number, group) {
+        (0, group) => (caller.id, group),
+        other => other,
+    };
+    let group = if group == 0 { number } else { group };
+    let list = PROCESSES.lock();
+    let process = position(&list, number).map(|index| &list[index]).map_err(|_| {
+        // The number of a thread that is not the first is none of a process.
+        Errno::ESRCH
+    })?;
+    let family = &process.family;
+    if is_child(process, caller.id) {
+        if family.session() != caller.family.session() {
+            return Err(Errno::EPERM);
+        }
+        if family.has_executed.load(Ordering::Relaxed) {
+            return Err(Errno::EACCES);
+        }
+    } else if process.id != caller.id {
+        return Err(Errno::ESRCH);
+    }
+    if family.session() == process.id {
+        return Err(Errno::EPERM);
+    }
+    let session = caller.family.session();
+    let exists = |other: &Arc<Process>| other.family.group() == group && other.family.session() == session;
+    if group != process.id && !list.iter().any(exists) {
+        return Err(Errno::EPERM);
+    }
+    family.group.store(group, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Makes the current process the leader of a new session and of a new group, as `setsid(2)`.
+///
+/// # Errors
+/// `EPERM` if a group has its number.
+pub fn new_session() -> Result<u32, Errno> {
+    let caller = super::current_process();
+    let list = PROCESSES.lock();
+    if list.iter().any(|process| process.family.group() == caller.id) {
+        return Err(Errno::EPERM);
+    }
+    caller.family.session.store(caller.id, Ordering::Relaxed);
+    caller.family.group.store(caller.id, Ordering::Relaxed);
+    Ok(caller.id)
+}
+
+/// Whether nobody looks after a group: none of its processes has a parent in the same session and another group.
+fn is_orphaned(list: &[Arc<Process>], group: u32) -> bool {
+    !list.iter().any(|process| {
+        let family = &process.family;
+        let parent = position(list, family.parent()).map(|index| &list[index]);
+        family.group() == group
+            && !family.has_ended()
+            && !family.adopted.load(Ordering::Relaxed)
+            && parent.is_ok_and(|parent| {
+                parent.family.session() == family.session() && parent.family.group() != group && !parent.is_ending()
+            })
+    })
+}
+
+/// Whether nobody looks after the group of a process, so that it is not stopped by a terminal.
+pub fn group_is_orphaned(process: &Process) -> bool {
+    is_orphaned(&PROCESSES.lock(), process.family.group())
+}
+
+// ---- Stopping and going on ----
+
+/// Tells the parent of a process that it was stopped by a signal, or goes on. May be called by interrupt handlers.
+pub(super) fn report_stop(process: &Process, stopped_by: Option<Signal>) {
+    let family = &process.family;
+    let report = stopped_by.map_or(GOES_ON, Signal::number);
+    let parent = {
+        let list = PROCESSES.lock();
+        family.report.store(report, Ordering::Relaxed);
+        if family.adopted.load(Ordering::Relaxed) {
+            return;
+        }
+        match position(&list, family.parent()) {
+            Ok(index) => list[index].clone(),
+            Err(_) => return,
+        }
+    };
+    let action = parent.actions.lock().get(Signal::SIGCHLD);
+    let wanted = !ActionFlags::from_bits_truncate(action.flags).contains(ActionFlags::NOCLDSTOP);
+    if action.handler != SIG_IGN && wanted {
+        let (what, status) = match stopped_by {
+            Some(signal) => (CLD_STOPPED, signal),
+            None => (CLD_CONTINUED, Signal::SIGCONT),
+        };
+        let information = child_information(process, Signal::SIGCHLD, what, status.number().into());
+        let _ = signal::send(&parent, Signal::SIGCHLD, information);
+    }
+    parent.family.children.wake_all();
+}
+
+// ---- The end ----
+
+const CLD_EXITED: i32 = 1;
+const CLD_KILLED: i32 = 2;
+const CLD_STOPPED: i32 = 5;
+const CLD_CONTINUED: i32 = 6;
+
+/// What is told of a child: who, how, its status, and its processor time in hundredths of seconds.
+fn child_information(process: &Process, signal: Signal, what: i32, status: i32) -> SignalInformation {
+    const HUNDREDTH: u64 = 10_000_000;
+    // Interrupt handlers come here too, and they can't wait for the owner of the credentials.
+    let user = process.credentials.try_lock().map_or(0, |own| own.users[0]);
+    let mut information = SignalInformation::sent(signal, what, process.id, user);
+    information.fields[8..12].copy_from_slice(&status.to_le_bytes());
+    let time = clock::ticks_to_nanoseconds(process.ended_ticks()) / HUNDREDTH;
+    information.fields[16..24].copy_from_slice(&time.to_le_bytes());
+    information
+}
+
+/// What else is done when a process ends, by the floors above.
+pub type EndHook = fn(&Arc<Process>);
+
+static END_HOOK: Once<EndHook> = Once::new();
+
+/// Names what else is done when a process ends.
+pub fn on_end(hook: EndHook) {
+    END_HOOK.call_once(|| hook);
+}
+
+/// Signals that are to be sent when the lock is free.
+type Letters = Vec<(Arc<Process>, Signal, SignalInformation)>;
+
+fn deliver(letters: Letters) {
+    for (process, signal, information) in letters {
+        // One that can't be queued is lost, as on Linux.
+        let _ = signal::send(&process, signal, information);
+    }
+}
+
+/// The last thread of a process ends, which is not the first process: gives back all that it has, and tells whoever has to
+/// know. Nothing of the program's memory may be touched afterwards.
+pub(super) fn end(process: &Arc<Process>) {
+    if let Some(hook) = END_HOOK.get() {
+        hook(process);
+    }
+    process.resources.end();
+    if let Some(server) = process.deferred.get() {
+        server.close();
+    }
+    process.posix_timers.clear();
+    process.interval_timers.clear();
+    process.address_space().leave();
+    let outcome = match process.exit_reason() {
+        ExitReason::Exited(status) => Outcome::Exited(status),
+        ExitReason::Signaled(signal, reason) => {
+            crate::info!("process {} was killed by signal {signal}: {reason}", process.id);
+            Outcome::Killed(signal)
+        }
+    };
+    let mut letters = Letters::new();
+    let mut gone = Vec::new();
+    let parent = {
+        let mut list = PROCESSES.lock();
+        leave_children(&mut list, process, &mut letters, &mut gone);
+        let parent = bury(&mut list, process, outcome, &mut letters, &mut gone);
+        hang_up(&list, process, process.family.group(), &mut letters);
+        parent
+    };
+    // Not under the lock: it may be the last reference to much.
+    drop(gone);
+    process.family.give_memory_back();
+    process.family.changes.wake_all();
+    deliver(letters);
+    if let Some(parent) = parent {
+        parent.family.children.wake_all();
+    }
+    ENDED.wake_all();
+}
+
+/// Finds new parents for the children of a process that ends.
+fn leave_children(list: &mut Vec<Arc<Process>>, process: &Process, letters: &mut Letters, gone: &mut Vec<Arc<Process>>) {
+    let children: Vec<_> = list
+        .iter()
+        .filter(|child| child.family.parent() == process.id)
+        .cloned()
+        .collect();
+    if children.is_empty() {
+        return;
+    }
+    let heir = heir(list, process);
+    for child in children {
+        let family = &child.family;
+        let number = heir.as_ref().map_or(FIRST, |heir| heir.id);
+        family.parent.store(number, Ordering::Relaxed);
+        family.adopted.store(heir.is_none(), Ordering::Relaxed);
+        family.end_signal.store(Signal::SIGCHLD.number(), Ordering::Relaxed);
+        if let Some(signal) = Signal::from_number(family.parent_end_signal.load(Ordering::Relaxed).into()) {
+            let user = process.credentials.try_lock().map_or(0, |own| own.users[0]);
+            let information = SignalInformation::sent(signal, code::SI_USER, process.id, user);
+            letters.push((child.clone(), signal, information));
+        }
+        let outcome = *family.outcome.lock();
+        if let Some(outcome) = outcome {
+            let parent = bury(list, &child, outcome, letters, gone);
+            if let Some(parent) = parent {
+                parent.family.children.wake_all();
+            }
+        } else if family.group() != process.family.group() {
+            hang_up(list, process, family.group(), letters);
+        }
+    }
+}
+
+/// The nearest ancestor that wants orphans.
+fn heir(list: &[Arc<Process>], process: &Process) -> Option<Arc<Process>> {
+    let mut number = process.family.parent();
+    while let Ok(index) = position(list, number) {
+        let ancestor = &list[index];
+        let family = &ancestor.family;
+        if family.takes_orphans.load(Ordering::Relaxed) && !family.has_ended() && !ancestor.is_ending() {
+            return Some(ancestor.clone());
+        }
+        number = family.parent();
+    }
+    None
+}
+
+/// A process has ended: makes it a zombie and prepares what tells its parent, or takes it out of the list if nobody wants to
+/// know. Answers who may wait for it.
+fn bury(
+    list: &mut Vec<Arc<Process>>,
+    process: &Process,
+    outcome: Outcome,
+    letters: &mut Letters,
+    gone: &mut Vec<Arc<Process>>,
+) -> Option<Arc<Process>> {
+    let family = &process.family;
+    *family.outcome.lock() = Some(outcome);
+    if family.adopted.load(Ordering::Relaxed) {
+        gone.extend(remove(list, process.id));
+        return None;
+    }
+    let parent = position(list, family.parent()).ok().map(|index| list[index].clone())?;
+    let action = parent.actions.lock().get(Signal::SIGCHLD);
+    let signal = Signal::from_number(family.end_signal.load(Ordering::Relaxed).into());
+    let told_usually = signal == Some(Signal::SIGCHLD);
+    let forgets = ActionFlags::from_bits_truncate(action.flags).contains(ActionFlags::NOCLDWAIT);
+    if told_usually && (action.handler == SIG_IGN || forgets) {
+        gone.extend(remove(list, process.id));
+    }
+    if let Some(signal) = signal.filter(|_| !(told_usually && action.handler == SIG_IGN)) {
+        let (what, status) = match outcome {
+            Outcome::Exited(status) => (CLD_EXITED, status),
+            Outcome::Killed(signal) => (CLD_KILLED, signal),
+        };
+        letters.push((
+            parent.clone(),
+            signal,
+            child_information(process, signal, what, status.into()),
+        ));
+    }
+    Some(parent)
+}
+
+/// A process has ended that may have looked after a group: if nobody does now and some of it is stopped, it is told to hang
+/// up and to go on.
+fn hang_up(list: &[Arc<Process>], process: &Process, group: u32, letters: &mut Letters) {
+    let of_group = |other: &&Arc<Process>| other.family.group() == group && other.id != process.id;
+    let stopped = list.iter().filter(of_group).any(|other| other.is_stopped());
+    if stopped && is_orphaned(list, group) {
+        for other in list.iter().filter(of_group) {
+            for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+                letters.push((other.clone(), signal, SignalInformation::new(signal, code::SI_KERNEL)));
+            }
+        }
+    }
+}
+
+/// The first process ends: kills all others and waits until they have ended, for some seconds at most.
+pub(super) fn end_others() {
+    /// In nanoseconds.
+    const PATIENCE: u64 = 5_000_000_000;
+    let others = || processes().into_iter().filter(|process| process.id != FIRST);
+    for process in others() {
+        signal::post(&process, Signal::SIGKILL);
+    }
+    let deadline = clock::monotonic().after(PATIENCE);
+    let all_ended = || others().all(|process| process.family.has_ended()).then_some(());
+    if ENDED.wait_until(Some(deadline), all_ended).is_err() {
+        crate::warning!("the machine ends although processes have not ended within {PATIENCE} ns");
+    }
+}
+
+// ---- Waiting ----
+
+/// For which children to wait.
+pub enum Whom {
+    /// All.
+    Any,
+    /// The one with this number.
+    Process(u32),
+    /// Those of this group.
+    Group(u32),
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// That children have ended.
+    pub ended: bool,
+    /// That children were stopped.
+    pub stopped: bool,
+    /// That children go on.
+    pub continued: bool,
+    /// Not to wait at all.
+    pub no_wait: bool,
+    /// To leave what was found, so that it can be found again.
+    pub leave: bool,
+    /// Which children count: `Some(true)` those whose end is not told by `SIGCHLD`, `Some(false)` the others, `None` all.
+    pub unusual: Option<bool>,
+}
+
+/// What became of a child.
+#[derive(Clone, Copy, Debug)]
+pub struct News {
+    /// Its number.
+    pub process: u32,
+    /// Its real user.
+    pub user: u32,
+    /// What happened, as `si_code` of `SIGCHLD` tells it.
+    pub code: i32,
+    /// Status or signal.
+    pub status: i32,
+    /// What it has used, with its children.
+    pub usage: Usage,
+}
+
+impl News {
+    /// The status as `wait(2)` gives it.
+    pub fn wait_status(&self) -> i32 {
+        match self.code {
+            CLD_EXITED => self.status << 8,
+            CLD_STOPPED => self.status << 8 | 0x7f,
+            CLD_CONTINUED => 0xffff,
+            _ => self.status,
+        }
+    }
+}
+
+/// What of a child's life is to be told now.
+fn look_at(child: &Process, wishes: &Wishes) -> Option<(i32, i32)> {
+    let outcome = *child.family.outcome.lock();
+    if let Some(outcome) = outcome {
+        return wishes.ended.then_some(match outcome {
+            Outcome::Exited(status) => (CLD_EXITED, status.into()),
+            Outcome::Killed(signal) => (CLD_KILLED, signal.into()),
+        });
+    }
+    match child.family.report.load(Ordering::Relaxed) {
+        NOTHING => None,
+        GOES_ON => wishes
+            .continued
+            .then_some((CLD_CONTINUED, Signal::SIGCONT.number().into())),
+        signal => wishes.stopped.then_some((CLD_STOPPED, signal.into())),
+    }
+}
+
+/// Waits for a child of the current process, as `waitid(2)`. `None`: there are such children, but no news, and
+/// [`Wishes::no_wait`] is set.
+///
+/// # Errors
+/// `ECHILD` if there is no such child, `EINTR`.
+pub fn wait_for_child(whom: &Whom, wishes: &Wishes) -> Result<Option<News>, Errno> {
+    let process = super::current_process();
+    let look = || {
+        let mut list = PROCESSES.lock();
+        let mut any = false;
+        let mut found = None;
+        for child in list.iter().filter(|child| is_child(child, process.id)) {
+            let meant = match whom {
+                Whom::Any => true,
+                Whom::Process(number) => child.id == *number,
+                Whom::Group(group) => child.family.group() == *group,
+            };
+            let is_unusual = child.family.end_signal.load(Ordering::Relaxed) != Signal::SIGCHLD.number();
+            if !meant || wishes.unusual.is_some_and(|wanted| wanted != is_unusual) {
+                continue;
+            }
+            any = true;
+            if let Some(news) = look_at(child, wishes) {
+                found = Some((child.clone(), news));
+                break;
+            }
+        }
+        match found {
+            Some((child, news)) => {
+                if !wishes.leave {
+                    child.family.report.store(NOTHING, Ordering::Relaxed);
+                    if child.family.has_ended() {
+                        // The list's reference; ours is left to be dropped without the lock.
+                        drop(remove(&mut list, child.id));
+                    }
+                }
+                Some(Ok(Some((child, news))))
+            }
+            None if !any => Some(Err(Errno::ECHILD)),
+            None => wishes.no_wait.then_some(Ok(None)),
+        }
+    };
+    let found = process.family.children.wait(look).map_err(|_| Errno::EINTR)??;
+    let Some((child, (code, status))) = found else {
+        return Ok(None);
+    };
+    let mut usage = Usage::of(&child);
+    usage.add(Usage::of_children(&child));
+    if child.family.has_ended() && !wishes.leave {
+        process.family.children_usage.lock().add(usage);
+    }
+    let user = child.credentials.lock().users[0];
+    Ok(Some(News {
+        process: child.id,
+        user,
+        code,
+        status,
+        usage,
+    }))
+}
+
+/// Threads of all processes that the scheduler may have to hold at once.
+pub(super) fn reserve_room() -> bool {
+    let threads: usize = processes().iter().map(|process| process.thread_count()).sum();
+    scheduler::reserve(threads + 8)
+}
