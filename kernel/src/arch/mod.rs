@@ -21,7 +21,9 @@ pub use x86_64::{
         read_port_u32, read_time_stamp_counter, wait_for_interrupt, write_port_u8, write_port_u32,
     },
     layout,
-    paging::{Activation, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, kernel_text},
+    paging::{
+        Activation, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, kernel_text,
+    },
     power::off as power_off,
     serial,
     shootdown::{enter_idle, invalidate_elsewhere, leave_idle, synchronise_processors},

@@ -421,11 +421,7 @@ impl FileContext {
     /// # Errors
     /// `EBADF`
     pub fn set_close_on_exec(&self, descriptor: i32, close: bool) -> Result<(), Errno> {
-        self.with_descriptors(|descriptors| {
-            descriptors
-                .slot_mut(descriptor)
-                .map(|slot| slot.close_on_exec = close)
-        })
+        self.with_descriptors(|descriptors| descriptors.slot_mut(descriptor).map(|slot| slot.close_on_exec = close))
     }
 
     /// The descriptors that are open, from one on.

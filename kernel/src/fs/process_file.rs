@@ -15,10 +15,7 @@ struct ProcessFile(Arc<Process>);
 impl File for ProcessFile {
     fn readiness(&self) -> PollEvents {
         let mut events = PollEvents::empty();
-        events.set(
-            PollEvents::IN | PollEvents::READ_NORMAL,
-            self.0.family.has_ended(),
-        );
+        events.set(PollEvents::IN | PollEvents::READ_NORMAL, self.0.family.has_ended());
         events
     }
 

@@ -60,7 +60,10 @@ pub fn setrlimit(resource: i32, limit: UserPointer) -> Result<usize, Errno> {
 /// `prlimit(2)`
 pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) -> Result<usize, Errno> {
     let new = if new.is_null() { None } else { Some(read_object(new)?) };
-    let process = super::scheduling::thread_of(pid).map_err(|_| Errno::ESRCH)?.process.clone();
+    let process = super::scheduling::thread_of(pid)
+        .map_err(|_| Errno::ESRCH)?
+        .process
+        .clone();
     let index = resource_index(resource)?;
     let before = get(&process, index);
     if let Some(new) = new {

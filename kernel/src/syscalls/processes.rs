@@ -157,13 +157,7 @@ pub fn wait4(pid: i32, status: UserPointer, options: u64, usage: UserPointer) ->
 }
 
 /// `waitid(2)`
-pub fn waitid(
-    which: i32,
-    id: i32,
-    information: UserPointer,
-    options: u64,
-    usage: UserPointer,
-) -> Result<usize, Errno> {
+pub fn waitid(which: i32, id: i32, information: UserPointer, options: u64, usage: UserPointer) -> Result<usize, Errno> {
     const ALL_CHILDREN: i32 = 0;
     const PROCESS: i32 = 1;
     const GROUP: i32 = 2;

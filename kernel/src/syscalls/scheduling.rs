@@ -274,7 +274,11 @@ fn threads_of(which: i32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
         WHICH_PROCESS => return Ok(alloc::vec![thread_of(who).map_err(|_| Errno::ESRCH)?]),
         WHICH_GROUP => &|other| other.family.group() == if who == 0 { process.family.group() } else { who as u32 },
         WHICH_USER => {
-            let user = if who == 0 { process.credentials.lock().users[0] } else { who as u32 };
+            let user = if who == 0 {
+                process.credentials.lock().users[0]
+            } else {
+                who as u32
+            };
             &move |other| other.credentials.lock().users[0] == user
         }
         _ => return Err(Errno::EINVAL),
@@ -411,7 +415,9 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
         }
         names::PR_SET_TIMERSLACK => {
             let slack = i32::try_from(second).unwrap_or(i32::MAX);
-            settings.timer_slack.store(if slack <= 0 { 50_000 } else { slack }, Ordering::Relaxed);
+            settings
+                .timer_slack
+                .store(if slack <= 0 { 50_000 } else { slack }, Ordering::Relaxed);
             Ok(0)
         }
         names::PR_GET_TIMERSLACK => Ok(settings.timer_slack.load(Ordering::Relaxed) as usize),

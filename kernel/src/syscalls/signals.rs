@@ -186,7 +186,9 @@ fn may_signal(target: &Process, number: i32) -> bool {
     let theirs = target.credentials.lock().users;
     // Real or effective user here, real or saved user there.
     privileged
-        || [users[0], users[1]].iter().any(|user| *user == theirs[0] || *user == theirs[2])
+        || [users[0], users[1]]
+            .iter()
+            .any(|user| *user == theirs[0] || *user == theirs[2])
         || number == i32::from(Signal::SIGCONT.number()) && own.family.session() == target.family.session()
 }
 

@@ -178,14 +178,6 @@ impl Family {
         self.outcome.lock().is_some()
     }
 
-    /// The status as `wait(2)` gives it, if it has ended.
-    pub fn wait_status(&self) -> Option<i32> {
-        self.outcome.lock().map(|outcome| match outcome {
-            Outcome::Exited(status) => i32::from(status) << 8,
-            Outcome::Killed(signal) => i32::from(signal),
-        })
-    }
-
     /// It runs another program now.
     pub fn executes(&self) {
         self.has_executed.store(true, Ordering::Relaxed);
@@ -487,7 +479,12 @@ pub(super) fn end(process: &Arc<Process>) {
 }
 
 /// Finds new parents for the children of a process that ends.
-fn leave_children(list: &mut Vec<Arc<Process>>, process: &Process, letters: &mut Letters, gone: &mut Vec<Arc<Process>>) {
+fn leave_children(
+    list: &mut Vec<Arc<Process>>,
+    process: &Process,
+    letters: &mut Letters,
+    gone: &mut Vec<Arc<Process>>,
+) {
     let children: Vec<_> = list
         .iter()
         .filter(|child| child.family.parent() == process.id)

@@ -63,11 +63,12 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
             clears_handlers: new.clears_handlers,
         },
     );
-    let started = thread_of(&process, &parent, &new.thread, new.shares_memory && !new.suspends_maker).and_then(|thread| {
-        family::enlist(&process)?;
-        announce(&process).inspect_err(|_| family::withdraw(&process))?;
-        Ok(thread)
-    });
+    let started =
+        thread_of(&process, &parent, &new.thread, new.shares_memory && !new.suspends_maker).and_then(|thread| {
+            family::enlist(&process)?;
+            announce(&process).inspect_err(|_| family::withdraw(&process))?;
+            Ok(thread)
+        });
     let thread = match started {
         Ok(thread) => thread,
         Err(errno) => {

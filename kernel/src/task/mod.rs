@@ -28,9 +28,7 @@ pub use clock::{
     wall_clock_at, wall_clock_without_waiting,
 };
 pub use family::{find_process, first_process, processes};
-pub use process::{
-    Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit,
-};
+pub use process::{Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
 pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
     set_policy, yield_now,

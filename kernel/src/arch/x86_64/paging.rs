@@ -804,7 +804,11 @@ impl PageTable {
             let mapped = decode(value).is_some();
             // Pages of an object come by the first access; what is said of pages that are not there stays true, but for who
             // watches them.
-            let wanted = if mapped { value & OWN } else { value & (GUARD | POISONED) };
+            let wanted = if mapped {
+                value & OWN
+            } else {
+                value & (GUARD | POISONED)
+            };
             if !complete || wanted == 0 {
                 return;
             }

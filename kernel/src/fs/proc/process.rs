@@ -413,7 +413,10 @@ fn mount_information(text: &mut Text) -> Result<(), Errno> {
 
 /// How readily the process is to be killed when memory is short. It is kept; the one that finds none is killed.
 fn adjustment(text: &mut Text) -> Result<(), Errno> {
-    let value = task::current_process().settings.memory_adjustment.load(Ordering::Relaxed);
+    let value = task::current_process()
+        .settings
+        .memory_adjustment
+        .load(Ordering::Relaxed);
     writeln!(text, "{value}")
 }
 

@@ -41,7 +41,9 @@ use spin::Mutex;
 
 use super::frame::{self, Frame, Purpose};
 use super::page_source::{PageError, PageSource};
-use crate::arch::{Access, Activation, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout};
+use crate::arch::{
+    Access, Activation, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout,
+};
 
 pub use advice::{Forget, PageUse};
 pub use duplicate::{committed_elsewhere, for_each_area_everywhere, forget_object_everywhere};
@@ -380,8 +382,10 @@ impl Inner {
             || !is_data(growth.protection, growth.flags)
             || self.data_bytes().saturating_add(added) <= allowance.data;
         let within_limits = self.map.total_bytes().saturating_add(added) <= allowance.address_space && data_fits;
-        if within_limits && self.may_promise(charge(growth.protection, growth.flags, added), allowance)
-            && !frame::is_low() {
+        if within_limits
+            && self.may_promise(charge(growth.protection, growth.flags, added), allowance)
+            && !frame::is_low()
+        {
             Ok(())
         } else {
             Err(Errno::ENOMEM)

@@ -285,7 +285,9 @@ impl Ring {
     /// `EBADFD` while it is disabled; `EOPNOTSUPP` for another process than the one that made it.
     pub(super) fn check_enabled(&self) -> Result<(), Errno> {
         if self.space != task::current_process().space_number() {
-            crate::warning_once!("a ring of io_uring serves only the process that made it: io_uring_enter answers EOPNOTSUPP");
+            crate::warning_once!(
+                "a ring of io_uring serves only the process that made it: io_uring_enter answers EOPNOTSUPP"
+            );
             return Err(Errno::EOPNOTSUPP);
         }
         if self.disabled.load(Ordering::Acquire) {
