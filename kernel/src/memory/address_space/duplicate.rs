@@ -127,7 +127,7 @@ impl AddressSpace {
             let all = layout::PROGRAM_START..layout::PROGRAM_END;
             let removed = core::mem::replace(&mut inner.map, AddressMap::new(all.clone()));
             self.release_range(inner, 0..1 << 47, 0..1 << 47);
-            removed
+            (removed, core::mem::take(&mut inner.watchers))
         };
         // Files may be closed by this, which must not happen under the lock.
         drop(removed);
