@@ -378,6 +378,7 @@ fn leave_memory(process: &Process) {
 pub fn process_ends(process: &Arc<Process>) {
     leave_memory(process);
     fs::ipc::semaphores::process_ends(process.id);
+    fs::terminal::process_ends(process);
 }
 
 /// Makes a loaded program the process's: from here on the old one is gone. Returns the registers to start with.

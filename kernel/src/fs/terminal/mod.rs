@@ -294,12 +294,26 @@ fn give_up(terminal: &dyn Terminal) -> Result<(), Errno> {
         return Err(Errno::ENOTTY);
     }
     if jobs::leads_session(&process) {
-        let owner = terminal.ownership().clear();
-        forget_those_without_session();
-        jobs::signal_group(owner.group, Signal::SIGHUP);
-        jobs::signal_group(owner.group, Signal::SIGCONT);
+        leave(terminal);
     }
     Ok(())
+}
+
+/// The leader of a session leaves its terminal: whoever is in the foreground there is told.
+fn leave(terminal: &dyn Terminal) {
+    let owner = terminal.ownership().clear();
+    forget_those_without_session();
+    jobs::signal_group(owner.group, Signal::SIGHUP);
+    jobs::signal_group(owner.group, Signal::SIGCONT);
+}
+
+/// A process ends. If it leads its session, that has no terminal any more.
+pub fn process_ends(process: &Process) {
+    if jobs::leads_session(process)
+        && let Some(terminal) = controlling(process)
+    {
+        leave(&*terminal);
+    }
 }
 
 /// `TIOCSWINSZ`: changes the size of a terminal, and tells those in the foreground.
