@@ -125,6 +125,10 @@ pub fn cases() -> Vec<Case> {
         program("pty_lines", Build::Dynamic, &[]),
         program("pty_files", Build::Dynamic, &[]),
         program("pty_jobs", Build::Dynamic, &[]),
+        program("inotify", Build::Dynamic, &["/dev/shm"]),
+        program("inotify", Build::Static, &["{fixture}"])
+            .fixture()
+            .on_q35_too(),
         program("capabilities", Build::Dynamic, &[]),
         program("random", Build::Dynamic, &[]),
         program("streams", Build::Dynamic, &[]).input("a line\nand one without its end"),

@@ -12,12 +12,13 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents};
+use pith_linux::inotify::FileEvents;
 
 use super::event_poll::Watchers;
 use super::inode::Inode;
-use super::locks;
 use super::proc::Text;
 use super::turn::{Turn, TurnGuard};
+use super::{locks, notify};
 use crate::memory::{Destination, PageSource, Source, UserPointer};
 use crate::task::WaitQueue;
 
@@ -210,6 +211,15 @@ impl Drop for OpenFile {
         }
         if let Some(file) = &self.file {
             self.watchers.end(&**file);
+            if notify::anybody() {
+                let writes = OpenFlags::from_bits_truncate(*self.flags.get_mut()).writes();
+                let closed = if writes {
+                    FileEvents::CLOSE_WRITE
+                } else {
+                    FileEvents::CLOSE_NO_WRITE
+                };
+                notify::happened(&*self.inode, closed);
+            }
         }
     }
 }
@@ -387,6 +397,15 @@ impl OpenFile {
     /// As [`Self::read`].
     #[inline]
     pub fn read_with(&self, place: Place, to: &mut Destination<'_>, more: OpenFlags) -> Result<usize, Errno> {
+        let done = self.read_untold(place, to, more)?;
+        if done != 0 && notify::anybody() {
+            notify::happened(&*self.inode, FileEvents::ACCESS);
+        }
+        Ok(done)
+    }
+
+    #[inline]
+    fn read_untold(&self, place: Place, to: &mut Destination<'_>, more: OpenFlags) -> Result<usize, Errno> {
         let flags = self.flags() | more;
         let file = self.file()?;
         self.check_readable(place)?;
@@ -422,6 +441,15 @@ impl OpenFile {
     /// # Errors
     /// As [`Self::write`].
     pub fn write_with(&self, place: Place, from: &mut Source<'_>, more: OpenFlags) -> Result<usize, Errno> {
+        let done = self.write_untold(place, from, more)?;
+        if done != 0 && notify::anybody() {
+            notify::happened(&*self.inode, FileEvents::MODIFY);
+        }
+        Ok(done)
+    }
+
+    #[inline]
+    fn write_untold(&self, place: Place, from: &mut Source<'_>, more: OpenFlags) -> Result<usize, Errno> {
         let flags = self.flags() | more;
         let file = self.file()?;
         self.check_writable(place)?;
@@ -517,6 +545,9 @@ impl OpenFile {
         })?;
         *position = next;
         self.accessed();
+        if notify::anybody() {
+            notify::happened(&*self.inode, FileEvents::ACCESS);
+        }
         Ok(())
     }
 

@@ -63,6 +63,25 @@ pub enum Replacement {
     Always,
 }
 
+/// What tells one file from all others, as long as it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileIdentity {
+    /// The device that holds it.
+    pub device: DeviceNumber,
+    /// Its number there.
+    pub number: u64,
+}
+
+/// A file's name and where it is.
+pub struct Place {
+    /// The directory.
+    pub directory: FileIdentity,
+    /// The name; of several, the one that was used last.
+    pub name: Box<[u8]>,
+    /// It was removed.
+    pub removed: bool,
+}
+
 /// A file system.
 pub trait FileSystem: Send + Sync {
     /// Its top directory.
@@ -94,6 +113,20 @@ pub trait Inode: Any + Send + Sync {
 
     /// Where it is. For what has no name, a description.
     fn path(&self) -> PathName;
+
+    /// What tells it from all other files.
+    fn identity(&self) -> FileIdentity {
+        let metadata = self.metadata();
+        FileIdentity {
+            device: metadata.device,
+            number: metadata.number,
+        }
+    }
+
+    /// The name by which it was found, if it has any.
+    fn place(&self) -> Option<Place> {
+        None
+    }
 
     /// Opens the file. The flags that only matter for finding it have been dealt with.
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno>;

@@ -1,6 +1,7 @@
 //! Floor 5: files.
 //!
 //! * [`inode`] and [`file`] hold the traits: what a file system offers, and what an open file does;
+//! * [`names`] makes, moves and removes names, and [`notify`] tells who watches files, as [`inotify`] does;
 //! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
 //! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`pipe`], [`event_counter`],
@@ -15,10 +16,13 @@ pub mod event_counter;
 pub mod event_poll;
 pub mod file;
 pub mod inode;
+pub mod inotify;
 pub mod ipc;
 pub mod limits;
 pub mod locks;
 pub mod metadata;
+pub mod names;
+pub mod notify;
 pub mod open;
 pub mod path;
 pub mod pipe;

@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
+use pith_linux::inotify::FileEvents;
 
 use super::context;
 use super::file::{File, Mappable, OpenFile};
 use super::inode::{Inode, NewFile};
 use super::path::{self, Found, LastName, NamedPlace, Origin};
+use super::{names, notify};
 use crate::memory::{Destination, PageSource};
 use crate::task;
 
@@ -20,8 +22,15 @@ use crate::task;
 /// As `open(2)`.
 pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
     let file = inode.clone().open(flags)?;
+    let mut events: &[FileEvents] = &[FileEvents::OPEN];
     if flags.contains(OpenFlags::TRUNCATE) && inode.kind() == FileKind::Regular {
         inode.truncate(0)?;
+        events = &[FileEvents::OPEN, FileEvents::MODIFY];
+    }
+    if notify::anybody() {
+        for event in events {
+            notify::happened(&*inode, *event);
+        }
     }
     // As in every 64-bit program.
     Ok(OpenFile::new(inode, file, flags | OpenFlags::LARGE_FILE))
@@ -71,8 +80,9 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
                 name: LastName::Name(name),
                 ..
             }) => {
-                match directory.create(&name, NewFile::Regular, permissions) {
-                    Ok(inode) => return open_inode(inode, flags),
+                match names::create(&directory, &name, NewFile::Regular, permissions) {
+                    // It is empty.
+                    Ok(inode) => return open_inode(inode, flags - OpenFlags::TRUNCATE),
                     // Somebody else was faster.
                     Err(Errno::EEXIST) if !exclusive => directory.lookup(&name)?,
                     // No files can be made in /proc: there, a name that is missing stays so.

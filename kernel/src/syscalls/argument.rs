@@ -340,6 +340,19 @@ kinds! {
             (1, "EPOLL_CTL_ADD"), (2, "EPOLL_CTL_DEL"), (3, "EPOLL_CTL_MOD"),
         ])
     };
+    /// What `inotify_add_watch(2)` watches for.
+    InotifyMask => u32, |raw| raw as u32, |values, index, out| {
+        show_flags(out, values.arguments[index] & 0xffff_ffff, names!(general:
+            IN_ALL_EVENTS IN_ACCESS IN_MODIFY IN_ATTRIB IN_CLOSE_WRITE IN_CLOSE_NOWRITE IN_OPEN IN_MOVED_FROM
+            IN_MOVED_TO IN_CREATE IN_DELETE IN_DELETE_SELF IN_MOVE_SELF IN_ONLYDIR IN_DONT_FOLLOW IN_EXCL_UNLINK
+            IN_MASK_CREATE IN_MASK_ADD IN_ONESHOT))
+    };
+    /// Flags of `inotify_init1(2)`.
+    InotifyFlags => u32, |raw| raw as u32, |values, index, out| {
+        show_flags(out, values.arguments[index] & 0xffff_ffff, &[
+            (0o2_000_000, "IN_CLOEXEC"), (0o4000, "IN_NONBLOCK"),
+        ])
+    };
     /// Flags of `epoll_create1(2)` and `eventfd2(2)`.
     EventFlags => u32, |raw| raw as u32, |values, index, out| {
         let names: Names = match values.name {

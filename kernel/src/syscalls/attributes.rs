@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, PATH_MAX};
+use pith_linux::inotify::FileEvents;
 
-use crate::fs::context;
 use crate::fs::inode::{Inode, Replacement};
+use crate::fs::{context, notify};
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_string};
 use crate::task;
 
@@ -103,7 +104,15 @@ fn set(subject: Subject, name: UserPointer, value: UserPointer, size: usize, fla
             Err(_) => Replacement::Always,
         },
     };
-    file.set_extended_attribute(&name, Some(&bytes), replacement)?;
+    change(&file, &name, Some(&bytes), replacement)
+}
+
+/// Sets or removes an attribute, and tells those who watch the file.
+fn change(file: &Arc<dyn Inode>, name: &[u8], value: Option<&[u8]>, replacement: Replacement) -> Result<usize, Errno> {
+    file.set_extended_attribute(name, value, replacement)?;
+    if notify::anybody() {
+        notify::happened(&**file, FileEvents::ATTRIBUTES);
+    }
     Ok(0)
 }
 
@@ -122,8 +131,7 @@ fn remove(subject: Subject, name: UserPointer) -> Result<usize, Errno> {
     let name = read_name(name)?;
     let file = subject.find()?;
     check(&file, &name, true)?;
-    file.set_extended_attribute(&name, None, Replacement::Always)?;
-    Ok(0)
+    change(&file, &name, None, Replacement::Always)
 }
 
 /// `getxattr(2)`

@@ -8,11 +8,13 @@ use pith_linux::files::{
     AT_FDCWD, DIRENT_HEADER, IoVector, MAXIMUM_PIECES, MAXIMUM_TRANSFER, OLD_DIRENT_HEADER, OpenFlags, PATH_MAX,
     dirent_header, dirent_length, old_dirent_length,
 };
+use pith_linux::inotify::FileEvents;
 use zerocopy::FromBytes;
 
 use crate::fs::file::{ListedEntry, OpenFile, Place};
+use crate::fs::inode::Inode;
 use crate::fs::metadata::entry_kind;
-use crate::fs::{context, pipe};
+use crate::fs::{context, notify, pipe};
 use crate::memory::{
     Destination, IoSlice, Source, UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object,
 };
@@ -458,7 +460,9 @@ pub fn syncfs(fd: i32) -> Result<usize, Errno> {
 pub fn truncate(path: UserPointer, length: i64) -> Result<usize, Errno> {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
-    context::current().find(AT_FDCWD, &path, true)?.truncate(size)?;
+    let inode = context::current().find(AT_FDCWD, &path, true)?;
+    inode.truncate(size)?;
+    modified(&*inode);
     Ok(0)
 }
 
@@ -474,7 +478,15 @@ pub fn ftruncate(fd: i32, length: i64) -> Result<usize, Errno> {
         });
     }
     file.file()?.truncate(size)?;
+    modified(&*file.inode);
     Ok(0)
+}
+
+/// Tells those who watch a file that its content has changed.
+fn modified(inode: &dyn Inode) {
+    if notify::anybody() {
+        notify::happened(inode, FileEvents::MODIFY);
+    }
 }
 
 /// `fallocate(2)`
@@ -523,6 +535,7 @@ pub(super) fn allocate(file: &OpenFile, mode: u64, offset: i64, length: i64) -> 
         return Err(Errno::EFBIG);
     }
     file.file()?.allocate(mode, start, length)?;
+    modified(&*file.inode);
     Ok(0)
 }
 

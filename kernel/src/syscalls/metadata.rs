@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, AtFlags, FileTime, PATH_MAX, Statx, StatxTime};
+use pith_linux::inotify::FileEvents;
 
-use crate::fs::context;
 use crate::fs::inode::Inode;
 use crate::fs::metadata::{AttributeChange, Timestamp};
+use crate::fs::{context, notify};
 use crate::memory::{UserPointer, read_object, read_string, write_object};
 
 fn known_flags(flags: i32, known: AtFlags) -> Result<AtFlags, Errno> {
@@ -160,14 +161,32 @@ fn check_access(directory: i32, path: UserPointer, mode: i32, flags: AtFlags) ->
     Ok(0)
 }
 
+/// Changes metadata, and tells those who watch the file.
+fn change(inode: &Arc<dyn Inode>, change: AttributeChange) -> Result<(), Errno> {
+    inode.change(change)?;
+    if notify::anybody() {
+        let times = (change.accessed.is_some(), change.modified.is_some());
+        let others = change.permissions.is_some() || change.user.is_some() || change.group.is_some();
+        let mut events = FileEvents::empty();
+        events.set(FileEvents::ATTRIBUTES, others || times == (true, true));
+        events.set(FileEvents::ACCESS, times == (true, false));
+        events.set(FileEvents::MODIFY, times == (false, true));
+        notify::happened(&**inode, events);
+    }
+    Ok(())
+}
+
 fn set_mode(inode: &Arc<dyn Inode>, mode: u32) -> Result<usize, Errno> {
     if inode.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
-    inode.change(AttributeChange {
-        permissions: Some((mode & 0o7777) as u16),
-        ..AttributeChange::default()
-    })?;
+    change(
+        inode,
+        AttributeChange {
+            permissions: Some((mode & 0o7777) as u16),
+            ..AttributeChange::default()
+        },
+    )?;
     Ok(0)
 }
 
@@ -196,12 +215,15 @@ pub fn fchmodat2(directory: i32, path: UserPointer, mode: u32, flags: i32) -> Re
 
 fn set_owner(inode: &Arc<dyn Inode>, user: i32, group: i32) -> Result<usize, Errno> {
     let id = |id: i32| (id != -1).then_some(id as u32);
-    inode.change(AttributeChange {
-        is_of_owner: true,
-        user: id(user),
-        group: id(group),
-        ..AttributeChange::default()
-    })?;
+    change(
+        inode,
+        AttributeChange {
+            is_of_owner: true,
+            user: id(user),
+            group: id(group),
+            ..AttributeChange::default()
+        },
+    )?;
     Ok(0)
 }
 
@@ -261,11 +283,14 @@ fn subject_of_times(directory: i32, path: UserPointer, flags: AtFlags) -> Result
 }
 
 fn set_times(inode: &Arc<dyn Inode>, accessed: Option<Timestamp>, modified: Option<Timestamp>) -> Result<usize, Errno> {
-    inode.change(AttributeChange {
-        accessed,
-        modified,
-        ..AttributeChange::default()
-    })?;
+    change(
+        inode,
+        AttributeChange {
+            accessed,
+            modified,
+            ..AttributeChange::default()
+        },
+    )?;
     Ok(0)
 }
 

@@ -16,6 +16,7 @@ mod ipc;
 mod limits;
 mod memory;
 mod metadata;
+mod notifications;
 mod paths;
 mod processes;
 pub mod program;

@@ -8,6 +8,7 @@ use pith_linux::files::{AT_FDCWD, AtFlags, DeviceNumber, PATH_MAX, RenameFlags};
 
 use crate::fs::context;
 use crate::fs::inode::NewFile;
+use crate::fs::names::{self, Named};
 use crate::fs::path::{LastName, NamedPlace, find_place};
 use crate::memory::{UserPointer, copy_to_user, read_string};
 
@@ -88,7 +89,7 @@ fn make(directory: i32, path: &[u8], new: NewFile<'_>, permissions: u16) -> Resu
         Err(Errno::ENOENT) => {}
         Err(errno) => return Err(errno),
     }
-    place.directory.create(&name, new, permissions)?;
+    names::create(&place.directory, &name, new, permissions)?;
     Ok(0)
 }
 
@@ -208,7 +209,7 @@ pub(super) fn make_link(
     if file.metadata().device != place.directory.metadata().device {
         return Err(Errno::EXDEV);
     }
-    place.directory.link(&name, &file)?;
+    names::link(&place.directory, &name, &file)?;
     Ok(0)
 }
 
@@ -253,7 +254,7 @@ pub(super) fn remove(directory: i32, path: &[u8], flags: i32) -> Result<usize, E
         return Err(Errno::EBUSY);
     }
     if remove_directory {
-        place.directory.remove_directory(&name)?;
+        names::remove_directory(&place.directory, &name, file)?;
     } else {
         if place.directory_only {
             return Err(if file.kind() == FileKind::Directory {
@@ -262,7 +263,7 @@ pub(super) fn remove(directory: i32, path: &[u8], flags: i32) -> Result<usize, E
                 Errno::ENOTDIR
             });
         }
-        place.directory.unlink(&name)?;
+        names::unlink(&place.directory, &name, file)?;
     }
     Ok(0)
 }
@@ -327,23 +328,33 @@ pub(super) fn rename_paths(
         return Err(if exists { Errno::EEXIST } else { Errno::EBUSY });
     };
     let file = from.directory.lookup(&old_name)?;
-    match to.directory.lookup(&new_name) {
+    let existing = match to.directory.lookup(&new_name) {
         Ok(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
         Ok(other)
             if flags.contains(RenameFlags::EXCHANGE) && to.directory_only && other.kind() != FileKind::Directory =>
         {
             return Err(Errno::ENOTDIR);
         }
-        Err(Errno::ENOENT) if !flags.contains(RenameFlags::EXCHANGE) => {}
+        Err(Errno::ENOENT) if !flags.contains(RenameFlags::EXCHANGE) => None,
         Err(errno) => return Err(errno),
-        Ok(_) => {}
-    }
+        Ok(other) => Some(other),
+    };
     if file.kind() != FileKind::Directory
         && (from.directory_only || to.directory_only && !flags.contains(RenameFlags::EXCHANGE))
     {
         return Err(Errno::ENOTDIR);
     }
-    from.directory.rename(&old_name, &to.directory, &new_name, flags)?;
+    let from = Named {
+        directory: &from.directory,
+        name: &old_name,
+        file: Some(file),
+    };
+    let to = Named {
+        directory: &to.directory,
+        name: &new_name,
+        file: existing,
+    };
+    names::rename(&from, &to, flags)?;
     Ok(0)
 }
 

@@ -11,6 +11,7 @@ pub mod asynchronous;
 mod errno;
 pub mod events;
 pub mod files;
+pub mod inotify;
 pub mod io_uring;
 pub mod ipc;
 pub mod netlink;

@@ -15,7 +15,7 @@ use crate::arch;
 use crate::devices::interrupts::{self, Trigger};
 use crate::fs::inode::Target;
 use crate::fs::user_faults::UNPRIVILEGED;
-use crate::fs::{device_files, ipc, mounts};
+use crate::fs::{device_files, inotify, ipc, mounts};
 use crate::memory::{self, Overcommit};
 use crate::task::{self, random, system_name};
 
@@ -55,11 +55,33 @@ pub const ROOT: &[Entry] = &[
     text("vmstat", virtual_memory_statistics),
 ];
 
+/// A number in an atomic that can be set within a range.
+macro_rules! number_setting {
+    ($name:literal, $value:expr, $range:expr) => {
+        setting(
+            $name,
+            |text| writeln!(text, "{}", $value.load(core::sync::atomic::Ordering::Relaxed)),
+            |bytes| {
+                $value.store(number(bytes, $range)?, core::sync::atomic::Ordering::Relaxed);
+                Ok(())
+            },
+        )
+    };
+}
+
 const SYSTEM: &[Entry] = &[
     directory(
         "fs",
         &[
             constant("file-max", "9223372036854775807\n"),
+            directory(
+                "inotify",
+                &[
+                    number_setting!("max_queued_events", inotify::MOST_QUEUED, 0..=i32::MAX as usize),
+                    number_setting!("max_user_instances", inotify::MOST_INSTANCES, 0..=i32::MAX as usize),
+                    number_setting!("max_user_watches", inotify::MOST_WATCHES, 0..=i32::MAX as usize),
+                ],
+            ),
             directory(
                 "mqueue",
                 &[

@@ -32,9 +32,9 @@ use spin::{Mutex, Once};
 
 use super::device_files;
 use super::file::File;
-use super::inode::{FileSystem, Inode, NewFile, PathName, Replacement, Target};
+use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Place, Replacement, Target};
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
-use super::pipe;
+use super::{notify, pipe};
 use crate::memory::PAGE_SIZE;
 use directory::DirectoryContent;
 use extended::ExtendedAttributes;
@@ -433,6 +433,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if notify::anybody() && self.attributes.get_mut().links == 0 {
+            notify::gone(Inode::identity(self));
+        }
         // The volume's files are few and known; those that were made are counted.
         if self.number >= self.tree.first_made {
             self.tree.space.give_file_back();
@@ -484,6 +487,23 @@ impl Inode for Node {
 
     fn kind(&self) -> FileKind {
         self.kind
+    }
+
+    fn identity(&self) -> FileIdentity {
+        FileIdentity {
+            device: self.tree.character.device,
+            number: self.number,
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        let place = self.place.lock();
+        let directory = Inode::identity(&**place.parent.as_ref()?);
+        Some(Place {
+            directory,
+            name: place.name.clone(),
+            removed: place.removed,
+        })
     }
 
     fn path(&self) -> PathName {

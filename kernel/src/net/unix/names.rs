@@ -14,6 +14,7 @@ use spin::Mutex;
 use super::UnixSocket;
 use crate::fs::context;
 use crate::fs::inode::{Inode, NewFile};
+use crate::fs::names;
 use crate::fs::path::{self, LastName};
 use crate::net::address::Address;
 
@@ -97,13 +98,11 @@ pub fn bind(socket: &Arc<UnixSocket>, address: &Address) -> Result<Arc<Name>, Er
                 return Err(Errno::ENOENT);
             }
             let new = NewFile::Special(FileKind::Socket, DeviceNumber::default());
-            let inode = place
-                .directory
-                .create(last, new, 0o777 & !files.mask())
-                .map_err(|errno| match errno {
-                    Errno::EEXIST => Errno::EADDRINUSE,
-                    other => other,
-                })?;
+            let made = names::create(&place.directory, last, new, 0o777 & !files.mask());
+            let inode = made.map_err(|errno| match errno {
+                Errno::EEXIST => Errno::EADDRINUSE,
+                other => other,
+            })?;
             let name = Arc::new(Name {
                 address: address_of(path, &[0]),
                 key: key_of_file(&inode),

@@ -1,0 +1,110 @@
+//! Names that are made, moved and removed: what every way to do so has in common. Who may do it is checked here, and
+//! those who watch the directories are told.
+
+use alloc::sync::Arc;
+
+use pith_erofs::FileKind;
+use pith_linux::Errno;
+use pith_linux::files::RenameFlags;
+use pith_linux::inotify::FileEvents;
+
+use super::inode::{Inode, NewFile, same};
+use super::notify;
+
+/// Makes a file in a directory.
+///
+/// # Errors
+/// What the file system answers.
+pub fn create(
+    directory: &Arc<dyn Inode>,
+    name: &[u8],
+    new: NewFile<'_>,
+    permissions: u16,
+) -> Result<Arc<dyn Inode>, Errno> {
+    let inode = directory.create(name, new, permissions)?;
+    if notify::anybody() {
+        notify::name_changed(&**directory, name, inode.kind(), FileEvents::CREATE);
+    }
+    Ok(inode)
+}
+
+/// Gives a file another name.
+///
+/// # Errors
+/// What the file system answers.
+pub fn link(directory: &Arc<dyn Inode>, name: &[u8], file: &Arc<dyn Inode>) -> Result<(), Errno> {
+    directory.link(name, file)?;
+    if notify::anybody() {
+        notify::happened_to_itself(&**file, FileEvents::ATTRIBUTES);
+        notify::name_changed(&**directory, name, file.kind(), FileEvents::CREATE);
+    }
+    Ok(())
+}
+
+/// Removes a name of a file, which was found under it.
+///
+/// # Errors
+/// What the file system answers.
+pub fn unlink(directory: &Arc<dyn Inode>, name: &[u8], file: Arc<dyn Inode>) -> Result<(), Errno> {
+    directory.unlink(name)?;
+    if notify::anybody() {
+        notify::happened_to_itself(&*file, FileEvents::ATTRIBUTES);
+        let kind = file.kind();
+        drop(file); // the last one tells that it is gone
+        notify::name_changed(&**directory, name, kind, FileEvents::DELETE);
+    }
+    Ok(())
+}
+
+/// Removes a directory, which was found under a name.
+///
+/// # Errors
+/// What the file system answers.
+pub fn remove_directory(directory: &Arc<dyn Inode>, name: &[u8], file: Arc<dyn Inode>) -> Result<(), Errno> {
+    directory.remove_directory(name)?;
+    if notify::anybody() {
+        drop(file);
+        notify::name_changed(&**directory, name, FileKind::Directory, FileEvents::DELETE);
+    }
+    Ok(())
+}
+
+/// A name in a directory, and the file that was found under it.
+pub struct Named<'a> {
+    /// The directory.
+    pub directory: &'a Arc<dyn Inode>,
+    /// The name.
+    pub name: &'a [u8],
+    /// The file, if there is one.
+    pub file: Option<Arc<dyn Inode>>,
+}
+
+/// Moves a name.
+///
+/// # Errors
+/// What the file system answers.
+pub fn rename(from: &Named<'_>, to: &Named<'_>, flags: RenameFlags) -> Result<(), Errno> {
+    from.directory.rename(from.name, to.directory, to.name, flags)?;
+    if notify::anybody() {
+        tell_of_move(from, to, flags.contains(RenameFlags::EXCHANGE));
+    }
+    Ok(())
+}
+
+fn tell_of_move(from: &Named<'_>, to: &Named<'_>, exchange: bool) {
+    let places = ((&**from.directory, from.name), (&**to.directory, to.name));
+    let Some(file) = &from.file else { return };
+    let other = to.file.as_ref();
+    if other.is_some_and(|other| same(file, other)) {
+        return; // two names of one file stay
+    }
+    notify::moved(places.0, places.1, file.kind());
+    if let Some(other) = other.filter(|_| !exchange) {
+        notify::happened_to_itself(&**other, FileEvents::ATTRIBUTES);
+    }
+    notify::happened_to_itself(&**file, FileEvents::MOVE_SELF);
+    if let Some(other) = other.filter(|_| exchange) {
+        notify::moved(places.1, places.0, other.kind());
+        notify::happened_to_itself(&**other, FileEvents::MOVE_SELF);
+    }
+}
