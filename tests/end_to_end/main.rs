@@ -5,6 +5,7 @@
 //! longest.
 #![forbid(unsafe_code)]
 
+mod applets;
 mod busybox;
 mod command;
 mod coreutils;
@@ -101,6 +102,7 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
         false => Some(Arc::new(workshop()?)),
     };
     let cases = [
+        applets::cases(),
         busybox::cases(),
         coreutils::cases(),
         programs::cases(),
@@ -125,6 +127,10 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
         trials.push(trial(name, workshop.as_ref(), |workshop| {
             suites::check(workshop, suite)
         }));
+    }
+    for (name, check) in applets::CHECKS {
+        let name = format!("applets::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
     }
     for (name, check) in command::CHECKS {
         let name = format!("command::{name}");

@@ -435,6 +435,8 @@ const FIBMAP: u32 = 1;
 const FIGETBSZ: u32 = 2;
 const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
 const FIOQSIZE: u32 = 0x5460;
+const FICLONE: u32 = 0x4004_9409;
+const FICLONERANGE: u32 = 0x4020_940d;
 
 /// `ioctl(2)`
 pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errno> {
@@ -467,6 +469,9 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
             }
             _ => return Err(Errno::ENOTTY),
         },
+        FICLONE => return super::files::clone_file(argument.0 as i32, &open),
+        // The range's first field is the descriptor.
+        FICLONERANGE => return super::files::clone_file(read_object::<i64>(argument)? as i32, &open),
         FIONREAD if open.inode.kind() == FileKind::Regular => {
             // Cut off, as on Linux.
             write_object(argument, &(file.size().wrapping_sub(open.position()) as i32))?;

@@ -361,6 +361,32 @@ pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> R
     Ok(done)
 }
 
+/// Whether a range of one file can be copied to another without the program's memory in between.
+fn check_copied(input: &OpenFile, output: &OpenFile) -> Result<(), Errno> {
+    let kinds = [input.inode.kind(), output.inode.kind()];
+    if kinds.contains(&FileKind::Directory) {
+        return Err(Errno::EISDIR);
+    }
+    if kinds != [FileKind::Regular; 2] {
+        return Err(Errno::EINVAL);
+    }
+    if !input.readable() || !output.writable() || output.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EBADF);
+    }
+    Ok(())
+}
+
+/// `FICLONE` and `FICLONERANGE` of `ioctl(2)`: no file system here lets files share their blocks.
+pub(super) fn clone_file(input: i32, output: &OpenFile) -> Result<usize, Errno> {
+    let input = context::current().file(input)?;
+    input.file()?;
+    if input.inode.metadata().device != output.inode.metadata().device {
+        return Err(Errno::EXDEV);
+    }
+    check_copied(&input, output)?;
+    Err(Errno::EOPNOTSUPP)
+}
+
 /// `copy_file_range(2)`
 pub fn copy_file_range(
     input: i32,
@@ -377,16 +403,7 @@ pub fn copy_file_range(
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let kinds = [input.inode.kind(), output.inode.kind()];
-    if kinds.contains(&FileKind::Directory) {
-        return Err(Errno::EISDIR);
-    }
-    if kinds != [FileKind::Regular; 2] {
-        return Err(Errno::EINVAL);
-    }
-    if !input.readable() || !output.writable() || output.flags().contains(OpenFlags::APPEND) {
-        return Err(Errno::EBADF);
-    }
+    check_copied(&input, &output)?;
     if input.inode.metadata().device != output.inode.metadata().device {
         return Err(Errno::EXDEV);
     }

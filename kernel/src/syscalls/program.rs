@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use pith_elf_plan::auxiliary as aux;
 use pith_elf_plan::{Executable as Format, Kind, Plan, Segment, StackContents};
@@ -139,6 +140,9 @@ fn map_segments(space: &AddressSpace, file: &File, plan: &Plan, bias: u64) -> Re
     Ok(())
 }
 
+/// `ADDR_NO_RANDOMIZE` of `personality(2)`.
+const FIXED_ADDRESSES: u32 = 0x004_0000;
+
 /// Random pages, fewer than 2^`bits`, in bytes.
 fn random_offset(random: &mut task::random::Stream, bits: u32) -> u64 {
     (random_word(random) & ((1 << bits) - 1)) * PAGE
@@ -217,10 +221,15 @@ pub fn load(
     };
     let space = AddressSpace::new().ok_or_else(out_of_memory)?;
     let mut random = task::random::Stream::new();
+    let is_scattered = task::current().personality.load(Ordering::Relaxed) & FIXED_ADDRESSES == 0;
+    let mut offset = |bits| {
+        let offset = random_offset(&mut random, bits);
+        if is_scattered { offset } else { 0 }
+    };
     space.set_stack_limit(stack_limit);
-    let stack_top = layout::PROGRAM_END - random_offset(&mut random, 22);
+    let stack_top = layout::PROGRAM_END - offset(22);
     let gap = stack_limit.clamp(128 << 20, layout::PROGRAM_END / 6 * 5) + (PAGE << 22);
-    let mapping_top = layout::PROGRAM_END - gap - random_offset(&mut random, 28);
+    let mapping_top = layout::PROGRAM_END - gap - offset(28);
     space.set_layout(Layout {
         mapping_top,
         break_start: 0,
@@ -235,8 +244,7 @@ pub fn load(
         // A program with an interpreter goes to the usual place; an interpreter run by itself, among mappings.
         Kind::PositionIndependent if interpreter.is_some() || plan.program_headers_address.is_some() => {
             let alignment = plan.alignment.max(PAGE);
-            ((PROGRAM_BASE + random_offset(&mut random, 28)) / alignment * alignment)
-                .wrapping_sub(plan.lowest_address())
+            ((PROGRAM_BASE + offset(28)) / alignment * alignment).wrapping_sub(plan.lowest_address())
         }
         Kind::PositionIndependent => PROGRAM_BASE.wrapping_sub(plan.lowest_address()),
     };
@@ -258,7 +266,7 @@ pub fn load(
             (bias, bias.wrapping_add(plan.entry))
         }
     };
-    let break_start = bias.wrapping_add(plan.break_start).next_multiple_of(PAGE) + random_offset(&mut random, 13);
+    let break_start = bias.wrapping_add(plan.break_start).next_multiple_of(PAGE) + offset(13);
     space.set_layout(Layout {
         mapping_top,
         break_start,
@@ -294,7 +302,12 @@ pub fn load(
     let mut random_bytes = [0; 16];
     random.fill(&mut random_bytes);
     let contents = StackContents {
-        stack_top: stack_top - (random_word(&mut random) & 0x1ff0),
+        stack_top: stack_top
+            - if is_scattered {
+                random_word(&mut random) & 0x1ff0
+            } else {
+                0
+            },
         stack_limit,
         arguments: &arguments,
         environment,

@@ -306,6 +306,65 @@ pub fn setpriority(which: i32, who: i32, nice: i32) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// What `ioprio_set(2)` takes apart: the class is above these bits.
+const IO_CLASS_SHIFT: u16 = 13;
+/// Classes of input and output.
+const IO_NONE: u16 = 0;
+const IO_REAL_TIME: u16 = 1;
+const IO_BEST_EFFORT: u16 = 2;
+const IO_IDLE: u16 = 3;
+/// Levels within a class.
+const IO_LEVELS: u16 = 8;
+/// `IOPRIO_WHO_PROCESS`; groups and users follow, in the order of `getpriority(2)`.
+const IO_WHICH_PROCESS: i32 = 1;
+
+/// The threads that `ioprio_get(2)` means.
+fn threads_of_io(which: i32, who: i32) -> Result<alloc::vec::Vec<Arc<Thread>>, Errno> {
+    threads_of(which.checked_sub(IO_WHICH_PROCESS).ok_or(Errno::EINVAL)?, who)
+}
+
+/// The priority that a thread's input and output has: without one of its own, it follows from the nice value.
+fn effective_io_priority(thread: &Thread) -> u16 {
+    let own = thread.io_priority.load(Ordering::Relaxed);
+    if own >> IO_CLASS_SHIFT != IO_NONE {
+        return own;
+    }
+    let class = match thread.entity.policy().0 {
+        Policy::Idle => IO_IDLE,
+        policy if policy.is_real_time() => IO_REAL_TIME,
+        _ => IO_BEST_EFFORT,
+    };
+    let level = (i32::from(thread.entity.nice()) + 20) / 5;
+    class << IO_CLASS_SHIFT | level as u16
+}
+
+/// `ioprio_get(2)`. Of one thread it tells what was set, of several the best that any of them has.
+pub fn ioprio_get(which: i32, who: i32) -> Result<usize, Errno> {
+    let threads = threads_of_io(which, who)?;
+    let priority = match (which, &threads[..]) {
+        (IO_WHICH_PROCESS, [thread]) => Some(thread.io_priority.load(Ordering::Relaxed)),
+        _ => threads.iter().map(|thread| effective_io_priority(thread)).min(),
+    };
+    priority.map(usize::from).ok_or(Errno::ESRCH)
+}
+
+/// `ioprio_set(2)`. No device orders its work by it: files are in memory, where none waits.
+pub fn ioprio_set(which: i32, who: i32, priority: i32) -> Result<usize, Errno> {
+    let class = priority as u16 >> IO_CLASS_SHIFT;
+    let level = priority as u16 & ((1 << IO_CLASS_SHIFT) - 1);
+    match class {
+        IO_REAL_TIME if task::current_process().credentials.lock().users[1] != 0 => return Err(Errno::EPERM),
+        IO_REAL_TIME | IO_BEST_EFFORT if level < IO_LEVELS => {}
+        IO_IDLE => {}
+        IO_NONE if level == 0 => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    for thread in threads_of_io(which, who)? {
+        thread.io_priority.store(priority as u16, Ordering::Relaxed);
+    }
+    Ok(0)
+}
+
 /// `arch_prctl(2)`: the thread pointer. `gs` is the kernel's here, so that programs can't have it.
 pub fn arch_prctl(code: i32, address: u64) -> Result<usize, Errno> {
     const SET_GS: i32 = 0x1001;

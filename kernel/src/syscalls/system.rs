@@ -1,6 +1,7 @@
 //! The machine: `uname(2)`, `sysinfo(2)`, `getrandom(2)`.
 
 use alloc::string::String;
+use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::system::{RandomFlags, SystemInformation, SystemName};
@@ -9,14 +10,53 @@ use pith_linux::time::NANOSECONDS;
 use crate::memory::{self, Destination, IoSlice, UserPointer, copy_from_user, write_object};
 use crate::task::{self, random, system_name};
 
+/// `PER_LINUX32`, in the byte of a personality that names a system.
+const PERSONALITY_LINUX32: u32 = 8;
+/// That byte.
+const PERSONALITY_MASK: u32 = 0xff;
+/// `UNAME26`: the release is called 2.6.
+const OLD_RELEASE: u32 = 0x002_0000;
+/// Habits that would change how programs are laid out or how time-outs are given back, and that Pith does not have:
+/// `MMAP_PAGE_ZERO`, `ADDR_COMPAT_LAYOUT`, `READ_IMPLIES_EXEC` and `STICKY_TIMEOUTS`.
+const MISSING_HABITS: u32 = 0x010_0000 | 0x020_0000 | 0x040_0000 | 0x400_0000;
+
+/// `personality(2)`
+pub fn personality(persona: i32) -> Result<usize, Errno> {
+    let thread = task::current();
+    let old = thread.personality.load(Ordering::Relaxed);
+    let wanted = persona as u32;
+    if wanted != u32::MAX {
+        if wanted & MISSING_HABITS != 0 {
+            crate::warning_once!("personality({wanted:#x}) is refused (EINVAL): there are no such habits here");
+            return Err(Errno::EINVAL);
+        }
+        thread.personality.store(wanted, Ordering::Relaxed);
+    }
+    Ok(old as usize)
+}
+
+/// The release that a program is to see: with `UNAME26`, 6.1 is 2.6.61.
+fn shown_release(personality: u32) -> [u8; 65] {
+    let release = system_name::RELEASE;
+    match release.strip_prefix("6.1.0") {
+        Some(rest) if personality & OLD_RELEASE != 0 => SystemName::field(alloc::format!("2.6.61{rest}").as_bytes()),
+        _ => SystemName::field(release.as_bytes()),
+    }
+}
+
 /// `uname(2)`
 pub fn uname(name: UserPointer) -> Result<usize, Errno> {
+    let personality = task::current().personality.load(Ordering::Relaxed);
+    let machine: &[u8] = match personality & PERSONALITY_MASK {
+        PERSONALITY_LINUX32 => b"i686",
+        _ => b"x86_64",
+    };
     let answer = SystemName {
         system: SystemName::field(b"Linux"),
         node: SystemName::field(system_name::hostname().as_bytes()),
-        release: SystemName::field(system_name::RELEASE.as_bytes()),
+        release: shown_release(personality),
         version: SystemName::field(system_name::VERSION.as_bytes()),
-        machine: SystemName::field(b"x86_64"),
+        machine: SystemName::field(machine),
         domain: SystemName::field(system_name::domain().as_bytes()),
     };
     write_object(name, &answer)?;

@@ -109,8 +109,7 @@ fn thread_of(
     thread.blocked.store(blocked, Ordering::Relaxed);
     thread.clear_on_exit.store(new.clear_on_exit, Ordering::Relaxed);
     *thread.name.lock() = *parent.name.lock();
-    let policy = parent.memory_policy.load(Ordering::Relaxed);
-    thread.memory_policy.store(policy, Ordering::Relaxed);
+    thread.inherit_habits(parent);
     if !loses_signal_stack {
         thread.signals.lock().inherit(&parent.signals.lock());
         let area = parent.restartable_area.load(Ordering::Relaxed);

@@ -78,6 +78,10 @@ pub struct Thread {
     pub restartable_signature: AtomicU32,
     /// Name, up to 15 bytes (`PR_SET_NAME`).
     pub name: Mutex<[u8; 16]>,
+    /// Which of Linux's habits the program wants (`personality(2)`).
+    pub personality: AtomicU32,
+    /// Class and level of its input and output (`ioprio_set(2)`); 0 if nobody has said anything.
+    pub io_priority: AtomicU16,
 }
 
 /// Locks are held that a watcher of faults may need.
@@ -115,7 +119,19 @@ impl Thread {
             restartable_area: AtomicU64::new(0),
             restartable_signature: AtomicU32::new(0),
             name: Mutex::new([0; 16]),
+            personality: AtomicU32::new(0),
+            io_priority: AtomicU16::new(0),
         }))
+    }
+
+    /// Takes over what a new thread has of the one that made it.
+    pub(super) fn inherit_habits(&self, parent: &Self) {
+        let personality = parent.personality.load(Ordering::Relaxed);
+        self.personality.store(personality, Ordering::Relaxed);
+        let priority = parent.io_priority.load(Ordering::Relaxed);
+        self.io_priority.store(priority, Ordering::Relaxed);
+        let policy = parent.memory_policy.load(Ordering::Relaxed);
+        self.memory_policy.store(policy, Ordering::Relaxed);
     }
 
     /// Its number; that of the first thread is its process's.

@@ -113,9 +113,8 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
         .blocked
         .store(parent.blocked.load(Ordering::Relaxed), Ordering::Relaxed);
     thread.clear_on_exit.store(new.clear_on_exit, Ordering::Relaxed);
-    let policy = parent.memory_policy.load(Ordering::Relaxed);
-    thread.memory_policy.store(policy, Ordering::Relaxed);
     *thread.name.lock() = *parent.name.lock();
+    thread.inherit_habits(&parent);
     for place in [new.number_for_parent, new.number_for_child] {
         if !place.is_null() {
             write_object(place, &number)?;

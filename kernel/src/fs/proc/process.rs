@@ -18,6 +18,7 @@ use crate::task::{self, Capabilities, Limits, ProgramIdentity, Thread};
 
 /// The files of `/proc/1`.
 pub const PROCESS: &[Entry] = &[
+    directory("attr", ATTRIBUTES),
     Entry {
         name: "auxv",
         permissions: 0o400,
@@ -63,7 +64,7 @@ pub const PROCESS: &[Entry] = &[
         permissions: 0o400,
         body: Body::PageMap,
     },
-    constant("personality", "00000000\n"),
+    of_thread("personality", personality),
     link("root", || Ok(Target::File(context::current().root()))),
     constant("setgroups", "allow\n"),
     text("smaps", small_maps),
@@ -83,6 +84,7 @@ pub const PROCESS: &[Entry] = &[
 
 /// The files of `/proc/1/task/1`, and of each other thread.
 pub const THREAD: &[Entry] = &[
+    directory("attr", ATTRIBUTES),
     text("cmdline", command_line),
     Entry {
         name: "comm",
@@ -115,6 +117,10 @@ fn name(thread: &Thread) -> String {
 
 fn name_line(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "{}", name(thread))
+}
+
+fn personality(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "{:08x}", thread.personality.load(Ordering::Relaxed))
 }
 
 /// The letter for what a thread does, and the word.
@@ -457,4 +463,18 @@ pub fn descriptor_text(descriptor: i32, text: &mut Text) -> Result<(), Errno> {
         Ok(file) => file.describe(text),
         Err(_) => Ok(()),
     }
+}
+
+/// The files of `/proc/1/attr`: what a security module would say. There is none, which Linux tells in this way.
+const ATTRIBUTES: &[Entry] = &[
+    text("current", no_security_module),
+    text("exec", no_security_module),
+    text("fscreate", no_security_module),
+    text("keycreate", no_security_module),
+    text("prev", no_security_module),
+    text("sockcreate", no_security_module),
+];
+
+fn no_security_module(_text: &mut Text) -> Result<(), Errno> {
+    Err(Errno::EINVAL)
 }
