@@ -4,7 +4,7 @@ use crate::Options;
 use crate::linux::{Linux, Setting};
 use crate::pith::Pith;
 use crate::run::{Run, Workshop};
-use crate::runtimes::{RUNTIMES, Runtime};
+use crate::runtimes::{FILE_PROGRAMS, RUNTIMES, Runtime};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,6 +47,22 @@ const THREADS: [(&str, &str); 10] = [
         "read32",
         "`io_uring`: `read` of one byte of /dev/zero, 32 at a time",
     ),
+];
+
+/// What the files program prints.
+const FILES: [(&str, &str); 12] = [
+    ("open", "`open` and `close`"),
+    ("deep", "`open` five directories down and `close`"),
+    ("create", "`open` of a new file, `close`, `unlink`"),
+    ("stat", "`stat`"),
+    ("missing", "`stat` of what is not there"),
+    ("rename", "`rename` to another directory and back"),
+    ("read4k", "`pread` of 4 KiB in tmpfs"),
+    ("write4k", "`pwrite` of 4 KiB in tmpfs"),
+    ("read1m", "`pread` of 1 MiB in tmpfs"),
+    ("write1m", "`pwrite` of 1 MiB in tmpfs"),
+    ("append1m", "`ftruncate` to nothing, `pwrite` of 1 MiB"),
+    ("walk", "walk of 10,000 files with `stat` of each"),
 ];
 
 /// What it prints on two.
@@ -143,6 +159,16 @@ impl Figures {
         progress("threads and waiting");
         figures.extend(calls(options, linux, pith, "threads", 1, &THREADS)?);
         figures.extend(calls(options, linux, pith, "threads", 2, &TWO_PROCESSORS)?);
+        progress("files");
+        figures.extend(calls(options, linux, pith, "files", 1, &FILES)?);
+        for program in &FILE_PROGRAMS {
+            let words = [("run", program.title)];
+            let mut run = calls(options, linux, pith, program.name, 1, &words)?;
+            for figure in &mut run {
+                figure.aim = "no slower than Linux";
+            }
+            figures.extend(run);
+        }
         progress("Python");
         let mut python = calls(options, linux, pith, "python", 1, &PYTHON)?;
         for figure in &mut python {

@@ -57,10 +57,11 @@ impl Linux {
     pub fn new(workshop: &Workshop, sources: &Path, accelerator: &str) -> Result<Self, String> {
         let kernel = newest_kernel(Path::new("/boot"))?;
         let init = read(&workshop.path("init"))?;
-        for program in ["hello", "calls", "threads", "first"] {
+        for program in ["hello", "calls", "threads", "files", "first"] {
             let bytes = read(&workshop.path(program))?;
             let archive = pack(&[
                 ("dev", Entry::Directory),
+                ("tmp", Entry::Directory),
                 ("dev/console", Entry::Device(5, 1)),
                 ("dev/zero", Entry::Device(1, 5)),
                 ("init", Entry::Program(&init)),

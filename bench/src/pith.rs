@@ -41,7 +41,7 @@ impl Pith {
     /// Builds the images.
     pub fn new(workshop: &Workshop, sources: &Path, accelerator: &str) -> Result<Self, String> {
         let command = command()?;
-        let own = ["hello", "calls", "threads", "first"].map(|program| {
+        let own = ["hello", "calls", "threads", "files", "first"].map(|program| {
             let words: Vec<OsString> = vec!["--".into(), workshop.path(program).into_os_string()];
             (program, words)
         });

@@ -26,10 +26,12 @@ impl Workshop {
             ("hello", &["-static"][..]),
             ("calls", &["-static"]),
             ("threads", &["-static", "-pthread"]),
+            ("files", &["-static"]),
             ("init", &["-static"]),
             ("datagrams", &["-static"]),
             ("../../examples/echo/echo", &["-static"]),
             ("count", &["-shared", "-fPIC", "-fvisibility=hidden"]),
+            ("timed", &["-shared", "-fPIC", "-fvisibility=hidden"]),
             (
                 "first",
                 &["-static", "-nostdlib", "-ffreestanding", "-no-pie"],
@@ -37,6 +39,7 @@ impl Workshop {
         ] {
             let file = match name {
                 "count" => "count.so",
+                "timed" => "timed.so",
                 _ => name.rsplit('/').next().unwrap_or(name),
             };
             let output = Command::new("gcc")

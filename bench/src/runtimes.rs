@@ -90,9 +90,35 @@ pub const PYTHON: Runtime = Runtime {
     ..RUNTIMES[0]
 };
 
+/// What tells how long a program ran.
+const TIMED: [(&str, &str); 2] = [
+    ("timed.so", "/timed.so"),
+    ("ld.so.preload", "/etc/ld.so.preload"),
+];
+
+/// Programs that work on files, timed from the inside, so that booting and loading do not count.
+pub const FILE_PROGRAMS: [Runtime; 2] = [
+    Runtime {
+        name: "tar",
+        title: "`tar` of some 760 files (6 MiB) to a file in tmpfs",
+        interpreter: "/usr/bin/tar",
+        arguments: &["-cf", "/tmp/tree.tar", "-C", "/", "tree"],
+        files: &[TIMED[0], TIMED[1], ("/usr/include/linux", "/tree/linux")],
+        ..RUNTIMES[0]
+    },
+    Runtime {
+        name: "sqlite",
+        title: "SQLite: a script of inserts, selects and transactions (`bench/programs/speed.sql`)",
+        interpreter: "/usr/bin/sqlite3",
+        arguments: &["/tmp/speed.db", ".read /speed.sql"],
+        files: &[TIMED[0], TIMED[1], ("speed.sql", "/speed.sql")],
+        ..RUNTIMES[0]
+    },
+];
+
 /// All of them.
 pub fn all() -> impl Iterator<Item = Runtime> {
-    RUNTIMES.into_iter().chain([PYTHON])
+    RUNTIMES.into_iter().chain([PYTHON]).chain(FILE_PROGRAMS)
 }
 
 /// Compiles what needs it.
@@ -160,10 +186,10 @@ impl Runtime {
         // Path in the machine: contents, and time of their last change.
         let mut files: BTreeMap<String, (Vec<u8>, u32)> = BTreeMap::new();
         let opened = self.opened(workshop, sources)?;
-        let placed = self.placed(workshop, sources);
-        let placed = placed
-            .iter()
-            .map(|(host, guest)| (host.clone(), (*guest).to_owned()));
+        let mut placed = Vec::new();
+        for (host, guest) in self.placed(workshop, sources) {
+            files_below(&host, guest.to_owned(), &mut placed)?;
+        }
         for (host, guest) in opened
             .into_iter()
             .map(|path| (PathBuf::from(&path), path))
@@ -188,6 +214,27 @@ impl Runtime {
         );
         Ok(pack_below(&["proc", "tmp"], entries))
     }
+}
+
+/// Adds a file, or all files below a directory, with their paths in the machine.
+fn files_below(
+    host: &Path,
+    guest: String,
+    files: &mut Vec<(PathBuf, String)>,
+) -> Result<(), String> {
+    if !host.is_dir() {
+        files.push((host.into(), guest));
+        return Ok(());
+    }
+    let unreadable = |error| format!("can't read {}: {error}", host.display());
+    let entries = std::fs::read_dir(host).map_err(unreadable)?;
+    let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    for name in names {
+        let below = format!("{guest}/{}", name.display());
+        files_below(&host.join(name), below, files)?;
+    }
+    Ok(())
 }
 
 /// Absolute paths between quotation marks in a trace of calls, without those of the kernel's own file systems.
@@ -238,6 +285,6 @@ mod tests {
     #[test]
     fn names_are_unique() {
         let names: BTreeSet<&str> = all().map(|runtime| runtime.name).collect();
-        assert_eq!(names.len(), RUNTIMES.len() + 1);
+        assert_eq!(names.len(), RUNTIMES.len() + FILE_PROGRAMS.len() + 1);
     }
 }

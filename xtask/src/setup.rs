@@ -91,6 +91,7 @@ const PACKAGES: &[Package] = &[
     package("wget", "/usr/bin/wget", Purpose::Test),
     package("wrk", "/usr/bin/wrk", Purpose::Test),
     package("iperf3", "/usr/bin/iperf3", Purpose::Bench),
+    package("linux-libc-dev", "/usr/include/linux", Purpose::Bench),
     package("linux-image-cloud-amd64", "/boot", Purpose::Bench),
     package("redis-tools", "/usr/bin/redis-benchmark", Purpose::Bench),
 ];
