@@ -32,6 +32,8 @@ use crate::task::{Instant, WaitError, WaitQueue, Wakeable};
 const MAXIMUM_NESTING: usize = 4;
 /// Events that are collected at a time.
 const BATCH: usize = 32;
+/// Where no more are to be expected, a small batch does, which is prepared sooner.
+const SMALL_BATCH: usize = 4;
 /// All that can happen to a file; an interest in none of it is switched off.
 const EVENTS: u32 = 0xffff;
 /// Reported whether asked for or not.
@@ -254,11 +256,11 @@ fn check_nesting(outer: &EventPoll, inner: &EventPoll) -> Result<(), Errno> {
 }
 
 /// What was collected: kept until the program has it.
-struct Batch {
-    records: [EventRecord; BATCH],
-    interests: [Option<Arc<Interest>>; BATCH],
+struct Batch<const SIZE: usize> {
+    records: [EventRecord; SIZE],
+    interests: [Option<Arc<Interest>>; SIZE],
     /// What the interests asked for before they were reported.
-    masks: [u32; BATCH],
+    masks: [u32; SIZE],
     length: usize,
 }
 
@@ -335,12 +337,12 @@ impl EventPoll {
 
     /// Asks up to `candidates` interests of the ready list, in their order, what is the case, until `most` have
     /// something to report.
-    fn collect(&self, batch: &mut Batch, most: usize, candidates: &mut usize) {
+    fn collect<const SIZE: usize>(&self, batch: &mut Batch<SIZE>, most: usize, candidates: &mut usize) {
         // A file that was closed meanwhile goes when nothing is locked any more.
-        let mut asked: [Option<Arc<OpenFile>>; BATCH] = [const { None }; BATCH];
+        let mut asked: [Option<Arc<OpenFile>>; SIZE] = [const { None }; SIZE];
         let collecting = self.collecting.lock();
         for place in &mut asked {
-            if *candidates == 0 || batch.length == most.min(BATCH) {
+            if *candidates == 0 || batch.length == most.min(SIZE) {
                 break;
             }
             *candidates -= 1;
@@ -368,41 +370,57 @@ impl EventPoll {
         drop(collecting);
     }
 
+    /// Gives the program one batch of what there is, up to `most` events. Returns how many it got, and whether that were
+    /// all of the batch.
+    fn deliver_batch<const SIZE: usize>(
+        &self,
+        place: UserPointer,
+        most: usize,
+        candidates: &mut usize,
+    ) -> (usize, Result<(), Errno>) {
+        let mut batch = Batch {
+            records: [EventRecord::default(); SIZE],
+            interests: [const { None }; SIZE],
+            masks: [0; SIZE],
+            length: 0,
+        };
+        self.collect(&mut batch, most, candidates);
+        // The records of a batch go out at once; only if that fails, one by one.
+        let records = &batch.records[..batch.length];
+        if copy_to_user(place, records.as_bytes()).is_ok() {
+            return (batch.length, Ok(()));
+        }
+        let copies = records.iter().enumerate().map(|(index, record)| {
+            copy_to_user(
+                place.offset((index * size_of::<EventRecord>()) as u64),
+                record.as_bytes(),
+            )
+        });
+        let copied = copies.take_while(Result::is_ok).count();
+        for index in copied..batch.length {
+            if let Some(interest) = &batch.interests[index] {
+                // The program will ask again.
+                interest.mask.fetch_or(batch.masks[index] & EVENTS, Ordering::SeqCst);
+                interest.enqueue(End::Last);
+            }
+        }
+        (copied, Err(Errno::EFAULT))
+    }
+
     /// Gives the program what there is, up to `most` events.
     fn deliver(&self, events: UserPointer, most: usize) -> Result<usize, Errno> {
         let mut done = 0;
         let mut candidates = self.core.ready.len();
         let mut result = Ok(());
         while candidates != 0 && done < most && result.is_ok() {
-            let mut batch = Batch {
-                records: [EventRecord::default(); BATCH],
-                interests: [const { None }; BATCH],
-                masks: [0; BATCH],
-                length: 0,
-            };
-            self.collect(&mut batch, most - done, &mut candidates);
-            // The records of a batch go out at once; only if that fails, one by one.
             let place = events.offset((done * size_of::<EventRecord>()) as u64);
-            let records = &batch.records[..batch.length];
-            let mut copied = batch.length;
-            if copy_to_user(place, records.as_bytes()).is_err() {
-                let copies = records.iter().enumerate().map(|(index, record)| {
-                    copy_to_user(
-                        place.offset((index * size_of::<EventRecord>()) as u64),
-                        record.as_bytes(),
-                    )
-                });
-                copied = copies.take_while(Result::is_ok).count();
-                result = Err(Errno::EFAULT);
-            }
+            let expected = candidates.min(most - done);
+            let copied;
+            (copied, result) = match expected {
+                ..=SMALL_BATCH => self.deliver_batch::<SMALL_BATCH>(place, expected, &mut candidates),
+                _ => self.deliver_batch::<BATCH>(place, most - done, &mut candidates),
+            };
             done += copied;
-            for index in copied..batch.length {
-                if let Some(interest) = &batch.interests[index] {
-                    // The program will ask again.
-                    interest.mask.fetch_or(batch.masks[index] & EVENTS, Ordering::SeqCst);
-                    interest.enqueue(End::Last);
-                }
-            }
         }
         // What is left is for the next thread.
         if self.core.ready.has_waiters() && !self.core.ready.is_empty() {
