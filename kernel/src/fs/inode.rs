@@ -77,7 +77,7 @@ pub struct Place {
     /// The directory.
     pub directory: FileIdentity,
     /// The name; of several, the one that was used last.
-    pub name: Box<[u8]>,
+    pub name: Arc<[u8]>,
     /// It was removed.
     pub removed: bool,
 }

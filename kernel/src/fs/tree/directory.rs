@@ -36,7 +36,7 @@ struct Entries {
     /// Names that were found or changed.
     slots: Names<Slot>,
     /// Added names by their position in the listing.
-    order: BTreeMap<u64, Box<[u8]>>,
+    order: BTreeMap<u64, Arc<[u8]>>,
     last_added: u64,
     /// The directory was removed: nothing can be made in it.
     removed: bool,
@@ -44,14 +44,14 @@ struct Entries {
 
 /// The content of a directory.
 pub(super) struct DirectoryContent {
-    lower: Option<LowerInode>,
+    lower: Option<Box<LowerInode>>,
     entries: Mutex<Entries>,
 }
 
 impl DirectoryContent {
     pub(super) fn new(lower: Option<LowerInode>) -> Self {
         Self {
-            lower,
+            lower: lower.map(Box::new),
             entries: Mutex::new(Entries::default()),
         }
     }
@@ -59,7 +59,7 @@ impl DirectoryContent {
     /// As for Linux's tmpfs, where each entry counts for 20 bytes and there are no blocks.
     pub(super) fn size_and_blocks(&self) -> (u64, u64, Option<DeviceNumber>) {
         const ENTRY: u64 = 20;
-        let below = self.lower.map_or(0, |inode| inode.size);
+        let below = self.lower.as_ref().map_or(0, |inode| inode.size);
         let above = (self.entries.lock().order.len() as u64 + 2) * ENTRY;
         (below + above, below.div_ceil(512), None)
     }
@@ -87,7 +87,7 @@ impl DirectoryContent {
     }
 
     /// Puts a node under a name, whatever was there.
-    fn insert(&self, tree: &Tree, name: &[u8], node: Arc<Node>) -> Result<(), Errno> {
+    fn insert(&self, tree: &Tree, name: &Arc<[u8]>, node: Arc<Node>) -> Result<(), Errno> {
         let below = self.lower_has(tree, name)?.is_some();
         let mut entries = self.entries.lock();
         let known = match entries.slots.get(name) {
@@ -100,11 +100,11 @@ impl DirectoryContent {
             Some(known.unwrap_or_else(|| {
                 entries.last_added += 1;
                 let position = FIRST_ADDED + entries.last_added;
-                entries.order.insert(position, name.into());
+                entries.order.insert(position, name.clone());
                 position
             }))
         };
-        entries.slots.insert(name, Slot::Node { node, added });
+        entries.slots.insert(name.clone(), Slot::Node { node, added });
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl DirectoryContent {
         let below = self.lower_has(tree, name)?.is_some();
         let mut entries = self.entries.lock();
         let old = if below {
-            entries.slots.insert(name, Slot::Whiteout)
+            entries.slots.insert(name.into(), Slot::Whiteout)
         } else {
             entries.slots.remove(name)
         };
@@ -157,9 +157,10 @@ impl Node {
             return Err(Errno::ENOMEM); // the node would stay, and the kernel's own memory is not for that
         }
         let inode = self.tree.lower()?.inode(number).map_err(volume_errno)?;
-        let node = Node::of_volume(&self.tree, inode, Some((&self.me()?, name)))?;
+        let shared: Arc<[u8]> = name.into();
+        let node = Node::of_volume(&self.tree, inode, Some((&self.me()?, &shared)))?;
         entries.slots.insert(
-            name,
+            shared,
             Slot::Node {
                 node: node.clone(),
                 added: None,
@@ -211,8 +212,16 @@ impl Node {
                 }
             }
         }
-        let node = Node::new(&self.tree, number, kind, attributes, content, Some((&self.me()?, name)));
-        directory.insert(&self.tree, name, node.clone())?;
+        let name: Arc<[u8]> = name.into();
+        let node = Node::new(
+            &self.tree,
+            number,
+            kind,
+            attributes,
+            content,
+            Some((&self.me()?, &name)),
+        );
+        directory.insert(&self.tree, &name, node.clone())?;
         if kind == FileKind::Directory {
             self.change_links(1);
         }
@@ -235,7 +244,8 @@ impl Node {
             self.tree.space.take_file()?; // further names need memory, too
             file.attributes.lock().counted_names += 1;
         }
-        directory.insert(&self.tree, name, linked)?;
+        let name: Arc<[u8]> = name.into();
+        directory.insert(&self.tree, &name, linked)?;
         file.change_links(1);
         file.set_place(&self.me()?, name);
         self.touch_content();
@@ -311,7 +321,7 @@ impl Node {
 
     /// What `RENAME_WHITEOUT` leaves under a name: a character device 0:0, which stands for "there is nothing" in an
     /// overlay that a program mounts elsewhere.
-    fn whiteout(&self, here: &Arc<Node>, name: &[u8]) -> Result<Arc<Node>, Errno> {
+    fn whiteout(&self, here: &Arc<Node>, name: &Arc<[u8]>) -> Result<Arc<Node>, Errno> {
         let number = self.tree.new_number()?;
         let content = Content::Special {
             represents: DeviceNumber::default(),
@@ -365,14 +375,15 @@ impl Node {
             return Err(Errno::EBUSY);
         }
         let (here, there) = (self.me()?, to.me()?);
+        let (old, new): (Arc<[u8]>, Arc<[u8]>) = (old.into(), new.into());
         let whiteout = match flags.contains(RenameFlags::WHITEOUT) {
-            true => Some(self.whiteout(&here, old)?),
+            true => Some(self.whiteout(&here, &old)?),
             false => None,
         };
-        to_content.insert(&self.tree, new, node.clone())?;
+        to_content.insert(&self.tree, &new, node.clone())?;
         match &existing {
             Some(other) if exchange => {
-                from_content.insert(&self.tree, old, other.clone())?;
+                from_content.insert(&self.tree, &old, other.clone())?;
                 other.set_place(&here, old);
                 other.touch_metadata();
                 match (node.is_directory(), other.is_directory()) {
@@ -389,11 +400,11 @@ impl Node {
             }
             _ => {
                 match whiteout {
-                    Some(whiteout) => from_content.insert(&self.tree, old, whiteout)?,
-                    None => from_content.take(&self.tree, old)?,
+                    Some(whiteout) => from_content.insert(&self.tree, &old, whiteout)?,
+                    None => from_content.take(&self.tree, &old)?,
                 }
                 if let Some(other) = &existing {
-                    other.lose_name(to, new);
+                    other.lose_name(to, &new);
                 }
                 if node.is_directory() {
                     self.change_links(-1);

@@ -88,7 +88,7 @@ struct AttributesOfNode {
 /// The name of a node. Of several, the one that was used last.
 struct PlaceOfNode {
     parent: Option<Arc<Node>>,
-    name: Box<[u8]>,
+    name: Arc<[u8]>,
     removed: bool,
     /// It never had a name and may be given one, unlike those that have lost theirs.
     linkable: bool,
@@ -284,18 +284,18 @@ impl Node {
         kind: FileKind,
         attributes: AttributesOfNode,
         content: Content,
-        place: Option<(&Arc<Node>, &[u8])>,
+        place: Option<(&Arc<Node>, &Arc<[u8]>)>,
     ) -> Arc<Self> {
         let place = match place {
             Some((parent, name)) => PlaceOfNode {
                 parent: Some(parent.clone()),
-                name: name.into(),
+                name: name.clone(),
                 removed: false,
                 linkable: false,
             },
             None => PlaceOfNode {
                 parent: None,
-                name: Box::default(),
+                name: Arc::default(),
                 removed: false,
                 linkable: false,
             },
@@ -317,7 +317,7 @@ impl Node {
     fn of_volume(
         tree: &Arc<Tree>,
         inode: pith_erofs::Inode,
-        place: Option<(&Arc<Node>, &[u8])>,
+        place: Option<(&Arc<Node>, &Arc<[u8]>)>,
     ) -> Result<Arc<Self>, Errno> {
         let content = match inode.kind {
             FileKind::Regular => Content::Regular(RegularContent::new(Some(inode))),
@@ -353,9 +353,10 @@ impl Node {
     }
 
     /// Remembers the name by which the node was found last.
-    fn set_place(&self, parent: &Arc<Node>, name: &[u8]) {
+    fn set_place(&self, parent: &Arc<Node>, name: impl AsRef<[u8]> + Into<Arc<[u8]>>) {
         let mut place = self.place.lock();
-        let same = place.parent.as_ref().is_some_and(|known| Arc::ptr_eq(known, parent)) && *place.name == *name;
+        let same =
+            place.parent.as_ref().is_some_and(|known| Arc::ptr_eq(known, parent)) && *place.name == *name.as_ref();
         if !same || place.removed {
             *place = PlaceOfNode {
                 parent: Some(parent.clone()),
@@ -508,7 +509,7 @@ impl Inode for Node {
 
     fn path(&self) -> PathName {
         // Names from the file up to the root, then turned around.
-        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let mut names: Vec<Arc<[u8]>> = Vec::new();
         let mut removed = false;
         let mut node = self.itself.upgrade();
         while let Some(current) = node {

@@ -1,7 +1,7 @@
 //! The names that a directory knows.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 
@@ -25,8 +25,22 @@ impl Name {
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
         let lengths = self.0.len().cmp(&other.0.len());
-        lengths.then_with(|| self.0.cmp(&other.0))
+        lengths.then_with(|| compare(&self.0, &other.0))
     }
+}
+
+/// The order of two names of the same length, word by word: names are short, and a call to compare them would take longer
+/// than that does.
+fn compare(mut one: &[u8], mut other: &[u8]) -> Ordering {
+    while let (Some((word, rest)), Some((other_word, other_rest))) =
+        (one.split_first_chunk(), other.split_first_chunk())
+    {
+        if word != other_word {
+            return u64::from_be_bytes(*word).cmp(&u64::from_be_bytes(*other_word));
+        }
+        (one, other) = (rest, other_rest);
+    }
+    one.iter().cmp(other)
 }
 
 impl PartialOrd for Name {
@@ -36,7 +50,7 @@ impl PartialOrd for Name {
 }
 
 #[derive(PartialEq, Eq)]
-struct Key(Box<[u8]>);
+struct Key(Arc<[u8]>);
 
 impl Borrow<Name> for Key {
     fn borrow(&self) -> &Name {
@@ -71,8 +85,8 @@ impl<T> Names<T> {
     }
 
     /// Sets what is known about a name. Returns what was known before.
-    pub(super) fn insert(&mut self, name: &[u8], value: T) -> Option<T> {
-        self.0.insert(Key(name.into()), value)
+    pub(super) fn insert(&mut self, name: Arc<[u8]>, value: T) -> Option<T> {
+        self.0.insert(Key(name), value)
     }
 
     /// Forgets a name. Returns what was known about it.

@@ -1,5 +1,6 @@
 //! Regular files of a tree: an image's pages below, written pages above.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -27,7 +28,7 @@ const ZERO_RANGE: u32 = 0x10;
 
 /// The content of a regular file.
 pub(super) struct RegularContent {
-    lower: Option<LowerInode>,
+    lower: Option<Box<LowerInode>>,
     state: Mutex<State>,
     /// Had during a whole write or change of size: each is seen as one. Page faults don't need it, and a write may have to
     /// wait for whoever handles them.
@@ -117,7 +118,7 @@ impl RegularContent {
             above: 0,
         };
         Self {
-            lower,
+            lower: lower.map(Box::new),
             state: Mutex::new(state),
             writer: Turn::new(),
             // As every file of a tmpfs that was not made to be sealed.
