@@ -19,11 +19,13 @@ use zerocopy::IntoBytes;
 use super::file::{File, OpenFile, WriteAt};
 use super::inode::{Inode, PathName};
 use super::metadata::{Metadata, Timestamp};
+use super::owner::Notices;
 use super::path::{self, Origin};
 use super::terminal::{self, Flow, Flush, Line, Ownership};
 use super::{device_files, pipe};
 use crate::devices::console;
 use crate::memory::{Destination, Source, UserPointer, write_object};
+use crate::task::jobs::Target;
 use crate::task::{WaitQueue, signal};
 
 static TERMIOS: Mutex<ExtendedTermios> = Mutex::new(ExtendedTermios::STANDARD);
@@ -91,6 +93,10 @@ impl File for Stream {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(console::input_queue())
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(Notices::Line)
     }
 
     fn pipe_capacity(&self, new: Option<usize>) -> Result<usize, Errno> {
@@ -299,6 +305,14 @@ impl File for OpenConsole {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(console::input_queue())
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(Notices::Line)
+    }
+
+    fn natural_owner(&self) -> Option<Target> {
+        Some(OWNERSHIP.natural_owner())
     }
 }
 

@@ -13,14 +13,17 @@ use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{OpenFlags, PollEvents};
 use pith_linux::inotify::FileEvents;
+use spin::Once;
 
 use super::event_poll::Watchers;
 use super::inode::Inode;
+use super::owner::{Notices, Notifier};
 use super::proc::Text;
 use super::turn::{Turn, TurnGuard};
 use super::{locks, notify};
 use crate::memory::{Destination, PageSource, Source, UserPointer};
 use crate::task::WaitQueue;
+use crate::task::jobs::Target;
 
 /// What `mmap(2)` maps for a file.
 pub enum Mappable {
@@ -169,6 +172,16 @@ pub trait File: Any + Send + Sync {
         Ok(())
     }
 
+    /// Which events such files signal (`O_ASYNC`); `None` if none.
+    fn notices(&self) -> Option<Notices> {
+        None
+    }
+
+    /// The owner of a new file that is to send signals and has none (`F_SETOWN`).
+    fn natural_owner(&self) -> Option<Target> {
+        None
+    }
+
     /// Size of the pipe's buffer (`F_GETPIPE_SZ`), after changing it (`F_SETPIPE_SZ`) if a size is given.
     fn pipe_capacity(&self, _new: Option<usize>) -> Result<usize, Errno> {
         Err(Errno::EBADF)
@@ -202,6 +215,8 @@ pub struct OpenFile {
     pub(super) ever_locked: AtomicBool,
     /// The event polls that watch it.
     pub(super) watchers: Watchers,
+    /// Whom it tells by signals.
+    notifier: Once<Arc<Notifier>>,
 }
 
 impl Drop for OpenFile {
@@ -211,6 +226,9 @@ impl Drop for OpenFile {
         }
         if let Some(file) = &self.file {
             self.watchers.end(&**file);
+            if let Some(notifier) = self.notifier.get() {
+                notifier.end(&**file);
+            }
             if notify::anybody() {
                 let writes = OpenFlags::from_bits_truncate(*self.flags.get_mut()).writes();
                 let closed = if writes {
@@ -298,6 +316,7 @@ impl OpenFile {
             position: Position::default(),
             ever_locked: AtomicBool::new(false),
             watchers: Watchers::default(),
+            notifier: Once::new(),
         })
     }
 
@@ -311,6 +330,7 @@ impl OpenFile {
             position: Position::default(),
             ever_locked: AtomicBool::new(false),
             watchers: Watchers::default(),
+            notifier: Once::new(),
         })
     }
 
@@ -323,6 +343,55 @@ impl OpenFile {
     pub fn set_flags(&self, wanted: OpenFlags) {
         let flags = (self.flags() - CHANGEABLE) | (wanted & CHANGEABLE);
         self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// Whom it tells by signals, and of what.
+    pub fn notifier(&self) -> &Arc<Notifier> {
+        self.notifier.call_once(|| {
+            let notices = self.file.as_ref().and_then(|file| file.notices());
+            Notifier::new(notices.unwrap_or(Notices::Line))
+        })
+    }
+
+    /// The same, if anybody ever asked for it.
+    pub fn known_notifier(&self) -> Option<&Arc<Notifier>> {
+        self.notifier.get()
+    }
+
+    /// Names whom it tells. A socket tells of urgent data whether it is asked to or not.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub fn set_owner(&self, target: Option<Target>) -> Result<(), Errno> {
+        let notifier = self.notifier();
+        notifier.set_owner(target);
+        match &self.file {
+            Some(file) if file.notices() == Some(Notices::Socket) => notifier.register(&**file),
+            _ => Ok(()),
+        }
+    }
+
+    /// Signals are wanted or not, says a descriptor (`O_ASYNC`). The flag itself is set by the caller.
+    ///
+    /// # Errors
+    /// `ENOTTY` if such files send none, `ENOMEM`.
+    pub fn send_signals(&self, on: bool, descriptor: i32) -> Result<(), Errno> {
+        let file = self.file()?;
+        file.notices().ok_or(Errno::ENOTTY)?;
+        let notifier = self.notifier();
+        if on && notifier.owner().is_none() {
+            notifier.set_owner(file.natural_owner());
+        }
+        notifier.enable(&**file, on, descriptor)
+    }
+
+    /// Remembers that a writer found no room, if signals tell when there is some again.
+    pub fn note_shortage<T>(&self, result: &Result<T, Errno>) {
+        if matches!(result, Err(Errno::EAGAIN | Errno::EINPROGRESS))
+            && let Some(notifier) = self.notifier.get()
+        {
+            notifier.no_room();
+        }
     }
 
     /// Input and output.
@@ -454,7 +523,9 @@ impl OpenFile {
         let file = self.file()?;
         self.check_writable(place)?;
         if !file.seekable() {
-            return file.write(WriteAt::End, from, flags).map(|(done, _)| done);
+            let result = file.write(WriteAt::End, from, flags).map(|(done, _)| done);
+            self.note_shortage(&result);
+            return result;
         }
         let append = flags.contains(OpenFlags::APPEND);
         match place {

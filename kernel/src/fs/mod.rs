@@ -24,6 +24,7 @@ pub mod metadata;
 pub mod names;
 pub mod notify;
 pub mod open;
+pub mod owner;
 pub mod path;
 pub mod pipe;
 pub mod proc;

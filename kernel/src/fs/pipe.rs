@@ -20,6 +20,7 @@ use spin::Mutex;
 use super::file::{File, OpenFile, WriteAt};
 use super::inode::{Inode, PathName};
 use super::metadata::{AttributeChange, Metadata, Timestamp};
+use super::owner::Notices;
 use crate::memory::{Destination, Frame, PAGE_SIZE, Purpose, Source, UserPointer, write_object};
 use crate::task::{WaitQueue, signal};
 
@@ -32,6 +33,11 @@ pub const MAXIMUM_CAPACITY: usize = 1 << 20;
 
 /// `FIONREAD`
 const BYTES_TO_READ: u32 = 0x541b;
+
+const READABLE: PollEvents = PollEvents::IN.union(PollEvents::READ_NORMAL);
+const WRITABLE: PollEvents = PollEvents::OUT.union(PollEvents::WRITE_NORMAL);
+/// Something else than data and room has changed.
+const LOOK: PollEvents = PollEvents::empty();
 
 struct Segment {
     frame: Frame,
@@ -123,7 +129,7 @@ impl Pipe {
             state.writer_openings += 1;
         }
         drop(state);
-        self.queue.wake_all();
+        self.queue.wake(LOOK);
         Arc::new(PipeEnd {
             pipe: self.clone(),
             reads,
@@ -175,7 +181,7 @@ impl Pipe {
             }
             state.reading = false;
             drop(state);
-            self.queue.wake_all();
+            self.queue.wake(WRITABLE);
             match copied {
                 Ok(copied) => done += copied,
                 Err(errno) if done == 0 => return Err(errno),
@@ -275,7 +281,7 @@ impl Pipe {
                 let wanted = if tail.is_some() { merged } else { wanted };
                 let result = self.write_piece(tail, from, wanted, layout);
                 self.state.lock().writing = false;
-                self.queue.wake_all();
+                self.queue.wake(if result.is_ok() { READABLE } else { LOOK });
                 result
             });
             match result {
@@ -309,7 +315,7 @@ impl Pipe {
         }
         state.frames = frames;
         drop(state);
-        self.queue.wake_all();
+        self.queue.wake(LOOK);
         Ok(frames * PAGE_SIZE)
     }
 }
@@ -326,6 +332,8 @@ impl Drop for PipeEnd {
         let mut state = self.pipe.state.lock();
         state.readers -= usize::from(self.reads);
         state.writers -= usize::from(self.writes);
+        // Signals tell the end only if there is still somebody at one side.
+        let last_of_side = (state.readers == 0) != (state.writers == 0);
         let unread = if state.readers == 0 && state.writers == 0 {
             core::mem::take(&mut state.segments)
         } else {
@@ -333,7 +341,11 @@ impl Drop for PipeEnd {
         };
         drop(state);
         drop(unread);
-        self.pipe.queue.wake_all();
+        if last_of_side {
+            self.pipe.queue.wake_all();
+        } else {
+            self.pipe.queue.wake(LOOK);
+        }
     }
 }
 
@@ -387,6 +399,13 @@ impl File for PipeEnd {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pipe.queue)
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(Notices::Pipe {
+            reads: self.reads,
+            writes: self.writes,
+        })
     }
 
     fn pipe_capacity(&self, new: Option<usize>) -> Result<usize, Errno> {

@@ -17,6 +17,7 @@ use super::options::{Common, OptionValue};
 use crate::fs::file::{File, Mappable, OpenFile, WriteAt};
 use crate::fs::inode::{Inode, PathName};
 use crate::fs::metadata::{AttributeChange, Metadata, Timestamp};
+use crate::fs::owner::Notices;
 use crate::fs::{self, pipe};
 use crate::memory::{Destination, Source, UserPointer};
 use crate::task::WaitQueue;
@@ -215,6 +216,10 @@ impl File for SocketFile {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(self.socket.wait_queue())
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(Notices::Socket)
     }
 }
 

@@ -3,15 +3,16 @@
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, FileLock, OpenFlags, OpenHow, PATH_MAX};
+use pith_linux::signal::Signal;
 use pith_range_locks::{Range, RangeLock};
 
 use crate::fs::file::OpenFile;
 use crate::fs::metadata::BLOCK_SIZE;
 use crate::fs::open::check_flags;
 use crate::fs::path::Restrictions;
-use crate::fs::{context, locks, pipe};
+use crate::fs::{context, locks, owner, pipe};
 use crate::memory::{PAGE_SIZE, UserPointer, copy_from_user, read_object, read_string, write_object};
-use crate::task;
+use crate::task::{self, jobs::Target};
 
 fn open_path(directory: i32, path: UserPointer, flags: OpenFlags, mode: u32) -> Result<usize, Errno> {
     check_flags(flags)?;
@@ -202,7 +203,11 @@ const F_SETLK: i32 = 6;
 const F_SETLKW: i32 = 7;
 const F_SETOWN: i32 = 8;
 const F_GETOWN: i32 = 9;
+const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
+const F_SETOWN_EX: i32 = 15;
+const F_GETOWN_EX: i32 = 16;
+const F_GETOWNER_UIDS: i32 = 17;
 const F_GETLEASE: i32 = 1025;
 const F_UNLCK: usize = 2;
 const F_OFD_GETLK: i32 = 36;
@@ -239,7 +244,14 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         // A description that only names a file does nothing else.
         _ if file.file().is_err() => Err(Errno::EBADF),
         F_SETFL => {
-            file.set_flags(OpenFlags::from_bits_truncate(argument as u32));
+            let flags = OpenFlags::from_bits_truncate(argument as u32);
+            if (flags ^ file.flags()).contains(OpenFlags::ASYNCHRONOUS) {
+                match file.send_signals(flags.contains(OpenFlags::ASYNCHRONOUS), fd) {
+                    Err(Errno::ENOTTY) => {} // such files never send any, and say nothing here
+                    other => other?,
+                }
+            }
+            file.set_flags(flags);
             Ok(0)
         }
         F_GETLK | F_OFD_GETLK => {
@@ -255,11 +267,30 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
             set_lock(&file, &lock, command >= F_OFD_SETLK, waits)?;
             Ok(0)
         }
-        F_SETOWN => Ok(0),
-        F_GETOWN => Ok(0),
+        F_SETOWN => file.set_owner(owner::target_of(argument as i32)?).map(|()| 0),
+        // A group is told as a negative number, which is no error.
+        F_GETOWN => Ok(owner::number_of(owner_of_signals(&file)) as isize as usize),
+        F_SETOWN_EX => {
+            let wanted = read_object(UserPointer(argument))?;
+            file.set_owner(owner::target_of_kind(wanted)?).map(|()| 0)
+        }
+        F_GETOWN_EX => {
+            write_object(UserPointer(argument), &owner::kind_of(owner_of_signals(&file)))?;
+            Ok(0)
+        }
+        F_GETOWNER_UIDS => {
+            let users = file.known_notifier().map_or((0, 0), |notifier| notifier.users());
+            write_object(UserPointer(argument), &[users.0, users.1])?;
+            Ok(0)
+        }
+        F_SETSIG if argument > u64::from(Signal::MAXIMUM) => Err(Errno::EINVAL),
+        F_SETSIG => {
+            file.notifier().set_signal(argument as u8);
+            Ok(0)
+        }
+        F_GETSIG => Ok(file.known_notifier().map_or(0, |notifier| notifier.signal().into())),
         F_GETPIPE_SZ => file.file()?.pipe_capacity(None),
         F_SETPIPE_SZ => file.file()?.pipe_capacity(Some(argument as u32 as usize)),
-        F_GETSIG => Ok(0),         // SIGIO
         F_GETLEASE => Ok(F_UNLCK), // nobody has any
         F_GET_SEALS => file.file()?.seals().map(|seals| seals as usize),
         F_ADD_SEALS => {
@@ -307,6 +338,11 @@ fn range_of(lock: &FileLock, file: &OpenFile) -> Result<Range, Errno> {
         FileLock::READ | FileLock::WRITE | FileLock::UNLOCK => Ok(range),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Whom a file tells by signals.
+fn owner_of_signals(file: &OpenFile) -> Option<Target> {
+    file.known_notifier().and_then(|notifier| notifier.owner())
 }
 
 fn owner_of(file: &OpenFile, of_description: bool) -> usize {
@@ -428,6 +464,10 @@ pub fn flock(fd: i32, operation: i32) -> Result<usize, Errno> {
 
 const FIONBIO: u32 = 0x5421;
 const FIOASYNC: u32 = 0x5452;
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
+const FIOGETOWN: u32 = 0x8903;
+const SIOCGPGRP: u32 = 0x8904;
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
 const FIONREAD: u32 = 0x541b;
@@ -454,8 +494,17 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
             };
             let on: i32 = read_object(argument)?;
             let mut flags = open.flags();
+            if flag == OpenFlags::ASYNCHRONOUS && (on != 0) != flags.contains(flag) {
+                open.send_signals(on != 0, fd)?;
+            }
             flags.set(flag, on != 0);
             open.set_flags(flags);
+        }
+        FIOSETOWN | SIOCSPGRP if open.inode.kind() == FileKind::Socket => {
+            open.set_owner(owner::target_of(read_object(argument)?)?)?;
+        }
+        FIOGETOWN | SIOCGPGRP if open.inode.kind() == FileKind::Socket => {
+            write_object(argument, &owner::number_of(owner_of_signals(&open)))?;
         }
         FIGETBSZ => write_object(argument, &(BLOCK_SIZE as i32))?,
         // Where the blocks of a file are: nowhere.

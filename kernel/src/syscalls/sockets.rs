@@ -88,8 +88,9 @@ pub fn bind(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errno> 
 /// `connect(2)`
 pub fn connect(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errno> {
     let (open, socket) = find(fd)?;
-    socket.connect(&Address::read(address, length)?, is_nonblocking(&open))?;
-    Ok(0)
+    let result = socket.connect(&Address::read(address, length)?, is_nonblocking(&open));
+    open.note_shortage(&result);
+    result.map(|()| 0)
 }
 
 /// `listen(2)`
@@ -268,12 +269,14 @@ pub fn sendto(
         false => Some(Address::read(address, address_length)?),
     };
     let piece = files::one_piece(buffer, length)?;
-    socket.send(Outgoing {
+    let result = socket.send(Outgoing {
         data: &mut Source::program(&piece),
         address,
         ancillary: Ancillary::default(),
         flags: flags_of(&open, flags),
-    })
+    });
+    open.note_shortage(&result);
+    result
 }
 
 /// `recvfrom(2)`
@@ -404,12 +407,14 @@ pub(super) fn destination_of(header: &MessageHeader) -> Result<Option<Address>, 
 fn send_message(open: &OpenFile, socket: &dyn Socket, header: &MessageHeader, flags: u32) -> Result<usize, Errno> {
     let address = destination_of(header)?;
     let pieces = pieces_of(header)?;
-    socket.send(Outgoing {
+    let result = socket.send(Outgoing {
         data: &mut Source::program(&pieces),
         address,
         ancillary: read_control(header)?,
         flags: flags_of(open, flags),
-    })
+    });
+    open.note_shortage(&result);
+    result
 }
 
 /// `sendmsg(2)`

@@ -1,12 +1,14 @@
 //! Process groups and sessions as terminals see them: who leads a session, which group a process belongs to, who is told
 //! of a signal that a terminal causes.
 
-use pith_linux::signal::Signal;
+use pith_linux::Errno;
+use pith_linux::signal::{Signal, SignalInformation};
 
 use super::family;
 use super::process::Process;
 use super::signal;
 use super::thread::current;
+use super::threads::find_thread;
 
 /// The number of a process's session.
 pub fn session_of(process: &Process) -> u32 {
@@ -52,4 +54,56 @@ pub fn withstands(signal: Signal) -> bool {
     let thread = current();
     let blocked = thread.blocked.load(core::sync::atomic::Ordering::Relaxed) & signal.bit() != 0;
     blocked || thread.process.actions.lock().get(signal).handler == pith_linux::signal::SIG_IGN
+}
+
+/// Who a signal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A thread, by its number.
+    Thread(u32),
+    /// A process.
+    Process(u32),
+    /// All processes of a group.
+    Group(u32),
+}
+
+/// Whether there is anybody of that number.
+pub fn exists(target: Target) -> bool {
+    match target {
+        // Any thread stands for its process.
+        Target::Thread(number) | Target::Process(number) => find_thread(number).is_some(),
+        Target::Group(number) => session_of_group(number).is_some(),
+    }
+}
+
+/// Sends a signal to those whom the sender is permitted to. May be called by interrupt handlers.
+///
+/// # Errors
+/// `EAGAIN` if too many real-time signals are queued somewhere.
+pub fn send(
+    target: Target,
+    signal: Signal,
+    information: SignalInformation,
+    permits: &dyn Fn(&Process) -> bool,
+) -> Result<(), Errno> {
+    match target {
+        Target::Thread(number) => match find_thread(number) {
+            Some(thread) if permits(&thread.process) => signal::send_to_thread(&thread, signal, information),
+            _ => Ok(()),
+        },
+        Target::Process(number) => match find_thread(number) {
+            // Any thread stands for its process.
+            Some(thread) if permits(&thread.process) => signal::send(&thread.process, signal, information),
+            _ => Ok(()),
+        },
+        Target::Group(group) => {
+            let mut result = Ok(());
+            for process in family::members(group) {
+                if permits(&process) {
+                    result = signal::send(&process, signal, information).and(result);
+                }
+            }
+            result
+        }
+    }
 }

@@ -128,6 +128,11 @@ impl Signal {
         self.0
     }
 
+    /// Whether its codes mean something of its own, so that those of files that are ready would be taken for that.
+    pub fn has_own_codes(self) -> bool {
+        self.bit() & (SYNCHRONOUS | Self::SIGCHLD.bit()) != 0
+    }
+
     /// Whether it is a real-time signal.
     pub const fn is_real_time(self) -> bool {
         self.0 >= Self::FIRST_REAL_TIME
@@ -221,6 +226,8 @@ pub mod code {
     pub const SI_TIMER: i32 = -2;
     /// A message queue that is no longer empty, `mq_notify(3)`.
     pub const SI_MESGQ: i32 = -3;
+    /// A file is ready, where the reason can't be told by the code (`F_SETSIG` of `fcntl(2)`).
+    pub const SI_SIGIO: i32 = -5;
     /// `tkill(2)` or `tgkill(2)`.
     pub const SI_TKILL: i32 = -6;
     /// `SIGILL`: illegal operand, which is what every invalid instruction is reported as.
@@ -324,6 +331,12 @@ impl SignalInformation {
         information
     }
 
+    /// Sets `si_band` and `si_fd`, of a signal that tells that a file is ready.
+    pub fn set_band(&mut self, band: u64, descriptor: i32) {
+        self.fields[..8].copy_from_slice(&band.to_le_bytes());
+        self.fields[8..12].copy_from_slice(&descriptor.to_le_bytes());
+    }
+
     /// `si_timerid`, of a timer's signal.
     pub fn timer(&self) -> i32 {
         self.word(0) as i32
@@ -386,7 +399,17 @@ impl From<&SignalInformation> for SignalFileRecord {
         };
         let is_fault = Signal::from_number(information.signal as u64)
             .is_some_and(|signal| signal.bit() & SYNCHRONOUS != 0 && information.code > 0);
+        let tells_of_file = match information.code {
+            code::SI_SIGIO => true,
+            1..=6 => Signal::from_number(information.signal as u64)
+                .is_some_and(|signal| !signal.has_own_codes()),
+            _ => false,
+        };
         match information.code {
+            _ if tells_of_file => {
+                record.band = information.word(0);
+                record.descriptor = information.word(8) as i32;
+            }
             code::SI_TIMER => {
                 record.timer = information.word(0);
                 record.overrun = information.word(4);

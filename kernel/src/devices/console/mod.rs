@@ -20,6 +20,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use pith_abi::channel::{CHANNEL_VERSION, ExitReport, FrameKind, Outcome};
 use pith_abi::image::LogLevel;
 use pith_linux::Errno;
+use pith_linux::files::PollEvents;
 use spin::Once;
 
 use super::interrupts::Handler;
@@ -167,12 +168,19 @@ const HANDLER: Handler = Handler {
 
 /// The device's interrupt.
 fn interrupt(_: usize) {
+    let mut arrived = false;
     if let Some(channel) = &mut *CHANNEL.lock() {
+        let before = (channel.has_input(), channel.input_length());
         channel.serve();
+        arrived = (channel.has_input(), channel.input_length()) != before;
         pass_time(channel);
         pass_signals(channel);
     }
-    INPUT_QUEUE.wake_all();
+    INPUT_QUEUE.wake(if arrived {
+        PollEvents::IN | PollEvents::READ_NORMAL
+    } else {
+        PollEvents::empty()
+    });
     OUTPUT_QUEUE.wake_all();
     // After the device was served, so that what they wait for is there.
     let mut halted = HALTED.load(Ordering::SeqCst) & !(1 << arch::cpu_index());

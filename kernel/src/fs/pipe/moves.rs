@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use pith_linux::Errno;
 use pith_linux::signal::Signal;
 
-use super::{Pipe, Segment};
+use super::{Pipe, READABLE, Segment, WRITABLE};
 use crate::memory::{Destination, Frame, PAGE_SIZE, Purpose, Source};
 use crate::task::signal;
 
@@ -53,7 +53,7 @@ impl Pipe {
             state.segments.extend(segments);
         }
         drop(state);
-        self.queue.wake_all();
+        self.queue.wake(READABLE);
         result.map_err(|_| Errno::ENOMEM)
     }
 
@@ -66,7 +66,7 @@ impl Pipe {
         }
         state.reading = false;
         drop(state);
-        self.queue.wake_all();
+        self.queue.wake(WRITABLE);
     }
 
     /// Fills the pipe once with up to `length` bytes that `read` gives, of which up to `first` go into the first frame.

@@ -23,6 +23,7 @@ pub use requests::{Request, request};
 use super::file::File;
 use crate::memory::UserPointer;
 use crate::sync::InterruptMutex;
+use crate::task::jobs::Target;
 use crate::task::{self, Capabilities, Process, jobs, signal};
 
 /// What is to be forgotten (`tcflush(3)`).
@@ -182,6 +183,14 @@ impl Ownership {
         jobs::signal_group(own, signal);
         signal::set_restart(signal::Restart::IfHandlerAllows);
         Err(Errno::EINTR)
+    }
+
+    /// Whom a file of the terminal tells by signals, if nobody is named: those in the foreground, else whoever asks.
+    pub fn natural_owner(&self) -> Target {
+        match self.group() {
+            0 => Target::Process(task::current_process().id),
+            group => Target::Group(group),
+        }
     }
 
     /// Nobody's any more.

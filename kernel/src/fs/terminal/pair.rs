@@ -16,8 +16,10 @@ use super::file_system::SlaveNode;
 use super::{Flow, Flush, Line, Ownership, Request, Terminal, opened, request};
 use crate::fs::context;
 use crate::fs::file::{File, OpenFile, WriteAt};
+use crate::fs::owner::Notices;
 use crate::memory::{Destination, Source, UserPointer, read_object, write_object};
-use crate::task::{WaitError, WaitQueue, monotonic};
+use crate::task::jobs::Target;
+use crate::task::{WaitError, WaitQueue, current_process, monotonic};
 
 /// Most pseudo-terminals at a time (`/proc/sys/kernel/pty/max`).
 const MOST: usize = 4096;
@@ -653,6 +655,14 @@ impl File for Slave {
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pair.at_slave)
     }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(Notices::Line)
+    }
+
+    fn natural_owner(&self) -> Option<Target> {
+        Some(self.pair.ownership.natural_owner())
+    }
 }
 
 /// The master.
@@ -771,5 +781,13 @@ impl File for Master {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pair.at_master)
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(Notices::Line)
+    }
+
+    fn natural_owner(&self) -> Option<Target> {
+        Some(Target::Process(current_process().id))
     }
 }

@@ -18,6 +18,7 @@ use super::errors::errno;
 use super::groups::Groups;
 use super::ip_options::{Chosen, IP, IPV6, v4};
 use super::{Network, configured_network, name, raw};
+use crate::fs::owner::URGENT_HAS_COME;
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
 use crate::memory::{UserPointer, is_low, write_object};
@@ -69,6 +70,8 @@ pub struct InternetSocket {
     pub(super) connecting: AtomicBool,
     /// The last call of `connect` has failed, and another one may try again.
     pub(super) failed: AtomicBool,
+    /// A signal has told of the urgent data that is there.
+    pub(super) urgent_told: AtomicBool,
     /// Idle time, interval and number of questions, for when `SO_KEEPALIVE` is on.
     pub(super) keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
@@ -145,6 +148,7 @@ impl InternetSocket {
             sending: Turn::new(),
             connecting: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            urgent_told: AtomicBool::new(false),
             keep_alive: Mutex::new((7200 * SECOND, 75 * SECOND, 9)),
             no_more_input: AtomicBool::new(false),
             no_more_output: AtomicBool::new(false),
@@ -163,7 +167,14 @@ impl InternetSocket {
 
     /// Something may be possible that was not.
     pub fn changed(&self) {
-        self.queue.wake(self.readiness());
+        let mut events = self.readiness();
+        // A signal tells of urgent data once, however long it stays to be read.
+        if !events.contains(PollEvents::PRIORITY) {
+            self.urgent_told.store(false, Ordering::Relaxed);
+        } else if !self.urgent_told.swap(true, Ordering::Relaxed) {
+            events |= URGENT_HAS_COME;
+        }
+        self.queue.wake(events);
     }
 
     pub(super) fn is_stream(&self) -> bool {

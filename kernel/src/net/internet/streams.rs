@@ -161,6 +161,9 @@ impl InternetSocket {
             Urgent::Announced if self.no_more_input.load(Ordering::Relaxed) => Ok(0),
             Urgent::Announced => Err(Errno::EAGAIN),
             Urgent::Byte(byte) => {
+                if !only_look {
+                    self.urgent_told.store(false, Ordering::Relaxed);
+                }
                 message.result |= MessageFlags::OUT_OF_BAND;
                 if message.data.remaining() == 0 {
                     message.result |= MessageFlags::TRUNCATED;

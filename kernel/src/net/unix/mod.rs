@@ -31,6 +31,9 @@ use crate::memory::{UserPointer, write_object};
 use crate::task::{self, Instant, WaitError, WaitQueue, signal};
 use names::Name;
 use queue::{Inbox, Outbox, Packet, READABLE, SMALL, WRITABLE};
+
+/// Something else than data and room has changed at a socket.
+const LOOK: PollEvents = PollEvents::empty();
 use rights::Rights;
 
 /// Packets of strangers that wait for a socket (`net.unix.max_dgram_qlen`).
@@ -122,7 +125,9 @@ impl UnixSocket {
     /// Tells everybody who waits at this socket for data or its end.
     fn tell_readers(&self) {
         self.inbox.receivers.wake_all();
-        self.outbox.watchers.wake_all();
+        let mut events = READABLE | PollEvents::READ_HANG_UP;
+        events.set(PollEvents::HANG_UP, self.state.lock().sending_shut);
+        self.outbox.watchers.wake(events);
     }
 
     fn tell_arrival(&self) {
@@ -137,7 +142,7 @@ impl UnixSocket {
         // Who sends to it learns that nobody reads.
         if let Some(peer) = self.peer() {
             peer.outbox.senders.wake_all();
-            peer.outbox.watchers.wake_all();
+            peer.outbox.watchers.wake(LOOK);
         }
     }
 
@@ -632,7 +637,7 @@ impl UnixSocket {
         };
         Self::wait(&listener.inbox.room, self.common.send_patience(nonblocking), attempt)??;
         listener.tell_arrival();
-        self.outbox.watchers.wake_all();
+        self.outbox.watchers.wake(WRITABLE);
         Ok(())
     }
 }
@@ -697,9 +702,9 @@ impl Socket for UnixSocket {
                 peer.state.lock().sending_shut = true;
                 peer.end_input();
                 peer.outbox.senders.wake_all();
-                peer.outbox.watchers.wake_all();
+                peer.outbox.watchers.wake(LOOK);
             } else {
-                peer.outbox.watchers.wake_all();
+                peer.outbox.watchers.wake(LOOK);
             }
         }
         self.inbox.room.wake_all();
@@ -823,7 +828,7 @@ impl Socket for UnixSocket {
         if how.sending() {
             self.state.lock().sending_shut = true;
             self.outbox.senders.wake_all();
-            self.outbox.watchers.wake_all();
+            self.outbox.watchers.wake(LOOK);
             if let Some(peer) = peer.as_ref().filter(|_| self.is_connection()) {
                 peer.end_input();
             }

@@ -441,7 +441,7 @@ pub struct Stack<B> {
 /// What of a connection a program can notice.
 fn noticeable<B: Buffer>(connection: &Connection<B>) -> (usize, bool, Readiness, State) {
     (
-        connection.available(),
+        connection.received(),
         connection.free() != 0,
         connection.readiness(),
         connection.state(),

@@ -170,6 +170,11 @@ impl<B: Buffer> Connection<B> {
         self.readable().1
     }
 
+    /// Bytes that have come and were not read, also those beyond an urgent one.
+    pub fn received(&self) -> usize {
+        self.receiver.queued()
+    }
+
     /// Whether the end of the peer's data was reached.
     pub fn is_at_end(&self) -> bool {
         self.available() == 0 && (self.peer_fin || self.state == State::Closed)

@@ -1,0 +1,230 @@
+/* Signals that tell that a file is ready: O_ASYNC, F_SETOWN, F_SETSIG, SIGURG. */
+#include "pty.h"
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+static sigset_t set;
+
+/* Takes all signals that have come, as they are told. */
+static void came(const char *what) {
+    printf("%s:", what);
+    for (;;) {
+        siginfo_t information;
+        struct timespec patience = {0, 30000000};
+        int signal = sigtimedwait(&set, &information, &patience);
+        if (signal < 0)
+            break;
+        printf(" %s", signal == SIGIO ? "IO" : signal == SIGURG ? "URG" : signal == SIGRTMIN ? "RT" : "?");
+        if (information.si_code == SI_KERNEL)
+            printf("(kernel)");
+        else
+            printf("(code %d, band %lx, fd %d)", information.si_code, information.si_band, information.si_fd);
+    }
+    puts("");
+}
+
+static void drain(int fd) {
+    char bytes[4096];
+    int flags = fcntl(fd, F_GETFL);
+    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    while (read(fd, bytes, sizeof bytes) > 0)
+        ;
+    fcntl(fd, F_SETFL, flags);
+}
+
+static void owners(void) {
+    puts("-- owners");
+    int ends[2];
+    RESULT(pipe(ends));
+    RESULT(fcntl(ends[0], F_GETOWN));
+    RESULT(fcntl(ends[0], F_GETSIG));
+    RESULT(fcntl(ends[0], F_SETOWN, getpid()));
+    CHECK(fcntl(ends[0], F_GETOWN) == getpid());
+    RESULT(fcntl(ends[0], F_SETOWN, -getpgrp()));
+    CHECK(syscall(SYS_fcntl, ends[0], F_GETOWN) == -1 || fcntl(ends[0], F_GETOWN) == -getpgrp());
+    struct f_owner_ex owner = {0};
+    RESULT(fcntl(ends[0], F_GETOWN_EX, &owner));
+    CHECK(owner.type == F_OWNER_PGRP && owner.pid == getpgrp());
+    owner.type = F_OWNER_TID;
+    owner.pid = (pid_t)syscall(SYS_gettid);
+    RESULT(fcntl(ends[0], F_SETOWN_EX, &owner));
+    memset(&owner, -1, sizeof owner);
+    RESULT(fcntl(ends[0], F_GETOWN_EX, &owner));
+    CHECK(owner.type == F_OWNER_TID && owner.pid == getpid());
+    owner.type = 7;
+    RESULT(fcntl(ends[0], F_SETOWN_EX, &owner));
+    RESULT(fcntl(ends[0], F_SETOWN, 4000000));
+    RESULT(fcntl(ends[0], F_SETOWN, -4000000));
+    RESULT(fcntl(ends[0], F_SETOWN, (int)0x80000000));
+    RESULT(fcntl(ends[0], F_SETSIG, 65));
+    RESULT(fcntl(ends[0], F_SETSIG, SIGRTMIN));
+    CHECK(fcntl(ends[0], F_GETSIG) == SIGRTMIN);
+    RESULT(fcntl(ends[0], F_SETOWN, 0));
+    RESULT(fcntl(ends[0], F_GETOWN));
+    int number = 1;
+    RESULT(ioctl(ends[0], FIOSETOWN, &number));
+    RESULT(ioctl(ends[0], FIOASYNC, &number));
+    printf("%o\n", fcntl(ends[0], F_GETFL) & O_ASYNC);
+    number = 0;
+    RESULT(ioctl(ends[0], FIOASYNC, &number));
+    printf("%o\n", fcntl(ends[0], F_GETFL) & O_ASYNC);
+    int counter = eventfd(0, 0);
+    number = 1;
+    RESULT(ioctl(counter, FIOASYNC, &number));
+    RESULT(fcntl(counter, F_SETFL, O_ASYNC));
+    RESULT(fcntl(counter, F_SETOWN, getpid()));
+    RESULT(eventfd_write(counter, 1));
+    came("event counters tell nothing");
+    close(counter);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void pipes(void) {
+    puts("-- pipes");
+    int ends[2];
+    RESULT(pipe(ends));
+    RESULT(fcntl(ends[0], F_SETFL, O_ASYNC));
+    RESULT(write(ends[1], "a", 1));
+    came("nobody is the owner");
+    fcntl(ends[0], F_SETOWN, getpid());
+    RESULT(write(ends[1], "a", 1));
+    came("written");
+    drain(ends[0]);
+    came("read");
+    fcntl(ends[0], F_SETSIG, SIGRTMIN);
+    RESULT(write(ends[1], "a", 1));
+    RESULT(write(ends[1], "b", 1));
+    came("written twice");
+    fcntl(ends[0], F_SETSIG, SIGURG);
+    RESULT(write(ends[1], "c", 1));
+    came("another signal");
+    fcntl(ends[0], F_SETSIG, SIGRTMIN);
+    fcntl(ends[1], F_SETFL, O_ASYNC);
+    fcntl(ends[1], F_SETOWN, getpid());
+    fcntl(ends[1], F_SETSIG, SIGRTMIN);
+    char byte;
+    RESULT(read(ends[0], &byte, 1));
+    came("room");
+    fcntl(ends[1], F_SETFL, 0);
+    RESULT(read(ends[0], &byte, 1));
+    came("not any more");
+    close(ends[1]);
+    came("no writer");
+    close(ends[0]);
+
+    struct f_owner_ex owner = {F_OWNER_TID, getpid()};
+    RESULT(pipe(ends));
+    fcntl(ends[0], F_SETOWN_EX, &owner);
+    int copy = fcntl(ends[0], F_DUPFD, 50);
+    fcntl(ends[0], F_SETSIG, SIGRTMIN);
+    fcntl(copy, F_SETFL, O_ASYNC);
+    RESULT(write(ends[1], "a", 1));
+    came("by its copy, for a thread");
+    close(ends[0]);
+    RESULT(write(ends[1], "a", 1));
+    came("only the copy is open");
+    close(copy);
+    close(ends[1]);
+}
+
+static void sockets(void) {
+    puts("-- local sockets");
+    int pair[2];
+    RESULT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    int number = getpid();
+    RESULT(ioctl(pair[0], SIOCSPGRP, &number));
+    number = 0;
+    RESULT(ioctl(pair[0], FIOGETOWN, &number));
+    CHECK(number == getpid());
+    number = 1;
+    RESULT(ioctl(pair[0], FIOASYNC, &number));
+    RESULT(write(pair[1], "a", 1));
+    came("written");
+    fcntl(pair[0], F_SETSIG, SIGRTMIN);
+    RESULT(write(pair[1], "b", 1));
+    came("written");
+    drain(pair[0]);
+    RESULT(shutdown(pair[1], SHUT_RDWR));
+    siginfo_t information;
+    struct timespec patience = {1, 0};
+    CHECK(sigtimedwait(&set, &information, &patience) == SIGRTMIN && information.si_code == POLL_HUP);
+    came("");
+    close(pair[0]);
+    close(pair[1]);
+
+    puts("-- connections");
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    RESULT(bind(listener, (struct sockaddr *)&address, sizeof address));
+    RESULT(listen(listener, 5));
+    getsockname(listener, (struct sockaddr *)&address, &length);
+    fcntl(listener, F_SETFL, O_ASYNC);
+    fcntl(listener, F_SETOWN, getpid());
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    RESULT(connect(client, (struct sockaddr *)&address, sizeof address));
+    came("a connection");
+    int server = accept(listener, NULL, NULL);
+    fcntl(listener, F_SETFL, 0);
+    fcntl(server, F_SETOWN, getpid());
+    RESULT(send(client, "u", 1, MSG_OOB));
+    came("urgent");
+    char byte;
+    RESULT(recv(server, &byte, 1, MSG_OOB));
+    RESULT(send(client, "v", 1, MSG_OOB));
+    came("urgent again");
+    fcntl(server, F_SETFL, O_ASYNC);
+    RESULT(write(client, "data", 4));
+    came("data");
+    close(client);
+    came("the end");
+    close(server);
+    close(listener);
+}
+
+static void terminals(void) {
+    puts("-- terminals");
+    open_pair();
+    fcntl(slave, F_SETFL, O_ASYNC);
+    CHECK(fcntl(slave, F_GETOWN) == getpid());
+    fcntl(slave, F_SETSIG, SIGRTMIN);
+    type("abc");
+    came("part of a line");
+    type("\n");
+    came("a line");
+    close_pair();
+}
+
+static void overflow(void) {
+    puts("-- too many");
+    int ends[2];
+    RESULT(pipe(ends));
+    fcntl(ends[0], F_SETOWN, getpid());
+    fcntl(ends[0], F_SETSIG, SIGRTMIN);
+    fcntl(ends[0], F_SETFL, O_ASYNC);
+    struct rlimit none = {0, 0};
+    RESULT(setrlimit(RLIMIT_SIGPENDING, &none));
+    RESULT(write(ends[1], "x", 1));
+    came("no room in the queue");
+    close(ends[0]);
+    close(ends[1]);
+}
+
+int main(void) {
+    sigemptyset(&set);
+    sigaddset(&set, SIGIO);
+    sigaddset(&set, SIGURG);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    owners();
+    pipes();
+    sockets();
+    terminals();
+    overflow();
+    return 0;
+}
