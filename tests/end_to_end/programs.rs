@@ -124,6 +124,7 @@ pub fn cases() -> Vec<Case> {
         program("pipes", Build::Dynamic, &[]),
         program("pty_lines", Build::Dynamic, &[]),
         program("pty_files", Build::Dynamic, &[]),
+        program("pty_background", Build::Dynamic, &[]),
         program("signal_driven", Build::Dynamic, &[]),
         program("pty_jobs", Build::Dynamic, &[]),
         program("inotify", Build::Dynamic, &["/dev/shm"]),

@@ -47,6 +47,8 @@ pub struct Family {
     session: AtomicU32,
     /// The signal that tells its parent of its end; 0 for none.
     end_signal: AtomicU8,
+    /// It gave up the terminal of its session (`TIOCNOTTY`).
+    pub has_left_terminal: AtomicBool,
     /// It has run another program: its parent may not put it into another group any more.
     has_executed: AtomicBool,
     /// It wants the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`).
@@ -127,6 +129,7 @@ impl Family {
             group: AtomicU32::new(group),
             session: AtomicU32::new(session),
             end_signal: AtomicU8::new(end_signal),
+            has_left_terminal: AtomicBool::new(false),
             has_executed: AtomicBool::new(false),
             takes_orphans: AtomicBool::new(false),
             parent_end_signal: AtomicU8::new(0),
@@ -153,6 +156,8 @@ impl Family {
             (maker.id, end_signal)
         };
         let new = Self::new(parent, own.group(), own.session(), end_signal);
+        new.has_left_terminal
+            .store(own.has_left_terminal.load(Ordering::Relaxed), Ordering::Relaxed);
         new.adopted
             .store(sibling && own.adopted.load(Ordering::Relaxed), Ordering::Relaxed);
         new
@@ -346,6 +351,7 @@ pub fn new_session() -> Result<u32, Errno> {
         return Err(Errno::EPERM);
     }
     caller.family.session.store(caller.id, Ordering::Relaxed);
+    caller.family.has_left_terminal.store(false, Ordering::Relaxed);
     caller.family.group.store(caller.id, Ordering::Relaxed);
     Ok(caller.id)
 }

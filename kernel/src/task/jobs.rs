@@ -1,6 +1,9 @@
 //! Process groups and sessions as terminals see them: who leads a session, which group a process belongs to, who is told
 //! of a signal that a terminal causes.
 
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
 use pith_linux::Errno;
 use pith_linux::signal::{Signal, SignalInformation};
 
@@ -23,6 +26,16 @@ pub fn group_of(process: &Process) -> u32 {
 /// Whether it leads its session, and may so have a terminal for it.
 pub fn leads_session(process: &Process) -> bool {
     session_of(process) == process.id
+}
+
+/// Whether a process has given up the terminal that its session has.
+pub fn has_left_terminal(process: &Process) -> bool {
+    process.family.has_left_terminal.load(Ordering::Relaxed)
+}
+
+/// A process gives up the terminal that its session has; the others keep it.
+pub fn leave_terminal(process: &Process) {
+    process.family.has_left_terminal.store(true, Ordering::Relaxed);
 }
 
 /// The session that a process group belongs to; `None` if there is no such group.
@@ -52,7 +65,7 @@ pub fn signal_leader(session: u32, signal: Signal) {
 /// Whether the current thread blocks a signal or ignores it.
 pub fn withstands(signal: Signal) -> bool {
     let thread = current();
-    let blocked = thread.blocked.load(core::sync::atomic::Ordering::Relaxed) & signal.bit() != 0;
+    let blocked = thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
     blocked || thread.process.actions.lock().get(signal).handler == pith_linux::signal::SIG_IGN
 }
 
@@ -67,11 +80,16 @@ pub enum Target {
     Group(u32),
 }
 
+/// The process of this number; any thread stands for its process.
+fn process_of(number: u32) -> Option<Arc<Process>> {
+    family::find_process(number).or_else(|| find_thread(number).map(|thread| thread.process.clone()))
+}
+
 /// Whether there is anybody of that number.
 pub fn exists(target: Target) -> bool {
     match target {
-        // Any thread stands for its process.
-        Target::Thread(number) | Target::Process(number) => find_thread(number).is_some(),
+        Target::Thread(number) => find_thread(number).is_some(),
+        Target::Process(number) => process_of(number).is_some(),
         Target::Group(number) => session_of_group(number).is_some(),
     }
 }
@@ -91,9 +109,8 @@ pub fn send(
             Some(thread) if permits(&thread.process) => signal::send_to_thread(&thread, signal, information),
             _ => Ok(()),
         },
-        Target::Process(number) => match find_thread(number) {
-            // Any thread stands for its process.
-            Some(thread) if permits(&thread.process) => signal::send(&thread.process, signal, information),
+        Target::Process(number) => match process_of(number) {
+            Some(process) if permits(&process) => signal::send(&process, signal, information),
             _ => Ok(()),
         },
         Target::Group(group) => {

@@ -143,7 +143,7 @@ impl Ownership {
     pub fn controls(&self, process: &Process) -> bool {
         match self.session() {
             0 => false,
-            session => session == jobs::session_of(process),
+            session => session == jobs::session_of(process) && !jobs::has_left_terminal(process),
         }
     }
 
@@ -303,17 +303,20 @@ fn give_up(terminal: &dyn Terminal) -> Result<(), Errno> {
         return Err(Errno::ENOTTY);
     }
     if jobs::leads_session(&process) {
-        leave(terminal);
+        let foreground = leave(terminal);
+        jobs::signal_group(foreground, Signal::SIGCONT);
+    } else {
+        jobs::leave_terminal(&process);
     }
     Ok(())
 }
 
-/// The leader of a session leaves its terminal: whoever is in the foreground there is told.
-fn leave(terminal: &dyn Terminal) {
+/// The leader of a session leaves its terminal: whoever is in the foreground there is told. That group is answered.
+fn leave(terminal: &dyn Terminal) -> u32 {
     let owner = terminal.ownership().clear();
     forget_those_without_session();
     jobs::signal_group(owner.group, Signal::SIGHUP);
-    jobs::signal_group(owner.group, Signal::SIGCONT);
+    owner.group
 }
 
 /// A process ends. If it leads its session, that has no terminal any more.
@@ -321,7 +324,7 @@ pub fn process_ends(process: &Process) {
     if jobs::leads_session(process)
         && let Some(terminal) = controlling(process)
     {
-        leave(&*terminal);
+        let _ = leave(&*terminal);
     }
 }
 

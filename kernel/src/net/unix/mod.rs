@@ -125,8 +125,13 @@ impl UnixSocket {
     /// Tells everybody who waits at this socket for data or its end.
     fn tell_readers(&self) {
         self.inbox.receivers.wake_all();
+        let (sending_shut, peer) = {
+            let state = self.state.lock();
+            (state.sending_shut, state.peer.clone())
+        };
+        let nobody_reads = peer.is_some_and(|peer| peer.inbox.content.lock().shut);
         let mut events = READABLE | PollEvents::READ_HANG_UP;
-        events.set(PollEvents::HANG_UP, self.state.lock().sending_shut);
+        events.set(PollEvents::HANG_UP, sending_shut || nobody_reads);
         self.outbox.watchers.wake(events);
     }
 
@@ -825,6 +830,10 @@ impl Socket for UnixSocket {
         if self.is_connection() && peer.is_none() && !self.state.lock().listens {
             return Err(Errno::ENOTCONN);
         }
+        if how.receiving() {
+            self.end_input();
+            self.inbox.room.wake_all();
+        }
         if how.sending() {
             self.state.lock().sending_shut = true;
             self.outbox.senders.wake_all();
@@ -832,10 +841,6 @@ impl Socket for UnixSocket {
             if let Some(peer) = peer.as_ref().filter(|_| self.is_connection()) {
                 peer.end_input();
             }
-        }
-        if how.receiving() {
-            self.end_input();
-            self.inbox.room.wake_all();
         }
         Ok(())
     }
