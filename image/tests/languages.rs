@@ -515,3 +515,45 @@ fn lua_gets_its_application() {
         .plan("", &lua, &["app/app.lua"])
         .check(&["app/app.lua", "app/part.lua"], &[]);
 }
+
+#[test]
+fn erlang_gets_its_emulator_and_the_applications_that_are_named() {
+    let place = Place::new();
+    let escript = place.program("erlang/bin/escript");
+    place.program("erlang/bin/erl");
+    place.program("erlang/erts-13.1/bin/beam.smp");
+    place.program("erlang/erts-13.1/bin/erl_child_setup");
+    let of = |needs: &str| format!("{{application,x,[{{applications,[{needs}]}}]}}.");
+    place.files(&[
+        ("erlang/bin/start.boot", ""),
+        ("erlang/releases/25/OTP_VERSION", ""),
+        ("erlang/lib/kernel-8.5/ebin/kernel.app", &of("")),
+        ("erlang/lib/kernel-8.5/src/kernel.erl", ""),
+        ("erlang/lib/stdlib-4.2/ebin/lists.beam", ""),
+        ("erlang/lib/compiler-8.2/ebin/compile.beam", ""),
+        ("erlang/lib/inets-8.2/ebin/inets.app", &of("kernel,mnesia")),
+        ("erlang/lib/inets-8.2/ebin/httpc.beam", ""),
+        ("erlang/lib/mnesia-4.2/ebin/mnesia.app", &of("")),
+        ("erlang/lib/ssl-10.8/ebin/ssl.app", &of("")),
+        ("app/app.escript", "main(_) -> httpc:request(\"\")."),
+    ]);
+    place.plan("app", &escript, &["app.escript"]).check(
+        &[
+            "app/app.escript",
+            "erlang/bin/erl",
+            "erlang/bin/start.boot",
+            "erlang/erts-13.1/bin/beam.smp",
+            "erlang/erts-13.1/bin/erl_child_setup",
+            "erlang/releases/25/OTP_VERSION",
+            "erlang/lib/kernel-8.5/ebin/kernel.app",
+            "erlang/lib/stdlib-4.2/ebin/lists.beam",
+            "erlang/lib/compiler-8.2/ebin/compile.beam",
+            "erlang/lib/inets-8.2/ebin/httpc.beam",
+            "erlang/lib/mnesia-4.2/ebin/mnesia.app",
+        ],
+        &[
+            "erlang/lib/kernel-8.5/src/kernel.erl",
+            "erlang/lib/ssl-10.8/ebin/ssl.app",
+        ],
+    );
+}

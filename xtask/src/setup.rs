@@ -36,6 +36,7 @@ const PACKAGES: &[Package] = &[
     package("coreutils", "/usr/bin/sha256sum", Purpose::Test),
     package("curl", "/usr/bin/curl", Purpose::Test),
     package("dnsmasq-base", "/usr/sbin/dnsmasq", Purpose::Test),
+    package("erlang-inets", "/usr/lib/erlang/bin/erl", Purpose::Test),
     package("erofs-utils", "fsck.erofs", Purpose::Test),
     package("g++", "g++", Purpose::Test),
     package("gcc", "gcc", Purpose::Test),

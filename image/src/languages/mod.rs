@@ -6,6 +6,7 @@
 //! name it in [`RULES`], and describe it in `docs/languages.md`.
 
 mod application;
+mod erlang;
 mod gather;
 mod java;
 mod lua;
@@ -168,12 +169,13 @@ static RULES: &[&dyn Rule] = &[
     &php::Php,
     &perl::Perl,
     &lua::Lua,
+    &erlang::Erlang,
 ];
 
 /// Applies every rule that fits to every program of an image.
 ///
 /// The first `main` programs are the one that is started and the interpreters that it needs; `start` is for the last
-/// of these. Answers whether the program has to start in `start.directory`, because arguments are relative to it.
+/// of these, and a script among them that is an interpreter itself gets what stands behind its name. Answers whether the program has to start in `start.directory`, because arguments are relative to it.
 pub(crate) fn collect(
     programs: &[Program],
     main: usize,
@@ -190,8 +192,16 @@ pub(crate) fn collect(
         arguments: Vec::new(),
         ..start.clone()
     };
+    let of_script = Start {
+        arguments: start.arguments.iter().skip(1).cloned().collect(),
+        ..start.clone()
+    };
     for (index, program) in programs.iter().enumerate() {
-        let start = if index + 1 == main { start } else { &other };
+        let start = match index {
+            _ if index + 1 == main => start,
+            0 => &of_script,
+            _ => &other,
+        };
         for rule in RULES.iter().filter(|rule| rule.applies(program)) {
             rule.collect(program, start, &mut basket)?;
         }
