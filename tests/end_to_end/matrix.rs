@@ -36,7 +36,12 @@ pub fn cases() -> Vec<Case> {
         application("php", "/usr/bin/php", &["public/index.php"], "256M"),
         application("perl", "/usr/bin/perl", &["app.pl"], "256M"),
         application("lua", "/usr/bin/lua5.4", &["app.lua"], "128M"),
-        application("erlang", "/usr/bin/escript", &["app.escript", "one"], "512M"),
+        application(
+            "erlang",
+            "/usr/bin/escript",
+            &["app.escript", "one"],
+            "512M",
+        ),
         program(
             "java",
             "/usr/bin/java",

@@ -42,6 +42,7 @@ const PROGRAMS: &[&str] = &[
     "io_uring_storm",
     "signal_storm",
     "asynchronous",
+    "processes",
 ];
 
 /// System V and POSIX IPC.

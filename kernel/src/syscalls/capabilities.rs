@@ -39,13 +39,11 @@ pub fn capget(header: UserPointer, data: UserPointer) -> Result<usize, Errno> {
     if pid < 0 {
         return Err(Errno::EINVAL);
     }
-    if pid != 0 && task::find_thread(pid as u32).is_none() {
-        return Err(Errno::ESRCH);
-    }
+    let thread = super::scheduling::thread_of(pid)?;
     if data.is_null() {
         return Ok(0);
     }
-    let own = task::current_process().credentials.lock().capabilities;
+    let own = thread.process.credentials.lock().capabilities;
     for half in 0..halves {
         let part = |set: u64| (set >> (32 * half)) as u32;
         let sets = [part(own.effective), part(own.permitted), part(own.inheritable)];

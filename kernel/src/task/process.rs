@@ -481,6 +481,22 @@ impl Process {
         self.limits.lock().0[resource].0
     }
 
+    /// Whether it may look into another process, as `ptrace(2)` says: one of its own user and group that allows it, or with
+    /// the privilege any.
+    pub fn may_look_into(&self, other: &Self) -> bool {
+        if self.id == other.id {
+            return true;
+        }
+        let (users, groups, privileged) = {
+            let own = self.credentials.lock();
+            let privileged = own.capabilities.effective & Capabilities::TRACE != 0;
+            (own.users, own.groups, privileged)
+        };
+        let theirs = other.credentials.lock();
+        let same = theirs.users == [users[0]; 3] && theirs.groups == [groups[0]; 3];
+        privileged || same && other.settings.dumpable.load(Ordering::Relaxed)
+    }
+
     /// How much memory it may map.
     pub fn allowance(&self) -> Allowance {
         let privileged = self.credentials.lock().capabilities.effective & Capabilities::LOCK_MEMORY != 0;

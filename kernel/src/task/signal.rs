@@ -71,13 +71,13 @@ impl SignalActions {
         self.0[usize::from(signal.number()) - 1] = action;
     }
 
-    /// Signals on whose delivery nothing happens: those that are ignored, and those that would stop the process.
+    /// Signals on whose delivery nothing happens: those that are ignored.
     pub fn silent(&self) -> u64 {
         (1..=u64::from(Signal::MAXIMUM))
             .filter_map(Signal::from_number)
             .filter(|&signal| match self.get(signal).handler {
                 SIG_IGN => true,
-                SIG_DFL => !matches!(signal.default_action(), DefaultAction::Terminate | DefaultAction::Core),
+                SIG_DFL => matches!(signal.default_action(), DefaultAction::Ignore | DefaultAction::Continue),
                 _ => false,
             })
             .fold(0, |set, signal| set | signal.bit())

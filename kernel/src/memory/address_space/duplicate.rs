@@ -1,4 +1,5 @@
-//! Second address spaces: the copy for a process that forks, and the end of one that nobody runs in any more.
+//! Second address spaces: the copy for a process that forks, the end of one that nobody runs in any more, and looking into
+//! one in which somebody else runs.
 //!
 //! A copy shares all private pages with its original until one of both writes (`PageTable::share`); the count of references
 //! of a frame says whether somebody else still has it. Pages of objects are not copied at all: the first access asks the
@@ -131,5 +132,48 @@ impl AddressSpace {
         };
         // Files may be closed by this, which must not happen under the lock.
         drop(removed);
+    }
+
+    /// Copies bytes of one page into a frame, for another process. Answers how many.
+    pub fn copy_to_frame(&self, frame: &Frame, address: u64, length: usize) -> usize {
+        let copied = self.with_page(address, Access::Read, |page, offset| {
+            copy(page, offset, frame, 0, length);
+        });
+        if copied { length } else { 0 }
+    }
+
+    /// Copies bytes of a frame into one page, for another process. Answers how many.
+    pub fn copy_from_frame(&self, frame: &Frame, address: u64, length: usize) -> usize {
+        let copied = self.with_page(address, Access::Write, |page, offset| {
+            copy(frame, 0, page, offset, length);
+        });
+        if copied { length } else { 0 }
+    }
+
+    /// Does something with the frame of a page, if the program itself could access it so. Whoever watches the page is not
+    /// waited for.
+    fn with_page(&self, address: u64, access: Access, action: impl FnOnce(&Frame, usize)) -> bool {
+        // What has to be waited for, or told to other address spaces, happens here.
+        if address >= layout::PROGRAM_END || self.handle_fault(address, access, Waiting::Never).is_err() {
+            return false;
+        }
+        let mut inner = self.inner.lock();
+        let Ok(physical) = self.fault(&mut inner, address, access) else {
+            return false;
+        };
+        // SAFETY: the entry holds the reference and can't go while the lock is held; it is only borrowed.
+        let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(physical) });
+        action(&frame, (address % PAGE) as usize);
+        true
+    }
+}
+
+/// Copies bytes between frames, neither of which need be ours alone.
+fn copy(from: &Frame, start: usize, to: &Frame, target: usize, length: usize) {
+    let mut bytes = [0; 256];
+    for done in (0..length).step_by(bytes.len()) {
+        let part = &mut bytes[..(length - done).min(256)];
+        from.read(start + done, part);
+        to.write(target + done, part);
     }
 }

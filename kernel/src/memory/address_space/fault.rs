@@ -49,7 +49,7 @@ impl AddressSpace {
         }
     }
 
-    fn fault(&self, inner: &mut Inner, address: u64, access: Access) -> Result<u64, FaultError> {
+    pub(super) fn fault(&self, inner: &mut Inner, address: u64, access: Access) -> Result<u64, FaultError> {
         let area = match inner.map.find(address) {
             Some(area) => area,
             None => {

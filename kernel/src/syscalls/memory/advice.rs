@@ -130,7 +130,7 @@ pub fn madvise(address: u64, length: usize, advice: i32) -> Result<usize, Errno>
     Ok(0)
 }
 
-/// `process_madvise(2)`: of the process itself, all that `madvise(2)` knows.
+/// `process_madvise(2)`: of the process itself, all that `madvise(2)` knows; of others, what changes nothing for them.
 pub fn process_madvise(
     process: i32,
     slices: UserPointer,
@@ -142,12 +142,27 @@ pub fn process_madvise(
         return Err(Errno::EINVAL);
     }
     let pieces = files::pieces(slices, i32::try_from(count).map_err(|_| Errno::EINVAL)?)?;
-    if !process_file::names_itself(process) {
-        let file = context::current().file(process)?;
-        process_file::of(&file)?;
-    }
+    let own = current_process();
+    let target = if process_file::names_itself(process) {
+        own.clone()
+    } else {
+        process_file::of(&*context::current().file(process)?)?
+    };
     let action = action(advice)?;
-    let space = current_process().address_space();
+    if target.id != own.id {
+        // MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT, MADV_COLLAPSE: what changes nothing for the program.
+        const HARMLESS: [i32; 4] = [3, 20, 21, 25];
+        if !HARMLESS.contains(&advice) {
+            return Err(Errno::EINVAL);
+        }
+        if target.family.has_ended() {
+            return Err(Errno::ESRCH);
+        }
+        if !own.may_look_into(&target) {
+            return Err(Errno::EPERM);
+        }
+    }
+    let space = target.address_space();
     let mut done = 0;
     for piece in pieces {
         match advise(&space, piece.address, piece.length, &action) {

@@ -1,13 +1,17 @@
-//! Memory of a process by its number: `process_vm_readv(2)` and `process_vm_writev(2)`. The only process is the caller's
-//! own, which debuggers and sanitizers use to read what may not be mapped without a signal.
+//! Memory of a process by its number: `process_vm_readv(2)` and `process_vm_writev(2)`. Debuggers and sanitizers use them on
+//! their own process as well, to read what may not be mapped without a signal.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use pith_linux::Errno;
 
-use crate::memory::{Destination, Frame, IoSlice, PAGE_SIZE, Purpose, Source, UserPointer};
+use crate::memory::{AddressSpace, Destination, Frame, IoSlice, PAGE_SIZE, Purpose, Source, UserPointer};
 use crate::syscalls::files;
-use crate::task::{current_process, find_thread};
+use crate::task::{current_process, find_process, find_thread};
+
+/// Pieces here and there, and where there is.
+type Arguments = (Vec<IoSlice>, Vec<IoSlice>, Arc<AddressSpace>);
 
 /// What both calls check first.
 fn arguments(
@@ -15,7 +19,7 @@ fn arguments(
     local: (UserPointer, usize),
     remote: (UserPointer, usize),
     flags: u64,
-) -> Result<(Vec<IoSlice>, Vec<IoSlice>), Errno> {
+) -> Result<Arguments, Errno> {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -23,10 +27,15 @@ fn arguments(
     let local = files::pieces(local.0, count(local.1)?)?;
     let remote = files::pieces(remote.0, count(remote.1)?)?;
     let number = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
-    if number != current_process().id && find_thread(number).is_none() {
+    let process = find_thread(number).map(|thread| thread.process.clone());
+    let process = process.or_else(|| find_process(number)).ok_or(Errno::ESRCH)?;
+    if process.family.has_ended() {
         return Err(Errno::ESRCH);
     }
-    Ok((local, remote))
+    if !current_process().may_look_into(&process) {
+        return Err(Errno::EPERM);
+    }
+    Ok((local, remote, process.address_space()))
 }
 
 /// Calls `step` (address, length) for each page or part of one of some pieces, until it has moved less than that.
@@ -67,7 +76,7 @@ pub fn process_vm_readv(
     remote_count: usize,
     flags: u64,
 ) -> Result<usize, Errno> {
-    let (local, remote) = arguments(pid, (local, local_count), (remote, remote_count), flags)?;
+    let (local, remote, space) = arguments(pid, (local, local_count), (remote, remote_count), flags)?;
     let buffer = Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?;
     let mut to = Destination::program(&local);
     each_part(&remote, |address, length| {
@@ -75,7 +84,7 @@ pub fn process_vm_readv(
         if wanted == 0 {
             return Ok(0);
         }
-        let read = wanted - buffer.write_from_user(0, address, wanted);
+        let read = space.copy_to_frame(&buffer, address, wanted);
         if read == 0 {
             return Err(Errno::EFAULT);
         }
@@ -92,7 +101,7 @@ pub fn process_vm_writev(
     remote_count: usize,
     flags: u64,
 ) -> Result<usize, Errno> {
-    let (local, remote) = arguments(pid, (local, local_count), (remote, remote_count), flags)?;
+    let (local, remote, space) = arguments(pid, (local, local_count), (remote, remote_count), flags)?;
     let buffer = Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?;
     let mut from = Source::program(&local);
     each_part(&remote, |address, length| {
@@ -101,7 +110,7 @@ pub fn process_vm_writev(
             return Ok(0);
         }
         let taken = from.take_to_frame(&buffer, 0, wanted)?;
-        let written = taken - buffer.read_to_user(0, address, taken);
+        let written = space.copy_from_frame(&buffer, address, taken);
         if written == 0 { Err(Errno::EFAULT) } else { Ok(written) }
     })
 }

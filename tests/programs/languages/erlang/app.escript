@@ -50,5 +50,5 @@ main(Arguments) ->
     io:format("~p~n", [web()]),
     %% The helper starts another process, the shell in this case.
     io:format("~p~n", [os:cmd("echo from a shell; exit 3")]),
-    io:format("~p~n", [try 1 / list_to_integer("0") catch error:Why -> Why end]),
+    io:format("~p~n", [try 1 / length(Arguments -- Arguments) catch error:Why -> Why end]),
     halt(0).
