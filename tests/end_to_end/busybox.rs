@@ -23,8 +23,22 @@ one two three
 END
 echo "$first|$rest"; exit 3"#;
 
+/// Commands that are processes of their own: pipelines, substitutions, the background, signals, subshells.
+const PIPELINES: &str = r#"seq 1 200 | grep 7 | sort -rn | head -n 3 | tr '\n' ' '; echo
+echo "$(printf '%s\n' c a b | sort | tr -d '\n') $(echo nested $(echo "in $(echo itself)"))"
+false | true; echo "status $?"; (exit 5); echo "subshell $?"
+sleep 0.05 & first=$!; (sleep 0.01; exit 9) & wait $!; echo "waited $?"; wait $first; echo "and $?"
+trap 'echo trapped' USR1; kill -USR1 $$; sh -c 'kill -TERM $$'; echo "killed $?"
+x=1; (x=2; echo "inside $x"); echo "outside $x"; cat <<END | wc -l
+one
+two
+END
+for i in 1 2 3 4 5 6 7 8; do (echo $((i * i))) & done | sort -n | tail -n 1; wait
+yes | head -n 1; echo done | xargs -n 1 echo last; exit 6"#;
+
 pub fn cases() -> Vec<Case> {
     vec![
+        applet("pipelines", &["sh", "-c", PIPELINES]).on_several_processors(),
         applet(
             "arithmetic",
             &[

@@ -57,6 +57,40 @@ print(zlib.crc32(b'x' * 100000), len(zlib.compress(b'abc' * 10000)))
 decimal.getcontext().prec = 50
 print(decimal.Decimal(2).sqrt(), fractions.Fraction(3, 7) + fractions.Fraction(2, 5))
 print(sum(i * i for i in range(20000)), 2 ** 200)";
+const PROCESSES: &str = "import multiprocessing, os, signal, subprocess, sys, tempfile
+print(subprocess.run(['/bin/echo', 'from', 'echo'], capture_output=True, text=True))
+print(subprocess.run('cat; echo err >&2; exit 4', shell=True, input='given', capture_output=True, text=True))
+with subprocess.Popen(['/bin/cat'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as cat:
+    print(cat.communicate(b'x' * 200000)[0] == b'x' * 200000, cat.returncode)
+try: subprocess.run(['/bin/sleep', '10'], timeout=0.1)
+except subprocess.TimeoutExpired as e: print(e.cmd)
+try: subprocess.run(['/no/such'])
+except OSError as e: print(e)
+script = tempfile.NamedTemporaryFile('w', delete=False)
+script.write('#!/bin/sh\\necho script \"$1\" $#\\n'); script.close(); os.chmod(script.name, 0o755)
+print(subprocess.run([script.name, 'a b', 'c'], capture_output=True, text=True).stdout)
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(write, b'child'); os._exit(3)
+os.close(write)
+print(os.read(read, 100), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+child = subprocess.Popen(['/bin/cat'], stdin=subprocess.PIPE); child.send_signal(signal.SIGKILL); print(child.wait())
+def square(x): return x * x
+if __name__ == '__main__':
+    context = multiprocessing.get_context('fork')
+    with context.Pool(3) as pool: print(sum(pool.map(square, range(300))))
+    queue, total = context.Queue(), context.Value('i', 0)
+    def work(n):
+        with total.get_lock(): total.value += n
+        queue.put(n)
+    workers = [context.Process(target=work, args=(n,)) for n in range(4)]
+    for w in workers: w.start()
+    print(sorted(queue.get() for _ in workers))
+    for w in workers: w.join()
+    print(total.value, [w.exitcode for w in workers], os.system('exit 2') >> 8)
+sys.stdout.flush()
+os.execv('/bin/echo', ['echo', 'replaced'])";
 const FILES: &str = "import os, sys, pathlib, tempfile
 root = sys.argv[1]
 print(sorted(os.listdir(root)))
@@ -71,6 +105,9 @@ except OSError as e: print(e.errno, e.strerror)";
 
 pub fn cases() -> Vec<Case> {
     vec![
+        python("processes", PROCESSES)
+            .on_several_processors()
+            .options(&["-m", "512M", "--file", "/bin/sh", "--file", "/bin/cat", "--file", "/bin/echo", "--file", "/bin/sleep"]),
         lua("sieve", SIEVE).on_q35_too(),
         lua("tables", TABLES),
         lua("error", "error('on purpose')"),

@@ -45,8 +45,8 @@ web() ->
 main(Arguments) ->
     {ok, Data} = file:read_file("data.txt"),
     io:format("hello from Erlang ~s ~p~n", [string:trim(Data), Arguments]),
-    io:format("~p ~p~n", [count_in_parallel(8, 2500), erlang:system_info(schedulers) >= 1]),
-    io:format("~p ~p~n", [timers(), ring(5000)]),
+    io:format("~p ~p~n", [count_in_parallel(8, 500), erlang:system_info(schedulers) >= 1]),
+    io:format("~p ~p~n", [timers(), ring(1000)]),
     io:format("~p~n", [web()]),
     %% The helper starts another process, the shell in this case.
     io:format("~p~n", [os:cmd("echo from a shell; exit 3")]),
