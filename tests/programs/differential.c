@@ -7,6 +7,7 @@
 // of calls are in `differential/`; what a row means says `framework.h`.
 #include "differential/descriptors.c"
 #include "differential/files.c"
+#include "differential/memory.c"
 #include "differential/metadata.c"
 #include "differential/names.c"
 
@@ -15,11 +16,14 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
-static const struct call *const tables[] = {file_calls, name_calls, metadata_calls, descriptor_calls};
+static const struct call *const tables[] = {file_calls, name_calls, metadata_calls, descriptor_calls,
+                                            memory_calls};
 #define TABLES (sizeof tables / sizeof tables[0])
 
 int slots[SLOTS];
 int made_room;
+int maps_file;
+int made_link;
 unsigned char buffer[BUFFER_SIZE];
 
 // ---- Arguments
@@ -239,6 +243,7 @@ static void begin(const char *name) {
     for (int slot = 0; slot < SLOTS; slot++)
         slots[slot] = -1;
     close_range(top + 1, ~0U, 0);
+    empty_memory();
     // No script may change what the next one finds.
     if (fchdir(top) || chroot(".") || chdir("/")) {
         perror("can't go back to the top");
@@ -271,6 +276,7 @@ static void begin(const char *name) {
         perror("can't make a pipe");
     slots[2] = ends[0];
     slots[3] = ends[1];
+    begin_memory();
     slots[4] = open("/d/a", O_RDWR | O_CREAT, 0600);
     printf("round %s\n", name);
 }
@@ -336,7 +342,9 @@ static int run(const char *where) {
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGIO, SIG_IGN);
     close_range(3, ~0U, 0);
-    if (chroot(where) || chdir("/") || (top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    prepare_memory();
+    maps_file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (maps_file < 0 || chroot(where) || chdir("/") || (top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
         perror(where);
         return 1;
     }

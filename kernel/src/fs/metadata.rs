@@ -188,3 +188,9 @@ pub struct AttributeChange {
 pub fn entry_kind(kind: FileKind) -> u8 {
     (kind.mode() >> 12) as u8
 }
+
+/// Permissions of a file that gets another owner, who must not inherit the old one's power (`chown(2)`).
+pub fn without_special_rights(permissions: u16) -> u16 {
+    let group_executes = permissions & 0o10 != 0;
+    permissions & if group_executes { !0o6000 } else { !0o4000 }
+}

@@ -51,7 +51,7 @@ use spin::Once;
 
 pub use context::FileContext;
 pub use file::Mappable;
-pub use open::{Executable, file_for_mapping, open_executable};
+pub use open::{Executable, FileForMapping, file_for_mapping, open_executable};
 pub use tree::{lacking, memory_file};
 
 use inode::{FileSystem, Inode, NewFile};

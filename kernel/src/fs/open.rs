@@ -171,26 +171,29 @@ pub struct FileForMapping {
     pub writable: bool,
     /// It is sealed so that shared mappings can't write it.
     pub sealed: bool,
-    /// What to map.
-    pub object: Mappable,
+    /// Its code can't be run: it lies in no file system with names.
+    pub no_code: bool,
+    /// Where it was opened.
+    pub open: Arc<OpenFile>,
+    /// What to map; `ENODEV` for what can't be mapped.
+    pub object: Result<Mappable, Errno>,
 }
 
 /// Looks a descriptor up for `mmap(2)`.
 ///
 /// # Errors
-/// `EBADF`; `ENODEV` for what can't be mapped.
+/// `EBADF`
 pub fn file_for_mapping(descriptor: i32) -> Result<FileForMapping, Errno> {
     let open = context::current().file(descriptor)?;
     let file = open.file()?;
-    if !open.readable() {
-        return Err(Errno::EACCES); // said before ENODEV, as on Linux
-    }
     Ok(FileForMapping {
         readable: open.readable(),
         writable: open.writable(),
         sealed: file
             .seals()
             .is_ok_and(|seals| seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0),
-        object: file.mappable()?,
+        no_code: open.inode.metadata().device == super::NAMELESS_DEVICE,
+        object: file.mappable(),
+        open: open.clone(),
     })
 }

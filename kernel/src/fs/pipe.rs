@@ -19,7 +19,7 @@ use spin::Mutex;
 
 use super::file::{File, OpenFile, WriteAt};
 use super::inode::{Inode, PathName};
-use super::metadata::{AttributeChange, Metadata, Timestamp};
+use super::metadata::{AttributeChange, Metadata, Timestamp, without_special_rights};
 use super::owner::Notices;
 use crate::memory::{Destination, Frame, PAGE_SIZE, Purpose, Source, UserPointer, write_object};
 use crate::task::{WaitQueue, signal};
@@ -171,7 +171,12 @@ impl Pipe {
                 Err(_) if done != 0 => break,
                 Err(errno) => return Err(errno),
             };
-            let copied = to.put_frame(&segment.frame, segment.start, segment.end - segment.start);
+            let wanted = to.remaining().min(segment.end - segment.start);
+            let copied = match to.put_frame(&segment.frame, segment.start, wanted) {
+                // As on Linux, a piece that the program's memory takes only a part of stays as a whole.
+                Ok(copied) if copied < wanted => Err(Errno::EFAULT),
+                result => result,
+            };
             segment.start += copied.unwrap_or(0);
             let is_packet = packets && segment.is_packet;
             let rest = segment.start < segment.end && !(is_packet && copied.is_ok());
@@ -497,6 +502,9 @@ impl Inode for PipeInode {
 
     fn change(&self, change: AttributeChange) -> Result<(), Errno> {
         let mut metadata = self.metadata.lock();
+        if change.is_of_owner {
+            metadata.permissions = without_special_rights(metadata.permissions);
+        }
         metadata.permissions = change.permissions.unwrap_or(metadata.permissions);
         metadata.user = change.user.unwrap_or(metadata.user);
         metadata.group = change.group.unwrap_or(metadata.group);

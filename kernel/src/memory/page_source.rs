@@ -77,6 +77,10 @@ pub trait PageSource: Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// A shared mapping is about to be written through a page that was not there for writing: times of a file change.
+    /// Called with the address space locked.
+    fn written(&self) {}
+
     /// Path for `/proc/self/maps`.
     fn name(&self) -> String;
 
@@ -85,12 +89,22 @@ pub trait PageSource: Send + Sync {
 }
 
 /// Anonymous memory that is shared (`MAP_SHARED | MAP_ANONYMOUS`).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SharedMemory {
     pages: Mutex<BTreeMap<u64, Frame>>,
+    /// So many pages there can be: what `mremap(2)` maps behind them is beyond the end.
+    most: u64,
 }
 
 impl SharedMemory {
+    /// So many bytes of zeroes, rounded up to whole pages.
+    pub fn new(length: u64) -> Self {
+        Self {
+            pages: Mutex::default(),
+            most: length.div_ceil(PAGE_SIZE as u64),
+        }
+    }
+
     /// How many pages are in memory.
     pub fn present(&self) -> u64 {
         self.pages.lock().len() as u64
@@ -105,6 +119,9 @@ impl Drop for SharedMemory {
 
 impl PageSource for SharedMemory {
     fn page(&self, index: u64, _write: bool) -> Result<Frame, PageError> {
+        if index >= self.most {
+            return Err(PageError::BeyondEnd);
+        }
         let mut pages = self.pages.lock();
         if let Some(frame) = pages.get(&index) {
             return Ok(frame.clone());

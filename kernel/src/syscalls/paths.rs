@@ -138,7 +138,11 @@ pub fn symlink(target: UserPointer, path: UserPointer) -> Result<usize, Errno> {
 
 /// `symlinkat(2)`
 pub fn symlinkat(target: UserPointer, directory: i32, path: UserPointer) -> Result<usize, Errno> {
-    make_symlink(&read_path(target)?, directory, &read_path(path)?)
+    let target = read_path(target)?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT); // told before the path is looked at
+    }
+    make_symlink(&target, directory, &read_path(path)?)
 }
 
 /// Makes a symbolic link (`symlinkat(2)`).

@@ -211,7 +211,7 @@ static void run_ioctl(struct argument *a) {
     answer(result);
     if (result == 0 && a[1].number == FIONREAD &&
         !(fstat(descriptor(&a[0]), &status) == 0 && S_ISDIR(status.st_mode)))
-        say(" %d", *(int *)argument);
+        say(" %d", (int)argument[0]);
 }
 
 static void run_poll(struct argument *a) {

@@ -93,5 +93,11 @@ extern unsigned char buffer[BUFFER_SIZE];
 // Whether room was made in a file in this round. tmpfs takes such pages for holes until they are written, Pith does not.
 extern int made_room;
 
+// /proc/self/maps.
+extern int maps_file;
+
+// Whether a file got a second name in this round.
+extern int made_link;
+
 // A length that fits into the buffer.
 long fitting(long length);

@@ -91,7 +91,9 @@ static void run_symlinkat(struct argument *a) {
 }
 
 static void run_linkat(struct argument *a) {
-    answer(syscall(SYS_linkat, directory(&a[0]), path(&a[1]), directory(&a[2]), path(&a[3]), (int)a[4].number));
+    long result = syscall(SYS_linkat, directory(&a[0]), path(&a[1]), directory(&a[2]), path(&a[3]), (int)a[4].number);
+    made_link |= result == 0;
+    answer(result);
 }
 
 static void run_unlinkat(struct argument *a) {

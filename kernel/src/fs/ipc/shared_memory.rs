@@ -160,7 +160,7 @@ pub fn get(key: i32, size: usize, flags: i32) -> Result<i32, Errno> {
             return Err(Errno::ENOMEM);
         }
         let segment = Arc::new(Segment {
-            memory: SharedMemory::default(),
+            memory: SharedMemory::new(size),
             pages,
             id: spin::Once::new(),
             key,

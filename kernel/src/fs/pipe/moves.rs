@@ -109,7 +109,8 @@ impl Pipe {
                 frame: Frame::zeroed(Purpose::User).ok_or(Errno::ENOMEM)?,
                 start: 0,
                 end: 0,
-                is_shared: false,
+                // As on Linux, where these are the file's pages, nothing is written behind them.
+                is_shared: true,
                 is_packet: false,
             });
         }

@@ -9,7 +9,7 @@ use pith_linux::Errno;
 
 use super::Text;
 use super::process::program;
-use crate::fs::metadata::BLOCK_SIZE;
+use crate::fs::{context, metadata::BLOCK_SIZE};
 use crate::memory::{self, AreaFlags, Backing, MemoryPolicy, Overcommit, PageSource, PageUse, Protection};
 use crate::task;
 
@@ -68,6 +68,15 @@ pub fn maps(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The path of a mapped file as the process sees it, if it lies below its root directory (`chroot(2)`).
+fn seen_from_root(path: String) -> String {
+    let root = context::current().root().path().bytes;
+    match path.as_bytes().strip_prefix(&root[..]) {
+        Some([b'/', ..]) if root != b"/" => String::from(&path[root.len()..]),
+        _ => path,
+    }
+}
+
 /// The line of an area in `maps` and `smaps`.
 fn map_line(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
     let bit = |right, letter| if area.protection.contains(right) { letter } else { '-' };
@@ -76,7 +85,7 @@ fn map_line(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
         && name.is_empty()
     {
         (device, number) = source.identity();
-        (offset, name) = (*start, source.name());
+        (offset, name) = (*start, seen_from_root(source.name()));
     }
     let device = pith_linux::files::DeviceNumber::decode(device);
     let line = alloc::format!(

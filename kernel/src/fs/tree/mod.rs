@@ -622,9 +622,7 @@ impl Inode for Node {
             attributes.group = group;
         }
         if change.is_of_owner && self.kind != FileKind::Directory {
-            // A new owner must not inherit the old one's power (chown(2)).
-            let group_executes = attributes.permissions & 0o10 != 0;
-            attributes.permissions &= if group_executes { !0o6000 } else { !0o4000 };
+            attributes.permissions = super::metadata::without_special_rights(attributes.permissions);
         }
         if let (Some(permissions), Content::Regular(content)) = (change.permissions, &self.content)
             && (permissions ^ attributes.permissions) & 0o111 != 0

@@ -590,6 +590,10 @@ impl PageSource for Node {
         Ok(false)
     }
 
+    fn written(&self) {
+        self.touch_content();
+    }
+
     fn name(&self) -> String {
         path_text(self)
     }
@@ -608,19 +612,22 @@ impl File for RegularFile {
     }
 
     fn read(&self, position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
-        let done = self.0.regular()?.read(&self.0.tree, position, to)?;
+        let result = self.0.regular()?.read(&self.0.tree, position, to);
+        // As on Linux, also if the program's memory can't take anything.
         if !flags.contains(OpenFlags::NO_ACCESS_TIME) {
             self.0.touch_access();
         }
-        Ok(done)
+        result
     }
 
     fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {
-        let result = self.0.regular()?.write(&self.0, at, from)?;
-        if result.0 != 0 {
+        let wanted = from.remaining();
+        let result = self.0.regular()?.write(&self.0, at, from);
+        // As on Linux the times change before the program's memory is looked at.
+        if wanted != 0 && result != Err(Errno::EFBIG) {
             self.0.touch_content();
         }
-        Ok(result)
+        result
     }
 
     fn size(&self) -> u64 {

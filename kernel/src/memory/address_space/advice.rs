@@ -413,15 +413,14 @@ impl AddressSpace {
     /// own. Areas that are filled when they are touched are left out.
     ///
     /// # Errors
-    /// What the first access that fails would have met; the other areas are touched.
+    /// What the first access that fails would have met; nothing behind it is touched.
     pub fn populate_locked(&self, range: Range<u64>) -> Result<(), FaultError> {
         let mut cursor = range.start;
-        let mut result = Ok(());
         loop {
             let (part, access) = {
                 let inner = self.inner.lock();
                 let Some(area) = inner.map.range(cursor, range.end).next() else {
-                    return result;
+                    return Ok(());
                 };
                 let part = area.start.max(cursor)..area.end.min(range.end);
                 cursor = part.end;
@@ -431,8 +430,7 @@ impl AddressSpace {
                 let copies = area.protection.contains(Protection::WRITE) && !area.flags.contains(AreaFlags::SHARED);
                 (part, if copies { Access::Write } else { Access::Read })
             };
-            let populated = self.populate(part.start, part.end - part.start, access);
-            result = result.and(populated);
+            self.populate(part.start, part.end - part.start, access)?;
         }
     }
 
@@ -500,9 +498,32 @@ impl AddressSpace {
         }
     }
 
-    /// Whether every page of a range is mapped.
-    pub fn is_covered(&self, start: u64, end: u64) -> bool {
-        self.inner.lock().map.is_covered(start, end)
+    /// Refuses a place that can't be had, which `mmap(2)` tells before it looks at the file.
+    ///
+    /// # Errors
+    /// `EINVAL`, `ENOMEM`, and `EEXIST` if something is there that must not be replaced.
+    pub fn check_placement(&self, placement: &Placement, length: u64) -> Result<(), Errno> {
+        match *placement {
+            Placement::Fixed(start) => page_range(start, length).map(|_| ()),
+            Placement::FixedNoReplace(start) => {
+                let range = page_range(start, length)?;
+                match self.inner.lock().mapped_bytes(&range) {
+                    0 => Ok(()),
+                    _ => Err(Errno::EEXIST),
+                }
+            }
+            Placement::Hint(_) | Placement::Low(_) => Ok(()),
+        }
+    }
+
+    /// Whether the program may read (or write, or run) what is at an address by its own account. Processors let also be
+    /// read what may only be written.
+    pub fn permits(&self, address: u64, access: Protection) -> bool {
+        self.inner
+            .lock()
+            .map
+            .find(address)
+            .is_some_and(|area| area.protection.contains(access))
     }
 
     /// Tells for each of some pages whether it is in memory (1, else 0), as `mincore(2)`.

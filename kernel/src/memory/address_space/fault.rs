@@ -103,6 +103,11 @@ impl AddressSpace {
                 return Ok(mapping.physical);
             }
             let physical = Self::make_writable(table, area, page, mapping, rights, shared)?;
+            if let Backing::Object { source, .. } = &area.backing
+                && shared
+            {
+                source.written();
+            }
             if mapping.physical == Frame::shared_zero().physical() {
                 self.add_resident(1);
             }
@@ -181,6 +186,17 @@ impl AddressSpace {
                     frame
                 }
             }
+        };
+        if let Backing::Object { source, .. } = &area.backing
+            && write
+            && shared
+        {
+            source.written();
+        }
+        // As with Linux's tmpfs, what can be written needs no fault of its own for that.
+        let rights = Rights {
+            write: write || own && protection.contains(Protection::WRITE),
+            ..rights
         };
         let mut added = u64::from(!frame.is_shared_zero());
         let own_frame = write && !shared;

@@ -50,6 +50,47 @@ impl AddressSpace {
     /// # Errors
     /// As `mremap(2)`: `EAGAIN`, `EFAULT`, `EINVAL`, `ENOMEM`, and `EPERM` for what is sealed.
     pub fn remap(&self, request: &RemapRequest, allowance: &Allowance) -> Result<u64, Errno> {
+        let parts = self.areas_to_move(request)?;
+        let Some(target) = request.fixed.filter(|_| !parts.is_empty()) else {
+            return self.remap_area(request, allowance);
+        };
+        for part in parts {
+            let length = part.end - part.start;
+            let moved = RemapRequest {
+                old: part.start,
+                old_length: length,
+                new_length: length,
+                fixed: Some(target + (part.start - request.old)),
+                ..*request
+            };
+            self.remap_area(&moved, allowance)?;
+        }
+        Ok(target)
+    }
+
+    /// What lies in the range of a request that only moves it to a fixed place: as on Linux since 6.17, these may be
+    /// several areas, with holes between them and behind. None for any other request.
+    fn areas_to_move(&self, request: &RemapRequest) -> Result<Vec<Range<u64>>, Errno> {
+        let mut parts = Vec::new();
+        let old = page_range(request.old, request.old_length).map_err(|_| Errno::EINVAL)?;
+        let Some(target) = request.fixed else { return Ok(parts) };
+        let length = request.new_length.checked_next_multiple_of(PAGE);
+        if old.is_empty() || length != Some(old.end - old.start) {
+            return Ok(parts);
+        }
+        fixed_target(target, old.end - old.start, &old)?;
+        let inner = self.inner.lock();
+        for area in inner.map.range(old.start, old.end) {
+            parts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            parts.push(area.start.max(old.start)..area.end.min(old.end));
+        }
+        match parts.first() {
+            Some(first) if first.start == old.start => Ok(parts),
+            _ => Err(Errno::EFAULT),
+        }
+    }
+
+    fn remap_area(&self, request: &RemapRequest, allowance: &Allowance) -> Result<u64, Errno> {
         // What goes. It is dropped after the lock, for files may be closed by that.
         let mut gone = Gone::default();
         let result = self.remap_over(request, allowance, &mut gone);
@@ -76,6 +117,13 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let old_length = old_range.end - old_range.start;
+        let fixed = match request.fixed {
+            Some(target) => Some(fixed_target(target, new_length, &old_range)?),
+            None => None,
+        };
+        if let Some(hint) = request.keep_old {
+            check_apart(&(hint..hint.saturating_add(new_length)), &old_range)?;
+        }
         let inner = &mut *self.inner.lock();
         inner.map.set_maximum_areas(area_limit());
         let area = inner.map.find(old).ok_or(Errno::EFAULT)?.clone();
@@ -86,7 +134,12 @@ impl AddressSpace {
         {
             return Err(Errno::EINVAL);
         }
-        if area.end < old_range.end {
+        // What is cut off may lie in other areas, or in none.
+        let needed = match fixed {
+            None if new_length <= old_length => PAGE,
+            _ => old_length.min(new_length),
+        };
+        if area.end < old + needed {
             return Err(Errno::EFAULT);
         }
         if let Backing::Object { offset, .. } = &area.backing
@@ -94,10 +147,6 @@ impl AddressSpace {
         {
             return Err(Errno::EINVAL);
         }
-        let fixed = match request.fixed {
-            Some(target) => Some(fixed_target(target, new_length, &old_range)?),
-            None => None,
-        };
         // What stays behind or comes is more; what is replaced is less.
         let grown = if keep_old {
             old_length
@@ -228,11 +277,17 @@ impl AddressSpace {
 /// The range of `MREMAP_FIXED`.
 fn fixed_target(start: u64, length: u64, old: &Range<u64>) -> Result<Range<u64>, Errno> {
     let target = page_range(start, length).map_err(|_| Errno::EINVAL)?;
-    if target.start < old.end && old.start < target.end {
-        return Err(Errno::EINVAL);
-    }
+    check_apart(&target, old)?;
     if target.start < layout::PROGRAM_START {
         return Err(Errno::EPERM);
     }
     Ok(target)
+}
+
+/// Refuses to move a range over itself.
+fn check_apart(target: &Range<u64>, old: &Range<u64>) -> Result<(), Errno> {
+    if target.start < old.end && old.start < target.end {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
 }

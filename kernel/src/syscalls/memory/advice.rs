@@ -1,11 +1,13 @@
 //! What a program says about the use of its memory: `madvise(2)` and `process_madvise(2)`.
 
+use core::ops::Range;
+
 use pith_linux::Errno;
 
 use super::aligned_range;
 use crate::arch::Access;
 use crate::fs::{context, process_file};
-use crate::memory::{AddressSpace, AreaFlags, Backing, FaultError, Forget, UserPointer};
+use crate::memory::{AddressSpace, AreaFlags, Backing, FaultError, Forget, PAGE_SIZE, Protection, UserPointer};
 use crate::syscalls::files;
 use crate::task::current_process;
 
@@ -88,6 +90,18 @@ fn action(advice: i32) -> Result<Action, Errno> {
     })
 }
 
+fn populate(space: &AddressSpace, range: Range<u64>, access: Access) -> Result<(), FaultError> {
+    for page in range.step_by(PAGE_SIZE) {
+        // The processor would let be read what may only be written.
+        let readable = access != Access::Read || space.permits(page, Protection::READ);
+        if !readable && space.permits(page, Protection::empty()) {
+            return Err(FaultError::Denied);
+        }
+        space.populate(page, PAGE_SIZE as u64, access)?;
+    }
+    Ok(())
+}
+
 fn advise(space: &AddressSpace, address: u64, length: usize, action: &Action) -> Result<(), Errno> {
     let range = aligned_range(address, length)?;
     if range.is_empty() {
@@ -105,22 +119,17 @@ fn advise(space: &AddressSpace, address: u64, length: usize, action: &Action) ->
         Action::Remove => space.remove(address, length),
         Action::Guard(install) => space.guard(address, length, install),
         Action::Collapse => space.collapse(address, length),
-        Action::Populate(access) => {
-            if !space.is_covered(range.start, range.end) {
-                return Err(Errno::ENOMEM);
-            }
-            space.populate(address, length, access).map_err(|error| match error {
-                FaultError::Denied => Errno::EINVAL,
-                FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
-                FaultError::Poisoned => Errno::EHWPOISON,
-                FaultError::Interrupted => Errno::EINTR,
-                FaultError::BeyondEnd
-                | FaultError::Unreadable
-                | FaultError::Guarded
-                | FaultError::Watched
-                | FaultError::Unhandled => Errno::EFAULT,
-            })
-        }
+        Action::Populate(access) => populate(space, range, access).map_err(|error| match error {
+            FaultError::Denied => Errno::EINVAL,
+            FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
+            FaultError::Poisoned => Errno::EHWPOISON,
+            FaultError::Interrupted => Errno::EINTR,
+            FaultError::BeyondEnd
+            | FaultError::Unreadable
+            | FaultError::Guarded
+            | FaultError::Watched
+            | FaultError::Unhandled => Errno::EFAULT,
+        }),
     }
 }
 

@@ -14,6 +14,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
 
@@ -53,7 +54,7 @@ const MAP_VALIDATED: u32 = MAP_FIXED
     | MAP_NONBLOCK
     | MAP_STACK
     | MAP_HUGETLB
-    | 0x3f << 26; // MAP_HUGE_MASK
+    | 0x7c00_0000; // the sizes of huge pages, MAP_UNINITIALIZED
 
 /// `PROT_GROWSDOWN` and `PROT_GROWSUP` of `mprotect(2)`.
 const PROT_GROWS: u32 = 0x0300_0000;
@@ -69,31 +70,92 @@ fn protection(bits: u32) -> Protection {
     Protection::from_bits_truncate((bits & 7) as u8)
 }
 
+/// What a shared mapping without a file shows, and a mapping of `/dev/zero`.
+fn zeroes(shared: bool, length: u64) -> Backing {
+    if shared {
+        Backing::Object {
+            source: Arc::new(SharedMemory::new(length)),
+            offset: 0,
+        }
+    } else {
+        Backing::Anonymous
+    }
+}
+
+/// What a mapping of a file shows, and the rights that it may ever have. Checks in the order of Linux.
+fn mapped_file(
+    file: fs::FileForMapping,
+    (offset, length): (u64, u64),
+    bits: u32,
+    flags: u32,
+) -> Result<(Backing, Protection), Errno> {
+    // Positions are signed, and whole pages are mapped.
+    let largest = match file.open.inode.kind() {
+        FileKind::Regular | FileKind::BlockDevice | FileKind::Socket => i64::MAX as u64,
+        _ => u64::MAX,
+    };
+    let (kind, write) = (flags & MAP_TYPE, protection(bits).contains(Protection::WRITE));
+    if length > largest || offset / PAGE_SIZE as u64 > (largest - length) / PAGE_SIZE as u64 {
+        return Err(Errno::EOVERFLOW);
+    }
+    if kind == MAP_SHARED_VALIDATE && flags & !(MAP_VALIDATED | MAP_TYPE) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let shared = matches!(kind, MAP_SHARED | MAP_SHARED_VALIDATE);
+    if !shared && kind != MAP_PRIVATE {
+        return Err(Errno::EINVAL);
+    }
+    if shared && write && !file.writable || !file.readable {
+        return Err(Errno::EACCES);
+    }
+    if file.no_code && protection(bits).contains(Protection::EXECUTE) {
+        return Err(Errno::EPERM);
+    }
+    let object = file.object?;
+    if flags & MAP_GROWSDOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut maximum = Protection::all();
+    if shared && (file.sealed || !file.writable) {
+        if file.writable && write {
+            return Err(Errno::EPERM);
+        }
+        maximum.remove(Protection::WRITE);
+    }
+    file.open.accessed();
+    let backing = match object {
+        fs::Mappable::Zero => zeroes(shared, length),
+        fs::Mappable::Object(source) => Backing::Object { source, offset },
+    };
+    Ok((backing, maximum))
+}
+
 /// `mmap(2)`
 pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset: i64) -> Result<usize, Errno> {
     let page = PAGE_SIZE as u64;
     if !(offset as u64).is_multiple_of(page) {
         return Err(Errno::EINVAL);
     }
+    let kind = flags & MAP_TYPE;
+    let anonymous = flags & MAP_ANONYMOUS != 0;
+    let file = if anonymous {
+        None
+    } else {
+        Some(fs::file_for_mapping(fd)?)
+    };
     if length == 0 {
         return Err(Errno::EINVAL);
-    }
-    let kind = flags & MAP_TYPE;
-    if !matches!(kind, MAP_SHARED | MAP_PRIVATE | MAP_SHARED_VALIDATE) {
-        return Err(Errno::EINVAL);
-    }
-    let anonymous = flags & MAP_ANONYMOUS != 0;
-    if kind == MAP_SHARED_VALIDATE && !anonymous && flags & !(MAP_VALIDATED | MAP_TYPE) != 0 {
-        return Err(Errno::EOPNOTSUPP);
     }
     if flags & MAP_HUGETLB != 0 {
         return Err(Errno::ENOMEM); // no pages are set aside, as on a Linux with nr_hugepages = 0
     }
+    let whole = (length as u64).checked_next_multiple_of(page).ok_or(Errno::ENOMEM)?;
+    if file.is_some() && (offset as u64 / page).checked_add(whole / page).is_none() {
+        return Err(Errno::EOVERFLOW);
+    }
     let process = current_process();
     let allowance = process.allowance();
-    if flags & MAP_LOCKED != 0 && allowance.locked == 0 {
-        return Err(Errno::EPERM);
-    }
+    let space = process.address_space();
     let placement = if flags & MAP_FIXED_NOREPLACE != 0 {
         Placement::FixedNoReplace(address)
     } else if flags & MAP_FIXED != 0 {
@@ -103,10 +165,11 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     } else {
         Placement::Hint(address & !(page - 1))
     };
-    if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 && !address.is_multiple_of(page) {
-        return Err(Errno::EINVAL);
+    space.check_placement(&placement, whole)?;
+    if flags & MAP_LOCKED != 0 && allowance.locked == 0 {
+        return Err(Errno::EPERM);
     }
-    let shared = kind != MAP_PRIVATE;
+    let shared = matches!(kind, MAP_SHARED | MAP_SHARED_VALIDATE);
     let mut area_flags = AreaFlags::empty();
     for (bit, flag) in [
         (MAP_GROWSDOWN, AreaFlags::GROWS_DOWN),
@@ -121,53 +184,14 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     if shared {
         area_flags |= AreaFlags::SHARED;
     }
-    let protection = protection(bits);
-    let mut maximum_protection = Protection::all();
-    let zeroes = |shared: bool| {
-        if shared {
-            Backing::Object {
-                source: Arc::new(SharedMemory::default()),
-                offset: 0,
-            }
-        } else {
-            Backing::Anonymous
-        }
-    };
-    let backing = if anonymous {
-        if kind == MAP_SHARED_VALIDATE || shared && flags & MAP_GROWSDOWN != 0 {
+    let (backing, maximum_protection) = match file {
+        Some(file) => mapped_file(file, (offset as u64, whole), bits, flags)?,
+        None if !matches!(kind, MAP_SHARED | MAP_PRIVATE) || shared && flags & MAP_GROWSDOWN != 0 => {
             return Err(Errno::EINVAL);
         }
-        zeroes(shared)
-    } else {
-        if flags & MAP_GROWSDOWN != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        (offset as u64).checked_add(length as u64).ok_or(Errno::EOVERFLOW)?;
-        let file = fs::file_for_mapping(fd)?;
-        if !file.readable {
-            return Err(Errno::EACCES);
-        }
-        if shared && !file.writable {
-            if protection.contains(Protection::WRITE) {
-                return Err(Errno::EACCES);
-            }
-            maximum_protection.remove(Protection::WRITE);
-        }
-        if shared && file.sealed {
-            if file.writable && protection.contains(Protection::WRITE) {
-                return Err(Errno::EPERM);
-            }
-            maximum_protection.remove(Protection::WRITE);
-        }
-        match file.object {
-            fs::Mappable::Zero => zeroes(shared),
-            fs::Mappable::Object(source) => Backing::Object {
-                source,
-                offset: offset as u64,
-            },
-        }
+        None => (zeroes(shared, whole), Protection::all()),
     };
-    let space = process.address_space();
+    let protection = protection(bits);
     let address = space.map(
         MapRequest {
             placement,
@@ -242,7 +266,14 @@ pub fn munmap(address: u64, length: usize) -> Result<usize, Errno> {
 
 /// `mprotect(2)`
 pub fn mprotect(address: u64, length: usize, bits: u32) -> Result<usize, Errno> {
-    if bits & PROT_GROWS == PROT_GROWS || bits & !(7 | 8 | PROT_GROWS) != 0 {
+    if bits & PROT_GROWS == PROT_GROWS || !address.is_multiple_of(PAGE_SIZE as u64) {
+        return Err(Errno::EINVAL);
+    }
+    if length == 0 {
+        return Ok(0);
+    }
+    aligned_range(address, length).map_err(|_| Errno::ENOMEM)?;
+    if bits & !(7 | 8 | PROT_GROWS) != 0 {
         return Err(Errno::EINVAL);
     }
     let process = current_process();

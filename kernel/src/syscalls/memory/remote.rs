@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use pith_linux::Errno;
 
-use crate::memory::{AddressSpace, Destination, Frame, IoSlice, PAGE_SIZE, Purpose, Source, UserPointer};
+use crate::memory::{AddressSpace, Destination, Frame, IoSlice, PAGE_SIZE, Protection, Purpose, Source, UserPointer};
 use crate::syscalls::files;
 use crate::task::{current_process, find_process, find_thread};
 
@@ -83,6 +83,9 @@ pub fn process_vm_readv(
         let wanted = length.min(to.remaining());
         if wanted == 0 {
             return Ok(0);
+        }
+        if !space.permits(address, Protection::READ) {
+            return Err(Errno::EFAULT);
         }
         let read = space.copy_to_frame(&buffer, address, wanted);
         if read == 0 {
