@@ -136,11 +136,18 @@ impl PageSource for SharedMemory {
         self.pages.lock().get(&index).cloned()
     }
 
+    fn pages(&self) -> u64 {
+        self.most
+    }
+
     fn is_shared_memory(&self) -> bool {
         true
     }
 
     fn offer(&self, index: u64, frame: Frame) -> Result<(), Errno> {
+        if index >= self.most {
+            return Err(Errno::EFAULT);
+        }
         let mut pages = self.pages.lock();
         if pages.contains_key(&index) {
             return Err(Errno::EEXIST);
