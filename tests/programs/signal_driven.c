@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 static sigset_t set;
@@ -200,6 +201,55 @@ static void terminals(void) {
     close_pair();
 }
 
+/* The files are made by two calls each, of which one is told. */
+static void directories(void) {
+    puts("-- directories");
+    char name[] = "/tmp/pith-signals-XXXXXX", file[64], other[64];
+    CHECK(mkdtemp(name) != NULL);
+    snprintf(file, sizeof file, "%s/file", name);
+    snprintf(other, sizeof other, "%s/other", name);
+    int directory = open(name, O_RDONLY | O_DIRECTORY), made;
+    RESULT(fcntl(directory, F_SETSIG, SIGRTMIN));
+    RESULT(fcntl(directory, F_NOTIFY, DN_CREATE));
+    CHECK(fcntl(directory, F_GETOWN) == getpid());
+    CHECK((made = open(file, O_CREAT | O_RDWR, 0600)) >= 0);
+    came("made");
+    RESULT(rename(file, other));
+    came("not told again");
+    RESULT(fcntl(directory, F_NOTIFY, DN_MODIFY | DN_MULTISHOT));
+    RESULT(fcntl(directory, F_NOTIFY, DN_ATTRIB | DN_MULTISHOT));
+    RESULT(write(made, "a", 1));
+    came("written");
+    RESULT(write(made, "b", 1));
+    came("written again");
+    RESULT(fchmod(made, 0644));
+    came("other permissions");
+    char byte;
+    RESULT(pread(made, &byte, 1, 0));
+    came("read");
+    RESULT(fcntl(directory, F_NOTIFY, DN_DELETE | DN_ACCESS | DN_MULTISHOT));
+    RESULT(pread(made, &byte, 1, 0));
+    came("read");
+    RESULT(unlink(other));
+    siginfo_t information;
+    struct timespec patience = {1, 0};
+    CHECK(sigtimedwait(&set, &information, &patience) == SIGRTMIN && information.si_code == POLL_MSG);
+    while (sigtimedwait(&set, &information, &(struct timespec){0, 0}) > 0)
+        ;
+    RESULT(fcntl(directory, F_NOTIFY, 0));
+    RESULT(write(made, "c", 1));
+    CHECK(close(open(file, O_CREAT | O_RDWR, 0600)) == 0);
+    came("no more");
+    RESULT(fcntl(made, F_NOTIFY, DN_MODIFY));
+    RESULT(fcntl(made, F_NOTIFY, 0));
+    RESULT(fcntl(directory, F_NOTIFY, DN_DELETE | DN_MULTISHOT));
+    close(directory);
+    unlink(file);
+    came("closed");
+    close(made);
+    rmdir(name);
+}
+
 static void overflow(void) {
     puts("-- too many");
     int ends[2];
@@ -225,6 +275,7 @@ int main(void) {
     pipes();
     sockets();
     terminals();
+    directories();
     overflow();
     return 0;
 }

@@ -14,6 +14,7 @@ use spin::Mutex;
 use super::file::{File, OpenFile};
 use super::inode::{FileIdentity, Inode};
 use super::notify::{self, Afterwards, Listener, Notice};
+use super::owner::Notices;
 use super::proc::Text;
 use crate::memory::{Destination, UserPointer, write_object};
 use crate::task::{self, WaitQueue};
@@ -268,6 +269,10 @@ impl File for Inotify {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.0.readers)
+    }
+
+    fn notices(&self) -> Option<Notices> {
+        Some(Notices::Line)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod anonymous;
 pub mod console;
 pub mod context;
 mod device_files;
+pub mod directory_signals;
 pub mod event_counter;
 pub mod event_poll;
 pub mod file;

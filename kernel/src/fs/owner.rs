@@ -9,7 +9,9 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
 use pith_linux::signal::{Signal, SignalInformation, code};
+use spin::Mutex;
 
+use super::directory_signals::DirectoryWatch;
 use super::file::File;
 use crate::sync::InterruptMutex;
 use crate::task::jobs::{self, Target};
@@ -36,6 +38,7 @@ pub enum Notices {
 enum Reason {
     Input = 1,
     Output = 2,
+    Message = 3,
     Error = 4,
     Urgent = 5,
     HangUp = 6,
@@ -47,6 +50,7 @@ impl Reason {
         match self {
             Self::Input => 0x41,
             Self::Output => 0x304,
+            Self::Message => 0x441,
             Self::Error => 0x8,
             Self::Urgent => 0x82,
             Self::HangUp => 0x18,
@@ -75,6 +79,8 @@ pub struct Notifier {
     registered: AtomicBool,
     /// A writer found no room.
     lacks_room: AtomicBool,
+    /// What happens in the directory is told (`F_NOTIFY`).
+    pub(super) directory: Mutex<Option<Arc<DirectoryWatch>>>,
 }
 
 impl Notifier {
@@ -92,6 +98,7 @@ impl Notifier {
             enabled: AtomicBool::new(false),
             registered: AtomicBool::new(false),
             lacks_room: AtomicBool::new(false),
+            directory: Mutex::new(None),
         })
     }
 
@@ -155,6 +162,9 @@ impl Notifier {
 
     /// The file is closed.
     pub fn end(self: &Arc<Self>, file: &dyn File) {
+        if let Some(directory) = self.directory.lock().take() {
+            directory.end();
+        }
         if let Some(queue) = file.wait_queue()
             && self.registered.swap(false, Ordering::SeqCst)
         {
@@ -193,13 +203,22 @@ impl Notifier {
 
     /// Sends the signal for a reason: the one that was chosen with all that is known, or the usual one.
     fn tell(&self, reason: Reason) {
+        self.tell_by(reason, self.descriptor.load(Ordering::Relaxed));
+    }
+
+    /// Something has happened in a directory that is watched by a descriptor.
+    pub fn tell_of_directory(&self, descriptor: i32) {
+        self.tell_by(Reason::Message, descriptor);
+    }
+
+    fn tell_by(&self, reason: Reason, descriptor: i32) {
         if let Some(chosen) = Signal::from_number(self.signal().into()) {
             let mut information = SignalInformation::new(chosen, reason as i32);
             // These have codes of their own, which the reason must not be taken for.
             if chosen.has_own_codes() {
                 information.code = code::SI_SIGIO;
             }
-            information.set_band(reason.band(), self.descriptor.load(Ordering::Relaxed));
+            information.set_band(reason.band(), descriptor);
             if self.send(chosen, information).is_ok() {
                 return;
             }

@@ -10,7 +10,7 @@ use crate::fs::file::OpenFile;
 use crate::fs::metadata::BLOCK_SIZE;
 use crate::fs::open::check_flags;
 use crate::fs::path::Restrictions;
-use crate::fs::{context, locks, owner, pipe};
+use crate::fs::{context, directory_signals, locks, owner, pipe};
 use crate::memory::{PAGE_SIZE, UserPointer, copy_from_user, read_object, read_string, write_object};
 use crate::task::{self, jobs::Target};
 
@@ -208,7 +208,9 @@ const F_GETSIG: i32 = 11;
 const F_SETOWN_EX: i32 = 15;
 const F_GETOWN_EX: i32 = 16;
 const F_GETOWNER_UIDS: i32 = 17;
+const F_SETLEASE: i32 = 1024;
 const F_GETLEASE: i32 = 1025;
+const F_NOTIFY: i32 = 1026;
 const F_UNLCK: usize = 2;
 const F_OFD_GETLK: i32 = 36;
 const F_OFD_SETLK: i32 = 37;
@@ -292,6 +294,11 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         F_GETPIPE_SZ => file.file()?.pipe_capacity(None),
         F_SETPIPE_SZ => file.file()?.pipe_capacity(Some(argument as u32 as usize)),
         F_GETLEASE => Ok(F_UNLCK), // nobody has any
+        F_SETLEASE => {
+            crate::warning_once!("leases on files are refused: F_SETLEASE answers EINVAL");
+            Err(Errno::EINVAL)
+        }
+        F_NOTIFY => directory_signals::watch(&file, fd, argument as u32).map(|()| 0),
         F_GET_SEALS => file.file()?.seals().map(|seals| seals as usize),
         F_ADD_SEALS => {
             if !file.writable() {
