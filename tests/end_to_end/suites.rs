@@ -58,6 +58,8 @@ pub const SUITES: &[Suite] = &[
     suite("python-time", Source::Python("test_time"), 2, 90),
     suite("python-mmap", Source::Python("test_mmap"), 1, 90),
     suite("python-select", Source::Python("test_select"), 1, 90),
+    suite("python-pty", Source::Python("test_pty"), 2, 90),
+    suite("python-fcntl", Source::Python("test_fcntl"), 1, 90),
     suite("go-net", Source::Go("net"), 2, 120),
     suite("go-time", Source::Go("time"), 2, 120),
     suite("go-sync", Source::Go("sync"), 4, 120),

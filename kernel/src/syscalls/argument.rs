@@ -365,6 +365,7 @@ kinds! {
     FcntlCommand => i32, |raw| raw as i32, |values, index, out| {
         show_choice(out, values.arguments[index] & 0xffff_ffff, names!(general:
             F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_SETOWN F_GETOWN F_SETSIG F_GETSIG
+            F_SETOWN_EX F_GETOWN_EX F_GETOWNER_UIDS
             F_SETLEASE F_GETLEASE F_NOTIFY F_DUPFD_CLOEXEC F_SETPIPE_SZ F_GETPIPE_SZ F_ADD_SEALS F_GET_SEALS
             F_OFD_GETLK F_OFD_SETLK F_OFD_SETLKW))
     };
