@@ -460,6 +460,10 @@ pub fn lock_pi(address: u64, space: Space, deadline: Option<Deadline>) -> Result
     });
     let mut heirs = HEIRS.lock();
     if granted.load(Ordering::Acquire) {
+        // A process that died could not reach the word here.
+        if load(address)? & OWNER != own {
+            update_word(address, |old| Some(own | old & WAITERS | OWNER_DIED))?;
+        }
         return Ok(0);
     }
     if let Some(index) = heirs.iter().position(|heir| Arc::ptr_eq(&heir.granted, &granted)) {
@@ -477,8 +481,13 @@ pub fn lock_pi(address: u64, space: Space, deadline: Option<Deadline>) -> Result
     }
 }
 
-/// Hands a word over to the most urgent of those that wait for it, or frees it. `marks` go into the word too.
-fn hand_over(heirs: &mut Vec<Heir>, key: FutexKey, address: u64, marks: u32) -> Result<(), Errno> {
+/// Hands a word over to the most urgent of those that wait for it, or frees it. `marks` go into the word too. Without an
+/// address the word lies in the memory of another process, and whoever gets it writes it.
+fn hand_over(heirs: &mut Vec<Heir>, key: FutexKey, address: Option<u64>, marks: u32) -> Result<(), Errno> {
+    let set = |word: u32| match address {
+        Some(address) => update_word(address, |_| Some(word)).map(drop),
+        None => Ok(()),
+    };
     let next = heirs
         .iter()
         .enumerate()
@@ -486,13 +495,12 @@ fn hand_over(heirs: &mut Vec<Heir>, key: FutexKey, address: u64, marks: u32) -> 
         .min_by_key(|(_, heir)| urgency(&heir.thread))
         .map(|(index, _)| index);
     let Some(index) = next else {
-        update_word(address, |_| Some(marks))?;
-        return Ok(());
+        return set(marks);
     };
     let new_owner = heirs[index].thread.id();
     let more = heirs.iter().filter(|other| other.key == key).count() > 1;
     let word = new_owner | marks | if more { WAITERS } else { 0 };
-    update_word(address, |_| Some(word))?;
+    set(word)?;
     let heir = heirs.remove(index);
     for other in heirs.iter_mut().filter(|other| other.key == key) {
         other.owner = new_owner;
@@ -515,7 +523,7 @@ pub fn unlock_pi(address: u64, space: Space) -> Result<usize, Errno> {
     if found & OWNER != own {
         return Err(Errno::EPERM);
     }
-    hand_over(&mut heirs, key, address, 0)?;
+    hand_over(&mut heirs, key, Some(address), 0)?;
     inherit(&heirs, own);
     Ok(0)
 }
@@ -535,11 +543,10 @@ pub fn release_robust_list(thread: &Thread) {
     }
     let own = thread.id();
     let mut heirs = HEIRS.lock();
-    while let Some((key, address)) = heirs
-        .iter()
-        .find(|heir| heir.owner == own)
-        .map(|heir| (heir.key, heir.address))
-    {
+    while let Some((key, address)) = heirs.iter().find(|heir| heir.owner == own).map(|heir| {
+        let here = heir.thread.process.space_number() == thread.process.space_number();
+        (heir.key, here.then_some(heir.address))
+    }) {
         if hand_over(&mut heirs, key, address, OWNER_DIED).is_err() {
             heirs.retain(|heir| heir.key != key);
         }

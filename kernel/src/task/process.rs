@@ -119,14 +119,14 @@ impl Capabilities {
     pub const KILL: u64 = 1 << 5;
     /// `CAP_IPC_LOCK`.
     pub const LOCK_MEMORY: u64 = 1 << 14;
+    /// `CAP_SYS_RESOURCE`.
+    pub const RESOURCES: u64 = 1 << 24;
     /// `CAP_SYS_ADMIN`.
     pub const ADMINISTRATION: u64 = 1 << 21;
     /// `CAP_SYS_NICE`.
     pub const SCHEDULING: u64 = 1 << 23;
     /// `CAP_SYS_PTRACE`.
     pub const TRACE: u64 = 1 << 19;
-    /// `CAP_SYS_ADMIN`.
-    pub const ADMINISTER: u64 = 1 << 21;
 
     /// What follows from another user: `keeps` says that those permitted stay (`PR_SET_KEEPCAPS`).
     pub fn follow(&mut self, before: [u32; 3], after: [u32; 3], keeps: bool) {

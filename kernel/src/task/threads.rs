@@ -8,7 +8,7 @@ use pith_linux::Errno;
 use pith_scheduling::Entity;
 
 use super::family::{self, FIRST};
-use super::process::Process;
+use super::process::{Capabilities, Process};
 use super::thread::{Body, Thread, current};
 use super::wait::WaitQueue;
 use super::{futex, scheduler, signal};
@@ -70,10 +70,13 @@ pub(super) fn next_number() -> u32 {
 /// Refuses (`EAGAIN`) one more thread if the limit of its user or memory forbids it.
 pub(super) fn check_room(process: &Arc<Process>) -> Result<(), Errno> {
     let limit = process.limit(super::Limits::PROCESSES);
-    let too_many = limit != super::Limits::INFINITY && {
-        let user = process.credentials.lock().users[0];
-        family::threads_of_user(user) >= limit
+    let (user, capabilities) = {
+        let credentials = process.credentials.lock();
+        (credentials.users[0], credentials.capabilities.effective)
     };
+    // As on Linux, root and who administers the machine are not held to it.
+    let held = user != 0 && capabilities & (Capabilities::ADMINISTRATION | Capabilities::RESOURCES) == 0;
+    let too_many = held && limit != super::Limits::INFINITY && family::threads_of_user(user) >= limit;
     if too_many || memory::is_low() || !family::reserve_room() {
         return Err(Errno::EAGAIN);
     }

@@ -215,7 +215,7 @@ impl Ownership {
 fn is_privileged() -> bool {
     let process = task::current_process();
     let capabilities = process.credentials.lock().capabilities;
-    capabilities.effective & Capabilities::ADMINISTER != 0
+    capabilities.effective & Capabilities::ADMINISTRATION != 0
 }
 
 fn forget_those_without_session() {
