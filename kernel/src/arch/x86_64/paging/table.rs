@@ -1,275 +1,13 @@
-//! Page tables: four levels of 512 entries (Intel SDM volume 3, chapter 4).
-//!
-//! The upper half (kernel) is shared by all tables; a [`PageTable`] owns the lower half. Frames for tables
-//! come from the caller, since this floor stands below the frame allocator.
+//! The tables of one program.
 
 use core::arch::asm;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::instructions::{flush_all_translations, invalidate_page};
-use super::layout::{DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL_BASE, PAGE_SIZE};
-use super::shootdown;
-
-const PRESENT: u64 = 1;
-const WRITABLE: u64 = 1 << 1;
-const WRITE_THROUGH: u64 = 1 << 3;
-const CACHE_DISABLE: u64 = 1 << 4;
-const ACCESSED: u64 = 1 << 5;
-const DIRTY: u64 = 1 << 6;
-const LARGE: u64 = 1 << 7;
-const GLOBAL: u64 = 1 << 8;
-/// Ignored by the processor: the entry holds a frame although the page is not accessible (`PROT_NONE`).
-const PARKED: u64 = 1 << 9;
-/// Ignored by the processor: the frame belongs to the process alone.
-const OWN: u64 = 1 << 10;
-/// Ignored by the processor, as are all up to bit 58: writes are to be told ([`Mark::Watched`]). An entry without a frame
-/// keeps it for the page that comes.
-const WATCHED: u64 = 1 << 52;
-/// Of an entry without a frame: [`Mark::Poisoned`].
-const POISONED: u64 = 1 << 53;
-/// Of an entry without a frame: [`Mark::Guard`].
-const GUARD: u64 = 1 << 54;
-const NO_EXECUTE: u64 = 1 << 63;
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-
-/// What may be done with a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rights {
-    /// It may be accessed at all.
-    pub read: bool,
-    /// It may be written.
-    pub write: bool,
-    /// Instructions may be fetched from it.
-    pub execute: bool,
-}
-
-/// What an entry says of a page that has no frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// When the page comes, the first write to it is to be told (`UFFDIO_WRITEPROTECT`).
-    Watched,
-    /// Its content was lost: accesses are bus errors (`UFFDIO_POISON`).
-    Poisoned,
-    /// Nothing may be there (`MADV_GUARD_INSTALL`).
-    Guard,
-}
-
-impl Mark {
-    fn encode(self) -> u64 {
-        match self {
-            Self::Watched => WATCHED,
-            Self::Poisoned => POISONED,
-            Self::Guard => GUARD,
-        }
-    }
-
-    /// The mark of an entry without a frame.
-    fn decode(value: u64) -> Option<Self> {
-        let marks = [Self::Guard, Self::Poisoned, Self::Watched];
-        marks
-            .into_iter()
-            .find(|mark| value & (PRESENT | PARKED) == 0 && value & mark.encode() != 0)
-    }
-}
-
-/// Which marks stay when pages are taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptMarks {
-    /// None: the area is gone.
-    None,
-    /// Guards: the content of private memory is forgotten.
-    Guards,
-    /// Guards, and what is watched stays watched: pages of an object, which come back with their content.
-    All,
-}
-
-impl KeptMarks {
-    fn mask(self) -> u64 {
-        match self {
-            Self::None => 0,
-            Self::Guards => GUARD,
-            Self::All => GUARD | WATCHED,
-        }
-    }
-}
-
-/// A page of the program as the tables have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// Physical address of the frame.
-    pub physical: u64,
-    /// What may be done.
-    pub rights: Rights,
-    /// It may have been written since it was mapped.
-    pub dirty: bool,
-    /// The frame belongs to the process alone: it is no page of an object.
-    pub own: bool,
-    /// It may not be written before that was told ([`Mark::Watched`]).
-    pub watched: bool,
-    /// It is a part of a large page. Where whole large pages are given out, this is the first frame of
-    /// [`LARGE_PAGE_FRAMES`].
-    pub large: bool,
-}
-
-unsafe extern "C" {
-    static boot_page_map: u64;
-    static boot_direct_pointers: u64;
-    static boot_page_directories: u64;
-    static __kernel_start: u8;
-    static __text_end: u8;
-    static __rodata_end: u8;
-    static __kernel_end: u8;
-    static boot_stack_guard: u8;
-    static boot_stack_top: u8;
-}
-
-/// First and last physical address of the kernel itself.
-pub fn kernel_extent() -> (u64, u64) {
-    (
-        &raw const __kernel_start as u64 - KERNEL_BASE,
-        &raw const __kernel_end as u64 - KERNEL_BASE,
-    )
-}
-
-/// The kernel's text, as virtual addresses.
-pub fn kernel_text() -> (u64, u64) {
-    (&raw const __kernel_start as u64, &raw const __text_end as u64)
-}
-
-/// The boot stack: lowest usable address and top.
-pub fn boot_stack() -> (u64, u64) {
-    (
-        &raw const boot_stack_guard as u64 + PAGE_SIZE,
-        &raw const boot_stack_top as u64,
-    )
-}
-
-/// Where the direct map has a physical address.
-pub fn direct(physical: u64) -> *mut u8 {
-    (DIRECT_MAP + physical) as *mut u8
-}
-
-/// One entry of a table. Tables are shared with the page walker, hence atomics.
-fn entry(table: u64, index: usize) -> &'static AtomicU64 {
-    debug_assert!(index < 512);
-    // SAFETY: `table` is the physical address of a table that this module made or the boot code did; the
-    // direct map covers it, and entries are only accessed atomically.
-    unsafe { &*(direct(table & ADDRESS).cast::<AtomicU64>().add(index)) }
-}
-
-fn index(address: u64, level: u32) -> usize {
-    (address >> (12 + 9 * level)) as usize & 511
-}
-
-/// Fills a frame with zeroes, by plain stores: where QEMU translates the instructions, a string instruction takes
-/// twice as long, and a processor hardly makes a difference.
-///
-/// # Safety
-/// The frame is memory that nobody else uses.
-pub unsafe fn clear_frame(physical: u64) {
-    let words = direct(physical).cast::<u64>();
-    for line in (0..PAGE_SIZE as usize / 8).step_by(8) {
-        for word in line..line + 8 {
-            // SAFETY: inside the frame, which is the caller's. Volatile, or the loop becomes a string instruction.
-            unsafe { words.add(word).write_volatile(0) };
-        }
-    }
-}
-
-fn zeroed_table(frames: &mut dyn FnMut() -> Option<u64>) -> Option<u64> {
-    let frame = frames()?;
-    // SAFETY: the frame was just handed out, so nobody else uses it.
-    unsafe { clear_frame(frame) };
-    Some(frame)
-}
-
-/// Finds the entry of `address` on `level` (0: pages), making tables on the way.
-fn walk(root: u64, address: u64, level: u32, frames: &mut dyn FnMut() -> Option<u64>) -> Option<&'static AtomicU64> {
-    let mut table = root;
-    for current in (level + 1..=3).rev() {
-        let slot = entry(table, index(address, current));
-        let mut value = slot.load(Ordering::Relaxed);
-        if value & PRESENT == 0 {
-            value = zeroed_table(frames)? | PRESENT | WRITABLE;
-            slot.store(value, Ordering::Release);
-        }
-        debug_assert!(value & LARGE == 0, "a page where a table is expected");
-        table = value & ADDRESS;
-    }
-    Some(entry(table, index(address, level)))
-}
-
-/// As [`walk`], without making anything.
-fn find(root: u64, address: u64) -> Option<&'static AtomicU64> {
-    let mut table = root;
-    for level in (1..=3).rev() {
-        let value = entry(table, index(address, level)).load(Ordering::Relaxed);
-        if value & PRESENT == 0 || value & LARGE != 0 {
-            return None;
-        }
-        table = value & ADDRESS;
-    }
-    Some(entry(table, index(address, 0)))
-}
-
-fn encode(physical: u64, rights: Rights) -> u64 {
-    let mut value = physical & ADDRESS;
-    // Accessed and dirty are set at once, so that the processor need not come back to do it.
-    value |= if rights.read || rights.write || rights.execute {
-        PRESENT | ACCESSED
-    } else {
-        PARKED
-    };
-    if rights.write {
-        value |= WRITABLE | DIRTY;
-    }
-    if !rights.execute {
-        value |= NO_EXECUTE;
-    }
-    value
-}
-
-fn decode(value: u64) -> Option<Mapping> {
-    if value & (PRESENT | PARKED) == 0 {
-        return None;
-    }
-    let present = value & PRESENT != 0;
-    Some(Mapping {
-        physical: value & ADDRESS,
-        rights: Rights {
-            read: present,
-            write: present && value & WRITABLE != 0,
-            execute: present && value & NO_EXECUTE == 0,
-        },
-        dirty: value & DIRTY != 0,
-        own: value & OWN != 0,
-        watched: value & WATCHED != 0,
-        large: false,
-    })
-}
-
-/// Bytes of a large page: what one entry of the second level maps.
-pub const LARGE_PAGE_SIZE: u64 = PAGE_SIZE << 9;
-/// Frames of a large page.
-pub const LARGE_PAGE_FRAMES: u64 = 512;
-
-/// A large page as the tables have it, or its part at an offset.
-fn decode_large(value: u64, offset: u64) -> Option<Mapping> {
-    let mapping = decode(value & !LARGE)?;
-    Some(Mapping {
-        physical: mapping.physical + offset,
-        large: true,
-        ..mapping
-    })
-}
-
-fn is_large(value: u64) -> bool {
-    value & (PRESENT | LARGE) == PRESENT | LARGE
-}
+use super::super::shootdown;
+use super::*;
 
 /// What a processor needs of an address space to use it. It is apart from the [`PageTable`], whose owner holds a lock while
 /// it waits for other processors: a processor that changes to another thread, with interrupts off, must not wait for that
@@ -289,14 +27,16 @@ impl Activation {
 
     /// This processor uses other tables now.
     pub fn deactivate(&self) {
-        self.users.fetch_and(!(1 << super::cpu::cpu_index()), Ordering::SeqCst);
+        self.users
+            .fetch_and(!(1 << super::super::cpu::cpu_index()), Ordering::SeqCst);
     }
 
     /// Makes these tables the processor's. They must outlive their use: whoever calls this keeps the owner of the
     /// [`PageTable`] until [`Self::deactivate`].
     pub fn activate(&self) {
         // First, so that nobody who changes them from now on leaves this processor out.
-        self.users.fetch_or(1 << super::cpu::cpu_index(), Ordering::SeqCst);
+        self.users
+            .fetch_or(1 << super::super::cpu::cpu_index(), Ordering::SeqCst);
         // SAFETY: the upper half is the kernel's, so the kernel stays mapped.
         unsafe { asm!("mov cr3, {}", in(reg) self.root, options(nostack, preserves_flags)) };
     }
@@ -350,7 +90,7 @@ impl<'a> Batch<'a> {
         Self {
             deposits,
             kept: kept.mask(),
-            others: users & !(1 << super::cpu::cpu_index()),
+            others: users & !(1 << super::super::cpu::cpu_index()),
             release,
             release_table,
             pages: Vec::new(),
@@ -548,7 +288,7 @@ impl PageTable {
         own: bool,
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<Option<Mapping>, NoFrame> {
-        debug_assert!(address < super::layout::PROGRAM_END);
+        debug_assert!(address < super::super::layout::PROGRAM_END);
         self.split(address);
         let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
         let new = encode(physical, rights) | if own { OWN } else { 0 };
@@ -835,7 +575,7 @@ impl PageTable {
 
     /// Lets all processors forget that they could write to what [`Self::share`] has shared in the whole program's half.
     pub fn end_sharing(&mut self) {
-        forget(self.users(), 0..super::layout::PROGRAM_END);
+        forget(self.users(), 0..super::super::layout::PROGRAM_END);
     }
 
     /// Calls `inspect` for each mapped page in a range, those that are part of large ones included.
@@ -866,10 +606,6 @@ fn loses(old: u64, new: u64) -> bool {
     let lost = |flag: u64| old & flag != 0 && new & flag == 0;
     (old ^ new) & ADDRESS != 0 || lost(PRESENT) || lost(WRITABLE) || (old & NO_EXECUTE == 0 && new & NO_EXECUTE != 0)
 }
-
-/// There was no frame for a page table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoFrame;
 
 fn visit(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut dyn FnMut(u64, &AtomicU64)) {
     let span = PAGE_SIZE << (9 * level);
@@ -949,180 +685,4 @@ fn remove(table: u64, level: u32, base: u64, range: &Range<u64>, unused: &Range<
             }
         }
     }
-}
-
-/// Held by whoever makes tables of the kernel's half.
-static KERNEL_TABLES: crate::sync::InterruptMutex<()> = crate::sync::InterruptMutex::new(());
-
-/// Maps a page of the kernel's half (stacks, device registers).
-///
-/// # Errors
-/// [`NoFrame`] if there is no frame for a table.
-///
-/// # Safety
-/// `physical` is memory that the caller owns or device registers, and `address` lies in a region of the
-/// kernel's half that the caller owns.
-pub unsafe fn map_kernel_page(
-    address: u64,
-    physical: u64,
-    uncached: bool,
-    frames: &mut dyn FnMut() -> Option<u64>,
-) -> Result<(), NoFrame> {
-    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
-    // Two that map at once must not both make a table.
-    let _turn = KERNEL_TABLES.lock();
-    let slot = walk(root, address, 0, frames).ok_or(NoFrame)?;
-    let mut value = physical & ADDRESS | PRESENT | WRITABLE | ACCESSED | DIRTY | GLOBAL | NO_EXECUTE;
-    if uncached {
-        value |= CACHE_DISABLE | WRITE_THROUGH;
-    }
-    slot.store(value, Ordering::Release);
-    invalidate_page(address);
-    Ok(())
-}
-
-/// Maps the page of the trampoline at its own address, in the table with which processors start and no program runs.
-///
-/// # Errors
-/// [`NoFrame`] if there is no frame for a table.
-pub(super) fn map_trampoline(address: u64, frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame> {
-    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
-    let slot = walk(root, address, 0, frames).ok_or(NoFrame)?;
-    slot.store(address | PRESENT | ACCESSED, Ordering::Release);
-    Ok(())
-}
-
-/// Takes a page of the kernel's half out again and returns its physical address.
-///
-/// # Safety
-/// Nothing uses the page any more.
-pub unsafe fn unmap_kernel_page(address: u64) -> Option<u64> {
-    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
-    let slot = find(root, address)?;
-    let old = slot.swap(0, Ordering::AcqRel);
-    invalidate_page(address);
-    decode(old).map(|mapping| mapping.physical)
-}
-
-/// Extends the direct map beyond the 4 GiB that the boot code mapped, up to `end` or its greatest size.
-///
-/// # Errors
-/// [`NoFrame`] if a table could not be made.
-pub fn extend_direct_map(end: u64, frames: &mut dyn FnMut() -> Option<u64>) -> Result<(), NoFrame> {
-    let gigabyte_pages = super::instructions::cpuid(0x8000_0001, 0).edx & 1 << 26 != 0;
-    let pointers = &raw const boot_direct_pointers as u64 - KERNEL_BASE;
-    for gigabyte in 4..end.min(DIRECT_MAP_SIZE).div_ceil(1 << 30) {
-        let physical = gigabyte << 30;
-        let flags = PRESENT | WRITABLE | LARGE | GLOBAL | NO_EXECUTE;
-        let slot = entry(pointers, gigabyte as usize);
-        if gigabyte_pages {
-            slot.store(physical | flags, Ordering::Release);
-        } else {
-            let table = zeroed_table(frames).ok_or(NoFrame)?;
-            for large in 0..512u64 {
-                entry(table, large as usize).store((physical + (large << 21)) | flags, Ordering::Relaxed);
-            }
-            slot.store(table | PRESENT | WRITABLE, Ordering::Release);
-        }
-    }
-    Ok(())
-}
-
-/// Gives kernel and direct map their final rights: text executable and read-only, constants and the image
-/// read-only, everything else not executable; no identity map; holes below the boot stack and
-/// the interrupt stacks.
-///
-/// `image` is the physical range of the payload; `regions` are the ranges that are memory; everything else
-/// below 4 GiB leaves the direct map.
-///
-/// # Errors
-/// [`NoFrame`] if a table could not be made.
-pub fn seal(
-    image: (u64, u64),
-    regions: &mut dyn Iterator<Item = (u64, u64)>,
-    frames: &mut dyn FnMut() -> Option<u64>,
-) -> Result<(), NoFrame> {
-    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
-    let directories = &raw const boot_page_directories as u64 - KERNEL_BASE;
-    let (kernel_start, kernel_end) = kernel_extent();
-    let text_end = &raw const __text_end as u64 - KERNEL_BASE;
-    let rodata_end = &raw const __rodata_end as u64 - KERNEL_BASE;
-    let [first, second, third, fourth] = super::descriptors::guard_pages();
-    let guards =
-        [&raw const boot_stack_guard as u64, first, second, third, fourth].map(|address| address - KERNEL_BASE);
-
-    // The kernel's own mapping: pages of its own tables.
-    let kernel_directory = zeroed_table(frames).ok_or(NoFrame)?;
-    for large in kernel_start >> 21..kernel_end.div_ceil(1 << 21) {
-        let table = zeroed_table(frames).ok_or(NoFrame)?;
-        for page in 0..512u64 {
-            let physical = (large << 21) + (page << 12);
-            let rights = if physical < kernel_start || physical >= kernel_end || guards.contains(&physical) {
-                continue;
-            } else if physical < text_end {
-                PRESENT
-            } else if physical < rodata_end {
-                PRESENT | NO_EXECUTE
-            } else {
-                PRESENT | WRITABLE | NO_EXECUTE
-            };
-            entry(table, page as usize).store(physical | rights | GLOBAL | ACCESSED | DIRTY, Ordering::Relaxed);
-        }
-        entry(kernel_directory, large as usize).store(table | PRESENT | WRITABLE, Ordering::Relaxed);
-    }
-
-    // From here on the kernel no longer runs through the directories of the direct map, which change next.
-    let kernel_pointers = entry(root, 511).load(Ordering::Relaxed) & ADDRESS;
-    entry(kernel_pointers, 510).store(kernel_directory | PRESENT | WRITABLE, Ordering::Release);
-
-    // The direct map below 4 GiB: memory only, never executable, sealed parts read-only.
-    let read_only = [(kernel_start, rodata_end), image];
-    let flags = PRESENT | ACCESSED | DIRTY | GLOBAL | NO_EXECUTE;
-    let mut usable = [0u64; 2048 / 64];
-    for (start, end) in regions {
-        for large in start >> 21..end.div_ceil(1 << 21).min(2048) {
-            usable[large as usize / 64] |= 1 << (large % 64);
-        }
-    }
-    for large in 0..2048u64 {
-        let memory = usable[large as usize / 64] & 1 << (large % 64) != 0;
-        let value = if memory {
-            large << 21 | flags | LARGE | WRITABLE
-        } else {
-            0
-        };
-        entry(directories, large as usize).store(value, Ordering::Relaxed);
-    }
-    for range in &read_only {
-        for large in range.0 >> 21..range.1.div_ceil(1 << 21) {
-            let slot = entry(directories, large as usize);
-            let start = large << 21;
-            if range.0 <= start && start + (1 << 21) <= range.1 {
-                slot.store(start | flags | LARGE, Ordering::Relaxed);
-                continue;
-            }
-            // Only partly read-only: pages instead of the large page (unless the other range did that already).
-            if slot.load(Ordering::Relaxed) & LARGE == 0 {
-                continue;
-            }
-            let table = zeroed_table(frames).ok_or(NoFrame)?;
-            for page in 0..512u64 {
-                let physical = start + (page << 12);
-                let sealed = read_only.iter().any(|range| range.0 <= physical && physical < range.1);
-                let rights = if sealed { 0 } else { WRITABLE };
-                entry(table, page as usize).store(physical | flags | rights, Ordering::Relaxed);
-            }
-            slot.store(table | PRESENT | WRITABLE, Ordering::Release);
-        }
-    }
-
-    // Tables of the regions that every address space shares must exist before the first one copies them.
-    for region in [super::layout::KERNEL_STACKS, super::layout::DEVICE_REGISTERS] {
-        let table = zeroed_table(frames).ok_or(NoFrame)?;
-        entry(root, index(region, 3)).store(table | PRESENT | WRITABLE, Ordering::Release);
-    }
-
-    entry(root, 0).store(0, Ordering::Release);
-    flush_all_translations();
-    Ok(())
 }
