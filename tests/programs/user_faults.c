@@ -13,6 +13,7 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -721,6 +722,44 @@ static void moving(void) {
     close(fd);
 }
 
+/* A child is watched by nobody, and whoever waits in vain can be killed. */
+static void children(void) {
+    puts("-- children");
+    fflush(stdout);
+    int fd = open_faults(O_NONBLOCK, 0), status;
+    char *area = map(4);
+    area[PAGE] = 7;
+    add(fd, area, 4, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+    protect(fd, area, 4 * PAGE, UFFDIO_WRITEPROTECT_MODE_WP);
+    pid_t child = fork();
+    if (!child) {
+        CHECK(area[0] == 0);
+        area[PAGE] = 9;
+        CHECK(area[PAGE] == 9);
+        RESULT(fill(fd, UFFDIO_ZEROPAGE, area + 2 * PAGE, PAGE, 0)); /* in the parent */
+        fflush(stdout);
+        _exit(3);
+    }
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    CHECK(area[PAGE] == 7 && area[2 * PAGE] == 0);
+    fflush(stdout);
+    child = fork();
+    if (!child) {
+        int own = open_faults(O_NONBLOCK, 0), ends[2];
+        char *page = map(1);
+        add(own, page, 1, UFFDIO_REGISTER_MODE_MISSING);
+        pipe(ends);
+        write(ends[1], page, 1); /* the kernel waits for the page */
+        _exit(4);
+    }
+    usleep(50000);
+    kill(child, SIGTERM);
+    waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    close(fd);
+}
+
 static void privilege(void) {
     puts("-- privilege");
     syscall(SYS_setresuid, 65534, 65534, 65534);
@@ -742,8 +781,7 @@ int main(void) {
     shared();
     events();
     moving();
+    children();
     privilege();
-    /* Whoever waits for a fault that nobody handles does not keep the program from ending. */
-    puts("-- the end");
     return 0;
 }
