@@ -127,6 +127,8 @@ pub fn cases() -> Vec<Case> {
         program("pty_background", Build::Dynamic, &[]),
         program("signal_driven", Build::Dynamic, &[]),
         program("pty_jobs", Build::Dynamic, &[]),
+        program("permissions", Build::Static, &["{fixture}"]).fixture(),
+        program("permissions", Build::Dynamic, &["{fixture}"]).fixture(),
         program("inotify", Build::Dynamic, &["/dev/shm"]),
         program("inotify", Build::Static, &["{fixture}"])
             .fixture()

@@ -14,6 +14,7 @@ use spin::Mutex;
 use super::file::OpenFile;
 use super::inode::{Inode, PathName};
 use super::path::{self, Origin, Restrictions};
+use super::permission::Rights;
 use super::{console, locks, root_directory};
 use crate::task::{self, CurrentProcess, Limits, Process, Resources};
 
@@ -533,6 +534,7 @@ impl FileContext {
             root: if scoped { start.clone() } else { root },
             start,
             restrictions,
+            rights: Rights::current(),
         })
     }
 

@@ -128,6 +128,11 @@ pub trait Inode: Any + Send + Sync {
         None
     }
 
+    /// Whether the current process may look into it whatever its permissions say: its own directory of descriptors.
+    fn is_own(&self) -> bool {
+        false
+    }
+
     /// Opens the file. The flags that only matter for finding it have been dealt with.
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno>;
 

@@ -1,5 +1,6 @@
 //! What is known about a file besides its content.
 
+use super::permission;
 use pith_erofs::FileKind;
 use pith_linux::files::{DeviceNumber, FileTime, Stat, Statx, StatxTime};
 
@@ -111,6 +112,16 @@ impl Metadata {
             size: 0,
             blocks: 0,
             times: Times::all(time),
+        }
+    }
+
+    /// An empty file of the current user.
+    pub fn of_current(device: DeviceNumber, number: u64, kind: FileKind, permissions: u16, time: Timestamp) -> Self {
+        let (user, group) = permission::owner();
+        Self {
+            user,
+            group,
+            ..Self::new(device, number, kind, permissions, time)
         }
     }
 

@@ -1,6 +1,7 @@
 //! Floor 5: files.
 //!
 //! * [`inode`] and [`file`] hold the traits: what a file system offers, and what an open file does;
+//! * [`permission`] says who may do what;
 //! * [`names`] makes, moves and removes names, and [`notify`] tells who watches files, as [`inotify`] does;
 //! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
@@ -27,6 +28,7 @@ pub mod notify;
 pub mod open;
 pub mod owner;
 pub mod path;
+pub mod permission;
 pub mod pipe;
 pub mod proc;
 pub mod process_file;
@@ -66,10 +68,13 @@ use crate::memory;
 /// `st_dev` of files that belong to no file system with names: pipes and standard streams.
 pub const NAMELESS_DEVICE: DeviceNumber = DeviceNumber::new(0, 14);
 
+/// `st_dev` of the image's files.
+pub const ROOT_DEVICE: DeviceNumber = DeviceNumber::new(0, 20);
+
 const ROOT: Character = Character {
     type_name: "overlay",
     magic: 0x794c_7630,
-    device: DeviceNumber::new(0, 20),
+    device: ROOT_DEVICE,
 };
 const DEVICES: Character = Character {
     type_name: "devtmpfs",

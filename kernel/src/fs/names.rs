@@ -10,6 +10,7 @@ use pith_linux::inotify::FileEvents;
 
 use super::inode::{Inode, NewFile, same};
 use super::notify;
+use super::permission::{Access, Rights};
 
 /// Makes a file in a directory.
 ///
@@ -21,6 +22,11 @@ pub fn create(
     new: NewFile<'_>,
     permissions: u16,
 ) -> Result<Arc<dyn Inode>, Errno> {
+    let rights = Rights::current();
+    rights.check_directory(&**directory)?;
+    if let NewFile::Special(kind, device) = new {
+        rights.check_special(kind, device)?;
+    }
     let inode = directory.create(name, new, permissions)?;
     if notify::anybody() {
         notify::name_changed(&**directory, name, inode.kind(), FileEvents::CREATE);
@@ -33,6 +39,9 @@ pub fn create(
 /// # Errors
 /// What the file system answers.
 pub fn link(directory: &Arc<dyn Inode>, name: &[u8], file: &Arc<dyn Inode>) -> Result<(), Errno> {
+    let rights = Rights::current();
+    rights.check_source_of_link(&**file)?;
+    rights.check_directory(&**directory)?;
     directory.link(name, file)?;
     if notify::anybody() {
         notify::happened_to_itself(&**file, FileEvents::ATTRIBUTES);
@@ -46,6 +55,7 @@ pub fn link(directory: &Arc<dyn Inode>, name: &[u8], file: &Arc<dyn Inode>) -> R
 /// # Errors
 /// What the file system answers.
 pub fn unlink(directory: &Arc<dyn Inode>, name: &[u8], file: Arc<dyn Inode>) -> Result<(), Errno> {
+    Rights::current().check_removal(&**directory, &*file)?;
     directory.unlink(name)?;
     if notify::anybody() {
         notify::happened_to_itself(&*file, FileEvents::ATTRIBUTES);
@@ -61,6 +71,7 @@ pub fn unlink(directory: &Arc<dyn Inode>, name: &[u8], file: Arc<dyn Inode>) -> 
 /// # Errors
 /// What the file system answers.
 pub fn remove_directory(directory: &Arc<dyn Inode>, name: &[u8], file: Arc<dyn Inode>) -> Result<(), Errno> {
+    Rights::current().check_removal(&**directory, &*file)?;
     directory.remove_directory(name)?;
     if notify::anybody() {
         drop(file);
@@ -84,11 +95,37 @@ pub struct Named<'a> {
 /// # Errors
 /// What the file system answers.
 pub fn rename(from: &Named<'_>, to: &Named<'_>, flags: RenameFlags) -> Result<(), Errno> {
+    check_rename(from, to, flags.contains(RenameFlags::EXCHANGE))?;
     from.directory.rename(from.name, to.directory, to.name, flags)?;
     if notify::anybody() {
         tell_of_move(from, to, flags.contains(RenameFlags::EXCHANGE));
     }
     Ok(())
+}
+
+fn check_rename(from: &Named<'_>, to: &Named<'_>, exchange: bool) -> Result<(), Errno> {
+    let rights = Rights::current();
+    let moves = !same(from.directory, to.directory);
+    let check = |directory: &Arc<dyn Inode>, file: &Arc<dyn Inode>, moves: bool| {
+        rights.check_removal(&**directory, &**file)?;
+        match moves && file.kind() == FileKind::Directory {
+            // Its entry `..` changes.
+            true => rights.check(&**file, Access::WRITE),
+            false => Ok(()),
+        }
+    };
+    match (&from.file, &to.file) {
+        (Some(file), Some(other)) if same(file, other) => Ok(()),
+        (Some(file), Some(other)) => {
+            check(from.directory, file, moves)?;
+            check(to.directory, other, moves && exchange)
+        }
+        (Some(file), None) => {
+            check(from.directory, file, moves)?;
+            rights.check_directory(&**to.directory)
+        }
+        (None, _) => Ok(()),
+    }
 }
 
 fn tell_of_move(from: &Named<'_>, to: &Named<'_>, exchange: bool) {

@@ -11,7 +11,9 @@ use pith_linux::inotify::FileEvents;
 use super::context;
 use super::file::{File, Mappable, OpenFile};
 use super::inode::{Inode, NewFile};
+use super::metadata::Metadata;
 use super::path::{self, Found, LastName, NamedPlace, Origin};
+use super::permission::{self, Access};
 use super::{names, notify};
 use crate::memory::{Destination, PageSource};
 use crate::task;
@@ -65,6 +67,10 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
     }
     if flags.contains(OpenFlags::TEMPORARY) {
         let directory = path::find(origin, path, !flags.contains(OpenFlags::NO_FOLLOW))?;
+        if directory.kind() != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        origin.rights.check_directory(&*directory)?;
         let inode = directory.create_nameless(permissions, !flags.contains(OpenFlags::EXCLUSIVE))?;
         return open_inode(inode, flags);
     }
@@ -73,8 +79,11 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
     let follow = !flags.contains(OpenFlags::NO_FOLLOW) && !exclusive;
     let inode = if create {
         match path::find_or_place(origin, path, follow)? {
-            Found::File(_) if exclusive => return Err(Errno::EEXIST),
-            Found::File(inode) => inode,
+            Found::File(..) if exclusive => return Err(Errno::EEXIST),
+            Found::File(inode, directory) => {
+                origin.rights.check_shared_directory(&*directory, &*inode)?;
+                inode
+            }
             Found::Missing(NamedPlace {
                 directory,
                 name: LastName::Name(name),
@@ -101,6 +110,7 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
         FileKind::Directory if create || flags.asks_for_writing() => return Err(Errno::EISDIR),
         _ => {}
     }
+    origin.rights.check_open(&*inode, flags)?;
     open_inode(inode, flags)
 }
 
@@ -131,6 +141,11 @@ impl Executable {
         self.source.clone()
     }
 
+    /// What is known about it.
+    pub fn metadata(&self) -> Metadata {
+        self.inode.metadata()
+    }
+
     /// Its absolute path, without symbolic links.
     pub fn resolved_path(&self) -> Vec<u8> {
         self.inode.path().bytes
@@ -149,10 +164,10 @@ pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
             path::find(&Origin::new(root.clone(), root), path, true)?
         }
     };
-    let metadata = inode.metadata();
-    if metadata.kind != FileKind::Regular || metadata.permissions & 0o111 == 0 {
+    if inode.kind() != FileKind::Regular {
         return Err(Errno::EACCES);
     }
+    permission::check(&inode, Access::EXECUTE)?;
     let file = inode.clone().open(OpenFlags::empty())?;
     match file.mappable() {
         Ok(Mappable::Object(source)) => Ok(Executable { inode, file, source }),

@@ -9,6 +9,7 @@ use pith_linux::Errno;
 use pith_linux::files::PATH_MAX;
 
 use super::inode::{Inode, Target, same};
+use super::permission::{Access, Rights};
 
 /// Most symbolic links that are followed for one path.
 const MAXIMUM_LINKS: usize = 40;
@@ -40,15 +41,18 @@ pub struct Origin {
     pub start: Arc<dyn Inode>,
     /// Where the path must not lead.
     pub restrictions: Restrictions,
+    /// In whose name it is followed.
+    pub rights: Rights,
 }
 
 impl Origin {
-    /// Without restrictions.
+    /// Without restrictions, in the name of the current process.
     pub fn new(root: Arc<dyn Inode>, start: Arc<dyn Inode>) -> Self {
         Self {
             root,
             start,
             restrictions: Restrictions::empty(),
+            rights: Rights::current(),
         }
     }
 }
@@ -187,6 +191,9 @@ impl Walk<'_> {
             if rest.is_empty() {
                 return Ok((LastName::Itself, true));
             }
+            if self.directory.kind() == FileKind::Directory {
+                self.origin.rights.check(&*self.directory, Access::EXECUTE)?;
+            }
             let end = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
             let (name, behind) = rest.split_at(end);
             let next = trim_start(behind);
@@ -232,7 +239,10 @@ impl Walk<'_> {
         };
         let inode = match inode.kind() {
             // A slash behind a link's name asks for what it leads to.
-            FileKind::Symlink if follow || directory_only => self.follow(&inode)?,
+            FileKind::Symlink if follow || directory_only => {
+                self.origin.rights.check_link(&*self.directory, &*inode)?;
+                self.follow(&inode)?
+            }
             _ => inode,
         };
         if directory_only && inode.kind() != FileKind::Directory {
@@ -292,8 +302,8 @@ pub fn find_place(origin: &Origin, path: &[u8]) -> Result<NamedPlace, Errno> {
 
 /// What [`find_or_place`] found.
 pub enum Found {
-    /// The file.
-    File(Arc<dyn Inode>),
+    /// The file, and the directory that holds its name.
+    File(Arc<dyn Inode>, Arc<dyn Inode>),
     /// No file, but the place where it would be.
     Missing(NamedPlace),
 }
@@ -317,7 +327,8 @@ pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found
     loop {
         let (last, directory_only) = walk.walk_to_last(&path)?;
         let LastName::Name(name) = &last else {
-            return walk.finish(&last, follow, directory_only).map(Found::File);
+            let inode = walk.finish(&last, follow, directory_only)?;
+            return Ok(Found::File(inode, walk.directory));
         };
         if directory_only {
             return Err(Errno::EISDIR);
@@ -334,10 +345,11 @@ pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found
             Ok(inode) => inode,
         };
         if inode.kind() != FileKind::Symlink || !follow {
-            return Ok(Found::File(inode));
+            return Ok(Found::File(inode, walk.directory));
         }
+        origin.rights.check_link(&*walk.directory, &*inode)?;
         match walk.target(&inode)? {
-            Target::File(inode) => return Ok(Found::File(inode)),
+            Target::File(inode) => return Ok(Found::File(inode, walk.directory)),
             Target::Path(target) => path = target,
         }
     }

@@ -526,7 +526,7 @@ pub fn statistics() -> Statfs {
 /// A new pipe: its reading end and its writing end.
 pub fn create(flags: OpenFlags) -> (Arc<OpenFile>, Arc<OpenFile>) {
     let pipe = Pipe::new();
-    let metadata = Metadata::new(
+    let metadata = Metadata::of_current(
         super::NAMELESS_DEVICE,
         next_number(),
         FileKind::Fifo,

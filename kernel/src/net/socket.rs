@@ -270,7 +270,7 @@ impl Inode for SocketInode {
 
 /// Makes an open file of a socket. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
 pub fn open(socket: Arc<dyn Socket>, flags: OpenFlags) -> Arc<OpenFile> {
-    let metadata = Metadata::new(DEVICE, socket.number(), FileKind::Socket, 0o777, Timestamp::now());
+    let metadata = Metadata::of_current(DEVICE, socket.number(), FileKind::Socket, 0o777, Timestamp::now());
     let inode = Arc::new(SocketInode {
         metadata: Mutex::new(metadata),
     });

@@ -9,9 +9,10 @@ use pith_linux::files::{AT_FDCWD, PATH_MAX};
 use pith_linux::inotify::FileEvents;
 
 use crate::fs::inode::{Inode, Replacement};
+use crate::fs::permission::{self, Access};
 use crate::fs::{context, notify};
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_string};
-use crate::task;
+use crate::task::Capabilities;
 
 /// Longest name of an attribute with its NUL (`XATTR_NAME_MAX`).
 const NAME_LIMIT: usize = 256;
@@ -52,14 +53,24 @@ fn read_name(name: UserPointer) -> Result<Vec<u8>, Errno> {
 /// Whether the program may use attributes of this name of the file.
 fn check(file: &Arc<dyn Inode>, name: &[u8], writes: bool) -> Result<(), Errno> {
     let refusal = if writes { Errno::EPERM } else { Errno::ENODATA };
-    let user = task::current_process().credentials.lock().users[1];
-    if name.starts_with(b"trusted.") && user != 0 {
+    let trusted = name.starts_with(b"trusted.");
+    if trusted && permission::require(Capabilities::ADMINISTRATION).is_err() {
         return Err(refusal);
     }
     if name.starts_with(b"user.") && !matches!(file.kind(), FileKind::Regular | FileKind::Directory) {
         return Err(refusal);
     }
-    Ok(())
+    if trusted || name.starts_with(b"system.") {
+        return Ok(());
+    }
+    if name.starts_with(b"security.") {
+        return if writes {
+            permission::require(Capabilities::ADMINISTRATION)
+        } else {
+            Ok(())
+        };
+    }
+    permission::check(file, if writes { Access::WRITE } else { Access::READ })
 }
 
 /// Hands bytes to the program, or only their length if it has no room at all.
@@ -118,9 +129,9 @@ fn change(file: &Arc<dyn Inode>, name: &[u8], value: Option<&[u8]>, replacement:
 
 fn list(subject: Subject, list: UserPointer, size: usize) -> Result<usize, Errno> {
     let names = subject.find()?.extended_attribute_names();
-    let user = task::current_process().credentials.lock().users[1];
+    let trusted = permission::require(Capabilities::ADMINISTRATION).is_ok();
     let mut bytes = Vec::new();
-    for name in names.iter().filter(|name| user == 0 || !name.starts_with(b"trusted.")) {
+    for name in names.iter().filter(|name| trusted || !name.starts_with(b"trusted.")) {
         bytes.extend_from_slice(name);
         bytes.push(0);
     }

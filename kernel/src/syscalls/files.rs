@@ -14,6 +14,7 @@ use zerocopy::FromBytes;
 use crate::fs::file::{ListedEntry, OpenFile, Place};
 use crate::fs::inode::Inode;
 use crate::fs::metadata::entry_kind;
+use crate::fs::permission::{self, Access};
 use crate::fs::{context, notify, pipe};
 use crate::memory::{
     Destination, IoSlice, Source, UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object,
@@ -478,6 +479,9 @@ pub fn truncate(path: UserPointer, length: i64) -> Result<usize, Errno> {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
     let inode = context::current().find(AT_FDCWD, &path, true)?;
+    if inode.kind() == FileKind::Regular {
+        permission::check(&inode, Access::WRITE)?;
+    }
     inode.truncate(size)?;
     modified(&*inode);
     Ok(0)

@@ -8,8 +8,9 @@ use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 
+use crate::fs::permission;
 use crate::memory::{UserPointer, read_object, write_object};
-use crate::task::{self, Credentials};
+use crate::task::{self, Capabilities, Credentials};
 
 /// "Leave it as it is" in calls that set several numbers.
 const UNCHANGED: u32 = u32::MAX;
@@ -79,23 +80,30 @@ enum Kind {
 fn change(kind: Kind, requested: &[u32], plan: impl FnOnce([u32; 3], bool) -> [u32; 3]) -> Result<usize, Errno> {
     let process = task::current_process();
     let mut own = process.credentials.lock();
-    let privileged = own.users[1] == 0;
-    let numbers = match kind {
-        Kind::User => own.users,
-        Kind::Group => own.groups,
+    let (numbers, capability) = match kind {
+        Kind::User => (own.users, Capabilities::SET_USERS),
+        Kind::Group => (own.groups, Capabilities::SET_GROUPS),
     };
+    let privileged = own.capabilities.effective & capability != 0;
     let allowed = |number: &u32| privileged || *number == UNCHANGED || numbers.contains(number);
     if !requested.iter().all(allowed) {
         return Err(Errno::EPERM);
     }
     let new = plan(numbers, privileged);
+    if new[1] != numbers[1] {
+        process.settings.dumpable.store(false, Ordering::Relaxed);
+    }
     match kind {
         Kind::User => {
             own.users = new;
+            own.file_user = new[1];
             let keeps = process.settings.keeps_capabilities.load(Ordering::Relaxed);
             own.capabilities.follow(numbers, new, keeps);
         }
-        Kind::Group => own.groups = new,
+        Kind::Group => {
+            own.groups = new;
+            own.file_group = new[1];
+        }
     }
     Ok(0)
 }
@@ -162,6 +170,44 @@ pub fn setresgid(real: i32, effective: i32, saved: i32) -> Result<usize, Errno> 
     set_three(Kind::Group, [real, effective, saved])
 }
 
+/// Sets in whose name files are used. Gives what it was before, whether it was changed or not.
+fn set_for_files(kind: Kind, number: i32) -> usize {
+    let process = task::current_process();
+    let mut own = process.credentials.lock();
+    let (numbers, before, capability) = match kind {
+        Kind::User => (own.users, own.file_user, Capabilities::SET_USERS),
+        Kind::Group => (own.groups, own.file_group, Capabilities::SET_GROUPS),
+    };
+    let number = number as u32;
+    let allowed = numbers.contains(&number) || number == before || own.capabilities.effective & capability != 0;
+    if number == UNCHANGED || !allowed {
+        return before as usize;
+    }
+    match kind {
+        Kind::Group => own.file_group = number,
+        Kind::User => {
+            own.file_user = number;
+            let sets = &mut own.capabilities;
+            match (before == 0, number == 0) {
+                (true, false) => sets.effective &= !Capabilities::OF_FILE_USER,
+                (false, true) => sets.effective |= sets.permitted & Capabilities::OF_FILE_USER,
+                _ => {}
+            }
+        }
+    }
+    before as usize
+}
+
+/// `setfsuid(2)`
+pub fn setfsuid(user: i32) -> Result<usize, Errno> {
+    Ok(set_for_files(Kind::User, user))
+}
+
+/// `setfsgid(2)`
+pub fn setfsgid(group: i32) -> Result<usize, Errno> {
+    Ok(set_for_files(Kind::Group, group))
+}
+
 /// `getgroups(2)`
 pub fn getgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
@@ -179,9 +225,7 @@ pub fn getgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
 
 /// `setgroups(2)`
 pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
-    if credentials(|own| own.users[1]) != 0 {
-        return Err(Errno::EPERM);
-    }
+    permission::require(Capabilities::SET_GROUPS)?;
     let size = usize::try_from(size)
         .ok()
         .filter(|&size| size <= MAXIMUM_GROUPS)

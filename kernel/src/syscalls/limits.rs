@@ -6,7 +6,7 @@ use pith_linux::system::ResourceLimit;
 use super::processes::resource_usage;
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::family::Usage;
-use crate::task::{self, Limits, Process};
+use crate::task::{self, Capabilities, Limits, Process};
 
 /// Most open files that anybody may allow (`fs.nr_open` of Linux).
 const MOST_OPEN_FILES: u64 = 1 << 20;
@@ -30,7 +30,7 @@ fn set(process: &Process, index: usize, new: ResourceLimit) -> Result<(), Errno>
     if index == Limits::OPEN_FILES && new.hard > MOST_OPEN_FILES {
         return Err(Errno::EPERM);
     }
-    let privileged = process.credentials.lock().users[1] == 0;
+    let privileged = crate::fs::permission::require(Capabilities::RESOURCES).is_ok();
     {
         let mut limits = process.limits.lock();
         if new.hard > limits.0[index].1 && !privileged {

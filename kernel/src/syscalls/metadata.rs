@@ -10,6 +10,8 @@ use pith_linux::inotify::FileEvents;
 
 use crate::fs::inode::Inode;
 use crate::fs::metadata::{AttributeChange, Timestamp};
+use crate::fs::path;
+use crate::fs::permission::{Access, Rights};
 use crate::fs::{context, notify};
 use crate::memory::{UserPointer, read_object, read_string, write_object};
 
@@ -146,18 +148,25 @@ pub fn faccessat2(directory: i32, path: UserPointer, mode: i32, flags: i32) -> R
     check_access(directory, path, mode, known_flags(flags, known)?)
 }
 
-const EXECUTE: i32 = 1;
-
-/// Root may read and write everything, and execute what anybody may execute.
+/// Checks what may be done: in the name of the real user and group, or of the effective ones on demand.
 fn check_access(directory: i32, path: UserPointer, mode: i32, flags: AtFlags) -> Result<usize, Errno> {
     if !(0..=7).contains(&mode) {
         return Err(Errno::EINVAL);
     }
-    let metadata = find(directory, path, flags)?.metadata();
-    let executable = metadata.kind == FileKind::Directory || metadata.permissions & 0o111 != 0;
-    if mode & EXECUTE != 0 && !executable {
-        return Err(Errno::EACCES);
-    }
+    // The bit of "with the effective identity" is that of `unlinkat`'s "remove a directory".
+    let rights = match flags.contains(AtFlags::REMOVE_DIRECTORY) {
+        true => Rights::current(),
+        false => Rights::real(),
+    };
+    let path = path_or_empty(path, flags.bits() as i32)?;
+    let inode = if flags.contains(AtFlags::EMPTY_PATH) && path.is_empty() {
+        of_descriptor(directory)?
+    } else {
+        let mut origin = context::current().origin(directory, &path)?;
+        origin.rights = rights.clone();
+        path::find(&origin, &path, !flags.contains(AtFlags::SYMLINK_NOFOLLOW))?
+    };
+    rights.check(&*inode, Access::from_bits_truncate(mode as u16))?;
     Ok(0)
 }
 
@@ -180,10 +189,14 @@ fn set_mode(inode: &Arc<dyn Inode>, mode: u32) -> Result<usize, Errno> {
     if inode.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
+    let (rights, file) = (Rights::current(), inode.metadata());
+    if !rights.owns(file.user) {
+        return Err(Errno::EPERM);
+    }
     change(
         inode,
         AttributeChange {
-            permissions: Some((mode & 0o7777) as u16),
+            permissions: Some(rights.allowed_mode(file.group, (mode & 0o7777) as u16)),
             ..AttributeChange::default()
         },
     )?;
@@ -215,6 +228,7 @@ pub fn fchmodat2(directory: i32, path: UserPointer, mode: u32, flags: i32) -> Re
 
 fn set_owner(inode: &Arc<dyn Inode>, user: i32, group: i32) -> Result<usize, Errno> {
     let id = |id: i32| (id != -1).then_some(id as u32);
+    Rights::current().check_owner(&**inode, id(user), id(group))?;
     change(
         inode,
         AttributeChange {
@@ -282,7 +296,20 @@ fn subject_of_times(directory: i32, path: UserPointer, flags: AtFlags) -> Result
     find(directory, path, flags)
 }
 
-fn set_times(inode: &Arc<dyn Inode>, accessed: Option<Timestamp>, modified: Option<Timestamp>) -> Result<usize, Errno> {
+/// Sets times. To set both to the present is allowed to everybody who may write the file.
+fn set_times(
+    inode: &Arc<dyn Inode>,
+    accessed: Option<Timestamp>,
+    modified: Option<Timestamp>,
+    present: bool,
+) -> Result<usize, Errno> {
+    let rights = Rights::current();
+    if !rights.owns(inode.metadata().user) {
+        match present {
+            true => rights.check(&**inode, Access::WRITE)?,
+            false => return Err(Errno::EPERM),
+        }
+    }
     change(
         inode,
         AttributeChange {
@@ -327,7 +354,9 @@ pub fn utimensat(directory: i32, path: UserPointer, times: UserPointer, flags: i
             (Some(now), Some(now))
         }
     };
-    set_times(&inode, accessed, modified)
+    let now = |time: FileTime| time.nanoseconds == FileTime::NOW;
+    let present = times.is_none_or(|times| times.into_iter().all(now));
+    set_times(&inode, accessed, modified, present)
 }
 
 /// Both times of `utimes(2)`, in seconds and microseconds.
@@ -356,7 +385,7 @@ pub fn utimes(path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
 pub fn futimesat(directory: i32, path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
     let (accessed, modified) = times_in_microseconds(times)?;
     let inode = subject_of_times(directory, path, AtFlags::empty())?;
-    set_times(&inode, Some(accessed), Some(modified))
+    set_times(&inode, Some(accessed), Some(modified), times.is_null())
 }
 
 /// `utime(2)`
@@ -372,5 +401,5 @@ pub fn utime(path: UserPointer, times: UserPointer) -> Result<usize, Errno> {
         (time(seconds[0]), time(seconds[1]))
     };
     let inode = subject_of_times(AT_FDCWD, path, AtFlags::empty())?;
-    set_times(&inode, Some(accessed), Some(modified))
+    set_times(&inode, Some(accessed), Some(modified), times.is_null())
 }

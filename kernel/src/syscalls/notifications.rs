@@ -5,6 +5,7 @@ use pith_linux::files::{AT_FDCWD, OpenFlags};
 use pith_linux::inotify::FileEvents;
 
 use super::paths::read_path;
+use crate::fs::permission::{self, Access};
 use crate::fs::{context, inotify};
 use crate::memory::UserPointer;
 
@@ -40,6 +41,7 @@ pub fn inotify_add_watch(fd: i32, path: UserPointer, mask: u32) -> Result<usize,
     if wanted.contains(FileEvents::ONLY_DIRECTORY) && inode.kind() != pith_erofs::FileKind::Directory {
         return Err(Errno::ENOTDIR);
     }
+    permission::check(&inode, Access::READ)?;
     inotify.watch(&inode, wanted).map(|number| number as usize)
 }
 

@@ -10,7 +10,9 @@ use crate::fs::context;
 use crate::fs::inode::NewFile;
 use crate::fs::names::{self, Named};
 use crate::fs::path::{LastName, NamedPlace, find_place};
+use crate::fs::permission::{self, Access};
 use crate::memory::{UserPointer, copy_to_user, read_string};
+use crate::task::Capabilities;
 
 /// A path of the program.
 ///
@@ -45,6 +47,9 @@ pub fn getcwd(buffer: UserPointer, size: usize) -> Result<usize, Errno> {
 pub fn chdir(path: UserPointer) -> Result<usize, Errno> {
     let files = context::current();
     let directory = files.find(AT_FDCWD, &read_path(path)?, true)?;
+    if directory.kind() == FileKind::Directory {
+        permission::check(&directory, Access::EXECUTE)?;
+    }
     files.set_working_directory(directory)?;
     Ok(0)
 }
@@ -52,7 +57,11 @@ pub fn chdir(path: UserPointer) -> Result<usize, Errno> {
 /// `fchdir(2)`
 pub fn fchdir(fd: i32) -> Result<usize, Errno> {
     let files = context::current();
-    files.set_working_directory(files.file(fd)?.inode.clone())?;
+    let directory = files.file(fd)?.inode.clone();
+    if directory.kind() == FileKind::Directory {
+        permission::check(&directory, Access::EXECUTE)?;
+    }
+    files.set_working_directory(directory)?;
     Ok(0)
 }
 
@@ -63,9 +72,8 @@ pub fn chroot(path: UserPointer) -> Result<usize, Errno> {
     if directory.kind() != FileKind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    if crate::task::current_process().credentials.lock().users[1] != 0 {
-        return Err(Errno::EPERM);
-    }
+    permission::check(&directory, Access::EXECUTE)?;
+    permission::require(Capabilities::CHANGE_ROOT)?;
     files.set_root(directory)?;
     Ok(0)
 }

@@ -13,11 +13,12 @@ use pith_linux::Errno;
 use super::Reply;
 use crate::arch::{self, Registers, layout};
 use crate::fs;
+use crate::fs::metadata::Metadata;
 use crate::memory::{
     AddressSpace, Allowance, AreaFlags, AreaName, Backing, Layout, MapRequest, PAGE_SIZE, Placement, Protection,
     UserPointer, read_object, read_string,
 };
-use crate::task::{self, ExitReason, Limits, Process, ProgramIdentity};
+use crate::task::{self, Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -65,6 +66,9 @@ pub struct Loaded {
     space: Arc<AddressSpace>,
     registers: Registers,
     identity: ProgramIdentity,
+    credentials: Credentials,
+    /// It has more power than whoever started it.
+    secure: bool,
 }
 
 struct File {
@@ -274,6 +278,7 @@ pub fn load(
 
     let vdso = map_vdso(&space).map_err(memory_error)?;
 
+    let (credentials, secure) = credentials_for(&file.executable.metadata());
     let (capabilities, more_capabilities) = arch::hardware_capabilities();
     let auxiliary = [
         (aux::AT_SYSINFO_EHDR, vdso),
@@ -290,11 +295,11 @@ pub fn load(
         (aux::AT_BASE, base),
         (aux::AT_FLAGS, 0),
         (aux::AT_ENTRY, bias.wrapping_add(plan.entry)),
-        (aux::AT_UID, 0),
-        (aux::AT_EUID, 0),
-        (aux::AT_GID, 0),
-        (aux::AT_EGID, 0),
-        (aux::AT_SECURE, 0),
+        (aux::AT_UID, credentials.users[0].into()),
+        (aux::AT_EUID, credentials.users[1].into()),
+        (aux::AT_GID, credentials.groups[0].into()),
+        (aux::AT_EGID, credentials.groups[1].into()),
+        (aux::AT_SECURE, secure.into()),
         (aux::AT_HWCAP2, more_capabilities),
         (aux::AT_MINSIGSTKSZ, task::signal::minimum_stack_size()),
     ];
@@ -346,7 +351,43 @@ pub fn load(
             auxiliary: (stack.auxiliary_vector.start, stack.auxiliary_vector.end),
             stack: stack.stack_pointer,
         },
+        credentials,
+        secure,
     })
+}
+
+/// Who the process is as it runs a program, of which this is known, and whether the program has more power than
+/// whoever starts it: then its libraries must not trust the environment (`AT_SECURE`).
+fn credentials_for(program: &Metadata) -> (Credentials, bool) {
+    let Some(thread) = task::try_current() else {
+        return (Credentials::default(), false);
+    };
+    let mut own = thread.process.credentials.lock().clone();
+    let special = match program.device {
+        // Elsewhere it counts for nothing: these are mounted with `nosuid`.
+        device if device != fs::ROOT_DEVICE => 0,
+        _ if thread.process.settings.no_new_privileges.load(Ordering::Relaxed) => 0,
+        _ => program.permissions,
+    };
+    if special & 0o4000 != 0 {
+        own.users[1] = program.user;
+    }
+    if special & 0o2010 == 0o2010 {
+        own.groups[1] = program.group;
+    }
+    (own.users[2], own.groups[2]) = (own.users[1], own.groups[1]);
+    (own.file_user, own.file_group) = (own.users[1], own.groups[1]);
+    // Root gets all capabilities, anybody else keeps none (capabilities(7)).
+    let inherited = own.capabilities.inheritable;
+    let root = own.users[..2].contains(&0);
+    own.capabilities.permitted = if root { Capabilities::ALL | inherited } else { 0 };
+    own.capabilities.effective = if own.users[1] == 0 {
+        own.capabilities.permitted
+    } else {
+        0
+    };
+    let secure = own.users[1] != own.users[0] || own.groups[1] != own.groups[0];
+    (own, secure)
 }
 
 /// Maps the vDSO and its data and returns the address of its ELF header.
@@ -413,6 +454,8 @@ pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Regis
         thread_name[..length].copy_from_slice(&name[..length]);
     }
     task::threads::leave_memory(thread);
+    process.settings.dumpable.store(!loaded.secure, Ordering::Relaxed);
+    *process.credentials.lock() = loaded.credentials;
     *process.program.lock() = loaded.identity;
     process.replace_address_space(loaded.space);
     process.family.executes();

@@ -65,9 +65,7 @@ pub fn uname(name: UserPointer) -> Result<usize, Errno> {
 
 /// A name that a program gives the machine.
 fn read_name(name: UserPointer, length: i32) -> Result<String, Errno> {
-    if task::current_process().credentials.lock().users[1] != 0 {
-        return Err(Errno::EPERM);
-    }
+    crate::fs::permission::require(task::Capabilities::ADMINISTRATION)?;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
     if length > system_name::NAME_LIMIT {
         return Err(Errno::EINVAL);

@@ -94,6 +94,10 @@ pub struct Credentials {
     pub users: [u32; 3],
     /// Real, effective and saved group.
     pub groups: [u32; 3],
+    /// In whose name files are used: as a rule the effective user and group (`setfsuid(2)`).
+    pub file_user: u32,
+    /// See `file_user`.
+    pub file_group: u32,
     /// Supplementary groups.
     pub supplementary: Vec<u32>,
     /// What the process may do beside what everybody may.
@@ -115,6 +119,34 @@ pub struct Capabilities {
 impl Capabilities {
     /// All that there are (`CAP_LAST_CAP` is 40).
     pub const ALL: u64 = (1 << 41) - 1;
+    /// `CAP_CHOWN`.
+    pub const CHANGE_OWNER: u64 = 1;
+    /// `CAP_DAC_OVERRIDE`.
+    pub const OVERRIDE: u64 = 1 << 1;
+    /// `CAP_DAC_READ_SEARCH`.
+    pub const READ_AND_SEARCH: u64 = 1 << 2;
+    /// `CAP_FOWNER`.
+    pub const FILE_OWNER: u64 = 1 << 3;
+    /// `CAP_FSETID`.
+    pub const KEEP_SPECIAL: u64 = 1 << 4;
+    /// `CAP_SETGID`.
+    pub const SET_GROUPS: u64 = 1 << 6;
+    /// `CAP_SETUID`.
+    pub const SET_USERS: u64 = 1 << 7;
+    /// `CAP_NET_BIND_SERVICE`.
+    pub const LOW_PORTS: u64 = 1 << 10;
+    /// `CAP_SYS_CHROOT`.
+    pub const CHANGE_ROOT: u64 = 1 << 18;
+    /// `CAP_SYS_RESOURCE`.
+    pub const RESOURCES: u64 = 1 << 24;
+    /// `CAP_MKNOD`.
+    pub const MAKE_DEVICES: u64 = 1 << 27;
+    /// Those that let a process do everything with files.
+    pub const FILES: u64 =
+        Self::CHANGE_OWNER | Self::OVERRIDE | Self::READ_AND_SEARCH | Self::FILE_OWNER | Self::KEEP_SPECIAL;
+    /// Those that follow the user in whose name files are used: `FILES`, `CAP_LINUX_IMMUTABLE`, `CAP_MKNOD` and
+    /// `CAP_MAC_OVERRIDE`.
+    pub const OF_FILE_USER: u64 = Self::FILES | 1 << 9 | Self::MAKE_DEVICES | 1 << 32;
     /// `CAP_KILL`.
     pub const KILL: u64 = 1 << 5;
     /// `CAP_IPC_LOCK`.
@@ -147,6 +179,8 @@ impl Default for Credentials {
         Self {
             users: [0; 3],
             groups: [0; 3],
+            file_user: 0,
+            file_group: 0,
             supplementary: Vec::new(),
             capabilities: Capabilities {
                 effective: Capabilities::ALL,

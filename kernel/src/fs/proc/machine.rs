@@ -15,7 +15,7 @@ use crate::arch;
 use crate::devices::interrupts::{self, Trigger};
 use crate::fs::inode::Target;
 use crate::fs::user_faults::UNPRIVILEGED;
-use crate::fs::{device_files, inotify, ipc, mounts};
+use crate::fs::{device_files, inotify, ipc, mounts, permission};
 use crate::memory::{self, Overcommit};
 use crate::task::{self, random, system_name};
 
@@ -55,20 +55,6 @@ pub const ROOT: &[Entry] = &[
     text("vmstat", virtual_memory_statistics),
 ];
 
-/// A number in an atomic that can be set within a range.
-macro_rules! number_setting {
-    ($name:literal, $value:expr, $range:expr) => {
-        setting(
-            $name,
-            |text| writeln!(text, "{}", $value.load(core::sync::atomic::Ordering::Relaxed)),
-            |bytes| {
-                $value.store(number(bytes, $range)?, core::sync::atomic::Ordering::Relaxed);
-                Ok(())
-            },
-        )
-    };
-}
-
 const SYSTEM: &[Entry] = &[
     directory(
         "fs",
@@ -94,6 +80,10 @@ const SYSTEM: &[Entry] = &[
             ),
             constant("nr_open", "1048576\n"),
             constant("pipe-max-size", "1048576\n"),
+            number_setting!("protected_fifos", permission::PROTECTED_PIPES, 0..=2),
+            number_setting!("protected_hardlinks", permission::PROTECTED_HARD_LINKS, 0..=1),
+            number_setting!("protected_regular", permission::PROTECTED_REGULAR, 0..=2),
+            number_setting!("protected_symlinks", permission::PROTECTED_SYMBOLIC_LINKS, 0..=1),
         ],
     ),
     directory(
@@ -258,7 +248,7 @@ fn interrupt_counts(text: &mut Text) -> Result<(), Errno> {
 }
 
 /// What was written to a file of `/proc/sys`, as a number in a range.
-fn number(bytes: &[u8], range: core::ops::RangeInclusive<usize>) -> Result<usize, Errno> {
+pub(super) fn number(bytes: &[u8], range: core::ops::RangeInclusive<usize>) -> Result<usize, Errno> {
     let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
     let value = text.trim().parse().map_err(|_| Errno::EINVAL)?;
     if range.contains(&value) {

@@ -3,6 +3,23 @@
 //! A table says which files there are ([`Entry`]); [`machine`], [`memory`], [`network`] and [`process`] make their text.
 //! Text is made when a file is read from its start. `/sys` is another such table ([`super::system`]).
 
+/// A number in an atomic that can be set within a range.
+macro_rules! number_setting {
+    ($name:literal, $value:expr, $range:expr) => {
+        setting(
+            $name,
+            |text| writeln!(text, "{}", $value.load(core::sync::atomic::Ordering::Relaxed)),
+            |bytes| {
+                $value.store(
+                    super::machine::number(bytes, $range)?,
+                    core::sync::atomic::Ordering::Relaxed,
+                );
+                Ok(())
+            },
+        )
+    };
+}
+
 mod machine;
 mod memory;
 mod network;
@@ -14,6 +31,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
+use core::sync::atomic::Ordering;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -359,6 +377,18 @@ impl TextNode {
         Ok(text)
     }
 
+    /// The process that it is about, if it lies in the directory of one.
+    fn process(&self) -> Option<Arc<Process>> {
+        if self.file_system.character.magic != PROCESSES.magic {
+            return None;
+        }
+        let (mut name, mut parent) = (self.name.as_str(), self.parent.as_ref()?);
+        while let Some(above) = &parent.parent {
+            (name, parent) = (&parent.name, above);
+        }
+        task::find_process(name.parse().ok()?)
+    }
+
     fn permissions_now(&self) -> u16 {
         match self.body {
             // A link to an open file shows how it was opened.
@@ -448,6 +478,14 @@ impl Inode for TextNode {
             self.permissions_now(),
             self.file_system.mounted,
         );
+        if let Some(process) = self.process() {
+            // What must not be seen by those who lost it with their old user belongs to root then (proc(5)).
+            let dumpable = process.settings.dumpable.load(Ordering::Relaxed);
+            if dumpable || kind == FileKind::Directory && self.permissions == 0o555 {
+                let own = process.credentials.lock();
+                (metadata.user, metadata.group) = (own.users[1], own.groups[1]);
+            }
+        }
         match self.body {
             Body::Directory(entries) | Body::ThingDirectory(_, entries) => {
                 let directories = entries
@@ -478,6 +516,11 @@ impl Inode for TextNode {
 
     fn kind(&self) -> FileKind {
         kind_of(self.body)
+    }
+
+    fn is_own(&self) -> bool {
+        let own = |process: Arc<Process>| process.id == task::current_process().id;
+        matches!(self.body, Body::Descriptors | Body::DescriptorTexts) && self.process().is_some_and(own)
     }
 
     fn path(&self) -> PathName {

@@ -3,6 +3,7 @@
 use pith_linux::Errno;
 
 use super::{Entry, Text, constant, directory, setting, text};
+use crate::net::internet::socket::FIRST_FREE_PORT;
 use crate::net::internet::{self, counts, listing, raw};
 use crate::net::unix;
 
@@ -47,6 +48,7 @@ pub const SETTINGS: &[Entry] = &[
             constant("ip_forward", "0\n"),
             constant("ip_local_port_range", "32768\t60999\n"),
             constant("ip_nonlocal_bind", "0\n"),
+            number_setting!("ip_unprivileged_port_start", FIRST_FREE_PORT, 0..=65535),
             setting("ping_group_range", raw::ping_groups, raw::set_ping_groups),
             constant("tcp_congestion_control", "cubic\n"),
             constant("tcp_keepalive_intvl", "75\n"),

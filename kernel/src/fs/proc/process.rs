@@ -248,8 +248,12 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
         process.id,
         thread.id()
     )?;
-    for (name, [real, effective, saved]) in [("Uid", credentials.users), ("Gid", credentials.groups)] {
-        writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{effective}")?;
+    let rows = [
+        ("Uid", credentials.users, credentials.file_user),
+        ("Gid", credentials.groups, credentials.file_group),
+    ];
+    for (name, [real, effective, saved], of_files) in rows {
+        writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{of_files}")?;
     }
     let descriptors = context::current()
         .open_descriptors(0)

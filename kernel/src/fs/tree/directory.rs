@@ -15,6 +15,7 @@ use super::regular::RegularContent;
 use super::{AttributesOfNode, Content, Node, Tree, volume_errno};
 use crate::fs::file::{File, ListedEntry, Listing};
 use crate::fs::inode::{Inode, NewFile};
+use crate::fs::permission::Rights;
 use crate::memory;
 
 /// Positions in a listing: `.`, `..`, then the volume's entries by their offsets, then added ones by age.
@@ -209,6 +210,8 @@ impl Node {
                 attributes.group = parent.group;
                 if kind == FileKind::Directory {
                     attributes.permissions |= 0o2000;
+                } else if attributes.permissions & 0o10 != 0 {
+                    attributes.permissions = Rights::current().allowed_mode(parent.group, attributes.permissions);
                 }
             }
         }

@@ -34,6 +34,7 @@ use super::device_files;
 use super::file::File;
 use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Place, Replacement, Target};
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
+use super::permission;
 use super::{notify, pipe};
 use crate::memory::PAGE_SIZE;
 use directory::DirectoryContent;
@@ -266,10 +267,11 @@ impl FileSystem for Tree {
 impl AttributesOfNode {
     fn new(permissions: u16, links: u32) -> Self {
         let times = Times::all(Timestamp::now());
+        let (user, group) = permission::owner();
         Self {
             permissions: permissions & 0o7777,
-            user: 0,
-            group: 0,
+            user,
+            group,
             links,
             counted_names: 0,
             times,
@@ -372,6 +374,9 @@ impl Node {
         let mut attributes = self.attributes.lock();
         attributes.times.modified = now;
         attributes.times.changed = now;
+        if self.kind == FileKind::Regular {
+            attributes.permissions = permission::after_writing(attributes.permissions);
+        }
     }
 
     /// The file was read. As Linux does with `relatime`, the access time is only set if something was changed since it

@@ -18,7 +18,7 @@ pub mod listing;
 mod name;
 pub mod packet;
 pub mod raw;
-mod socket;
+pub mod socket;
 mod stream_options;
 mod streams;
 

@@ -19,6 +19,7 @@ use super::groups::Groups;
 use super::ip_options::{Chosen, IP, IPV6, v4};
 use super::{Network, configured_network, name, raw};
 use crate::fs::owner::URGENT_HAS_COME;
+use crate::fs::permission;
 use crate::fs::pipe;
 use crate::fs::turn::Turn;
 use crate::memory::{UserPointer, is_low, write_object};
@@ -26,6 +27,7 @@ use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::{Common, OptionValue, Patience};
 use crate::net::socket::Socket;
+use crate::task::Capabilities;
 use crate::task::WaitQueue;
 
 /// The number of TCP as a protocol and as a level of options.
@@ -104,6 +106,9 @@ pub fn create(family: u16, kind: u32, protocol: i32) -> Result<Arc<dyn Socket>, 
     };
     made.map(|socket| socket as Arc<dyn Socket>)
 }
+
+/// The first port that needs no capability (`/proc/sys/net/ipv4/ip_unprivileged_port_start`).
+pub static FIRST_FREE_PORT: AtomicUsize = AtomicUsize::new(1024);
 
 impl InternetSocket {
     fn make(family: u16, kind: SocketKind, role: Role) -> Result<Arc<Self>, Errno> {
@@ -248,6 +253,9 @@ impl Socket for InternetSocket {
             address: self.common.switch(option::REUSE_ADDRESS),
             port: self.common.switch(option::REUSE_PORT),
         };
+        if (1..FIRST_FREE_PORT.load(Ordering::Relaxed)).contains(&usize::from(address.port())) {
+            permission::require(Capabilities::LOW_PORTS).map_err(|_| Errno::EACCES)?;
+        }
         let later = address.port() == 0 && self.chosen.lock().is_on(IP, v4::BIND_ADDRESS_NO_PORT);
         let bound = self.network.with(|stack, _| match later {
             true => stack.bind_without_port(self.handle, address, sharing),

@@ -16,6 +16,7 @@ use crate::fs::context;
 use crate::fs::inode::{Inode, NewFile};
 use crate::fs::names;
 use crate::fs::path::{self, LastName};
+use crate::fs::permission::{self, Access};
 use crate::net::address::Address;
 
 /// Where the name starts in an address: behind the family.
@@ -161,6 +162,7 @@ pub fn find(address: &Address, kind: SocketKind) -> Result<Arc<UnixSocket>, Errn
         Meaning::Abstract(name) => Key::Abstract(kind as u16, name.into()),
         Meaning::Path(path) => {
             let inode = context::current().find(AT_FDCWD, path, true)?;
+            permission::check(&inode, Access::WRITE)?;
             if inode.kind() != FileKind::Socket {
                 return Err(Errno::ECONNREFUSED);
             }
