@@ -137,8 +137,6 @@ impl Capabilities {
     pub const LOW_PORTS: u64 = 1 << 10;
     /// `CAP_SYS_CHROOT`.
     pub const CHANGE_ROOT: u64 = 1 << 18;
-    /// `CAP_SYS_RESOURCE`.
-    pub const RESOURCES: u64 = 1 << 24;
     /// `CAP_MKNOD`.
     pub const MAKE_DEVICES: u64 = 1 << 27;
     /// Those that let a process do everything with files.
