@@ -10,6 +10,7 @@
 #include "differential/memory.c"
 #include "differential/metadata.c"
 #include "differential/names.c"
+#include "differential/signals.c"
 
 #include <dirent.h>
 #include <signal.h>
@@ -17,7 +18,7 @@
 #include <sys/time.h>
 
 static const struct call *const tables[] = {file_calls, name_calls, metadata_calls, descriptor_calls,
-                                            memory_calls};
+                                            memory_calls, signal_calls};
 #define TABLES (sizeof tables / sizeof tables[0])
 
 int slots[SLOTS];
@@ -244,6 +245,7 @@ static void begin(const char *name) {
         slots[slot] = -1;
     close_range(top + 1, ~0U, 0);
     empty_memory();
+    begin_signals();
     // No script may change what the next one finds.
     if (fchdir(top) || chroot(".") || chdir("/")) {
         perror("can't go back to the top");
@@ -329,6 +331,7 @@ static void run_line(char *text) {
         timer = (struct itimerval){{0, 0}, {0, 0}};
         setitimer(ITIMER_REAL, &timer, NULL);
     }
+    say_caught();
     puts(line);
 }
 

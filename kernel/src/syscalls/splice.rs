@@ -1,14 +1,16 @@
 //! Moving bytes between a pipe and another file: `splice(2)`, `tee(2)`, `vmsplice(2)`.
 
+use core::ops::Range;
+
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, MAXIMUM_TRANSFER, OpenFlags};
 
 use super::files;
-use crate::fs::context;
 use crate::fs::file::{OpenFile, Place};
 use crate::fs::pipe::{self, Pipe};
-use crate::memory::{PAGE_SIZE, UserPointer, write_object};
+use crate::fs::{Mappable, context};
+use crate::memory::{Frame, PAGE_SIZE, UserPointer, write_object};
 
 /// `SPLICE_F_NONBLOCK`
 const NONBLOCKING: u32 = 2;
@@ -125,6 +127,23 @@ pub(super) fn can_be_source(file: &OpenFile) -> bool {
     metadata.kind != FileKind::Directory && !metadata.is_typeless && !is_null && pipe::of(file).is_none()
 }
 
+/// The page of a regular file that holds a position, and the part of it up to a length, if it is in memory.
+fn page_at(input: &OpenFile, position: u64, length: usize) -> Option<(Frame, Range<usize>)> {
+    if input.inode.kind() != FileKind::Regular {
+        return None;
+    }
+    let file = input.file().ok()?;
+    let Ok(Mappable::Object(source)) = file.mappable() else {
+        return None;
+    };
+    let rest = file.size().checked_sub(position).filter(|rest| *rest != 0)?;
+    let start = position as usize % PAGE_SIZE;
+    let most = length.min(PAGE_SIZE - start);
+    let end = start + usize::try_from(rest).map_or(most, |rest| rest.min(most));
+    let frame = source.existing(position / PAGE_SIZE as u64, false)?;
+    Some((frame, start..end))
+}
+
 /// Fills a pipe with what a file has, as far as it goes without waiting again.
 ///
 /// # Errors
@@ -138,9 +157,26 @@ pub(super) fn fill(
 ) -> Result<usize, Errno> {
     let mut done = 0;
     while done < length {
+        let position = from.unwrap_or_else(|| input.position());
+        let nonblocking = nonblocking || done != 0;
+        if let Some((frame, part)) = page_at(input, position, length - done) {
+            match target.queue_page(frame, part, nonblocking) {
+                Ok(queued) => {
+                    input.accessed();
+                    done += queued;
+                    match from {
+                        Some(from) => *from += queued as u64,
+                        None => input.seek(queued as i64, 1).map(|_| ())?,
+                    }
+                    continue;
+                }
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
         // As in Linux's page cache, no piece reaches beyond a page of the file.
-        let offset = from.unwrap_or_else(|| input.position()) as usize % PAGE_SIZE;
-        let filled = target.fill(length - done, PAGE_SIZE - offset, nonblocking || done != 0, |bytes| {
+        let offset = position as usize % PAGE_SIZE;
+        let filled = target.fill(length - done, PAGE_SIZE - offset, nonblocking, |bytes| {
             if !can_be_source(input) {
                 return Err(Errno::EINVAL);
             }

@@ -392,7 +392,7 @@ static int show_one_file(unsigned char *one, unsigned char *other, long length) 
     int count = read_areas(areas, 2 * ARENA_PAGES);
     for (int left = 0; left < count; left++)
         for (int right = 0; right < count; right++)
-            if (areas[left].inode && areas[left].inode == areas[right].inode && areas[left].start < (unsigned long)one + length &&
+            if (areas[left].inode && strcmp(areas[left].name, areas[right].name) == 0 && areas[left].start < (unsigned long)one + length &&
                 areas[left].end > (unsigned long)one && areas[right].start < (unsigned long)other + length &&
                 areas[right].end > (unsigned long)other)
                 return 1;

@@ -4,6 +4,7 @@
 //! from other files bytes are copied once.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use pith_linux::Errno;
 use pith_linux::signal::Signal;
@@ -89,6 +90,23 @@ impl Pipe {
         };
         self.queue_all(segments)?;
         result
+    }
+
+    /// Queues a part of a file's page as it is: who reads the pipe sees what is written to the file until then.
+    ///
+    /// # Errors
+    /// `EPIPE`, `EAGAIN`, `EINTR`, `ENOMEM`.
+    pub fn queue_page(&self, frame: Frame, part: Range<usize>, nonblocking: bool) -> Result<usize, Errno> {
+        self.reserve(nonblocking)?;
+        let length = part.len();
+        self.queue_all(Vec::from([Segment {
+            frame,
+            start: part.start,
+            end: part.end,
+            is_shared: true,
+            is_packet: false,
+        }]))?;
+        Ok(length)
     }
 
     /// Reads bytes into new frames.

@@ -136,7 +136,7 @@ impl AddressSpace {
         }
         // What is cut off may lie in other areas, or in none.
         let needed = match fixed {
-            None if new_length <= old_length => PAGE,
+            None if new_length <= old_length && !keep_old => PAGE,
             _ => old_length.min(new_length),
         };
         if area.end < old + needed {
