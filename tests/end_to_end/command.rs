@@ -44,6 +44,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("interrupt", interrupt),
     ("interrupt-with-handler", interrupt_with_handler),
     ("interrupt-of-a-busy-program", interrupt_of_a_busy_program),
+    ("at-a-terminal", at_a_terminal),
     ("terminated", terminated),
     (
         "killed-command-leaves-nothing",
@@ -648,6 +649,34 @@ fn interrupt_with_handler(workshop: &Workshop) -> Result<(), String> {
 fn interrupt_of_a_busy_program(workshop: &Workshop) -> Result<(), String> {
     let outcome = signalled(workshop, "busy", Signal::INT)?;
     against_statement(&outcome, &[130], "^ready\n$", "^$")
+}
+
+/// A program at the user's terminal sees the same there, and leaves the same on it, as on the host.
+fn at_a_terminal(workshop: &Workshop) -> Result<(), String> {
+    let program = workshop.program("at_terminal", Build::Dynamic)?;
+    let typist = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/at_terminal.py");
+    let typed_to = |command: &Command| {
+        let mut python = Command::new("/usr/bin/python3");
+        python.arg(&typist).arg(command.get_program());
+        python.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            python.env(name, value.unwrap_or_default());
+        }
+        execute(&mut python, &Handling::default())
+    };
+    let on_host = typed_to(&Command::new(&program))?;
+    let mut pith = run(workshop);
+    pith.arg("--").arg(&program);
+    let in_machine = typed_to(&pith)?;
+    ensure(
+        on_host.output == in_machine.output && contains(&on_host.output, b"status 7 left 0"),
+        format!(
+            "the screen of the machine:\n{}\nand of the host:\n{}\nerrors: {}",
+            String::from_utf8_lossy(&in_machine.output),
+            String::from_utf8_lossy(&on_host.output),
+            String::from_utf8_lossy(&in_machine.error),
+        ),
+    )
 }
 
 fn terminated(workshop: &Workshop) -> Result<(), String> {
