@@ -19,7 +19,7 @@ count_in_parallel(Parts, Size) ->
 timers() ->
     Begin = erlang:monotonic_time(millisecond),
     [erlang:send_after(Time, self(), {after_time, Time}) || Time <- [60, 20, 40]],
-    Order = [receive {after_time, Time} -> Time end || _ <- lists:seq(1, 3)],
+    Order = [receive {after_time, Time} -> Time end || Time <- [20, 40, 60]],
     {Order, erlang:monotonic_time(millisecond) - Begin >= 60}.
 
 ring(Count) ->
