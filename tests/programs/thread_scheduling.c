@@ -68,6 +68,12 @@ int main(void)
     RESULT(sched_setaffinity(0, sizeof set, &set));
     RESULT(sched_setaffinity(99999, sizeof set, &set));
     RESULT(syscall(SYS_sched_getaffinity, 0, 7, &set));
+    /* Python doubles its set for as long as the answer is EINVAL. */
+    RESULT(syscall(SYS_sched_getaffinity, -1, sizeof set, &set));
+    RESULT(sched_setaffinity(-1, sizeof set, &set));
+    RESULT(sched_getscheduler(-1));
+    RESULT(sched_rr_get_interval(-1, &interval));
+    RESULT(getpriority(PRIO_PROCESS, -1));
     SUCCESS(sched_getaffinity(0, sizeof set, &set));
     int count = 0, wrong = 0;
     for (int i = 0; i < 8; i++)

@@ -43,6 +43,8 @@ type Entries = BTreeMap<String, String>;
 pub struct List {
     /// Patterns of cases that are not run: they would not end, or ruin those after them.
     pub left_out: Entries,
+    /// Patterns of cases that are run only by hand, since they take long; see [`Self::with_slow_cases`].
+    pub slow: Entries,
     /// Patterns of cases that fail, every one of them.
     pub fails: Entries,
     /// Patterns of cases that find something missing and skip themselves.
@@ -50,20 +52,22 @@ pub struct List {
 }
 
 impl List {
-    /// Reads a list: the tables `[left-out]`, `[fails]` and `[skips]` with lines `"case" = "reason"`.
+    /// Reads a list: the tables `[left-out]`, `[slow]`, `[fails]` and `[skips]` with lines `"case" = "reason"`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut tables: BTreeMap<String, Entries> =
             toml::from_str(text).map_err(|error| error.to_string())?;
         let mut take = |name: &str| tables.remove(name).unwrap_or_default();
         let list = Self {
             left_out: take("left-out"),
+            slow: take("slow"),
             fails: take("fails"),
             skips: take("skips"),
         };
         if let Some(name) = tables.keys().next() {
             return Err(format!("there is no table [{name}]"));
         }
-        for (case, reason) in list.left_out.iter().chain(&list.fails).chain(&list.skips) {
+        let entries = [&list.left_out, &list.slow, &list.fails, &list.skips];
+        for (case, reason) in entries.into_iter().flatten() {
             if reason.trim().is_empty() {
                 return Err(format!("{case} has no reason"));
             }
@@ -71,9 +75,20 @@ impl List {
         Ok(list)
     }
 
+    /// The same list for a run in which slow cases are not left out.
+    pub fn with_slow_cases(mut self) -> Self {
+        self.slow.clear();
+        self
+    }
+
     /// Whether a case is not to be run.
     pub fn leaves_out(&self, case: &str) -> bool {
-        any_matches(&self.left_out, case)
+        any_matches(&self.left_out, case) || any_matches(&self.slow, case)
+    }
+
+    /// The patterns of all cases that are not to be run.
+    pub fn patterns_left_out(&self) -> impl Iterator<Item = &String> {
+        self.left_out.keys().chain(self.slow.keys())
     }
 
     /// What is wrong about these endings, one line each.
@@ -98,7 +113,7 @@ impl List {
                 .iter()
                 .any(|(case, ending)| *ending == wanted && matches(pattern, case))
         };
-        for pattern in self.left_out.keys() {
+        for pattern in self.patterns_left_out() {
             if no_case_with(pattern, Ending::LeftOut) {
                 problem(pattern, "is no case: take it off the list");
             }
@@ -282,6 +297,21 @@ mod tests {
                 .problems(&Endings::new()),
             ["b is listed and was not run"]
         );
+    }
+
+    #[test]
+    fn slow_cases_are_left_out_unless_they_are_asked_for() {
+        let list = List::parse("[slow]\n'a*' = 'ten seconds'\n").unwrap();
+        assert!(list.leaves_out("ab"));
+        assert_eq!(list.patterns_left_out().collect::<Vec<_>>(), ["a*"]);
+        let found = endings(&[("ab", Ending::Passed)]);
+        assert_eq!(
+            list.problems(&found),
+            ["a* is no case: take it off the list"]
+        );
+        let all = list.with_slow_cases();
+        assert!(!all.leaves_out("ab"));
+        assert_eq!(all.problems(&found), [""; 0]);
     }
 
     #[test]

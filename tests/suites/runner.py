@@ -1,6 +1,6 @@
 """Runs cases of CPython's own tests and says on a line of its own how each begins and ends.
 
-usage: runner.py SECONDS MODULE [PATTERN...]
+usage: runner.py SECONDS MODULE[,MODULE...] [PATTERN...]
 
 Cases that match a pattern are left out. After so many seconds every thread's stack is printed, and that is the end.
 """
@@ -8,7 +8,11 @@ Cases that match a pattern are left out. After so many seconds every thread's st
 import faulthandler
 import fnmatch
 import sys
+import time
 import unittest
+
+# Cases that take more seconds say so, for whoever wants the suite quicker.
+SLOW = 1
 
 
 def cases(suite):
@@ -30,7 +34,14 @@ def say(case, ending):
 class Result(unittest.TextTestResult):
     def startTest(self, case):
         super().startTest(case)
+        self.began = time.monotonic()
         say(case, "begins")
+
+    def stopTest(self, case):
+        super().stopTest(case)
+        seconds = time.monotonic() - self.began
+        if seconds > SLOW:
+            print(f"took {seconds:.1f} s: {name(case)}", flush=True)
 
     def addSuccess(self, case):
         super().addSuccess(case)
@@ -64,10 +75,10 @@ class Result(unittest.TextTestResult):
 
 
 def main():
-    seconds, module, *patterns = sys.argv[1:]
+    seconds, modules, *patterns = sys.argv[1:]
     faulthandler.dump_traceback_later(float(seconds), exit=True)
     wanted = unittest.TestSuite()
-    for case in cases(unittest.defaultTestLoader.loadTestsFromName(module)):
+    for case in cases(unittest.defaultTestLoader.loadTestsFromNames(modules.split(","))):
         if any(fnmatch.fnmatchcase(name(case), pattern) for pattern in patterns):
             say(case, "left-out")
         else:

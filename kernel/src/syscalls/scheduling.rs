@@ -21,9 +21,10 @@ pub fn sched_yield() -> Result<usize, Errno> {
     Ok(0)
 }
 
-/// The thread that a number names; 0 is the one that asks.
+/// The thread that a number names; 0 is the one that asks. No thread has a negative number (`ESRCH`); calls that check
+/// their arguments first have answered `EINVAL` before.
 pub(super) fn thread_of(pid: i32) -> Result<Arc<Thread>, Errno> {
-    let thread = match u32::try_from(pid).map_err(|_| Errno::EINVAL)? {
+    let thread = match u32::try_from(pid).map_err(|_| Errno::ESRCH)? {
         0 => task::current().arc(),
         number => task::find_thread(number),
     };
@@ -102,6 +103,9 @@ pub fn sched_setscheduler(pid: i32, policy: i32, parameters: UserPointer) -> Res
 
 /// `sched_getscheduler(2)`
 pub fn sched_getscheduler(pid: i32) -> Result<usize, Errno> {
+    if pid < 0 {
+        return Err(Errno::EINVAL);
+    }
     let thread = thread_of(pid)?;
     let flag = if thread.entity.resets_on_fork() {
         RESET_ON_FORK
@@ -158,6 +162,9 @@ pub fn sched_get_priority_min(policy: i32) -> Result<usize, Errno> {
 
 /// `sched_rr_get_interval(2)`
 pub fn sched_rr_get_interval(pid: i32, interval: UserPointer) -> Result<usize, Errno> {
+    if pid < 0 {
+        return Err(Errno::EINVAL);
+    }
     let thread = thread_of(pid)?;
     let nanoseconds = match thread.entity.policy().0 {
         Policy::FirstInFirstOut => 0,
@@ -271,7 +278,7 @@ const WHICH_USER: i32 = 2;
 fn threads_of(which: i32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
     let process = task::current_process();
     let suits: &dyn Fn(&Process) -> bool = match which {
-        WHICH_PROCESS => return Ok(alloc::vec![thread_of(who).map_err(|_| Errno::ESRCH)?]),
+        WHICH_PROCESS => return Ok(alloc::vec![thread_of(who)?]),
         WHICH_GROUP => &|other| other.family.group() == if who == 0 { process.family.group() } else { who as u32 },
         WHICH_USER => {
             let user = if who == 0 {
