@@ -47,16 +47,16 @@ pub const SUITES: &[Suite] = &[
     suite("python-asyncio", Source::Python(&["test_asyncio"]), 2, 540),
     suite("go-runtime", Source::Go("runtime"), 2, 240),
     suite("go-net-http", Source::Go("net/http"), 2, 240),
-    suite("python-io", Source::Python(&["test_io"]), 2, 180),
-    suite("python-archives", Source::Python(ARCHIVES), 2, 180),
-    suite("python-files", Source::Python(FILES), 2, 150),
+    suite("python-io", Source::Python(&["test_io"]), 2, 300),
+    suite("python-archives", Source::Python(ARCHIVES), 2, 300),
+    suite("python-files", Source::Python(FILES), 2, 300),
     suite(
         "python-futures",
         Source::Python(&["test_concurrent_futures"]),
         2,
-        150,
+        240,
     ),
-    suite("python-data", Source::Python(DATA), 2, 150),
+    suite("python-data", Source::Python(DATA), 2, 300),
     suite("python-ssl", Source::Python(&["test_ssl"]), 2, 240),
     suite("python-socket", Source::Python(&["test_socket"]), 2, 240),
     suite(
@@ -241,14 +241,15 @@ fn read_list(name: &str) -> Result<List, String> {
     }
 }
 
-/// Programs that tests start by name.
+/// Programs that tests start by name, and directories with something in them.
 const STARTED: &[&str] = &[
     "/bin/sh",
     "/bin/bash",
     "/usr/bin/cat",
     "/usr/bin/id",
-    "/usr/bin/ls",
     "/usr/bin/env",
+    "/usr/bin/ls",
+    "/usr/bin/sleep",
     "/usr/bin/stty",
     "/usr/bin/tar",
     "/usr/bin/true",
