@@ -201,6 +201,10 @@ impl AddressSpace {
                 inner.check_replacement()?;
                 gone.replaced = inner.map.unmap(range.start, range.end).map_err(error_of)?;
                 self.release_range(inner, range.clone(), range.clone());
+                // A second mapping of what it has replaced itself: as on Linux, that is found out too late.
+                if range.contains(&old) {
+                    return Err(Errno::EFAULT);
+                }
                 range.start
             }
             None => inner.find_place(new_length, request.keep_old.unwrap_or(0) & !(PAGE - 1))?,
