@@ -19,6 +19,49 @@ struct Held {
     /// Device and number of the file.
     file: (u64, u64),
     exclusive: bool,
+    /// Who asked for it.
+    process: u32,
+}
+
+/// A lock, for `/proc/locks`.
+pub struct Listed {
+    /// Device and number of the file.
+    pub file: (u64, u64),
+    /// The process that has it; none for one of `fcntl` that a description has.
+    pub process: Option<u32>,
+    /// Nobody else may hold one there.
+    pub exclusive: bool,
+    /// On what.
+    pub range: Range,
+    /// It is one of `flock`.
+    pub whole: bool,
+}
+
+/// All locks.
+pub fn all() -> Vec<Listed> {
+    let mut list = Vec::new();
+    for held in LOCKS.lock().values() {
+        list.push(Listed {
+            file: held.file,
+            process: Some(held.process),
+            exclusive: held.exclusive,
+            range: Range {
+                start: 0,
+                last: u64::MAX,
+            },
+            whole: true,
+        });
+    }
+    for records in RECORDS.lock().iter() {
+        list.extend(records.locks.all().iter().map(|lock| Listed {
+            file: records.file,
+            process: process_of(lock.owner),
+            exclusive: lock.exclusive,
+            range: lock.range,
+            whole: false,
+        }));
+    }
+    list
 }
 
 /// Locks by the address of the description that holds them. A description gives its lock up before it goes, so
@@ -203,7 +246,13 @@ pub fn lock(file: &OpenFile, exclusive: bool, nonblocking: bool) -> Result<(), E
             if locks.values().any(in_the_way) {
                 return nonblocking.then_some(Err(Errno::EAGAIN));
             }
-            locks.insert(holder, Held { file, exclusive });
+            let process = task::current_process().id;
+            let held = Held {
+                file,
+                exclusive,
+                process,
+            };
+            locks.insert(holder, held);
             Some(Ok(()))
         })
         .map_err(|_| Errno::EINTR)?

@@ -64,6 +64,11 @@ impl<Owner: Copy + Eq> RangeLocks<Owner> {
         self.locks.is_empty()
     }
 
+    /// All of them: those of an owner together, in the order of their bytes.
+    pub fn all(&self) -> &[RangeLock<Owner>] {
+        &self.locks
+    }
+
     /// The first lock of somebody else that is at odds with one.
     pub fn conflict(&self, wanted: &RangeLock<Owner>) -> Option<RangeLock<Owner>> {
         let at_odds = |held: &&RangeLock<Owner>| {

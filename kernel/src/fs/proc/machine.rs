@@ -7,9 +7,9 @@ use core::sync::atomic::Ordering;
 use pith_linux::Errno;
 use spin::Once;
 
+use super::devices::DEVICES;
 use super::memory::{memory_information, virtual_memory_statistics};
 use super::network::SETTINGS;
-use super::process::PROCESS;
 use super::{Entry, Text, constant, directory, link, setting, text};
 use crate::arch;
 use crate::devices::interrupts::{self, Trigger};
@@ -25,7 +25,13 @@ pub const TICK: u64 = SECOND / 100;
 
 /// The files of `/proc`.
 pub const ROOT: &[Entry] = &[
-    directory("1", PROCESS),
+    DEVICES[0],
+    DEVICES[1],
+    DEVICES[2],
+    DEVICES[3],
+    DEVICES[4],
+    DEVICES[5],
+    DEVICES[6],
     text("cpuinfo", cpu_information),
     text("filesystems", file_systems),
     text("interrupts", interrupt_counts),
@@ -33,7 +39,11 @@ pub const ROOT: &[Entry] = &[
     text("meminfo", memory_information),
     link("net", || Ok(Target::Path(b"self/net".into()))),
     link("mounts", || Ok(Target::Path(b"self/mounts".into()))),
-    link("self", || Ok(Target::Path(b"1".into()))),
+    link("self", || {
+        Ok(Target::Path(
+            alloc::format!("{}", task::current_process().id).into_bytes(),
+        ))
+    }),
     text("stat", statistics),
     constant("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     directory("sys", SYSTEM),
@@ -47,7 +57,7 @@ pub const ROOT: &[Entry] = &[
     ),
     link("thread-self", || {
         Ok(Target::Path(
-            alloc::format!("1/task/{}", task::current().id()).into_bytes(),
+            alloc::format!("{}/task/{}", task::current_process().id, task::current().id()).into_bytes(),
         ))
     }),
     text("uptime", uptime),
@@ -218,7 +228,9 @@ fn statistics(text: &mut Text) -> Result<(), Errno> {
     let started = (task::wall_clock() - task::monotonic().0) / SECOND;
     writeln!(
         text,
-        "intr {interrupts}\nctxt 0\nbtime {started}\nprocesses 1\nprocs_running 1\nprocs_blocked 0"
+        "intr {interrupts}\nctxt 0\nbtime {started}\nprocesses {}\nprocs_running {}\nprocs_blocked 0",
+        task::last_number(),
+        task::runnable()
     )?;
     writeln!(text, "softirq 0 0 0 0 0 0 0 0 0 0 0")
 }

@@ -11,7 +11,7 @@ use super::Text;
 use super::process::program;
 use crate::fs::{context, metadata::BLOCK_SIZE};
 use crate::memory::{self, AreaFlags, Backing, MemoryPolicy, Overcommit, PageSource, PageUse, Protection};
-use crate::task;
+use crate::task::{self, Process, Thread};
 
 /// One area of the address space, copied so that nothing is locked while text is made.
 pub struct AreaLine {
@@ -39,9 +39,9 @@ impl AreaLine {
 }
 
 /// All areas.
-pub fn areas() -> Vec<AreaLine> {
+pub fn areas(process: &Process) -> Vec<AreaLine> {
     let mut lines = Vec::new();
-    task::current_process().address_space().for_each_area(&mut |area| {
+    process.address_space().for_each_area(&mut |area| {
         let object = match &area.backing {
             Backing::Object { source, offset } => Some((source.clone(), *offset)),
             Backing::Anonymous => None,
@@ -61,8 +61,8 @@ pub fn areas() -> Vec<AreaLine> {
 }
 
 /// `maps`
-pub fn maps(text: &mut Text) -> Result<(), Errno> {
-    for area in areas() {
+pub fn maps(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    for area in areas(&thread.process) {
         map_line(&area, text)?;
     }
     Ok(())
@@ -113,10 +113,10 @@ fn map_line(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
 }
 
 /// `numa_maps`: there is one node, which has everything.
-pub fn node_maps(text: &mut Text) -> Result<(), Errno> {
-    let space = task::current_process().address_space();
-    let own = super::first_thread()?.memory_policy.load(Ordering::Relaxed);
-    for area in areas() {
+pub fn node_maps(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let space = thread.process.address_space();
+    let own = thread.memory_policy.load(Ordering::Relaxed);
+    for area in areas(&thread.process) {
         let policy = if area.policy == 0 { own } else { area.policy };
         write!(text, "{:08x} {}", area.start, MemoryPolicy::decode(policy).describe())?;
         match (&area.object, area.name) {
@@ -177,14 +177,14 @@ fn is_shared_memory(source: &Arc<dyn PageSource>) -> bool {
 }
 
 /// The sizes now.
-pub fn sizes() -> Sizes {
-    let space = task::current_process().address_space();
+pub fn sizes(process: &Process) -> Sizes {
+    let space = process.address_space();
     let mut sizes = Sizes {
         total: space.total_bytes(),
         ..Sizes::default()
     };
-    let path = String::from_utf8_lossy(&program().path).into_owned();
-    for area in areas() {
+    let path = String::from_utf8_lossy(&program(process).path).into_owned();
+    for area in areas(process) {
         let usage = space.page_use(area.start..area.end);
         sizes.resident += usage.resident;
         sizes.own += usage.own;
@@ -212,8 +212,8 @@ pub fn sizes() -> Sizes {
 }
 
 /// `statm`
-pub fn memory_statistics(text: &mut Text) -> Result<(), Errno> {
-    let sizes = sizes();
+pub fn memory_statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let sizes = sizes(&thread.process);
     let pages = |bytes: u64| bytes / BLOCK_SIZE;
     let (total, resident, code) = (pages(sizes.total), pages(sizes.resident), pages(sizes.program));
     let shared = resident - pages(sizes.own);
@@ -301,9 +301,9 @@ fn usage_rows(text: &mut Text, usage: &PageUse, locked: u64, rollup: Option<u64>
 }
 
 /// `smaps`
-pub fn small_maps(text: &mut Text) -> Result<(), Errno> {
-    let space = task::current_process().address_space();
-    for area in areas() {
+pub fn small_maps(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let space = thread.process.address_space();
+    for area in areas(&thread.process) {
         map_line(&area, text)?;
         let usage = space.page_use(area.start..area.end);
         let locked = area.flags.contains(AreaFlags::LOCKED);
@@ -320,9 +320,9 @@ pub fn small_maps(text: &mut Text) -> Result<(), Errno> {
 }
 
 /// `smaps_rollup`
-pub fn small_maps_rollup(text: &mut Text) -> Result<(), Errno> {
-    let space = task::current_process().address_space();
-    let areas = areas();
+pub fn small_maps_rollup(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let space = thread.process.address_space();
+    let areas = areas(&thread.process);
     let (mut all, mut locked, mut shared) = (PageUse::default(), 0, 0);
     for area in &areas {
         let usage = space.page_use(area.start..area.end);
@@ -346,11 +346,26 @@ pub fn small_maps_rollup(text: &mut Text) -> Result<(), Errno> {
     usage_rows(text, &all, locked, Some(shared))
 }
 
+/// The sizes of all processes together, and what of memory they were promised and have locked, in bytes. What several
+/// share counts for each.
+fn of_all() -> (Sizes, u64, u64) {
+    let (mut all, mut promised, mut locked) = (Sizes::default(), 0, 0);
+    for process in task::processes() {
+        let one = sizes(&process);
+        all.resident += one.resident;
+        all.own += one.own;
+        all.huge += one.huge;
+        let space = process.address_space();
+        promised += space.committed_bytes();
+        locked += space.locked_bytes();
+    }
+    (all, promised, locked)
+}
+
 /// `/proc/meminfo`. The image's pages are not part of the memory that is managed, so they are in no row.
 pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
     let counters = memory::counters();
-    let space = task::current_process().address_space();
-    let sizes = sizes();
+    let (sizes, commitment, locked) = of_all();
     let (files, heap) = (memory::file_bytes(), memory::heap_counters());
     let rows = [
         ("MemTotal", counters.total),
@@ -365,8 +380,8 @@ pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
         ("Inactive(anon)", 0),
         ("Active(file)", files),
         ("Inactive(file)", 0),
-        ("Unevictable", space.locked_bytes()),
-        ("Mlocked", space.locked_bytes()),
+        ("Unevictable", locked),
+        ("Mlocked", locked),
         ("SwapTotal", 0),
         ("SwapFree", 0),
         ("Dirty", 0),
@@ -381,7 +396,7 @@ pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
         ("KernelStack", memory::stack_bytes()),
         ("PageTables", memory::table_bytes()),
         ("CommitLimit", Overcommit::limit()),
-        ("Committed_AS", space.committed_bytes()),
+        ("Committed_AS", commitment),
         ("VmallocTotal", 0),
         ("VmallocUsed", 0),
         ("VmallocChunk", 0),
@@ -405,14 +420,11 @@ pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
 /// `/proc/vmstat`
 pub fn virtual_memory_statistics(text: &mut Text) -> Result<(), Errno> {
     let counters = memory::counters();
-    let sizes = sizes();
+    let (sizes, _, locked) = of_all();
     let files = memory::file_bytes();
     let rows = [
         ("nr_free_pages", counters.free / BLOCK_SIZE),
-        (
-            "nr_mlock",
-            task::current_process().address_space().locked_bytes() / BLOCK_SIZE,
-        ),
+        ("nr_mlock", locked / BLOCK_SIZE),
         ("nr_anon_pages", sizes.own / BLOCK_SIZE),
         ("nr_mapped", (sizes.resident - sizes.own) / BLOCK_SIZE),
         ("nr_file_pages", files / BLOCK_SIZE),
@@ -426,7 +438,13 @@ pub fn virtual_memory_statistics(text: &mut Text) -> Result<(), Errno> {
         ("pgpgout", 0),
         ("pswpin", 0),
         ("pswpout", 0),
-        ("pgfault", task::current_process().address_space().fault_count()),
+        (
+            "pgfault",
+            task::processes()
+                .iter()
+                .map(|process| process.address_space().fault_count())
+                .sum(),
+        ),
         ("pgmajfault", 0),
         ("oom_kill", 0),
         ("thp_fault_alloc", memory::large_pages_made()),

@@ -20,17 +20,24 @@ macro_rules! number_setting {
     };
 }
 
+mod devices;
+mod entry;
 mod machine;
 mod memory;
 mod network;
 mod page_map;
 mod process;
 
+pub use entry::Text;
+pub(super) use entry::{
+    Body, Entry, TargetOfThread, Things, UNKNOWN, constant, directory, entry, link, list_of_bits, mask_of_bits,
+    of_thread, setting, text,
+};
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::fmt;
 use core::sync::atomic::Ordering;
 
 use pith_erofs::FileKind;
@@ -45,187 +52,6 @@ use super::metadata::{Metadata, Timestamp};
 use crate::memory::{Destination, Source};
 use crate::task::{self, Process, Thread};
 
-/// Where a file's text goes.
-#[derive(Default)]
-pub struct Text(Vec<u8>);
-
-impl Text {
-    /// Adds bytes.
-    ///
-    /// # Errors
-    /// `ENOMEM`
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        self.0.try_reserve(bytes.len()).map_err(|_| Errno::ENOMEM)?;
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    /// The text so far.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Adds formatted text, for `write!`.
-    ///
-    /// # Errors
-    /// `ENOMEM`
-    pub fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> Result<(), Errno> {
-        fmt::write(self, arguments).map_err(|_| Errno::ENOMEM)
-    }
-}
-
-impl fmt::Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.bytes(text.as_bytes()).map_err(|_| fmt::Error)
-    }
-}
-
-/// Makes the text of a file.
-type Make = fn(&mut Text) -> Result<(), Errno>;
-/// Takes what was written to a file.
-type Set = fn(&[u8]) -> Result<(), Errno>;
-/// Makes the text of a file about a thread.
-type MakeOfThread = fn(&Thread, &mut Text) -> Result<(), Errno>;
-/// Takes what was written to a file about a thread.
-type SetOfThread = fn(&Thread, &[u8]) -> Result<(), Errno>;
-
-/// Makes the text of a file about a thing, such as an interface, that has a number. The file's name says what is to be told.
-type MakeOfThing = fn(u32, &str, &mut Text) -> Result<(), Errno>;
-
-/// Things of a kind, such as interfaces, that come and go. In a directory there is one for each.
-pub(super) struct Things {
-    /// All of them: number and name. Numbers may be used again, but the order is kept.
-    pub list: fn() -> Vec<(u32, String)>,
-    /// What one of them is. Text of its own is [`Body::OfThing`].
-    pub body: Body,
-}
-
-/// What a file of `/proc` or `/sys` is.
-#[derive(Clone, Copy)]
-pub(super) enum Body {
-    Directory(&'static [Entry]),
-    Text(Make),
-    /// Text that can be changed.
-    Setting(Make, Set),
-    /// Text that never changes.
-    Constant(&'static str),
-    Link(fn() -> Result<Target, Errno>),
-    /// Text about the thread of the directory that holds it, which some can change.
-    OfThread(MakeOfThread, Option<SetOfThread>),
-    /// The same, of a thread that is known.
-    ThreadText(u32, MakeOfThread, Option<SetOfThread>),
-    /// Something for each thing of a kind.
-    Each(&'static Things),
-    /// A directory about the thing that is named by a directory above.
-    OfThingDirectory(&'static [Entry]),
-    /// Text about it.
-    OfThing(MakeOfThing),
-    /// A link about it.
-    OfThingLink(fn(u32) -> Result<Target, Errno>),
-    /// The same of a thing that is known.
-    ThingDirectory(u32, &'static [Entry]),
-    ThingText(u32, MakeOfThing),
-    ThingLink(u32, fn(u32) -> Result<Target, Errno>),
-    /// A directory for each thread.
-    Threads,
-    /// What is known about one.
-    Thread(u32),
-    /// A link to each open file.
-    Descriptors,
-    /// A text about each open file.
-    DescriptorTexts,
-    DescriptorLink(i32),
-    DescriptorText(i32),
-    /// Which page of the program is where.
-    PageMap,
-}
-
-impl Body {
-    /// What it is about the thing of a number.
-    fn about(self, number: u32) -> Self {
-        match self {
-            Self::OfThingDirectory(entries) => Self::ThingDirectory(number, entries),
-            Self::OfThing(make) => Self::ThingText(number, make),
-            Self::OfThingLink(target) => Self::ThingLink(number, target),
-            other => other,
-        }
-    }
-
-    /// Its permissions, where no table says them.
-    fn permissions(self) -> u16 {
-        match kind_of(self) {
-            FileKind::Directory => 0o555,
-            FileKind::Symlink => 0o777,
-            _ => 0o444,
-        }
-    }
-}
-
-/// A file of `/proc` or `/sys`.
-#[derive(Clone, Copy)]
-pub(super) struct Entry {
-    name: &'static str,
-    permissions: u16,
-    body: Body,
-}
-
-/// A file of a body that needs no permissions of its own.
-pub(super) const fn entry(name: &'static str, permissions: u16, body: Body) -> Entry {
-    Entry {
-        name,
-        permissions,
-        body,
-    }
-}
-
-pub(super) const fn directory(name: &'static str, entries: &'static [Entry]) -> Entry {
-    Entry {
-        name,
-        permissions: 0o555,
-        body: Body::Directory(entries),
-    }
-}
-
-pub(super) const fn text(name: &'static str, make: Make) -> Entry {
-    Entry {
-        name,
-        permissions: 0o444,
-        body: Body::Text(make),
-    }
-}
-
-const fn of_thread(name: &'static str, make: MakeOfThread) -> Entry {
-    Entry {
-        name,
-        permissions: 0o444,
-        body: Body::OfThread(make, None),
-    }
-}
-
-pub(super) const fn constant(name: &'static str, value: &'static str) -> Entry {
-    Entry {
-        name,
-        permissions: 0o444,
-        body: Body::Constant(value),
-    }
-}
-
-pub(super) const fn setting(name: &'static str, make: Make, set: Set) -> Entry {
-    Entry {
-        name,
-        permissions: 0o644,
-        body: Body::Setting(make, set),
-    }
-}
-
-pub(super) const fn link(name: &'static str, target: fn() -> Result<Target, Errno>) -> Entry {
-    Entry {
-        name,
-        permissions: 0o777,
-        body: Body::Link(target),
-    }
-}
-
 const ROOT_NUMBER: u64 = 1;
 
 /// What a file system of texts is.
@@ -238,8 +64,8 @@ pub struct Character {
     pub magic: i64,
     /// `st_dev` of its files.
     pub device: DeviceNumber,
-    /// The files in its root.
-    pub(super) entries: &'static [Entry],
+    /// Its root.
+    pub(super) root: Body,
 }
 
 /// `/proc`
@@ -248,7 +74,7 @@ pub const PROCESSES: Character = Character {
     path: "/proc",
     magic: 0x9fa0,
     device: DeviceNumber::new(0, 21),
-    entries: machine::ROOT,
+    root: Body::Processes(machine::ROOT),
 };
 
 /// A file system of texts.
@@ -272,7 +98,7 @@ struct TextNode {
 impl TextFileSystem {
     /// A file system for a directory in `above`.
     pub fn new(character: Character, above: Arc<dyn Inode>) -> Arc<Self> {
-        let body = Body::Directory(character.entries);
+        let body = character.root;
         let file_system = Arc::new(Self {
             character,
             root: Once::new(),
@@ -368,9 +194,10 @@ impl TextNode {
         match self.body {
             Body::Text(make) | Body::Setting(make, _) => make(&mut text)?,
             Body::Constant(value) => text.bytes(value.as_bytes())?,
-            Body::OfThread(make, _) => make(&*first_thread()?, &mut text)?,
             Body::ThreadText(number, make, _) => make(&*thread(number)?, &mut text)?,
-            Body::DescriptorText(descriptor) => process::descriptor_text(descriptor, &mut text)?,
+            Body::DescriptorText(number, descriptor) => {
+                process::descriptor_text(&*thread(number)?, descriptor, &mut text)?;
+            }
             Body::ThingText(number, make) => make(number, &self.name, &mut text)?,
             _ => return Err(Errno::EINVAL),
         }
@@ -392,7 +219,7 @@ impl TextNode {
     fn permissions_now(&self) -> u16 {
         match self.body {
             // A link to an open file shows how it was opened.
-            Body::DescriptorLink(descriptor) => context::current().file(descriptor).map_or(0o500, |file| {
+            Body::DescriptorLink(number, descriptor) => open_file(number, descriptor).map_or(0o500, |file| {
                 0o100 | if file.readable() { 0o400 } else { 0 } | if file.writable() { 0o200 } else { 0 }
             }),
             _ => self.permissions,
@@ -404,44 +231,49 @@ impl TextNode {
 fn kind_of(body: Body) -> FileKind {
     match body {
         Body::Directory(_)
-        | Body::Each(_)
+        | Body::Each(..)
         | Body::OfThingDirectory(_)
         | Body::ThingDirectory(..)
-        | Body::Threads
-        | Body::Thread(_)
-        | Body::Descriptors
-        | Body::DescriptorTexts => FileKind::Directory,
-        Body::Link(_) | Body::OfThingLink(_) | Body::ThingLink(..) | Body::DescriptorLink(_) => FileKind::Symlink,
+        | Body::Processes(_)
+        | Body::Threads(_)
+        | Body::Thread(..)
+        | Body::Descriptors(_)
+        | Body::DescriptorTexts(_) => FileKind::Directory,
+        Body::Link(_)
+        | Body::OfThreadLink(_)
+        | Body::ThreadLink(..)
+        | Body::OfThingLink(_)
+        | Body::ThingLink(..)
+        | Body::DescriptorLink(..) => FileKind::Symlink,
         Body::Text(_)
-        | Body::PageMap
+        | Body::PageMap(_)
         | Body::Setting(..)
         | Body::OfThread(..)
         | Body::ThreadText(..)
         | Body::Constant(_)
         | Body::OfThing(_)
         | Body::ThingText(..)
-        | Body::DescriptorText(_) => FileKind::Regular,
+        | Body::DescriptorText(..) => FileKind::Regular,
     }
 }
 
-/// A thread by its number.
+/// A thread by its number. A process's number is that of its first thread; another one stands for it if that has ended.
 fn thread(number: u32) -> Result<Arc<Thread>, Errno> {
-    task::find_thread(number).ok_or(Errno::ESRCH)
+    let found = task::find_thread(number);
+    let found = found.or_else(|| task::find_process(number)?.threads().first().cloned());
+    found.ok_or(Errno::ESRCH)
 }
 
-/// The thread that stands for the process; another one if that has ended.
-fn first_thread() -> Result<Arc<Thread>, Errno> {
-    let process = task::current_process();
-    let first = task::find_thread(process.id).or_else(|| process.threads().first().cloned());
-    first.ok_or(Errno::ESRCH)
+/// An open file of the process of a thread.
+fn open_file(number: u32, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
+    let thread = thread(number).map_err(|_| Errno::ENOENT)?;
+    let file = context::of(&thread.process).file(descriptor);
+    file.map_err(|_| Errno::ENOENT)
 }
 
 /// Whether a file can be written.
 fn is_setting(body: Body) -> bool {
-    matches!(
-        body,
-        Body::Setting(..) | Body::OfThread(_, Some(_)) | Body::ThreadText(_, _, Some(_))
-    )
+    matches!(body, Body::Setting(..) | Body::ThreadText(_, _, Some(_)))
 }
 
 /// A descriptor's number as a name, if it is written as the kernel writes it.
@@ -487,22 +319,25 @@ impl Inode for TextNode {
             }
         }
         match self.body {
-            Body::Directory(entries) | Body::ThingDirectory(_, entries) => {
+            Body::Directory(entries) | Body::ThingDirectory(_, entries) | Body::Thread(_, entries) => {
                 let directories = entries
                     .iter()
                     .filter(|entry| kind_of(entry.body) == FileKind::Directory)
                     .count();
                 metadata.links = 2 + directories as u32;
             }
-            Body::Each(things) => {
+            Body::Each(things, _) => {
                 metadata.links = 2;
                 if kind_of(things.body) == FileKind::Directory {
                     metadata.links += (things.list)().len() as u32;
                 }
             }
-            Body::Threads => metadata.links = 2 + task::thread_count() as u32,
-            Body::Thread(_) | Body::Descriptors | Body::DescriptorTexts => metadata.links = 2,
-            Body::DescriptorLink(_) => metadata.size = 64,
+            Body::Threads(number) => {
+                metadata.links = 2 + thread(number).map_or(0, |thread| thread.process.thread_count()) as u32;
+            }
+            Body::Processes(_) => metadata.links = 2 + task::processes().len() as u32,
+            Body::Descriptors(_) | Body::DescriptorTexts(_) => metadata.links = 2,
+            Body::DescriptorLink(..) => metadata.size = 64,
             // As on Linux: nobody knows how long a text will be.
             Body::Text(_) | Body::Setting(..) | Body::ThingText(..) | Body::Constant(_)
                 if self.file_system.character.magic == super::system::SYSTEM.magic =>
@@ -520,7 +355,7 @@ impl Inode for TextNode {
 
     fn is_own(&self) -> bool {
         let own = |process: Arc<Process>| process.id == task::current_process().id;
-        matches!(self.body, Body::Descriptors | Body::DescriptorTexts) && self.process().is_some_and(own)
+        matches!(self.body, Body::Descriptors(_) | Body::DescriptorTexts(_)) && self.process().is_some_and(own)
     }
 
     fn path(&self) -> PathName {
@@ -541,7 +376,9 @@ impl Inode for TextNode {
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
         match kind_of(self.body) {
             FileKind::Directory => Ok(Arc::new(DirectoryFile(self))),
-            FileKind::Regular if matches!(self.body, Body::PageMap) => Ok(Arc::new(page_map::PageMap)),
+            FileKind::Regular if let Body::PageMap(number) = self.body => {
+                Ok(Arc::new(page_map::PageMap(thread(number)?.process.address_space())))
+            }
             FileKind::Regular => {
                 if flags.writes() && !is_setting(self.body) {
                     return Err(Errno::EACCES);
@@ -558,7 +395,11 @@ impl Inode for TextNode {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let (permissions, body) = match self.body {
-            Body::Directory(entries) => {
+            Body::Processes(_) if let Some(number) = descriptor_of(name) => {
+                thread(number as u32).map_err(|_| Errno::ENOENT)?;
+                (0o555, Body::Thread(number as u32, process::PROCESS))
+            }
+            Body::Directory(entries) | Body::Processes(entries) => {
                 let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
                 (entry.permissions, entry.body)
             }
@@ -566,32 +407,33 @@ impl Inode for TextNode {
                 let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
                 (entry.permissions, entry.body.about(number))
             }
-            Body::Each(things) => {
-                let list = (things.list)();
-                let found = list.iter().find(|(_, known)| known == name).ok_or(Errno::ENOENT)?;
-                (things.body.permissions(), things.body.about(found.0))
+            Body::Each(things, entries) => match entries.iter().find(|entry| entry.name == name) {
+                Some(entry) => (entry.permissions, entry.body),
+                None => {
+                    let list = (things.list)();
+                    let found = list.iter().find(|(_, known)| known == name).ok_or(Errno::ENOENT)?;
+                    (things.body.permissions(), things.body.about(found.0))
+                }
+            },
+            Body::Threads(number) => {
+                let member = descriptor_of(name).ok_or(Errno::ENOENT)? as u32;
+                let found = task::find_thread(member).ok_or(Errno::ENOENT)?;
+                if !Arc::ptr_eq(&found.process, &thread(number).map_err(|_| Errno::ENOENT)?.process) {
+                    return Err(Errno::ENOENT);
+                }
+                (0o555, Body::Thread(member, process::THREAD))
             }
-            Body::Threads => {
-                let number = descriptor_of(name).ok_or(Errno::ENOENT)? as u32;
+            Body::Thread(number, entries) => {
+                let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
                 thread(number).map_err(|_| Errno::ENOENT)?;
-                (0o555, Body::Thread(number))
+                (entry.permissions, entry.body.of_thread(number))
             }
-            Body::Thread(number) => {
-                let mut entries = process::THREAD.iter();
-                let entry = entries.find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
-                thread(number).map_err(|_| Errno::ENOENT)?;
-                let body = match entry.body {
-                    Body::OfThread(make, set) => Body::ThreadText(number, make, set),
-                    other => other,
-                };
-                (entry.permissions, body)
-            }
-            Body::Descriptors | Body::DescriptorTexts => {
+            Body::Descriptors(number) | Body::DescriptorTexts(number) => {
                 let descriptor = descriptor_of(name).ok_or(Errno::ENOENT)?;
-                context::current().file(descriptor).map_err(|_| Errno::ENOENT)?;
+                open_file(number, descriptor)?;
                 match self.body {
-                    Body::Descriptors => (0o700, Body::DescriptorLink(descriptor)),
-                    _ => (0o400, Body::DescriptorText(descriptor)),
+                    Body::Descriptors(_) => (0o700, Body::DescriptorLink(number, descriptor)),
+                    _ => (0o400, Body::DescriptorText(number, descriptor)),
                 }
             }
             _ => return Err(Errno::ENOTDIR),
@@ -610,10 +452,8 @@ impl Inode for TextNode {
         match self.body {
             Body::Link(target) => target(),
             Body::ThingLink(number, target) => target(number),
-            Body::DescriptorLink(descriptor) => {
-                let file = context::current().file(descriptor).map_err(|_| Errno::ENOENT)?;
-                Ok(Target::File(file.inode.clone()))
-            }
+            Body::ThreadLink(number, target) => target(&*thread(number).map_err(|_| Errno::ENOENT)?),
+            Body::DescriptorLink(number, descriptor) => Ok(Target::File(open_file(number, descriptor)?.inode.clone())),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -661,7 +501,6 @@ impl File for TextFile {
         let bytes = &bytes[..taken];
         match self.node.body {
             Body::Setting(_, set) => set(bytes)?,
-            Body::OfThread(_, Some(set)) => set(&*first_thread()?, bytes)?,
             Body::ThreadText(number, _, Some(set)) => set(&*thread(number)?, bytes)?,
             _ => return Err(Errno::EINVAL),
         }
@@ -744,30 +583,47 @@ impl File for DirectoryFile {
             })
         };
         match node.body {
-            Body::Each(things) => {
-                for (index, (_, name)) in (things.list)().iter().enumerate().skip(start) {
-                    if !offer(index, name, kind_of(things.body)) {
+            Body::Each(things, entries) => {
+                for (index, entry) in entries.iter().enumerate().skip(start) {
+                    if !offer(index, entry.name, kind_of(entry.body)) {
+                        return Ok(());
+                    }
+                }
+                let first = start.saturating_sub(entries.len());
+                for (index, (_, name)) in (things.list)().iter().enumerate().skip(first) {
+                    if !offer(entries.len() + index, name, kind_of(things.body)) {
                         break;
                     }
                 }
             }
-            Body::Directory(entries) | Body::ThingDirectory(_, entries) => {
+            Body::Processes(entries) => {
+                // Behind the files come the processes; a position says which number is the next.
+                for (index, entry) in entries.iter().enumerate().skip(start) {
+                    if !offer(index, entry.name, kind_of(entry.body)) {
+                        return Ok(());
+                    }
+                }
+                let first = start.saturating_sub(entries.len());
+                let mut processes = task::processes();
+                processes.retain(|process| process.id as usize >= first && process.thread_count() != 0);
+                for process in processes {
+                    let (index, name) = (entries.len() + process.id as usize, alloc::format!("{}", process.id));
+                    if !offer(index, &name, FileKind::Directory) {
+                        break;
+                    }
+                }
+            }
+            Body::Directory(entries) | Body::ThingDirectory(_, entries) | Body::Thread(_, entries) => {
                 for (index, entry) in entries.iter().enumerate().skip(start) {
                     if !offer(index, entry.name, kind_of(entry.body)) {
                         break;
                     }
                 }
             }
-            Body::Thread(_) => {
-                for (index, entry) in process::THREAD.iter().enumerate().skip(start) {
-                    if !offer(index, entry.name, kind_of(entry.body)) {
-                        break;
-                    }
-                }
-            }
-            Body::Threads => {
+            Body::Threads(number) => {
                 // The position is the number of the next thread, so that none is missed while others end.
-                let mut numbers: Vec<u32> = task::current_process().threads().iter().map(|t| t.id()).collect();
+                let process = &thread(number).map_err(|_| Errno::ENOENT)?.process;
+                let mut numbers: Vec<u32> = process.threads().iter().map(|t| t.id()).collect();
                 numbers.sort_unstable();
                 for number in numbers.into_iter().filter(|number| *number as usize >= start) {
                     if !offer(number as usize, &alloc::format!("{number}"), FileKind::Directory) {
@@ -775,13 +631,14 @@ impl File for DirectoryFile {
                     }
                 }
             }
-            Body::Descriptors | Body::DescriptorTexts => {
-                let kind = if matches!(node.body, Body::Descriptors) {
+            Body::Descriptors(number) | Body::DescriptorTexts(number) => {
+                let kind = if matches!(node.body, Body::Descriptors(_)) {
                     FileKind::Symlink
                 } else {
                     FileKind::Regular
                 };
-                for descriptor in context::current().open_descriptors(start) {
+                let thread = thread(number).map_err(|_| Errno::ENOENT)?;
+                for descriptor in context::of(&thread.process).open_descriptors(start) {
                     if !offer(descriptor as usize, &alloc::format!("{descriptor}"), kind) {
                         break;
                     }

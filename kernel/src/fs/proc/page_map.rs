@@ -1,12 +1,14 @@
 //! `/proc/self/pagemap`: a word of 64 bits for each page of the program's addresses.
 
+use alloc::sync::Arc;
+
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
 use zerocopy::IntoBytes;
 
 use crate::arch::layout::PROGRAM_END;
 use crate::fs::file::File;
-use crate::memory::{Destination, PAGE_SIZE};
+use crate::memory::{AddressSpace, Destination, PAGE_SIZE};
 use crate::task::{Capabilities, current_process};
 
 /// Bytes of a word.
@@ -17,7 +19,7 @@ const FRAME: u64 = (1 << 55) - 1;
 const PIECE: usize = 128;
 
 /// The file.
-pub struct PageMap;
+pub struct PageMap(pub Arc<AddressSpace>);
 
 impl File for PageMap {
     fn seekable(&self) -> bool {
@@ -28,9 +30,8 @@ impl File for PageMap {
         if !position.is_multiple_of(WORD) || !(to.remaining() as u64).is_multiple_of(WORD) {
             return Err(Errno::EINVAL);
         }
-        let process = current_process();
-        let space = process.address_space();
-        let may_know = process.credentials.lock().capabilities.effective & Capabilities::ADMINISTRATION != 0;
+        let space = &self.0;
+        let may_know = current_process().credentials.lock().capabilities.effective & Capabilities::ADMINISTRATION != 0;
         let mut page = position / WORD;
         let end = PROGRAM_END / PAGE_SIZE as u64;
         let mut done = 0;

@@ -10,11 +10,13 @@ use pith_linux::signal::Signal;
 use super::machine::TICK;
 use super::memory::{areas, maps, memory_statistics, node_maps, sizes, small_maps, small_maps_rollup};
 use super::network::NETWORK;
-use super::{Body, Entry, Text, constant, directory, link, of_thread, setting, text};
+use super::{
+    Body, Entry, TargetOfThread, Text, UNKNOWN, constant, directory, list_of_bits, mask_of_bits, of_thread, text,
+};
 use crate::fs::inode::Target;
 use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};
-use crate::memory::{self, UserPointer, copy_from_user};
-use crate::task::{self, Capabilities, Limits, ProgramIdentity, Thread};
+use crate::memory;
+use crate::task::{self, Capabilities, Limits, Process, ProgramIdentity, Thread};
 
 /// The files of `/proc/1`.
 pub const PROCESS: &[Entry] = &[
@@ -22,91 +24,94 @@ pub const PROCESS: &[Entry] = &[
     Entry {
         name: "auxv",
         permissions: 0o400,
-        body: Body::Text(auxiliary_vector),
+        body: Body::OfThread(auxiliary_vector, None),
     },
     constant("cgroup", "0::/\n"),
-    text("cmdline", command_line),
+    of_thread("cmdline", command_line),
     Entry {
         name: "comm",
         permissions: 0o644,
         body: Body::OfThread(name_line, Some(set_name)),
     },
-    constant("coredump_filter", "00000033\n"),
-    link("cwd", || Ok(Target::File(context::current().working_directory()))),
+    thread_link("cwd", |thread| {
+        Ok(Target::File(context::of(&thread.process).working_directory()))
+    }),
     Entry {
         name: "environ",
         permissions: 0o400,
-        body: Body::Text(environment),
+        body: Body::OfThread(environment, None),
     },
-    link("exe", executable),
+    thread_link("exe", executable),
     Entry {
         name: "fd",
         permissions: 0o500,
-        body: Body::Descriptors,
+        body: Body::Descriptors(UNKNOWN),
     },
     Entry {
         name: "fdinfo",
         permissions: 0o555,
-        body: Body::DescriptorTexts,
+        body: Body::DescriptorTexts(UNKNOWN),
     },
     constant("gid_map", "         0          0 4294967295\n"),
-    text("limits", limits),
+    of_thread("limits", limits),
     constant("loginuid", "4294967295"),
-    text("maps", maps),
+    of_thread("maps", maps),
     text("mountinfo", mount_information),
     text("mounts", mount_table),
     directory("net", NETWORK),
-    text("numa_maps", node_maps),
-    constant("oom_score", "0\n"),
-    setting("oom_score_adj", adjustment, set_adjustment),
+    of_thread("numa_maps", node_maps),
+    of_thread("oom_score", kill_score),
+    Entry {
+        name: "oom_score_adj",
+        permissions: 0o644,
+        body: Body::OfThread(adjustment, Some(set_adjustment)),
+    },
     Entry {
         name: "pagemap",
         permissions: 0o400,
-        body: Body::PageMap,
+        body: Body::PageMap(UNKNOWN),
     },
     of_thread("personality", personality),
-    link("root", || Ok(Target::File(context::current().root()))),
+    thread_link("root", |thread| Ok(Target::File(context::of(&thread.process).root()))),
+    constant("projid_map", "         0          0 4294967295\n"),
+    constant("sessionid", "4294967295"),
     constant("setgroups", "allow\n"),
-    text("smaps", small_maps),
-    text("smaps_rollup", small_maps_rollup),
+    of_thread("smaps", small_maps),
+    of_thread("smaps_rollup", small_maps_rollup),
     of_thread("stat", statistics),
-    text("statm", memory_statistics),
+    of_thread("statm", memory_statistics),
     of_thread("status", status),
+    constant("uid_map", "         0          0 4294967295\n"),
+    constant("wchan", "0"),
+    // Only a process has these: see [`THREAD`].
+    constant("coredump_filter", "00000033\n"),
     Entry {
         name: "task",
         permissions: 0o555,
-        body: Body::Threads,
+        body: Body::Threads(UNKNOWN),
     },
-    constant("timerslack_ns", "50000\n"),
-    constant("uid_map", "         0          0 4294967295\n"),
-    constant("wchan", "0"),
+    of_thread("timerslack_ns", |thread, text| {
+        writeln!(text, "{}", thread.process.settings.timer_slack.load(Ordering::Relaxed))
+    }),
 ];
+
+/// How many of them, at the end, threads do not have.
+const ONLY_OF_PROCESSES: usize = 3;
 
 /// The files of `/proc/1/task/1`, and of each other thread.
-pub const THREAD: &[Entry] = &[
-    directory("attr", ATTRIBUTES),
-    text("cmdline", command_line),
-    Entry {
-        name: "comm",
-        permissions: 0o644,
-        body: Body::OfThread(name_line, Some(set_name)),
-    },
-    link("exe", executable),
-    Entry {
-        name: "fd",
-        permissions: 0o500,
-        body: Body::Descriptors,
-    },
-    text("maps", maps),
-    text("smaps", small_maps),
-    text("smaps_rollup", small_maps_rollup),
-    of_thread("stat", statistics),
-    text("statm", memory_statistics),
-    of_thread("status", status),
-];
+pub const THREAD: &[Entry] = PROCESS.split_at(PROCESS.len() - ONLY_OF_PROCESSES).0;
 
-pub fn program() -> ProgramIdentity {
-    task::current_process().program.lock().clone()
+/// The program that a process runs.
+pub fn program(process: &Process) -> ProgramIdentity {
+    process.program.lock().clone()
+}
+
+const fn thread_link(name: &'static str, target: TargetOfThread) -> Entry {
+    Entry {
+        name,
+        permissions: 0o777,
+        body: Body::OfThreadLink(target),
+    }
 }
 
 fn name(thread: &Thread) -> String {
@@ -143,41 +148,41 @@ fn set_name(thread: &Thread, bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn executable() -> Result<Target, Errno> {
+fn executable(thread: &Thread) -> Result<Target, Errno> {
     // The program was found before it may have changed its root directory.
     let root = crate::fs::root_directory()?;
     let origin = path::Origin::new(root.clone(), root);
-    path::find(&origin, &program().path, true).map(Target::File)
+    path::find(&origin, &program(&thread.process).path, true).map(Target::File)
 }
 
-/// Copies a part of the program's memory.
-fn copy_memory((start, end): (u64, u64), text: &mut Text) -> Result<(), Errno> {
+/// Copies a part of a process's memory.
+fn copy_memory(thread: &Thread, (start, end): (u64, u64), text: &mut Text) -> Result<(), Errno> {
+    let space = thread.process.address_space();
     let mut bytes = [0; 512];
     let mut address = start;
     while address < end {
         let part = &mut bytes[..(end - address).min(512) as usize];
-        copy_from_user(part, UserPointer(address)).map_err(|_| Errno::EIO)?;
+        space.read(address, part).map_err(|_| Errno::EIO)?;
         text.bytes(part)?;
         address += part.len() as u64;
     }
     Ok(())
 }
 
-fn command_line(text: &mut Text) -> Result<(), Errno> {
-    copy_memory(program().arguments, text)
+fn command_line(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    copy_memory(thread, program(&thread.process).arguments, text)
 }
 
-fn environment(text: &mut Text) -> Result<(), Errno> {
-    copy_memory(program().environment, text)
+fn environment(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    copy_memory(thread, program(&thread.process).environment, text)
 }
 
-fn auxiliary_vector(text: &mut Text) -> Result<(), Errno> {
-    copy_memory(program().auxiliary, text)
+fn auxiliary_vector(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    copy_memory(thread, program(&thread.process).auxiliary, text)
 }
 
 /// The signals whose handler makes `choose` true, as a mask.
-fn signals(choose: impl Fn(u64) -> bool) -> u64 {
-    let process = task::current_process();
+fn signals(process: &Process, choose: fn(u64) -> bool) -> u64 {
     let actions = process.actions.lock();
     (1..=u64::from(Signal::MAXIMUM))
         .filter_map(Signal::from_number)
@@ -186,17 +191,23 @@ fn signals(choose: impl Fn(u64) -> bool) -> u64 {
 }
 
 fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let (process, program, sizes) = (task::current_process(), program(), sizes());
+    let process = &*thread.process;
+    let (program, sizes) = (program(process), sizes(process));
     let pending = process.pending.set();
     let blocked = thread.blocked.load(Ordering::Relaxed);
-    let (ignored, caught) = (signals(|handler| handler == 1), signals(|handler| handler > 1));
+    let (ignored, caught) = (
+        signals(process, |handler| handler == 1),
+        signals(process, |handler| handler > 1),
+    );
     // Number, name, state, parent, group, session, terminal, its group, flags, four counts of faults.
     let (number, state) = (thread.id(), state(thread).0);
     write!(
         text,
-        "{number} ({}) {state} 0 {1} {1} 0 -1 0 {2} 0 0 0 ",
+        "{number} ({}) {state} {} {} {} 0 -1 0 {} 0 0 0 ",
         name(thread),
-        process.id,
+        process.family.parent(),
+        process.family.group(),
+        process.family.session(),
         process.address_space().fault_count(),
     )?;
     // Times, priority, nice value, threads, timer, start.
@@ -227,7 +238,7 @@ fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     // Where it waits, swap, exit signal, processor, scheduling, delays, guest times.
     write!(text, "0 0 0 17 {} 0 0 0 0 0 ", thread.entity.cpu())?;
     let (arguments, environment) = (program.arguments, program.environment);
-    let data = areas()
+    let data = areas(process)
         .into_iter()
         .find(|area| area.name == "[heap]")
         .map_or((0, 0), |area| (area.start, area.end));
@@ -236,17 +247,19 @@ fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
 }
 
 fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let (process, sizes) = (task::current_process(), sizes());
+    let process = &*thread.process;
+    let (sizes, files) = (sizes(process), context::of(process));
     let credentials = process.credentials.lock().clone();
     writeln!(text, "Name:\t{}", name(thread))?;
-    writeln!(text, "Umask:\t{:04o}", context::current().mask())?;
+    writeln!(text, "Umask:\t{:04o}", files.mask())?;
     let (letter, word) = state(thread);
     writeln!(text, "State:\t{letter} ({word})")?;
     writeln!(
         text,
-        "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t0\nTracerPid:\t0",
+        "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t{2}\nTracerPid:\t0",
         process.id,
-        thread.id()
+        thread.id(),
+        process.family.parent()
     )?;
     let rows = [
         ("Uid", credentials.users, credentials.file_user),
@@ -255,10 +268,7 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     for (name, [real, effective, saved], of_files) in rows {
         writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{of_files}")?;
     }
-    let descriptors = context::current()
-        .open_descriptors(0)
-        .last()
-        .map_or(0, |last| *last as u32 + 1);
+    let descriptors = files.open_descriptors(0).last().map_or(0, |last| *last as u32 + 1);
     writeln!(text, "FDSize:\t{}", descriptors.max(64).next_multiple_of(64))?;
     write!(text, "Groups:\t")?;
     for group in &credentials.supplementary {
@@ -295,8 +305,8 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
         ("SigPnd", thread.pending.set()),
         ("ShdPnd", process.pending.set()),
         ("SigBlk", thread.blocked.load(Ordering::Relaxed)),
-        ("SigIgn", signals(|handler| handler == 1)),
-        ("SigCgt", signals(|handler| handler > 1)),
+        ("SigIgn", signals(process, |handler| handler == 1)),
+        ("SigCgt", signals(process, |handler| handler > 1)),
         ("CapInh", capabilities.inheritable),
         ("CapPrm", capabilities.permitted),
         ("CapEff", capabilities.effective),
@@ -308,8 +318,9 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     }
     writeln!(text, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0")?;
     let allowed = thread.entity.affinity() & task::online_cpus();
-    writeln!(text, "Cpus_allowed:\t{allowed:x}")?;
-    write!(text, "Cpus_allowed_list:\t")?;
+    text.bytes(b"Cpus_allowed:\t")?;
+    mask_of_bits(allowed, text)?;
+    text.bytes(b"\nCpus_allowed_list:\t")?;
     list_of_bits(allowed, text)?;
     writeln!(text, "\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
     let (voluntary, involuntary) = thread.entity.switches();
@@ -317,25 +328,6 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
         text,
         "voluntary_ctxt_switches:\t{voluntary}\nnonvoluntary_ctxt_switches:\t{involuntary}"
     )
-}
-
-/// Numbers of bits, as in `0-2,5`.
-fn list_of_bits(set: u64, text: &mut Text) -> Result<(), Errno> {
-    let mut separator = "";
-    let mut bit = 0;
-    while bit < 64 {
-        let run = (set >> bit).trailing_ones();
-        match run {
-            0 => {}
-            1 => write!(text, "{separator}{bit}")?,
-            _ => write!(text, "{separator}{bit}-{}", bit + run - 1)?,
-        }
-        if run != 0 {
-            separator = ",";
-        }
-        bit += run + 1;
-    }
-    Ok(())
 }
 
 /// Names and units of the limits, by number.
@@ -358,8 +350,8 @@ const LIMITS: [(&str, &str); 16] = [
     ("Max realtime timeout", "us"),
 ];
 
-fn limits(text: &mut Text) -> Result<(), Errno> {
-    let limits = task::current_process().limits.lock().clone();
+fn limits(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let limits = thread.process.limits.lock().clone();
     let shown = |value: u64| {
         if value == Limits::INFINITY {
             String::from("unlimited")
@@ -422,22 +414,35 @@ fn mount_information(text: &mut Text) -> Result<(), Errno> {
 }
 
 /// How readily the process is to be killed when memory is short. It is kept; the one that finds none is killed.
-fn adjustment(text: &mut Text) -> Result<(), Errno> {
-    let value = task::current_process()
-        .settings
-        .memory_adjustment
-        .load(Ordering::Relaxed);
+fn adjustment(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let value = thread.process.settings.memory_adjustment.load(Ordering::Relaxed);
     writeln!(text, "{value}")
 }
 
-fn set_adjustment(bytes: &[u8]) -> Result<(), Errno> {
+/// As Linux reckons it: the share of memory that the process has, in thousandths, moved by the adjustment, and two thirds of
+/// that and 1000 together.
+fn kill_score(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
+    let process = &thread.process;
+    let total = (memory::counters().total / BLOCK_SIZE).max(1) as i64;
+    let adjustment = i64::from(process.settings.memory_adjustment.load(Ordering::Relaxed));
+    let points = (sizes(process).resident / BLOCK_SIZE) as i64 + adjustment * total / 1000;
+    let score = if adjustment == -1000 {
+        0
+    } else {
+        (1000 + points * 1000 / total) * 2 / 3
+    };
+    writeln!(text, "{}", score.max(0))
+}
+
+fn set_adjustment(thread: &Thread, bytes: &[u8]) -> Result<(), Errno> {
     let value = core::str::from_utf8(bytes)
         .ok()
         .and_then(|text| text.trim().parse().ok());
     let value: i32 = value
         .filter(|value| (-1000..=1000).contains(value))
         .ok_or(Errno::EINVAL)?;
-    task::current_process()
+    thread
+        .process
         .settings
         .memory_adjustment
         .store(value, Ordering::Relaxed);
@@ -445,8 +450,8 @@ fn set_adjustment(bytes: &[u8]) -> Result<(), Errno> {
 }
 
 /// What is known about an open file, for `/proc/1/fdinfo`.
-pub fn descriptor_text(descriptor: i32, text: &mut Text) -> Result<(), Errno> {
-    let files = context::current();
+pub fn descriptor_text(thread: &Thread, descriptor: i32, text: &mut Text) -> Result<(), Errno> {
+    let files = context::of(&thread.process);
     let file = files.file(descriptor).map_err(|_| Errno::ENOENT)?;
     let mut flags = file.flags();
     if files.close_on_exec(descriptor).unwrap_or(false) {

@@ -3,10 +3,11 @@
 //! As in `/proc`, a table says which files there are; each group of devices has a module of its own.
 
 mod network;
+mod processors;
 
 use pith_linux::files::DeviceNumber;
 
-use super::proc::{Character, directory};
+use super::proc::{Body, Character, constant, directory};
 
 /// What is mounted at `/sys`.
 pub const SYSTEM: Character = Character {
@@ -14,8 +15,33 @@ pub const SYSTEM: Character = Character {
     path: "/sys",
     magic: 0x6265_6572,
     device: DeviceNumber::new(0, 23),
-    entries: &[
+    root: Body::Directory(&[
+        // There are no disks.
+        directory("block", &[]),
         directory("class", &[network::CLASS]),
-        directory("devices", &[directory("virtual", &[network::DEVICES])]),
-    ],
+        directory("dev", &[directory("block", &[]), directory("char", &[])]),
+        directory(
+            "devices",
+            &[
+                directory("system", &[processors::PROCESSORS, processors::NODES]),
+                directory("virtual", &[network::DEVICES]),
+            ],
+        ),
+        // Where control groups would be mounted: there are none.
+        directory("fs", &[directory("cgroup", &[])]),
+        directory(
+            "kernel",
+            &[directory(
+                "mm",
+                &[directory(
+                    "transparent_hugepage",
+                    &[
+                        // Large areas get them unasked.
+                        constant("enabled", "[always] madvise never\n"),
+                        constant("hpage_pmd_size", "2097152\n"),
+                    ],
+                )],
+            )],
+        ),
+    ]),
 };

@@ -10,9 +10,9 @@ use crate::fs::proc::{Body, Entry, Text, Things, constant, entry};
 use crate::net::internet::interfaces::{self, QUEUE_LENGTH, flag};
 
 /// `/sys/class/net`: a link for each interface.
-pub const CLASS: Entry = entry("net", 0o555, Body::Each(&LINKS));
+pub const CLASS: Entry = entry("net", 0o555, Body::Each(&LINKS, &[]));
 /// `/sys/devices/virtual/net`: their directories.
-pub const DEVICES: Entry = entry("net", 0o555, Body::Each(&INTERFACES));
+pub const DEVICES: Entry = entry("net", 0o555, Body::Each(&INTERFACES, &[]));
 
 static LINKS: Things = Things {
     list: names,

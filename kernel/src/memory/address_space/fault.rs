@@ -333,9 +333,14 @@ impl AddressSpace {
     /// # Errors
     /// `EFAULT` if the range is not such an area, `ENOMEM`.
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        self.each_page(address, bytes.len() as u64, |frame, offset, done, length| {
-            frame.write(offset, &bytes[done..done + length]);
-        })
+        self.each_page(
+            address,
+            bytes.len() as u64,
+            Access::Write,
+            |frame, offset, done, length| {
+                frame.write(offset, &bytes[done..done + length]);
+            },
+        )
     }
 
     /// Zeroes a part of a private area of an address space that need not be active.
@@ -343,15 +348,36 @@ impl AddressSpace {
     /// # Errors
     /// As [`Self::write`].
     pub fn clear(&self, range: Range<u64>) -> Result<(), Errno> {
-        self.each_page(range.start, range.end - range.start, |frame, offset, _, length| {
-            frame.clear(offset..offset + length);
-        })
+        self.each_page(
+            range.start,
+            range.end - range.start,
+            Access::Write,
+            |frame, offset, _, length| {
+                frame.clear(offset..offset + length);
+            },
+        )
+    }
+
+    /// Reads from an address space that need not be active.
+    ///
+    /// # Errors
+    /// `EFAULT` if the program could not read there, `ENOMEM`.
+    pub fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
+        self.each_page(
+            address,
+            bytes.len() as u64,
+            Access::Read,
+            |frame, offset, done, length| {
+                frame.read(offset, &mut bytes[done..done + length]);
+            },
+        )
     }
 
     fn each_page(
         &self,
         address: u64,
         total: u64,
+        access: Access,
         mut action: impl FnMut(&Frame, usize, usize, usize),
     ) -> Result<(), Errno> {
         let mut done = 0;
@@ -360,12 +386,10 @@ impl AddressSpace {
             let offset = place % PAGE;
             let length = (PAGE - offset).min(total - done);
             let mut inner = self.inner.lock();
-            let physical = self
-                .fault(&mut inner, place, Access::Write)
-                .map_err(|error| match error {
-                    FaultError::OutOfMemory => Errno::ENOMEM,
-                    _ => Errno::EFAULT,
-                })?;
+            let physical = self.fault(&mut inner, place, access).map_err(|error| match error {
+                FaultError::OutOfMemory => Errno::ENOMEM,
+                _ => Errno::EFAULT,
+            })?;
             // SAFETY: the entry holds the reference and can't go while the lock is held; it is only borrowed.
             let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(physical) });
             action(&frame, offset as usize, done as usize, length as usize);
