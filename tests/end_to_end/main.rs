@@ -21,6 +21,7 @@ mod runtimes;
 mod servers;
 mod storage;
 mod suites;
+mod system;
 mod threads;
 mod tools;
 mod traffic;
@@ -146,6 +147,10 @@ fn trials(only_list: bool) -> Result<Vec<Trial>, String> {
     }
     for (name, check) in storage::CHECKS {
         let name = format!("storage::{name}");
+        trials.push(trial(name, workshop.as_ref(), check));
+    }
+    for (name, check) in system::CHECKS {
+        let name = format!("system::{name}");
         trials.push(trial(name, workshop.as_ref(), check));
     }
     for (name, check) in tools::CHECKS {
