@@ -80,7 +80,9 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         stats::show(format, image_time, cached, &report);
     }
     let status = report.status();
-    if !from_image && !arguments.quiet && (status != 0 || content.verbose) {
+    // Who was told to end did not fail: 128 and SIGHUP, SIGINT or SIGTERM.
+    let failed = !matches!(status, 0 | 129 | 130 | 143);
+    if !from_image && !arguments.quiet && (failed || content.verbose) {
         lacking::tell(&report.lacking, content.verbose);
     }
     Ok(status)

@@ -1,6 +1,7 @@
-//! Locks that interrupt handlers may take too.
+//! Locks that interrupt handlers may take too, and locks that not everybody takes with the same right.
 
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arch;
 
@@ -76,5 +77,52 @@ impl<T> Drop for InterruptGuard<'_, T> {
         if self.enabled_before {
             arch::enable_interrupts();
         }
+    }
+}
+
+/// A lock that some take only when nobody else waits for it: those who come again and again would else keep it from the
+/// others for a long time, for a free lock goes to whoever looks first.
+#[derive(Debug, Default)]
+pub struct YieldingMutex<T> {
+    mutex: spin::Mutex<T>,
+    /// How many wait who have the right of way.
+    waiting: AtomicU32,
+}
+
+impl<T> YieldingMutex<T> {
+    /// A lock around a value.
+    pub const fn new(value: T) -> Self {
+        Self {
+            mutex: spin::Mutex::new(value),
+            waiting: AtomicU32::new(0),
+        }
+    }
+
+    /// Waits for the lock, with the right of way.
+    pub fn lock(&self) -> spin::MutexGuard<'_, T> {
+        if let Some(guard) = self.mutex.try_lock() {
+            return guard;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let guard = self.mutex.lock();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        guard
+    }
+
+    /// Waits for the lock, and lets those who wait with the right of way go first, though not for ever.
+    pub fn lock_after_others(&self) -> spin::MutexGuard<'_, T> {
+        const PATIENCE: u32 = 10_000;
+        for _ in 0..PATIENCE {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        self.mutex.lock()
+    }
+
+    /// The value, of which nobody else knows.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.mutex.get_mut()
     }
 }

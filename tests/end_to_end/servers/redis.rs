@@ -177,7 +177,7 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("OBJECT ENCODING hash", "listpack"),
     ("CONFIG GET appendonly", "[appendonly no]"),
     // It would take a second process, which there is not yet: that is said, and the server goes on.
-    ("BGSAVE", "error: ERR"),
+    ("BGSAVE", "Background saving started"),
 ];
 
 /// An answer.

@@ -32,7 +32,8 @@ impl AddressSpace {
         self.faults.fetch_add(1, Ordering::Relaxed);
         loop {
             let (repaired, replaced) = {
-                let mut inner = self.inner.lock();
+                // Threads that fault again and again must not keep others from what would end that.
+                let mut inner = self.inner.lock_after_others();
                 let repaired = self.fault(&mut inner, address, access).map(|_| ());
                 (repaired, inner.replaced.take())
             };

@@ -39,6 +39,8 @@ use pith_address_space::{
 use pith_linux::Errno;
 use spin::Mutex;
 
+use crate::sync::YieldingMutex;
+
 use super::frame::{self, Frame, Purpose};
 use super::page_source::{PageError, PageSource};
 use crate::arch::{
@@ -317,7 +319,7 @@ struct Replaced {
 
 /// The address space of a process, or of several that share it (`vfork(2)`).
 pub struct AddressSpace {
-    inner: Mutex<Inner>,
+    inner: YieldingMutex<Inner>,
     /// How processors come to use it, without the lock.
     activation: Arc<Activation>,
     /// Tells address spaces apart for ever: no two have the same number.
@@ -531,7 +533,7 @@ impl AddressSpace {
             activation: table.activation(),
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             processes: AtomicUsize::new(0),
-            inner: Mutex::new(Inner {
+            inner: YieldingMutex::new(Inner {
                 map: AddressMap::new(layout::PROGRAM_START..layout::PROGRAM_END),
                 table,
                 layout: Layout {
