@@ -176,7 +176,7 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("DEL a b c copied", "4"),
     ("OBJECT ENCODING hash", "listpack"),
     ("CONFIG GET appendonly", "[appendonly no]"),
-    // It would take a second process, which there is not yet: that is said, and the server goes on.
+    // By a second process, with a copy of the memory.
     ("BGSAVE", "Background saving started"),
 ];
 
