@@ -403,7 +403,7 @@ fn input(text: &str) -> Vec<u8> {
         .filter_map(|c| c.to_digit(16))
         .map(|d| d as u8)
         .collect();
-    if digits.len() == text.len() && digits.len() > 12 && digits.len() % 2 == 0 {
+    if digits.len() == text.len() && digits.len() > 12 && digits.len().is_multiple_of(2) {
         digits
             .chunks(2)
             .map(|pair| pair[0] << 4 | pair[1])

@@ -28,6 +28,7 @@ fn python(name: &str, script: &str) -> Case {
 fn noted(case: Case) -> Case {
     case.message("^pith: note: python: took the standard library")
         .message("^pith: note: python: left out installed packages")
+        .remark("^pith: note: the program looked for what this machine has")
 }
 
 const SIEVE: &str = "local n, sieve, count = 20000, {}, 0

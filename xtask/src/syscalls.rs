@@ -152,6 +152,6 @@ mod tests {
             text.contains("| 0 | `read(fd, buffer, count)` | `files.rs` |\n"),
             "{text}"
         );
-        assert!(text.contains("| 57 | `fork` | – |\n"), "{text}");
+        assert!(text.contains("| 101 | `ptrace` | – |\n"), "{text}");
     }
 }
