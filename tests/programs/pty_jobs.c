@@ -85,8 +85,11 @@ int main(void) {
     puts("-- signals");
     type("\x03");
     came("INTR");
+    /* Each signal may throw away what was not read of the screen before. */
+    all("screen", master);
     type("\x1c");
     came("QUIT");
+    all("screen", master);
     type("\x1a");
     came("SUSP");
     all("screen", master);
