@@ -26,6 +26,7 @@ echo "$first|$rest"; exit 3"#;
 /// Commands that are processes of their own: pipelines, substitutions, the background, signals, subshells.
 const PIPELINES: &str = r#"seq 1 200 | grep 7 | sort -rn | head -n 3 | tr '\n' ' '; echo
 echo "$(printf '%s\n' c a b | sort | tr -d '\n') $(echo nested $(echo "in $(echo itself)"))"
+echo by name | { sleep 0.05; cat /dev/stdin; }
 false | true; echo "status $?"; (exit 5); echo "subshell $?"
 sleep 0.05 & first=$!; (sleep 0.01; exit 9) & wait $!; echo "waited $?"; wait $first; echo "and $?"
 trap 'echo trapped' USR1; kill -USR1 $$; sh -c 'kill -TERM $$'; echo "killed $?"

@@ -497,7 +497,11 @@ impl Inode for PipeInode {
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
-        open_named(&self.pipe, flags)
+        // By a link in /proc: other than one with a name, it waits for nobody.
+        match (flags.reads(), flags.writes()) {
+            (false, false) => Err(Errno::EINVAL),
+            (reads, writes) => Ok(self.pipe.end(reads, writes)),
+        }
     }
 
     fn change(&self, change: AttributeChange) -> Result<(), Errno> {
