@@ -266,6 +266,15 @@ impl PageTable {
         }
     }
 
+    /// Splits all large pages that a range touches.
+    fn split_within(&mut self, range: &Range<u64>) {
+        let mut large = NOTHING;
+        visit_large(self.root, range.start, range.end, &mut |address, _| {
+            large = large.start.min(address)..address + LARGE_PAGE_SIZE;
+        });
+        self.split_all(large);
+    }
+
     /// Splits large pages that lie only partly in a range.
     fn split_borders(&mut self, range: &Range<u64>) {
         for border in [range.start, range.end] {
@@ -442,12 +451,8 @@ impl PageTable {
 
     /// Lets writes to the pages with a frame in a range be told, or no more. They become writable by the next fault.
     pub fn watch(&mut self, start: u64, end: u64, watched: bool) {
-        let mut large = NOTHING;
-        visit_large(self.root, start, end, &mut |address, _| {
-            large = large.start.min(address)..address + LARGE_PAGE_SIZE;
-        });
         if watched {
-            self.split_all(large);
+            self.split_within(&(start..end));
         }
         let mut stale = NOTHING;
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
@@ -480,11 +485,7 @@ impl PageTable {
         target: u64,
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<(), NoFrame> {
-        let mut large = NOTHING;
-        visit_large(self.root, range.start, range.end, &mut |address, _| {
-            large = large.start.min(address)..address + LARGE_PAGE_SIZE;
-        });
-        self.split_all(large);
+        self.split_within(&range);
         let mut complete = true;
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             complete = complete
@@ -533,11 +534,7 @@ impl PageTable {
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<(), NoFrame> {
         // Large pages are not shared as such: a write to one of their small ones would have to copy all.
-        let mut large = NOTHING;
-        visit_large(self.root, range.start, range.end, &mut |address, _| {
-            large = large.start.min(address)..address + LARGE_PAGE_SIZE;
-        });
-        self.split_all(large);
+        self.split_within(&range);
         let (mut complete, mut last) = (true, (0, 0));
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
