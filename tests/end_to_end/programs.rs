@@ -134,6 +134,7 @@ pub fn cases() -> Vec<Case> {
             .fixture()
             .on_q35_too(),
         program("capabilities", Build::Dynamic, &[]),
+        program("seccomp", Build::Dynamic, &[]).message(r"\b4322\b"),
         program("random", Build::Dynamic, &[]),
         program("streams", Build::Dynamic, &[]).input("a line\nand one without its end"),
         program("streams", Build::Static, &[]),

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicI32, AtomicU16, AtomicU32, AtomicU64, AtomicUsize
 use pith_linux::Errno;
 use pith_linux::sockets::{Linger, level, option};
 use pith_linux::time::{NANOSECONDS, Timespec, Timeval};
-use pith_tcpip::filter::{self, Instruction, Program};
+use pith_packet_filter::{self as filter, Instruction, Program};
 use spin::Mutex;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -183,6 +183,23 @@ fn timeout_value(timeout: u64) -> OptionValue {
     OptionValue::Bytes(Vec::from(time.as_bytes()))
 }
 
+/// Reads the instructions of a filter, for sockets or for system calls. There are at most as many as a filter may have.
+///
+/// # Errors
+/// `EFAULT`, `ENOMEM`
+pub fn read_instructions(place: UserPointer, count: usize) -> Result<Vec<Instruction>, Errno> {
+    let mut bytes = Vec::new();
+    let length = count * Instruction::SIZE;
+    bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(length, 0);
+    copy_from_user(&mut bytes, place)?;
+    let mut instructions = Vec::new();
+    instructions.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    let (chunks, _) = bytes.as_chunks();
+    instructions.extend(chunks.iter().map(Instruction::read));
+    Ok(instructions)
+}
+
 impl Common {
     /// Whether a switch is on.
     pub fn switch(&self, name: i32) -> bool {
@@ -306,16 +323,7 @@ impl Common {
         if place.is_null() || count == 0 || count > filter::LONGEST {
             return Err(Errno::EINVAL);
         }
-        let mut bytes = Vec::new();
-        let length = count * Instruction::SIZE;
-        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
-        bytes.resize(length, 0);
-        copy_from_user(&mut bytes, place)?;
-        let mut instructions = Vec::new();
-        instructions.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-        let (chunks, _) = bytes.as_chunks();
-        instructions.extend(chunks.iter().map(Instruction::read));
-        let program = Program::new(instructions).map_err(|_| Errno::EINVAL)?;
+        let program = Program::new(read_instructions(place, count)?).map_err(|_| Errno::EINVAL)?;
         *self.filter.lock() = Some(Arc::new(program));
         Ok(())
     }

@@ -21,6 +21,7 @@ mod paths;
 mod processes;
 pub mod program;
 mod scheduling;
+mod seccomp;
 mod signals;
 mod sockets;
 mod splice;
@@ -30,7 +31,7 @@ mod time;
 mod trace;
 mod waiting;
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 
@@ -162,10 +163,9 @@ fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
 pub fn dispatch(registers: &mut Registers) -> bool {
     let number = registers.rax;
     let record = trace::remember(number, registers);
-    let answer = if trace::tracing() {
-        run_traced(number, registers)
-    } else {
-        run(number, registers)
+    let answer = match WATCHED.load(Ordering::Relaxed) {
+        0 => run(number, registers),
+        watched => run_watched(watched, number, registers),
     };
     let value = match answer {
         Ok(Reply::Value(value)) => value as u64,
@@ -234,11 +234,24 @@ fn run(number: u64, registers: &mut Registers) -> Answer {
     }
 }
 
+/// Why calls can't simply be made: [`TRACED`], [`FILTERED`].
+static WATCHED: AtomicU8 = AtomicU8::new(0);
+/// They are shown.
+const TRACED: u8 = 1;
+/// Some thread has given calls up.
+const FILTERED: u8 = 2;
+
 #[cold]
-fn run_traced(number: u64, registers: &mut Registers) -> Answer {
-    let started = trace::before(number, row(number), &arguments(registers));
-    let answer = run(number, registers);
-    trace::after(started, &answer);
+fn run_watched(watched: u8, number: u64, registers: &mut Registers) -> Answer {
+    let started = (watched & TRACED != 0).then(|| trace::before(number, row(number), &arguments(registers)));
+    let refused = match watched & FILTERED {
+        0 => None,
+        _ => seccomp::judge(number, registers),
+    };
+    let answer = refused.unwrap_or_else(|| run(number, registers));
+    if let Some(started) = started {
+        trace::after(started, &answer);
+    }
     answer
 }
 

@@ -488,7 +488,8 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
         }
         names::PR_GET_TIMERSLACK => Ok(settings.timer_slack.load(Ordering::Relaxed) as usize),
         names::PR_CAPBSET_READ if second < LAST_CAPABILITY => Ok(1),
-        names::PR_GET_SECCOMP => Ok(0),
+        names::PR_GET_SECCOMP => Ok(thread.seccomp.lock().mode().into()),
+        names::PR_SET_SECCOMP => super::seccomp::set_mode(second, UserPointer(third)),
         names::PR_GET_TID_ADDRESS => {
             write_object(UserPointer(second), &thread.clear_on_exit.load(Ordering::Relaxed))?;
             Ok(0)

@@ -3,14 +3,14 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use linux_raw_sys::general::{O_CREAT, O_DIRECTORY, O_TMPFILE};
 use pith_linux::Errno;
 use pith_linux::signal::{SYNCHRONOUS, Signal, SignalInformation, code};
 
 use super::argument::LATER;
-use super::{Answer, Call, Reply, arguments};
+use super::{Answer, Call, Reply, TRACED, WATCHED, arguments};
 use crate::arch::Registers;
 use crate::devices::console::trace_line;
 use crate::task::{self, signal, signal::Restart};
@@ -25,20 +25,20 @@ pub struct Values {
     pub result: Option<i64>,
 }
 
-static TRACING: AtomicBool = AtomicBool::new(false);
-
 /// Switches the trace on or off.
 pub fn set_tracing(on: bool) {
-    TRACING.store(on, Ordering::Relaxed);
     if on {
+        WATCHED.fetch_or(TRACED, Ordering::Relaxed);
         signal::observe(signal_delivered);
+    } else {
+        WATCHED.fetch_and(!TRACED, Ordering::Relaxed);
     }
 }
 
 /// Whether calls are traced.
 #[inline]
 pub fn tracing() -> bool {
-    TRACING.load(Ordering::Relaxed)
+    WATCHED.load(Ordering::Relaxed) & TRACED != 0
 }
 
 /// How many calls are remembered.

@@ -9,6 +9,7 @@ use pith_scheduling::Entity;
 use super::family::{self, Family};
 use super::process::{Inheritance, Process, Resources};
 use super::scheduler;
+use super::seccomp;
 use super::thread::{Thread, current};
 use super::threads::{self, NewThread};
 use crate::arch;
@@ -110,6 +111,7 @@ fn thread_of(
     thread.clear_on_exit.store(new.clear_on_exit, Ordering::Relaxed);
     *thread.name.lock() = *parent.name.lock();
     thread.inherit_habits(parent);
+    seccomp::inherit(&thread, parent);
     if !loses_signal_stack {
         thread.signals.lock().inherit(&parent.signals.lock());
         let area = parent.restartable_area.load(Ordering::Relaxed);

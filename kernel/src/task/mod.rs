@@ -14,6 +14,7 @@ mod process;
 pub mod random;
 pub mod restartable;
 mod scheduler;
+pub mod seccomp;
 pub mod signal;
 pub mod soon;
 pub mod system_name;

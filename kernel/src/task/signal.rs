@@ -880,6 +880,12 @@ pub fn force(information: SignalInformation, signal: Signal, what: String) {
     thread.pending.add_first(signal, information);
 }
 
+/// Ends the process by a signal, whatever it wants to happen on that; `what` says why.
+pub fn end_by(signal: Signal, information: &SignalInformation, what: String) -> ! {
+    tell(signal, information);
+    die(&current().process, signal, what)
+}
+
 /// The program has broken a rule that Linux punishes by `SIGSEGV`.
 pub fn force_fault(what: &str) {
     force(

@@ -12,6 +12,7 @@ use spin::Mutex;
 use super::clock::Instant;
 use super::pending::PendingSignals;
 use super::process::Process;
+use super::seccomp::Seccomp;
 use super::signal::ThreadSignals;
 use super::timer::{Timer, TimerTarget};
 use super::wait::Wakeable;
@@ -82,6 +83,8 @@ pub struct Thread {
     pub personality: AtomicU32,
     /// Class and level of its input and output (`ioprio_set(2)`); 0 if nobody has said anything.
     pub io_priority: AtomicU16,
+    /// Which system calls it may make.
+    pub seccomp: Mutex<Seccomp>,
 }
 
 /// Locks are held that a watcher of faults may need.
@@ -121,6 +124,7 @@ impl Thread {
             name: Mutex::new([0; 16]),
             personality: AtomicU32::new(0),
             io_priority: AtomicU16::new(0),
+            seccomp: Mutex::new(Seccomp::Disabled),
         }))
     }
 

@@ -11,7 +11,7 @@ use super::family::{self, FIRST};
 use super::process::{Capabilities, Process};
 use super::thread::{Body, Thread, current};
 use super::wait::WaitQueue;
-use super::{futex, scheduler, signal};
+use super::{futex, scheduler, seccomp, signal};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
 use crate::memory::{self, UserPointer, write_object};
 use crate::sync::InterruptMutex;
@@ -123,7 +123,11 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
             write_object(place, &number)?;
         }
     }
-    enlist(&thread);
+    {
+        let _still = seccomp::hold_still();
+        seccomp::inherit(&thread, &parent);
+        enlist(&thread);
+    }
     scheduler::start(&thread);
     Ok(number)
 }

@@ -254,6 +254,8 @@ pub mod code {
     pub const BUS_ADRERR: i32 = 2;
     /// The content of memory was lost, and the program needs it.
     pub const BUS_MCEERR_AR: i32 = 4;
+    /// `SIGSYS`: a filter of system calls does not allow the call.
+    pub const SYS_SECCOMP: i32 = 1;
     /// `SIGTRAP`: single step.
     pub const TRAP_TRACE: i32 = 2;
     /// `SIGTRAP`: a debug register matched.
@@ -299,6 +301,14 @@ impl SignalInformation {
     pub fn lost_memory(signal: Signal, address: u64) -> Self {
         let mut information = Self::fault(signal, code::BUS_MCEERR_AR, address);
         information.fields[8] = 12;
+        information
+    }
+
+    /// About a system call that was not made (`si_call_addr`, `si_syscall`, `si_arch`).
+    pub fn system_call(code: i32, instruction: u64, number: i32, architecture: u32) -> Self {
+        let mut information = Self::fault(Signal::SIGSYS, code, instruction);
+        information.fields[8..12].copy_from_slice(&number.to_le_bytes());
+        information.fields[12..16].copy_from_slice(&architecture.to_le_bytes());
         information
     }
 

@@ -8,7 +8,6 @@
 //! Data is not copied: what arrives stays in the buffer in which the device put it, what is sent in the buffer into which
 //! the program's data was copied, and a [`Slice`] names a part of either.
 //!
-//! * [`filter`]: programs by which sockets choose packets;
 //! * [`wire`]: packets as bytes;
 //! * [`dhcp`]: a client that asks for addresses;
 //! * [`tcp`]: connections, one at a time;
@@ -20,7 +19,6 @@ extern crate alloc;
 
 pub mod buffer;
 pub mod dhcp;
-pub mod filter;
 mod queue;
 pub mod stack;
 pub mod tcp;

@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use common::wire::{ADDRESSES, Wire};
 use common::{card, slice};
-use pith_tcpip::filter::{Instruction, Program};
+use pith_packet_filter::{Instruction, Program};
 use pith_tcpip::stack::{Choice, Exception, Handle, Offload, Reach};
 use pith_tcpip::tcp::{Ending, State};
 

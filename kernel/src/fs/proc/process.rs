@@ -316,7 +316,16 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     for (name, mask) in masks {
         writeln!(text, "{name}:\t{mask:016x}")?;
     }
-    writeln!(text, "NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0")?;
+    let no_new_privileges = process.settings.no_new_privileges.load(Ordering::Relaxed);
+    let (mode, filters) = {
+        let seccomp = thread.seccomp.lock();
+        (seccomp.mode(), seccomp.filter_count())
+    };
+    writeln!(
+        text,
+        "NoNewPrivs:\t{}\nSeccomp:\t{mode}\nSeccomp_filters:\t{filters}",
+        u8::from(no_new_privileges)
+    )?;
     let allowed = thread.entity.affinity() & task::online_cpus();
     text.bytes(b"Cpus_allowed:\t")?;
     mask_of_bits(allowed, text)?;

@@ -49,7 +49,6 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 use pith_sorted_map::SortedMap;
 
 use crate::buffer::{Buffer, Pieces, Slice};
-use crate::filter::{About, Program};
 use crate::queue::Queue;
 use crate::tcp::{Connection, Options, Path, Readiness, Segment, Sequence, State};
 use crate::time::{Instant, SECOND};
@@ -65,6 +64,7 @@ use interfaces::scope_of;
 use late::Late;
 use neighbours::Neighbour;
 use paths::{Complaints, Learned};
+use pith_packet_filter::{About, Program};
 use requests::Pending;
 use routes::Way;
 use secret::Secret;

@@ -2,8 +2,15 @@
 //! it a socket receives (S. McCanne, V. Jacobson: The BSD Packet Filter, 1993; Linux's `filter.txt`).
 //!
 //! A program is checked once ([`Program::new`]); one that passed always ends, since jumps lead forwards only, and never
-//! looks beyond the packet.
+//! looks beyond the packet. The same machine filters system calls ([`calls`]).
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod calls;
+
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// Most instructions of a program (`BPF_MAXINSNS`).
@@ -179,6 +186,38 @@ impl Instruction {
     }
 }
 
+/// Whether some way through a program reads a word of scratch memory that it has not written. Jumps are known to stay
+/// inside.
+fn reads_unwritten(instructions: &[Instruction]) -> bool {
+    // What all jumps that lead to an instruction have written, a bit for each word.
+    let mut jumps = vec![u16::MAX; instructions.len()];
+    let mut written = 0;
+    for (index, instruction) in instructions.iter().enumerate() {
+        written &= jumps[index];
+        let word = 1_u16.unbounded_shl(instruction.constant);
+        let mode = instruction.code & !code::CLASS;
+        match instruction.code & code::CLASS {
+            code::STORE | code::STORE_INDEX => written |= word,
+            code::LOAD | code::LOAD_INDEX if mode == code::MEMORY && written & word == 0 => {
+                return true;
+            }
+            code::JUMP => {
+                let next = index + 1;
+                let (one, other) = match mode {
+                    code::ALWAYS => (instruction.constant as usize, instruction.constant as usize),
+                    _ => (instruction.if_true.into(), instruction.if_false.into()),
+                };
+                jumps[next + one] &= written;
+                jumps[next + other] &= written;
+                // Only jumps lead to the next one.
+                written = u16::MAX;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Big-endian bytes of a packet.
 fn load(packet: &[u8], size: u16, offset: usize) -> Option<u32> {
     let rest = packet.get(offset..)?;
@@ -195,8 +234,8 @@ impl Program {
     /// Checks a program.
     ///
     /// # Errors
-    /// [`Wrong`] if it is empty or too long, has instructions that mean nothing, jumps out of itself, or may run over
-    /// its end.
+    /// [`Wrong`] if it is empty or too long, has instructions that mean nothing, jumps out of itself, may run over its end,
+    /// or may read a word of scratch memory that it has not written.
     pub fn new(instructions: Vec<Instruction>) -> Result<Self, Wrong> {
         let count = instructions.len();
         if count == 0 || count > LONGEST {
@@ -209,10 +248,16 @@ impl Program {
                 return Err(Wrong);
             }
         }
-        match instructions[count - 1].code & code::CLASS {
-            code::RETURN => Ok(Self(instructions)),
-            _ => Err(Wrong),
+        let returns = instructions[count - 1].code & code::CLASS == code::RETURN;
+        if !returns || reads_unwritten(&instructions) {
+            return Err(Wrong);
         }
+        Ok(Self(instructions))
+    }
+
+    /// How many instructions it has.
+    pub fn length(&self) -> usize {
+        self.0.len()
     }
 
     /// How many bytes of a packet are received; 0 for none, which is to throw it away.
@@ -479,6 +524,46 @@ mod tests {
         assert!(refused(&[(0x0e, 0, 0, 0)]), "returns the index");
         assert!(refused(&std::vec![(6, 0, 0, 0); LONGEST + 1]));
         assert!(!refused(&std::vec![(6, 0, 0, 0); LONGEST]));
+    }
+
+    #[test]
+    fn scratch_memory_is_written_before_it_is_read() {
+        let refused = |program: &[(u16, u8, u8, u32)]| {
+            let instructions = program
+                .iter()
+                .map(|&(code, yes, no, constant)| instruction(code, yes, no, constant))
+                .collect();
+            Program::new(instructions).is_err()
+        };
+        assert!(refused(&[(0x60, 0, 0, 3), (6, 0, 0, 0)]));
+        assert!(refused(&[(0x61, 0, 0, 3), (6, 0, 0, 0)]));
+        assert!(!refused(&[(0x02, 0, 0, 3), (0x60, 0, 0, 3), (6, 0, 0, 0)]));
+        assert!(
+            refused(&[(0x02, 0, 0, 3), (0x60, 0, 0, 4), (6, 0, 0, 0)]),
+            "another word"
+        );
+        assert!(
+            refused(&[
+                (0x15, 1, 0, 0),
+                (0x02, 0, 0, 3),
+                (0x60, 0, 0, 3),
+                (6, 0, 0, 0)
+            ]),
+            "only one of two ways writes it"
+        );
+        assert!(!refused(&[
+            (0x15, 1, 0, 0),
+            (0x02, 0, 0, 3),
+            (0x02, 0, 0, 3),
+            (0x60, 0, 0, 3),
+            (6, 0, 0, 0)
+        ]));
+        assert!(refused(&[
+            (0x05, 0, 0, 1),
+            (0x02, 0, 0, 3),
+            (0x60, 0, 0, 3),
+            (6, 0, 0, 0)
+        ]));
     }
 
     #[test]
