@@ -43,6 +43,7 @@ const PROGRAMS: &[&str] = &[
     "signal_storm",
     "asynchronous",
     "processes",
+    "process_corners",
 ];
 
 /// System V and POSIX IPC.

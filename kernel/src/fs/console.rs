@@ -245,7 +245,7 @@ fn terminal() -> &'static Arc<dyn terminal::Terminal> {
     CONSOLE.call_once(|| {
         let terminal: Arc<dyn terminal::Terminal> = Arc::new(Console);
         // Without memory now, there is none for the first program either.
-        let _ = terminal::control(&terminal, 1, 1);
+        let _ = terminal::control_first_session(&terminal);
         terminal
     })
 }

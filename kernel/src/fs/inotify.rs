@@ -69,6 +69,8 @@ struct State {
 /// What the file and the points of notice share.
 struct Shared {
     state: Mutex<State>,
+    /// Held by who adds and ends watches; nothing is told under it.
+    changes: Mutex<()>,
     readers: WaitQueue,
     user: u32,
 }
@@ -137,25 +139,30 @@ impl Inotify {
     pub fn watch(&self, inode: &Arc<dyn Inode>, wanted: FileEvents) -> Result<i32, Errno> {
         let kept = FileEvents::ASKED | FileEvents::ONE_SHOT | FileEvents::EXCLUDE_UNLINKED;
         let (file, mut events) = (inode.identity(), wanted & kept);
-        let known = {
-            let mut state = self.0.state.lock();
-            let mut all = state.watches.iter_mut();
-            match all.find(|(_, watched)| watched.file == file) {
-                Some(_) if wanted.contains(FileEvents::MASK_CREATE) => return Err(Errno::EEXIST),
-                Some((number, watched)) => {
-                    if wanted.contains(FileEvents::MASK_ADD) {
-                        events |= watched.events;
-                    }
-                    watched.events = events;
-                    Some(*number)
-                }
-                None => None,
+        // One thread at a time, so that no file is watched twice.
+        let _turn = self.0.changes.lock();
+        let listener = self.listener();
+        if let Some(number) = notify::find(file, &listener) {
+            if wanted.contains(FileEvents::MASK_CREATE) {
+                return Err(Errno::EEXIST);
             }
-        };
-        if let Some(number) = known {
-            notify::change(file, &self.listener(), number, events);
+            // It may just have ended; then it is watched anew.
+            if let Some(watched) = self.0.state.lock().watches.get_mut(&number) {
+                if wanted.contains(FileEvents::MASK_ADD) {
+                    events |= watched.events;
+                }
+                watched.events = events;
+            } else {
+                return self.watch_anew(file, events);
+            }
+            notify::change(file, &listener, number, events);
             return Ok(number);
         }
+        self.watch_anew(file, events)
+    }
+
+    /// Watches a file that is not watched yet.
+    fn watch_anew(&self, file: FileIdentity, events: FileEvents) -> Result<i32, Errno> {
         if !charge(self.0.user, WATCHES, &MOST_WATCHES) {
             return Err(Errno::ENOSPC);
         }
@@ -167,8 +174,10 @@ impl Inotify {
             number
         };
         if let Err(errno) = notify::watch(file, self.listener(), number, events) {
-            self.0.state.lock().watches.remove(&number);
-            give_back(self.0.user, WATCHES, 1);
+            // Unless it was ended just now by its number.
+            if self.0.state.lock().watches.remove(&number).is_some() {
+                give_back(self.0.user, WATCHES, 1);
+            }
             return Err(errno);
         }
         Ok(number)
@@ -179,6 +188,7 @@ impl Inotify {
     /// # Errors
     /// `EINVAL` if there is none of this number.
     pub fn end(&self, number: i32) -> Result<(), Errno> {
+        let _turn = self.0.changes.lock();
         {
             let mut state = self.0.state.lock();
             if !state.watches.contains_key(&number) {
@@ -291,6 +301,7 @@ pub fn create(flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
             watches: SortedMap::new(),
             last: 0,
         }),
+        changes: Mutex::new(()),
         readers: WaitQueue::new(),
         user,
     };

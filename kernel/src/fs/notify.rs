@@ -96,6 +96,15 @@ pub fn watch(file: FileIdentity, listener: Arc<dyn Listener>, number: i32, event
     Ok(())
 }
 
+/// The number under which a listener watches a file.
+pub fn find(file: FileIdentity, listener: &Arc<dyn Listener>) -> Option<i32> {
+    let watches = WATCHES.lock();
+    let mut of_file = watches[range(&watches, file)].iter();
+    of_file
+        .find(|watch| same(&watch.listener, listener))
+        .map(|watch| watch.number)
+}
+
 /// Changes what a watch is told.
 pub fn change(file: FileIdentity, listener: &Arc<dyn Listener>, number: i32, events: FileEvents) {
     let mut watches = WATCHES.lock();

@@ -11,22 +11,21 @@ use zerocopy::IntoBytes;
 
 use super::file::{File, OpenFile};
 use crate::memory::Destination;
-use crate::task::{self, Process, WaitQueue, signal};
+use crate::task::{self, WaitQueue, signal};
 
 /// Bytes of what is read for one signal (`struct signalfd_siginfo`).
 const SIZE: usize = size_of::<SignalFileRecord>();
 
-/// Signals of whoever reads.
+/// Signals of whoever reads: after `fork(2)` that may be another process than the one that made the file.
 pub struct SignalFile {
     mask: AtomicU64,
-    process: Arc<Process>,
 }
 
 impl SignalFile {
     /// Changes which signals are read.
     pub fn set_mask(&self, mask: u64) {
         self.mask.store(mask & !UNBLOCKABLE, Ordering::SeqCst);
-        self.process.signal_queue.wake_all();
+        signal::FILES.wake_all();
     }
 
     fn take(&self) -> Option<SignalInformation> {
@@ -54,7 +53,7 @@ impl File for SignalFile {
                 Some(information) => information,
                 None if done != 0 => break,
                 None if flags.contains(OpenFlags::NONBLOCKING) => return Err(Errno::EAGAIN),
-                None => self.process.signal_queue.wait(|| self.take())?,
+                None => signal::FILES.wait(|| self.take())?,
             };
             let record = SignalFileRecord::from(&information);
             match to.put(record.as_bytes()) {
@@ -68,14 +67,14 @@ impl File for SignalFile {
 
     fn readiness(&self) -> PollEvents {
         let thread = task::current();
-        let pending = thread.pending.set() | self.process.pending.set();
+        let pending = thread.pending.set() | thread.process.pending.set();
         let mut events = PollEvents::empty();
         events.set(PollEvents::IN, pending & self.mask.load(Ordering::SeqCst) != 0);
         events
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.process.signal_queue)
+        Some(&signal::FILES)
     }
 }
 
@@ -83,7 +82,6 @@ impl File for SignalFile {
 pub fn create(mask: u64, flags: OpenFlags) -> Arc<OpenFile> {
     let file = Arc::new(SignalFile {
         mask: AtomicU64::new(mask & !UNBLOCKABLE),
-        process: task::current_process().clone(),
     });
     super::anonymous::open(
         "anon_inode:[signalfd]",

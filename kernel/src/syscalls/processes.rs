@@ -93,7 +93,7 @@ const EXITED: u64 = 4;
 const CONTINUED: u64 = 8;
 /// `WNOWAIT`
 const NO_WAIT: u64 = 0x100_0000;
-/// `__WNOTHREAD`: only children of the calling thread; here they are those of the process.
+/// `__WNOTHREAD`: only children of the calling thread.
 const NO_THREAD: u64 = 0x2000_0000;
 /// `__WALL`
 const ALL: u64 = 0x4000_0000;
@@ -107,6 +107,7 @@ fn wishes(options: u64) -> Wishes {
         continued: options & CONTINUED != 0,
         no_wait: options & NO_HANG != 0,
         leave: options & NO_WAIT != 0,
+        of_thread: options & NO_THREAD != 0,
         unusual: match options {
             _ if options & ALL != 0 => None,
             _ => Some(options & CLONE != 0),

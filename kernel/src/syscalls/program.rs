@@ -455,6 +455,9 @@ pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Regis
     }
     task::threads::leave_memory(thread);
     process.settings.dumpable.store(!loaded.secure, Ordering::Relaxed);
+    if loaded.secure {
+        process.family.parent_end_signal.store(0, Ordering::Relaxed);
+    }
     *process.credentials.lock() = loaded.credentials;
     *process.program.lock() = loaded.identity;
     process.replace_address_space(loaded.space);

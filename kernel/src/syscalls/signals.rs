@@ -205,41 +205,42 @@ fn send_if_allowed(
     }
 }
 
+/// The process of this number; as on Linux that of any of its threads does.
+fn process_of(number: i32) -> Result<Arc<Process>, Errno> {
+    task::find_process(number as u32)
+        .or_else(|| task::find_thread(number as u32).map(|thread| thread.process.clone()))
+        .ok_or(Errno::ESRCH)
+}
+
 /// `kill(2)`. Other than the first process of a container, which it resembles, number 1 is not spared the default actions
 /// here: it is a program like any other.
 pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
     let own = task::current_process();
     let information = from_self(&own, code::SI_USER);
     if pid > 0 {
-        let process = task::find_process(pid as u32).or_else(|| {
-            // As on Linux the number of any of its threads does.
-            task::find_thread(pid as u32).map(|thread| thread.process.clone())
-        });
-        return send_if_allowed(&*process.ok_or(Errno::ESRCH)?, number, information);
+        return send_if_allowed(&*process_of(pid)?, number, information);
     }
-    let targets = match pid {
+    let own_group = own.family.group();
+    let selected: &dyn Fn(&Process) -> bool = match pid {
         i32::MIN => return Err(Errno::ESRCH),
-        -1 => {
-            let mut all = task::processes();
-            all.retain(|process| process.id != own.id && process.id != family::FIRST);
-            all
-        }
-        0 => family::members(own.family.group()),
-        group => family::members(group.unsigned_abs()),
+        -1 => &|process| process.id != own.id && process.id != family::FIRST,
+        0 => &|process| process.family.group() == own_group,
+        group => &move |process| process.family.group() == group.unsigned_abs(),
     };
-    if number != 0 {
-        signal_number(number)?;
-    }
+    let signal = match number {
+        0 => None,
+        number => Some(signal_number(number)?),
+    };
     // It is enough if one of them can be told; else the last error counts.
     let mut result = Err(Errno::ESRCH);
-    for process in targets {
-        match send_if_allowed(&process, number, &information) {
+    family::tell_all(selected, signal, &mut |process| {
+        match send_if_allowed(process, number, &information) {
             Ok(_) => result = Ok(0),
             Err(Errno::EPERM) if pid == -1 => {}
             Err(errno) if result.is_err() => result = Err(errno),
             Err(_) => {}
         }
-    }
+    });
     result
 }
 
@@ -289,7 +290,7 @@ pub fn rt_sigqueueinfo(process: i32, number: i32, information: UserPointer) -> R
     if process <= 0 {
         return Err(Errno::ESRCH);
     }
-    let target = task::find_process(process as u32).ok_or(Errno::ESRCH)?;
+    let target = process_of(process)?;
     check_claim(&target, &information)?;
     send_if_allowed(&target, number, |signal| SignalInformation {
         signal: i32::from(signal.number()),
@@ -371,8 +372,7 @@ pub fn pidfd_getfd(fd: i32, wanted: i32, flags: u32) -> Result<usize, Errno> {
     if process.family.has_ended() {
         return Err(Errno::ESRCH);
     }
-    // Who may look into a process may also send it any signal.
-    if !may_signal(&process, 0) {
+    if !task::current_process().may_look_into(&process) {
         return Err(Errno::EPERM);
     }
     let file = context::of(&process).file(wanted)?;

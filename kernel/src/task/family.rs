@@ -11,17 +11,19 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
-use pith_linux::signal::{ActionFlags, SIG_IGN, Signal, SignalInformation, code};
+use pith_linux::signal::{ActionFlags, SIG_DFL, SIG_IGN, Signal, SignalInformation, code};
 use spin::{Mutex, Once};
 
 use super::clock;
+use super::jobs;
 use super::process::{ExitReason, Process};
 use super::scheduler;
 use super::signal;
-use super::thread::current;
+use super::thread::{Thread, current};
+use super::threads::find_thread;
 use super::wait::WaitQueue;
 use crate::sync::InterruptMutex;
 
@@ -32,6 +34,10 @@ pub const FIRST: u32 = 1;
 static PROCESSES: InterruptMutex<Vec<Arc<Process>>> = InterruptMutex::new(Vec::new());
 /// Told whenever a process has ended.
 static ENDED: WaitQueue = WaitQueue::new();
+/// How many processes there have been; changed with the list locked.
+static BIRTHS: AtomicU64 = AtomicU64::new(0);
+/// The first process ends: there are no new ones any more. Changed with the list locked.
+static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// A signal as the kernel remembers that a parent was not told of it yet: nothing, that a process goes on, or by which
 /// signal it was stopped.
@@ -41,14 +47,23 @@ const GOES_ON: u8 = u8::MAX;
 /// The place of a process among the others.
 pub struct Family {
     parent: AtomicU32,
+    /// The thread of its parent that made it, or has inherited it from another thread that has ended.
+    maker: AtomicU32,
+    /// The how many-th process it is.
+    born: AtomicU64,
+    /// It has or had children, so that its threads may have some.
+    ever_parent: AtomicBool,
     /// Its parent has ended, and the kernel looks after it.
     adopted: AtomicBool,
     group: AtomicU32,
     session: AtomicU32,
     /// The signal that tells its parent of its end; 0 for none.
     end_signal: AtomicU8,
-    /// It gave up the terminal of its session (`TIOCNOTTY`).
-    pub has_left_terminal: AtomicBool,
+    /// Which time that a terminal began to control a session counts for it: it made that happen, or was forked since; 0 for
+    /// none.
+    pub terminal: AtomicU64,
+    /// The group that was in the foreground of the terminal of the session that it leads, when that was hung up; 0 for none.
+    pub last_foreground: AtomicU32,
     /// It has run another program: its parent may not put it into another group any more.
     has_executed: AtomicBool,
     /// It wants the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`).
@@ -93,6 +108,7 @@ impl Usage {
     /// What a process itself has used.
     pub fn of(process: &Process) -> Self {
         let space = process.address_space();
+        let before = *process.former_usage.lock();
         let mut switches = process.ended_switches();
         for thread in process.threads() {
             let (voluntary, involuntary) = thread.entity.switches();
@@ -101,8 +117,8 @@ impl Usage {
         }
         Self {
             time: process.cpu_time(),
-            memory: space.peak_bytes().1,
-            faults: space.fault_count(),
+            memory: space.peak_bytes().1.max(before.memory),
+            faults: space.fault_count() + before.faults,
             switches,
         }
     }
@@ -112,7 +128,7 @@ impl Usage {
         *process.family.children_usage.lock()
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.time += other.time;
         self.memory = self.memory.max(other.memory);
         self.faults += other.faults;
@@ -122,14 +138,18 @@ impl Usage {
 }
 
 impl Family {
-    fn new(parent: u32, group: u32, session: u32, end_signal: u8) -> Self {
+    fn new(group: u32, session: u32, end_signal: u8) -> Self {
         Self {
-            parent: AtomicU32::new(parent),
+            parent: AtomicU32::new(0),
+            maker: AtomicU32::new(0),
+            born: AtomicU64::new(0),
+            ever_parent: AtomicBool::new(false),
             adopted: AtomicBool::new(false),
             group: AtomicU32::new(group),
             session: AtomicU32::new(session),
             end_signal: AtomicU8::new(end_signal),
-            has_left_terminal: AtomicBool::new(false),
+            terminal: AtomicU64::new(0),
+            last_foreground: AtomicU32::new(0),
             has_executed: AtomicBool::new(false),
             takes_orphans: AtomicBool::new(false),
             parent_end_signal: AtomicU8::new(0),
@@ -144,23 +164,37 @@ impl Family {
 
     /// That of the first process, which leads its group and its session.
     pub(super) fn first() -> Self {
-        Self::new(0, FIRST, FIRST, 0)
+        let first = Self::new(FIRST, FIRST, 0);
+        first.terminal.store(jobs::FIRST_TERMINAL, Ordering::Relaxed);
+        first
     }
 
-    /// That of a process that another one makes; `sibling` makes it a child of that one's parent.
-    pub(super) fn descendant(maker: &Process, sibling: bool, end_signal: u8) -> Self {
-        let own = &maker.family;
-        let (parent, end_signal) = if sibling {
-            (own.parent(), own.end_signal.load(Ordering::Relaxed))
+    /// That of a process that is about to be made. Who it belongs to is settled when it is enlisted.
+    pub(super) fn descendant(end_signal: u8) -> Self {
+        Self::new(0, 0, end_signal)
+    }
+
+    /// Takes its place beside its maker, or below it. Called with the list locked, since all of this may change.
+    fn settle(&self, maker: &Thread, sibling: bool) {
+        let process = &maker.process;
+        let own = &process.family;
+        let copy = |to: &AtomicU32, from: &AtomicU32| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        if sibling {
+            copy(&self.parent, &own.parent);
+            copy(&self.maker, &own.maker);
+            self.adopted.store(own.adopted.load(Ordering::Relaxed), Ordering::Relaxed);
+            let signal = own.end_signal.load(Ordering::Relaxed);
+            self.end_signal.store(signal, Ordering::Relaxed);
         } else {
-            (maker.id, end_signal)
-        };
-        let new = Self::new(parent, own.group(), own.session(), end_signal);
-        new.has_left_terminal
-            .store(own.has_left_terminal.load(Ordering::Relaxed), Ordering::Relaxed);
-        new.adopted
-            .store(sibling && own.adopted.load(Ordering::Relaxed), Ordering::Relaxed);
-        new
+            self.parent.store(process.id, Ordering::Relaxed);
+            self.maker.store(maker.id(), Ordering::Relaxed);
+            own.ever_parent.store(true, Ordering::Relaxed);
+        }
+        copy(&self.group, &own.group);
+        copy(&self.session, &own.session);
+        self.terminal.store(own.terminal.load(Ordering::Relaxed), Ordering::Relaxed);
+        let born = BIRTHS.fetch_add(1, Ordering::Relaxed) + 1;
+        self.born.store(born, Ordering::Relaxed);
     }
 
     /// The number of its parent; 0 for the first process.
@@ -255,6 +289,34 @@ pub fn members(group: u32) -> Vec<Arc<Process>> {
     found
 }
 
+/// Lets something be told to all processes of a kind, by a signal or by none.
+///
+/// Whoever was told can't fork before the signal is delivered ([`enlist`]). But what was forked by then may have come too
+/// late for our list: it is told too, if the signal does what it does by default. (Else it may be a child of a handler.)
+pub fn tell_all(selected: &dyn Fn(&Process) -> bool, signal: Option<Signal>, tell: &mut dyn FnMut(&Arc<Process>)) {
+    let mut told_until = None;
+    loop {
+        let (mut found, births) = {
+            let list = PROCESSES.lock();
+            (list.clone(), BIRTHS.load(Ordering::Relaxed))
+        };
+        let is_due = |process: &Process| match (told_until, signal) {
+            (None, _) => true,
+            (Some(until), Some(signal)) => {
+                process.family.born.load(Ordering::Relaxed) > until
+                    && process.actions.lock().get(signal).handler == SIG_DFL
+            }
+            (Some(_), None) => false,
+        };
+        found.retain(|process| selected(process) && is_due(process));
+        if found.is_empty() {
+            return;
+        }
+        found.iter().for_each(&mut *tell);
+        told_until = Some(births);
+    }
+}
+
 /// Whether a number names a process, a group or a session.
 pub(super) fn is_taken(number: u32) -> bool {
     let list = PROCESSES.lock();
@@ -268,16 +330,27 @@ pub(super) fn enlist_first(process: &Arc<Process>) {
     PROCESSES.lock().push(process.clone());
 }
 
-/// Adds a process to the list.
+/// Adds a process to the list that the current thread makes, as its child or beside it.
 ///
 /// # Errors
-/// `EAGAIN` without memory.
-pub(super) fn enlist(process: &Arc<Process>) -> Result<(), Errno> {
+/// `EAGAIN` without memory, `ENOMEM` when the machine ends; `EINTR` if a signal has come, which is to be delivered to the
+/// maker alone: the call starts again.
+pub(super) fn enlist(process: &Arc<Process>, sibling: bool) -> Result<(), Errno> {
+    let maker = current();
     let mut list = PROCESSES.lock();
-    list.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
-    if let Err(place) = position(&list, process.id) {
-        list.insert(place, process.clone());
+    if maker.is_interrupted() {
+        signal::set_restart(signal::Restart::Always);
+        return Err(Errno::EINTR);
     }
+    if CLOSED.load(Ordering::Relaxed) {
+        return Err(Errno::ENOMEM);
+    }
+    list.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
+    let Err(place) = position(&list, process.id) else {
+        return Err(Errno::EAGAIN);
+    };
+    process.family.settle(&maker, sibling);
+    list.insert(place, process.clone());
     Ok(())
 }
 
@@ -312,11 +385,11 @@ pub fn set_group(number: u32, group: u32) -> Result<(), Errno> {
         other => other,
     };
     let group = if group == 0 { number } else { group };
+    // The number of a thread that is not the first is none of a process.
+    let names_thread = find_thread(number).is_some();
     let list = PROCESSES.lock();
-    let process = position(&list, number).map(|index| &list[index]).map_err(|_| {
-        // The number of a thread that is not the first is none of a process.
-        Errno::ESRCH
-    })?;
+    let unknown = if names_thread { Errno::EINVAL } else { Errno::ESRCH };
+    let process = position(&list, number).map(|index| &list[index]).map_err(|_| unknown)?;
     let family = &process.family;
     if is_child(process, caller.id) {
         if family.session() != caller.family.session() {
@@ -351,7 +424,8 @@ pub fn new_session() -> Result<u32, Errno> {
         return Err(Errno::EPERM);
     }
     caller.family.session.store(caller.id, Ordering::Relaxed);
-    caller.family.has_left_terminal.store(false, Ordering::Relaxed);
+    caller.family.terminal.store(0, Ordering::Relaxed);
+    caller.family.last_foreground.store(0, Ordering::Relaxed);
     caller.family.group.store(caller.id, Ordering::Relaxed);
     Ok(caller.id)
 }
@@ -365,7 +439,7 @@ fn is_orphaned(list: &[Arc<Process>], group: u32) -> bool {
             && !family.has_ended()
             && !family.adopted.load(Ordering::Relaxed)
             && parent.is_ok_and(|parent| {
-                parent.family.session() == family.session() && parent.family.group() != group && !parent.is_ending()
+                parent.family.session() == family.session() && parent.family.group() != group
             })
     })
 }
@@ -377,30 +451,56 @@ pub fn group_is_orphaned(process: &Process) -> bool {
 
 // ---- Stopping and going on ----
 
-/// Tells the parent of a process that it was stopped by a signal, or goes on. May be called by interrupt handlers.
-pub(super) fn report_stop(process: &Process, stopped_by: Option<Signal>) {
-    let family = &process.family;
-    let report = stopped_by.map_or(GOES_ON, Signal::number);
-    let parent = {
-        let list = PROCESSES.lock();
-        family.report.store(report, Ordering::Relaxed);
-        if family.adopted.load(Ordering::Relaxed) {
-            return;
-        }
-        match position(&list, family.parent()) {
-            Ok(index) => list[index].clone(),
-            Err(_) => return,
-        }
-    };
+/// A process stops by a signal, unless it was told to go on since `continues` was read. False then. Its parent is told.
+pub(super) fn stop(process: &Process, signal: Signal, continues: u64) -> bool {
+    let list = PROCESSES.lock();
+    // What is the case and what the parent learns change together.
+    if process.continues.load(Ordering::SeqCst) != continues {
+        return false;
+    }
+    process.stopped.store(true, Ordering::SeqCst);
+    process.family.report.store(signal.number(), Ordering::Relaxed);
+    let parent = parent_of(&list, process);
+    drop(list);
+    if let Some(parent) = parent {
+        tell_of_stop(&parent, process, CLD_STOPPED, signal);
+    }
+    true
+}
+
+/// A process goes on if it was stopped, since it is told to (`is_told`) or has to end. May be called by interrupt handlers.
+pub(super) fn go_on(process: &Process, is_told: bool) {
+    let list = PROCESSES.lock();
+    process.continues.fetch_add(1, Ordering::SeqCst);
+    if !process.stopped.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let report = if is_told { GOES_ON } else { NOTHING };
+    process.family.report.store(report, Ordering::Relaxed);
+    let parent = parent_of(&list, process).filter(|_| is_told);
+    drop(list);
+    process.continued.wake_all();
+    if let Some(parent) = parent {
+        tell_of_stop(&parent, process, CLD_CONTINUED, Signal::SIGCONT);
+    }
+}
+
+/// The parent of a process, unless the kernel looks after it.
+fn parent_of(list: &[Arc<Process>], process: &Process) -> Option<Arc<Process>> {
+    if process.family.adopted.load(Ordering::Relaxed) {
+        return None;
+    }
+    let index = position(list, process.family.parent()).ok()?;
+    Some(list[index].clone())
+}
+
+/// Tells a parent that its child was stopped or goes on.
+fn tell_of_stop(parent: &Process, process: &Process, what: i32, signal: Signal) {
     let action = parent.actions.lock().get(Signal::SIGCHLD);
     let wanted = !ActionFlags::from_bits_truncate(action.flags).contains(ActionFlags::NOCLDSTOP);
     if action.handler != SIG_IGN && wanted {
-        let (what, status) = match stopped_by {
-            Some(signal) => (CLD_STOPPED, signal),
-            None => (CLD_CONTINUED, Signal::SIGCONT),
-        };
-        let information = child_information(process, Signal::SIGCHLD, what, status.number().into());
-        let _ = signal::send(&parent, Signal::SIGCHLD, information);
+        let information = child_information(process, Signal::SIGCHLD, what, signal.number().into());
+        let _ = signal::send(parent, Signal::SIGCHLD, information);
     }
     parent.family.children.wake_all();
 }
@@ -469,8 +569,11 @@ pub(super) fn end(process: &Arc<Process>) {
     let parent = {
         let mut list = PROCESSES.lock();
         leave_children(&mut list, process, &mut letters, &mut gone);
+        let looked_after = parent_of(&list, process).is_some_and(|parent| looks_after(&parent, process));
         let parent = bury(&mut list, process, outcome, &mut letters, &mut gone);
-        hang_up(&list, process, process.family.group(), &mut letters);
+        if looked_after {
+            hang_up(&list, process.family.group(), &mut letters);
+        }
         parent
     };
     // Not under the lock: it may be the last reference to much.
@@ -500,27 +603,77 @@ fn leave_children(
         return;
     }
     let heir = heir(list, process);
-    for child in children {
+    let (number, maker) = heir.as_ref().map_or((FIRST, FIRST), |heir| (heir.id, heir.any_thread()));
+    if let Some(heir) = &heir {
+        heir.family.ever_parent.store(true, Ordering::Relaxed);
+    }
+    for child in &children {
         let family = &child.family;
-        let number = heir.as_ref().map_or(FIRST, |heir| heir.id);
         family.parent.store(number, Ordering::Relaxed);
+        family.maker.store(maker, Ordering::Relaxed);
         family.adopted.store(heir.is_none(), Ordering::Relaxed);
         family.end_signal.store(Signal::SIGCHLD.number(), Ordering::Relaxed);
-        if let Some(signal) = Signal::from_number(family.parent_end_signal.load(Ordering::Relaxed).into()) {
-            let user = process.credentials.try_lock().map_or(0, |own| own.users[0]);
-            let information = SignalInformation::sent(signal, code::SI_USER, process.id, user);
-            letters.push((child.clone(), signal, information));
-        }
+        tell_of_parent(child, process, letters);
         let outcome = *family.outcome.lock();
         if let Some(outcome) = outcome {
-            let parent = bury(list, &child, outcome, letters, gone);
+            let parent = bury(list, child, outcome, letters, gone);
             if let Some(parent) = parent {
                 parent.family.children.wake_all();
             }
-        } else if family.group() != process.family.group() {
-            hang_up(list, process, family.group(), letters);
         }
     }
+    // Only now it is known which groups nobody looks after any more; each is told once.
+    let mut groups: Vec<u32> = Vec::new();
+    for child in children.iter().filter(|child| looks_after(process, child)) {
+        let group = child.family.group();
+        if !groups.contains(&group) {
+            groups.push(group);
+            hang_up(list, group, letters);
+        }
+    }
+    // Perhaps the last references to some that were zombies.
+    gone.extend(children);
+}
+
+/// A child learns that its parent, or the thread that made it, has ended, if it wants to.
+fn tell_of_parent(child: &Arc<Process>, parent: &Process, letters: &mut Letters) {
+    if let Some(signal) = Signal::from_number(child.family.parent_end_signal.load(Ordering::Relaxed).into()) {
+        let user = parent.credentials.try_lock().map_or(0, |own| own.users[0]);
+        let information = SignalInformation::sent(signal, code::SI_USER, parent.id, user);
+        letters.push((child.clone(), signal, information));
+    }
+}
+
+/// A thread of a process ends, and others are left: those are the makers of its children now.
+pub(super) fn thread_ends(process: &Process, thread: u32) {
+    if !process.family.ever_parent.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut letters = Letters::new();
+    let list = PROCESSES.lock();
+    let heir = process.any_thread();
+    for child in list.iter().filter(|child| is_child(child, process.id)) {
+        if child.family.maker.load(Ordering::Relaxed) == thread {
+            child.family.maker.store(heir, Ordering::Relaxed);
+            tell_of_parent(child, process, &mut letters);
+        }
+    }
+    drop(list);
+    deliver(letters);
+}
+
+/// The only thread of a process has another number now.
+pub(super) fn thread_renumbered(process: &Process, number: u32) {
+    let list = PROCESSES.lock();
+    for child in list.iter().filter(|child| is_child(child, process.id)) {
+        child.family.maker.store(number, Ordering::Relaxed);
+    }
+}
+
+/// Whether a process looks after the group of its child, as a shell does after those of its jobs.
+fn looks_after(parent: &Process, child: &Process) -> bool {
+    let (own, theirs) = (&parent.family, &child.family);
+    own.session() == theirs.session() && own.group() != theirs.group()
 }
 
 /// The nearest ancestor that wants orphans.
@@ -574,10 +727,10 @@ fn bury(
     Some(parent)
 }
 
-/// A process has ended that may have looked after a group: if nobody does now and some of it is stopped, it is told to hang
-/// up and to go on.
-fn hang_up(list: &[Arc<Process>], process: &Process, group: u32, letters: &mut Letters) {
-    let of_group = |other: &&Arc<Process>| other.family.group() == group && other.id != process.id;
+/// Somebody who looked after a group does not any more: if nobody does now and some of it is stopped, it is told to hang up
+/// and to go on.
+fn hang_up(list: &[Arc<Process>], group: u32, letters: &mut Letters) {
+    let of_group = |other: &&Arc<Process>| other.family.group() == group && !other.family.has_ended();
     let stopped = list.iter().filter(of_group).any(|other| other.is_stopped());
     if stopped && is_orphaned(list, group) {
         for other in list.iter().filter(of_group) {
@@ -593,6 +746,10 @@ pub(super) fn end_others() {
     /// In nanoseconds.
     const PATIENCE: u64 = 5_000_000_000;
     let others = || processes().into_iter().filter(|process| process.id != FIRST);
+    {
+        let _list = PROCESSES.lock();
+        CLOSED.store(true, Ordering::Relaxed);
+    }
     for process in others() {
         signal::post(&process, Signal::SIGKILL);
     }
@@ -628,6 +785,8 @@ pub struct Wishes {
     pub no_wait: bool,
     /// To leave what was found, so that it can be found again.
     pub leave: bool,
+    /// Only children of the calling thread count.
+    pub of_thread: bool,
     /// Which children count: `Some(true)` those whose end is not told by `SIGCHLD`, `Some(false)` the others, `None` all.
     pub unusual: Option<bool>,
 }
@@ -684,6 +843,7 @@ fn look_at(child: &Process, wishes: &Wishes) -> Option<(i32, i32)> {
 /// `ECHILD` if there is no such child, `EINTR`.
 pub fn wait_for_child(whom: &Whom, wishes: &Wishes) -> Result<Option<News>, Errno> {
     let process = super::current_process();
+    let own = current().id();
     let look = || {
         let mut list = PROCESSES.lock();
         let mut any = false;
@@ -694,6 +854,9 @@ pub fn wait_for_child(whom: &Whom, wishes: &Wishes) -> Result<Option<News>, Errn
                 Whom::Process(number) => child.id == *number,
                 Whom::Group(group) => child.family.group() == *group,
             };
+            if wishes.of_thread && child.family.maker.load(Ordering::Relaxed) != own {
+                continue;
+            }
             let is_unusual = child.family.end_signal.load(Ordering::Relaxed) != Signal::SIGCHLD.number();
             if !meant || wishes.unusual.is_some_and(|wanted| wanted != is_unusual) {
                 continue;

@@ -37,7 +37,7 @@ pub struct NewProcess {
 /// If its maker has to wait for it, that has happened when this returns.
 ///
 /// # Errors
-/// `EAGAIN` beyond the limit of processes, `ENOMEM`, and what `announce` answers; nothing is left behind then.
+/// `EAGAIN` beyond the limit of processes, `ENOMEM`, `EINTR` if a signal has come (then it starts again), and what `announce` answers; nothing is left behind then.
 pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<(), Errno>) -> Result<u32, Errno> {
     memory::trim_stacks();
     let parent = current();
@@ -54,7 +54,7 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
         space.duplicate(elsewhere)?
     };
     let number = threads::next_number();
-    let relations = Family::descendant(maker, new.is_sibling, new.end_signal);
+    let relations = Family::descendant(new.end_signal);
     let process = maker.descendant(
         number,
         relations,
@@ -66,7 +66,7 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
     );
     let started =
         thread_of(&process, &parent, &new.thread, new.shares_memory && !new.suspends_maker).and_then(|thread| {
-            family::enlist(&process)?;
+            family::enlist(&process, new.is_sibling)?;
             announce(&process).inspect_err(|_| family::withdraw(&process))?;
             Ok(thread)
         });

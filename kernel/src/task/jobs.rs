@@ -28,19 +28,39 @@ pub fn leads_session(process: &Process) -> bool {
     session_of(process) == process.id
 }
 
-/// Whether a process has given up the terminal that its session has.
-pub fn has_left_terminal(process: &Process) -> bool {
-    process.family.has_left_terminal.load(Ordering::Relaxed)
+/// The number of the terminal that controls the first session from the start, if there is one.
+pub const FIRST_TERMINAL: u64 = 1;
+
+/// Which terminal counts as a process's: the number that was drawn when it began to control its session; 0 for none.
+pub fn terminal_of(process: &Process) -> u64 {
+    process.family.terminal.load(Ordering::Relaxed)
 }
 
-/// A process gives up the terminal that its session has; the others keep it.
-pub fn leave_terminal(process: &Process) {
-    process.family.has_left_terminal.store(true, Ordering::Relaxed);
+/// Says which terminal counts as a process's; 0 for none.
+pub fn set_terminal(process: &Process, terminal: u64) {
+    process.family.terminal.store(terminal, Ordering::Relaxed);
+}
+
+/// The terminal of a session is hung up: its leader remembers who was in the foreground, who is told when it ends.
+pub fn remember_foreground(session: u32, group: u32) {
+    if let Some(leader) = family::find_process(session) {
+        leader.family.last_foreground.store(group, Ordering::Relaxed);
+    }
+}
+
+/// Who was in the foreground of the terminal of the session that a process leads, when that was hung up; 0 for nobody.
+pub fn take_last_foreground(process: &Process) -> u32 {
+    process.family.last_foreground.swap(0, Ordering::Relaxed)
 }
 
 /// The session that a process group belongs to; `None` if there is no such group.
 pub fn session_of_group(group: u32) -> Option<u32> {
     family::members(group).first().map(|process| session_of(process))
+}
+
+/// The session of the group that a number names, or else of the process.
+pub fn session_of_group_or_process(number: u32) -> Option<u32> {
+    session_of_group(number).or_else(|| family::find_process(number).map(|process| session_of(&process)))
 }
 
 /// Whether nobody looks after the group of a process: a terminal does not stop it.
@@ -50,9 +70,8 @@ pub fn is_orphaned(process: &Process) -> bool {
 
 /// Sends a signal to all processes of a group.
 pub fn signal_group(group: u32, signal: Signal) {
-    for process in family::members(group) {
-        signal::post(&process, signal);
-    }
+    let in_group = |process: &Process| process.family.group() == group;
+    family::tell_all(&in_group, Some(signal), &mut |process| signal::post(process, signal));
 }
 
 /// Sends a signal to the leader of a session.
@@ -115,11 +134,12 @@ pub fn send(
         },
         Target::Group(group) => {
             let mut result = Ok(());
-            for process in family::members(group) {
-                if permits(&process) {
-                    result = signal::send(&process, signal, information).and(result);
+            let in_group = |process: &Process| process.family.group() == group;
+            family::tell_all(&in_group, Some(signal), &mut |process| {
+                if permits(process) {
+                    result = signal::send(process, signal, information).and(result);
                 }
-            }
+            });
             result
         }
     }

@@ -12,13 +12,13 @@ use spin::{Mutex, Once};
 use pith_linux::signal::Signal;
 
 use super::deferred::Server;
-use super::family::{self, FIRST, Family};
+use super::family::{self, FIRST, Family, Usage};
 use super::interval_timers::IntervalTimers;
 use super::pending::PendingSignals;
 use super::posix_timers::PosixTimers;
 use super::scheduler;
 use super::signal::SignalActions;
-use super::thread::{MUST_END, Thread};
+use super::thread::{MUST_END, MUST_STOP, Thread};
 use super::wait::WaitQueue;
 use crate::memory::{self, AddressSpace, Allowance, Overcommit};
 use crate::sync::InterruptMutex;
@@ -299,6 +299,8 @@ pub struct Process {
     pub(super) deferred: Once<Arc<Server>>,
     /// Its threads, by number.
     threads: InterruptMutex<BTreeMap<u32, Arc<Thread>>>,
+    /// Memory and faults of the programs that it ran before the present one.
+    pub(super) former_usage: Mutex<Usage>,
     /// Ticks of processor time of the threads that have ended.
     ended_ticks: AtomicU64,
     /// How often they gave way, because they waited and because their time was over.
@@ -352,6 +354,7 @@ impl Process {
             program: Mutex::new(ProgramIdentity::default()),
             deferred: Once::new(),
             threads: InterruptMutex::new(BTreeMap::new()),
+            former_usage: Mutex::new(Usage::default()),
             ended_ticks: AtomicU64::new(0),
             ended_switches: [const { AtomicU64::new(0) }; 2],
             status: AtomicU8::new(0),
@@ -398,6 +401,13 @@ impl Process {
         let number = new.number();
         let old = core::mem::replace(&mut *self.address_space.lock(), new);
         self.space_number.store(number, Ordering::Release);
+        if !old.is_shared() {
+            self.former_usage.lock().add(Usage {
+                memory: old.peak_bytes().1,
+                faults: old.fault_count(),
+                ..Usage::default()
+            });
+        }
         scheduler::address_space_replaced();
         old.leave();
     }
@@ -412,8 +422,21 @@ impl Process {
         self.threads.lock().len()
     }
 
+    /// The number of one of its threads: of the first if that has not ended, which is most likely.
+    pub(super) fn any_thread(&self) -> u32 {
+        let threads = self.threads.lock();
+        if threads.contains_key(&self.id) {
+            return self.id;
+        }
+        threads.keys().next().copied().unwrap_or(self.id)
+    }
+
     pub(super) fn add_thread(&self, thread: Arc<Thread>) {
         let mut threads = self.threads.lock();
+        // As for those that end.
+        if self.is_stopped() {
+            thread.attention.fetch_or(MUST_STOP, Ordering::SeqCst);
+        }
         // Whoever ends the threads of the process says so before it looks for them.
         if self.is_ending() || self.being_replaced.load(Ordering::SeqCst) {
             thread.attention.fetch_or(MUST_END, Ordering::SeqCst);
@@ -492,6 +515,7 @@ impl Process {
         }
         drop(threads);
         self.signal_queue.wake_all();
+        super::signal::FILES.wake_all();
     }
 
     /// Signals that are pending for the process became blocked in a thread, or it ends: lets others look.

@@ -25,6 +25,7 @@ use super::family;
 use super::process::{ExitReason, Process};
 use super::restartable;
 use super::thread::{MUST_STOP, Thread, current};
+use super::wait::WaitQueue;
 use crate::arch::layout::PROGRAM_END;
 use crate::arch::{self, Access, Exception, PageFault, Registers, VectorState};
 use crate::memory::{FaultError, UserPointer, copy_from_user, copy_to_user, read_object};
@@ -102,6 +103,10 @@ impl SignalActions {
         }
     }
 }
+
+/// Where those wait who have signals as files (`signalfd(2)`), all of them: such a file tells everybody who has it of their own
+/// signals.
+pub static FILES: WaitQueue = WaitQueue::new();
 
 /// What a thread keeps about signals.
 #[derive(Debug)]
@@ -282,17 +287,19 @@ fn discard(process: &Process, set: u64) {
 
 /// What a signal does by being sent, whoever blocks or ignores it: stopping and going on undo each other.
 fn prepare(process: &Process, signal: Signal) {
-    if signal == Signal::SIGCONT || signal == Signal::SIGKILL {
+    if signal == Signal::SIGCONT {
         discard(process, STOPPING);
-        process.continues.fetch_add(1, Ordering::SeqCst);
-        if process.stopped.swap(false, Ordering::SeqCst) {
-            process.continued.wake_all();
-            if signal == Signal::SIGCONT {
-                family::report_stop(process, None);
-            }
-        }
+        family::go_on(process, true);
     } else if signal.bit() & STOPPING != 0 {
         discard(process, Signal::SIGCONT.bit());
+    }
+}
+
+/// What a signal does once it is pending: a process that was stopped has to end, without running its program before that.
+fn conclude(process: &Process, signal: Signal) {
+    if signal == Signal::SIGKILL {
+        discard(process, STOPPING);
+        family::go_on(process, false);
     }
 }
 
@@ -309,6 +316,7 @@ pub fn send(process: &Process, signal: Signal, information: SignalInformation) -
         return Ok(());
     }
     process.pending.add(signal, information, limit_of(process))?;
+    conclude(process, signal);
     process.signal_came(signal);
     Ok(())
 }
@@ -331,8 +339,10 @@ pub fn send_to_thread(thread: &Thread, signal: Signal, information: SignalInform
         return Ok(());
     }
     thread.pending.add(signal, information, limit_of(process))?;
+    conclude(process, signal);
     thread.interrupt();
     process.signal_queue.wake_all();
+    FILES.wake_all();
     Ok(())
 }
 
@@ -524,15 +534,12 @@ fn start_again(registers: &mut Registers) {
 
 /// Stops all threads of a process, unless it was told to go on since `continues` was read.
 fn stop(process: &Process, signal: Signal, continues: u64) {
-    process.stopped.store(true, Ordering::SeqCst);
-    if process.continues.load(Ordering::SeqCst) != continues {
-        process.stopped.store(false, Ordering::SeqCst);
+    if !family::stop(process, signal, continues) {
         return;
     }
     if process.id == family::FIRST {
         crate::warning_once!("SIGSTOP: the program waits for SIGCONT (`kill -CONT` to pith passes it on)");
     }
-    family::report_stop(process, Some(signal));
     for thread in process.threads() {
         thread.attention.fetch_or(MUST_STOP, Ordering::SeqCst);
         thread.interrupt();

@@ -57,11 +57,13 @@ pub fn first_thread(process: &Arc<Process>) -> Option<Arc<Thread>> {
 }
 
 pub(super) fn next_number() -> u32 {
+    // As Linux, which keeps the first 300 for its own.
+    let after = |last: u32| if last + 1 >= MAXIMUM_NUMBER { 300 } else { last + 1 };
     loop {
-        let number = LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
-        if number >= MAXIMUM_NUMBER {
-            LAST_NUMBER.store(300, Ordering::Relaxed); // as Linux, which keeps the first for its own
-        } else if !THREADS.lock().contains_key(&number) && !family::is_taken(number) {
+        let last = LAST_NUMBER.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+        let number = after(last.unwrap_or_else(|last| last));
+        let names_thread = THREADS.lock().contains_key(&number);
+        if !names_thread && !family::is_taken(number) {
             return number;
         }
     }
@@ -243,6 +245,8 @@ pub fn exit_current(status: u8) -> ! {
                 process.end_machine();
             }
             family::end(process);
+        } else {
+            family::thread_ends(process, thread.id());
         }
         ENDED.wake_all();
     }
@@ -277,6 +281,7 @@ pub fn end_others() -> Result<(), Errno> {
         }
         drop(threads);
         process.renumber_thread(own, process.id);
+        family::thread_renumbered(process, process.id);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod requests;
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, Termios, WindowSize};
@@ -23,6 +24,7 @@ pub use requests::{Request, request};
 use super::file::File;
 use crate::memory::UserPointer;
 use crate::sync::InterruptMutex;
+use crate::task::family::FIRST;
 use crate::task::jobs::Target;
 use crate::task::{self, Capabilities, Process, jobs, signal};
 
@@ -97,6 +99,8 @@ pub struct Ownership {
 struct Owner {
     /// The session that it controls; 0 for none.
     session: u32,
+    /// Which time that a terminal began to control a session this was; 0 for none. Processes remember it.
+    time: u64,
     /// The process group in the foreground; 0 for none.
     group: u32,
     /// Only the privileged may open it once more (`TIOCEXCL`).
@@ -114,6 +118,7 @@ impl Ownership {
         Self {
             owner: InterruptMutex::new(Owner {
                 session: 0,
+                time: 0,
                 group: 0,
                 exclusive: false,
                 locked: None,
@@ -139,12 +144,10 @@ impl Ownership {
         }
     }
 
-    /// Whether the terminal controls a process.
+    /// Whether the terminal controls a process: one that made it control its session, or was forked by such a one since.
     pub fn controls(&self, process: &Process) -> bool {
-        match self.session() {
-            0 => false,
-            session => session == jobs::session_of(process) && !jobs::has_left_terminal(process),
-        }
+        let time = self.owner.lock().time;
+        time != 0 && time == jobs::terminal_of(process)
     }
 
     /// Whether it can be opened once more.
@@ -197,7 +200,7 @@ impl Ownership {
     fn clear(&self) -> Owner {
         let mut owner = self.owner.lock();
         let before = *owner;
-        (owner.session, owner.group) = (0, 0);
+        (owner.session, owner.group, owner.time) = (0, 0, 0);
         before
     }
 
@@ -206,6 +209,7 @@ impl Ownership {
         let owner = self.clear();
         forget_those_without_session();
         if owner.session != 0 {
+            jobs::remember_foreground(owner.session, owner.group);
             jobs::signal_leader(owner.session, Signal::SIGHUP);
             jobs::signal_leader(owner.session, Signal::SIGCONT);
         }
@@ -247,23 +251,34 @@ pub fn open_controlling() -> Result<Arc<dyn File>, Errno> {
     controlling(&task::current_process()).ok_or(Errno::ENXIO)?.open_again()
 }
 
-/// Makes a terminal control a session, with a group in the foreground.
+/// Makes a terminal control the session of the process that leads it, whose group is in the foreground then.
 ///
 /// # Errors
 /// `ENOMEM`
-pub fn control(terminal: &Arc<dyn Terminal>, session: u32, group: u32) -> Result<(), Errno> {
-    let mut list = CONTROLLING.lock();
-    list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-    let mut owner = terminal.ownership().owner.lock();
-    (owner.session, owner.group) = (session, group);
-    drop(owner);
-    list.push(Arc::downgrade(terminal));
+fn control(terminal: &Arc<dyn Terminal>, leader: &Process) -> Result<(), Errno> {
+    static TIMES: AtomicU64 = AtomicU64::new(jobs::FIRST_TERMINAL);
+    let time = TIMES.fetch_add(1, Ordering::Relaxed) + 1;
+    begin_control(terminal, (jobs::session_of(leader), jobs::group_of(leader)), time)?;
+    jobs::set_terminal(leader, time);
     Ok(())
 }
 
-/// The same for the session of a process that leads it.
-fn take(terminal: &Arc<dyn Terminal>, process: &Process) -> Result<(), Errno> {
-    control(terminal, jobs::session_of(process), jobs::group_of(process))
+/// Makes a terminal control the first session, from the start.
+///
+/// # Errors
+/// `ENOMEM`
+pub fn control_first_session(terminal: &Arc<dyn Terminal>) -> Result<(), Errno> {
+    begin_control(terminal, (FIRST, FIRST), jobs::FIRST_TERMINAL)
+}
+
+fn begin_control(terminal: &Arc<dyn Terminal>, (session, group): (u32, u32), time: u64) -> Result<(), Errno> {
+    let mut list = CONTROLLING.lock();
+    list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    let mut owner = terminal.ownership().owner.lock();
+    (owner.session, owner.group, owner.time) = (session, group, time);
+    drop(owner);
+    list.push(Arc::downgrade(terminal));
+    Ok(())
 }
 
 /// A terminal was opened: the leader of a session that has none gets it, unless it asks for the opposite or can't read.
@@ -272,7 +287,7 @@ pub fn opened(terminal: &Arc<dyn Terminal>, flags: OpenFlags) -> Result<(), Errn
     let wanted = !flags.contains(OpenFlags::NO_CONTROLLING_TERMINAL) && flags.reads();
     if wanted && jobs::leads_session(&process) && terminal.ownership().session() == 0 && controlling(&process).is_none()
     {
-        take(terminal, &process)?;
+        control(terminal, &process)?;
     }
     Ok(())
 }
@@ -293,7 +308,7 @@ fn take_by_call(terminal: &Arc<dyn Terminal>, force: bool, readable: bool) -> Re
     }
     ownership.clear();
     forget_those_without_session();
-    take(terminal, &process)
+    control(terminal, &process)
 }
 
 /// `TIOCNOTTY`: the process has no terminal any more, and if it leads its session, nobody in that.
@@ -306,7 +321,7 @@ fn give_up(terminal: &dyn Terminal) -> Result<(), Errno> {
         let foreground = leave(terminal);
         jobs::signal_group(foreground, Signal::SIGCONT);
     } else {
-        jobs::leave_terminal(&process);
+        jobs::set_terminal(&process, 0);
     }
     Ok(())
 }
@@ -319,12 +334,21 @@ fn leave(terminal: &dyn Terminal) -> u32 {
     owner.group
 }
 
-/// A process ends. If it leads its session, that has no terminal any more.
+/// A process ends. If it leads its session, that has no terminal any more; if that was hung up before, those are told now who
+/// were in the foreground then.
 pub fn process_ends(process: &Process) {
-    if jobs::leads_session(process)
-        && let Some(terminal) = controlling(process)
-    {
-        let _ = leave(&*terminal);
+    if !jobs::leads_session(process) {
+        return;
+    }
+    match (controlling(process), jobs::take_last_foreground(process)) {
+        (Some(terminal), _) => {
+            let _ = leave(&*terminal);
+        }
+        (None, 0) => {}
+        (None, group) => {
+            jobs::signal_group(group, Signal::SIGHUP);
+            jobs::signal_group(group, Signal::SIGCONT);
+        }
     }
 }
 

@@ -250,7 +250,7 @@ fn set_foreground(terminal: &dyn Terminal, argument: UserPointer) -> Result<(), 
     if !ownership.controls(&process) {
         return Err(Errno::ENOTTY);
     }
-    let session = jobs::session_of_group(group).ok_or(Errno::ESRCH)?;
+    let session = jobs::session_of_group_or_process(group).ok_or(Errno::ESRCH)?;
     if session != jobs::session_of(&process) {
         return Err(Errno::EPERM);
     }

@@ -1,0 +1,444 @@
+/*
+ * Where processes meet at the wrong moment: who is told when a group is orphaned, terminals that come late or go early,
+ * signals for groups whose members fork, threads that made children and end, files of signals in other processes.
+ */
+#include "pty.h"
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#ifndef __WNOTHREAD
+#define __WNOTHREAD 0x20000000
+#endif
+
+/* Counters that processes have in common. */
+static volatile int *common;
+
+static void say(const char *text) {
+    printf("-- %s\n", text);
+    fflush(stdout);
+}
+
+static void how(const char *what, pid_t child) {
+    int status = 0;
+    pid_t found = waitpid(child, &status, 0);
+    if (found != child)
+        printf("%s: not waited for\n", what);
+    else if (WIFSIGNALED(status))
+        printf("%s: killed by %d\n", what, WTERMSIG(status));
+    else
+        printf("%s: exited with %d\n", what, WEXITSTATUS(status));
+}
+
+static void forever(void) {
+    for (;;)
+        pause();
+}
+
+/* Waits until a number in common is at least so large, for some seconds at most. */
+static int reached(int index, int least) {
+    for (int turn = 0; turn < 5000 && common[index] < least; turn++)
+        usleep(1000);
+    return common[index] >= least;
+}
+
+static int is_stopped(pid_t process) {
+    char path[64], text[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", process);
+    for (int turn = 0; turn < 5000; turn++) {
+        int file = open(path, O_RDONLY);
+        if (file < 0)
+            return 0;
+        long length = read(file, text, sizeof text - 1);
+        close(file);
+        if (length > 0) {
+            text[length] = 0;
+            char *state = strrchr(text, ')');
+            if (state && state[2] == 'T')
+                return 1;
+        }
+        usleep(1000);
+    }
+    return 0;
+}
+
+static void on_hang_up(int number) {
+    common[number == SIGHUP ? 2 : 3]++;
+}
+
+/*
+ * A process with a child that is stopped ends. What becomes of that depends on its session and group. The child says on a
+ * pipe how it was told.
+ */
+static void leaves_stopped(const char *what, int own_session, int own_group, int middle_leads) {
+    memset((void *)common, 0, 4096);
+    fflush(stdout);
+    pid_t middle = fork();
+    if (middle == 0) {
+        if (middle_leads)
+            setsid();
+        pid_t child = fork();
+        if (child == 0) {
+            if (own_session)
+                setsid();
+            if (own_group)
+                setpgid(0, 0);
+            signal(SIGHUP, on_hang_up);
+            signal(SIGCONT, on_hang_up);
+            common[0] = getpid();
+            common[1] = 1;
+            while (common[4] == 0)
+                usleep(1000);
+            _exit(7);
+        }
+        if (own_group)
+            setpgid(child, child);
+        reached(1, 1);
+        kill(child, SIGSTOP);
+        int status;
+        waitpid(child, &status, WUNTRACED);
+        _exit(0);
+    }
+    how("the middle", middle);
+    pid_t child = common[0];
+    /* Either it was told to hang up and to go on, or it still does not move. */
+    usleep(20000);
+    int moved = common[2] || common[3];
+    printf("%s: %s\n", what, moved ? "told" : is_stopped(child) ? "still stopped" : "neither");
+    common[4] = 1;
+    kill(child, SIGCONT);
+    how("the child", child);
+    printf("hung up %d\n", common[2]);
+}
+
+static void orphaned_groups(void) {
+    say("orphaned groups");
+    RESULT(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    leaves_stopped("another group of the session", 0, 1, 1);
+    leaves_stopped("the same group, which nobody looked after before", 0, 0, 1);
+    leaves_stopped("another session", 1, 0, 0);
+    RESULT(prctl(PR_SET_CHILD_SUBREAPER, 0));
+}
+
+/* A process that forks and ends, and whose child does the same, and so on, can be killed by its group. */
+static void runaways(int rounds) {
+    say("runaways");
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    int escaped = 0, others = 0;
+    for (int round = 0; round < rounds; round++) {
+        fflush(stdout);
+        pid_t group = fork();
+        if (group == 0) {
+            setpgid(0, 0);
+            common[5] = 0;
+            for (;;) {
+                pid_t child = fork();
+                if (child > 0)
+                    _exit(0);
+                common[5]++;
+            }
+        }
+        setpgid(group, group);
+        for (int turn = 0; turn < 1000 && common[5] < 3 + round % 5; turn++)
+            usleep(100);
+        int number = round % 2 ? SIGKILL : SIGTERM;
+        kill(-group, number);
+        /* Until nobody is left; whoever escaped would go on and on. */
+        for (int turn = 0;; turn++) {
+            int status;
+            pid_t ended = waitpid(-1, &status, 0);
+            if (ended < 0)
+                break;
+            if (WIFSIGNALED(status))
+                others += WTERMSIG(status) != number;
+            if (turn == 2000) {
+                escaped++;
+                kill(-group, SIGKILL);
+            }
+        }
+    }
+    printf("escaped %d, ended otherwise %d\n", escaped, others);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+static void late_terminal(void) {
+    say("a terminal that comes late");
+    memset((void *)common, 0, 4096);
+    fflush(stdout);
+    pid_t leader = fork();
+    if (leader == 0) {
+        setsid();
+        open_pair();
+        pid_t early = fork();
+        if (early == 0) {
+            reached(1, 1);
+            int tty = open("/dev/tty", O_RDWR);
+            printf("forked before: %s\n", tty < 0 ? strerror(errno) : "has it");
+            RESULT(tcgetpgrp(slave));
+            fflush(stdout);
+            /* It is not held back from reading as those in the background are. */
+            setpgid(0, 0);
+            type("line\n");
+            once("it reads", slave, 100);
+            fflush(stdout);
+            _exit(0);
+        }
+        RESULT(ioctl(slave, TIOCSCTTY, 0));
+        fflush(stdout);
+        common[1] = 1;
+        how("the early one", early);
+        fflush(stdout);
+        pid_t late = fork();
+        if (late == 0) {
+            SUCCESS(open("/dev/tty", O_RDWR));
+            CHECK(tcgetpgrp(slave) == getppid());
+            fflush(stdout);
+            _exit(0);
+        }
+        how("the late one", late);
+        /* The number of a process will do that leads no group. */
+        late = fork();
+        if (late == 0)
+            forever();
+        signal(SIGTTOU, SIG_IGN);
+        RESULT(tcsetpgrp(slave, late));
+        CHECK(tcgetpgrp(slave) == late);
+        kill(late, SIGKILL);
+        how("that process", late);
+        fflush(stdout);
+        _exit(0);
+    }
+    how("the leader", leader);
+}
+
+/* The other end is closed: the leader is told, and when it ends, whoever was in the foreground. */
+static void early_end(void) {
+    say("a terminal that goes early");
+    memset((void *)common, 0, 4096);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    fflush(stdout);
+    pid_t leader = fork();
+    if (leader == 0) {
+        setsid();
+        open_pair();
+        ioctl(slave, TIOCSCTTY, 0);
+        pid_t job = fork();
+        if (job == 0) {
+            setpgid(0, 0);
+            common[1] = 1;
+            forever();
+        }
+        common[0] = job;
+        setpgid(job, job);
+        signal(SIGTTOU, SIG_IGN);
+        tcsetpgrp(slave, job);
+        reached(1, 1);
+        signal(SIGHUP, SIG_IGN);
+        close(master);
+        usleep(20000);
+        common[2] = kill(job, 0) == 0 && waitpid(job, NULL, WNOHANG) == 0;
+        _exit(3);
+    }
+    how("the leader", leader);
+    printf("the job lived until then: %d\n", common[2]);
+    how("the job", common[0]);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+static void signals_as_files(void) {
+    say("files of signals");
+    sigset_t set, before;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, &before);
+    int file = signalfd(-1, &set, SFD_CLOEXEC);
+    memset((void *)common, 0, 4096);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        struct pollfd one = {file, POLLIN, 0};
+        common[1] = 1;
+        int ready = poll(&one, 1, 5000);
+        struct signalfd_siginfo found = {0};
+        long length = ready == 1 ? read(file, &found, sizeof found) : 0;
+        common[1] = 2;
+        /* And once more without asking before. */
+        long second = ready == 1 ? read(file, &found, sizeof found) : 0;
+        _exit(length == sizeof found && second == length && found.ssi_signo == SIGUSR1 ? 0 : 1);
+    }
+    for (int turn = 1; turn <= 2; turn++) {
+        reached(1, turn);
+        usleep(20000);
+        kill(child, SIGUSR1);
+    }
+    alarm(20);
+    how("a child that reads its signals", child);
+    alarm(0);
+    RESULT(read(file, NULL, 0));
+    close(file);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static pid_t made;
+
+static void *make_child(void *argument) {
+    int ready[2];
+    pipe(ready);
+    made = fork();
+    if (made == 0) {
+        if (argument)
+            prctl(PR_SET_PDEATHSIG, SIGUSR2);
+        write(ready[1], "r", 1);
+        forever();
+    }
+    char byte;
+    read(ready[0], &byte, 1);
+    close(ready[0]);
+    close(ready[1]);
+    int status;
+    RESULT(waitpid(made, &status, WNOHANG | __WNOTHREAD));
+    common[1] = 1;
+    reached(1, 2);
+    return NULL;
+}
+
+static void *only_wait(void *argument) {
+    common[2] = syscall(SYS_gettid);
+    reached(3, 1);
+    return argument;
+}
+
+static void children_of_threads(void) {
+    say("children of threads");
+    memset((void *)common, 0, 4096);
+    fflush(stdout);
+    pthread_t thread;
+    pthread_create(&thread, NULL, make_child, NULL);
+    reached(1, 1);
+    int status;
+    RESULT(waitpid(made, &status, WNOHANG | __WNOTHREAD));
+    RESULT(waitpid(made, &status, WNOHANG));
+    common[1] = 2;
+    pthread_join(thread, NULL);
+    /* It is ours now. */
+    for (int turn = 0; turn < 1000 && waitpid(made, &status, WNOHANG | __WNOTHREAD) < 0; turn++)
+        usleep(1000);
+    RESULT(waitpid(made, &status, WNOHANG | __WNOTHREAD));
+    kill(made, SIGKILL);
+    how("a child that has lost its thread", made);
+    common[1] = 0;
+    pthread_create(&thread, NULL, make_child, (void *)common);
+    reached(1, 1);
+    common[1] = 2;
+    pthread_join(thread, NULL);
+    alarm(20);
+    how("a child that hears of it", made);
+    alarm(0);
+    pthread_create(&thread, NULL, only_wait, NULL);
+    while (common[2] == 0)
+        usleep(1000);
+    RESULT(setpgid(common[2], 0));
+    RESULT(setpgid(0, 0) == 0 || errno == EPERM);
+    common[3] = 1;
+    pthread_join(thread, NULL);
+}
+
+/* What a program has used before it runs another one counts for the process. */
+static void use_and_execute(void) {
+    say("use across programs");
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        enum { SIZE = 24 << 20 };
+        char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        madvise(memory, SIZE, MADV_NOHUGEPAGE);
+        memset(memory, 1, SIZE);
+        execl("/proc/self/exe", "process_corners", "used", NULL);
+        _exit(127);
+    }
+    int status;
+    struct rusage usage;
+    wait4(child, &status, 0, &usage);
+    printf("exited with %d, memory %d, faults %d\n", WEXITSTATUS(status), usage.ru_maxrss >= 20 << 10, usage.ru_minflt >= 6000);
+}
+
+static void *spin(void *argument) {
+    while (common[1] == 0)
+        ++*(volatile long *)argument;
+    return NULL;
+}
+
+/* A process that stops and goes on again and again, with threads that come and go, is what it was said to be last. */
+static void stop_and_go(int rounds) {
+    say("stop and go");
+    memset((void *)common, 0, 4096);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        static long count[2];
+        for (;;) {
+            pthread_t threads[2];
+            common[1] = 0;
+            for (int index = 0; index < 2; index++)
+                pthread_create(&threads[index], NULL, spin, &count[index]);
+            common[2]++;
+            usleep(300);
+            common[1] = 1;
+            for (int index = 0; index < 2; index++)
+                pthread_join(threads[index], NULL);
+        }
+    }
+    int wrong = 0, moved = 0;
+    for (int round = 0; round < rounds; round++) {
+        int status = 0;
+        usleep(round * 37 % 500);
+        kill(child, SIGSTOP);
+        wrong += waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status);
+        usleep(2000);
+        int before = common[2];
+        usleep(2000);
+        moved += common[2] != before;
+        kill(child, SIGCONT);
+        wrong += waitpid(child, &status, WCONTINUED) != child || !WIFCONTINUED(status);
+        /* Both at once: it goes on in the end. */
+        kill(child, SIGSTOP);
+        kill(child, SIGCONT);
+        before = common[2];
+        int goes = 0;
+        for (int turn = 0; turn < 5000 && !goes; turn++) {
+            goes = common[2] != before;
+            usleep(goes ? 0 : 1000);
+        }
+        wrong += !goes;
+        while (waitpid(child, &status, WUNTRACED | WCONTINUED | WNOHANG) > 0)
+            ;
+    }
+    printf("wrong %d, moved %d\n", wrong, moved);
+    kill(child, SIGSTOP);
+    waitpid(child, NULL, WUNTRACED);
+    kill(child, SIGKILL);
+    how("killed while it was stopped", child);
+}
+
+int main(int count, char **arguments) {
+    if (count == 2 && !strcmp(arguments[1], "used"))
+        return 5;
+    common = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    orphaned_groups();
+    runaways(20);
+    late_terminal();
+    early_end();
+    signals_as_files();
+    children_of_threads();
+    use_and_execute();
+    stop_and_go(10);
+    return 0;
+}
