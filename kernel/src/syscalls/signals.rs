@@ -233,14 +233,16 @@ pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
     };
     // It is enough if one of them can be told; else the last error counts.
     let mut result = Err(Errno::ESRCH);
-    family::tell_all(selected, signal, &mut |process| {
-        match send_if_allowed(process, number, &information) {
+    family::tell_all(
+        selected,
+        signal,
+        &mut |process| match send_if_allowed(process, number, &information) {
             Ok(_) => result = Ok(0),
             Err(Errno::EPERM) if pid == -1 => {}
             Err(errno) if result.is_err() => result = Err(errno),
             Err(_) => {}
-        }
-    });
+        },
+    );
     result
 }
 

@@ -182,7 +182,8 @@ impl Family {
         if sibling {
             copy(&self.parent, &own.parent);
             copy(&self.maker, &own.maker);
-            self.adopted.store(own.adopted.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.adopted
+                .store(own.adopted.load(Ordering::Relaxed), Ordering::Relaxed);
             let signal = own.end_signal.load(Ordering::Relaxed);
             self.end_signal.store(signal, Ordering::Relaxed);
         } else {
@@ -192,7 +193,8 @@ impl Family {
         }
         copy(&self.group, &own.group);
         copy(&self.session, &own.session);
-        self.terminal.store(own.terminal.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.terminal
+            .store(own.terminal.load(Ordering::Relaxed), Ordering::Relaxed);
         let born = BIRTHS.fetch_add(1, Ordering::Relaxed) + 1;
         self.born.store(born, Ordering::Relaxed);
     }
@@ -438,9 +440,7 @@ fn is_orphaned(list: &[Arc<Process>], group: u32) -> bool {
         family.group() == group
             && !family.has_ended()
             && !family.adopted.load(Ordering::Relaxed)
-            && parent.is_ok_and(|parent| {
-                parent.family.session() == family.session() && parent.family.group() != group
-            })
+            && parent.is_ok_and(|parent| parent.family.session() == family.session() && parent.family.group() != group)
     })
 }
 
@@ -603,7 +603,9 @@ fn leave_children(
         return;
     }
     let heir = heir(list, process);
-    let (number, maker) = heir.as_ref().map_or((FIRST, FIRST), |heir| (heir.id, heir.any_thread()));
+    let (number, maker) = heir
+        .as_ref()
+        .map_or((FIRST, FIRST), |heir| (heir.id, heir.any_thread()));
     if let Some(heir) = &heir {
         heir.family.ever_parent.store(true, Ordering::Relaxed);
     }
