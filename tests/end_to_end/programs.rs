@@ -43,6 +43,9 @@ const STATUSES: &[&str] = &[
     "0", "1", "2", "42", "124", "125", "126", "127", "128", "137", "139", "254", "255", "256", "-1",
 ];
 
+/// What is printed before the machine ends.
+const END_OF_MACHINE: &str = r"^(.*CAD_OFF, NULL\): 0\n.*RESTART2, NULL\): -1, Bad address\n.*KEXEC, NULL\): -1, Invalid argument\n)$";
+
 pub fn cases() -> Vec<Case> {
     let c_builds = [
         Build::Static,
@@ -134,6 +137,14 @@ pub fn cases() -> Vec<Case> {
             .fixture()
             .on_q35_too(),
         program("capabilities", Build::Dynamic, &[]),
+        program("calls", Build::Dynamic, &[]).file("/bin/echo"),
+        program("kernel_log", Build::Dynamic, &[]),
+        program("end_of_machine", Build::Static, &["power-off"]).stated(&[0], END_OF_MACHINE, "^$"),
+        program("end_of_machine", Build::Static, &["restart"]).stated(
+            &[0],
+            END_OF_MACHINE,
+            "reboot: the machine ends",
+        ),
         program("seccomp", Build::Dynamic, &[]).message(r"\b4322\b"),
         program("random", Build::Dynamic, &[]),
         program("streams", Build::Dynamic, &[]).input("a line\nand one without its end"),

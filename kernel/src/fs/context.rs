@@ -316,6 +316,15 @@ impl FileContext {
         }
     }
 
+    /// Addresses of the descriptors and of the place among the files: two processes that share them have the same.
+    pub fn addresses(&self) -> (usize, usize) {
+        let descriptors = match &*self.table.lock() {
+            Table::Own(_) => core::ptr::from_ref(self).addr(),
+            Table::Shared(shared) => Arc::as_ptr(shared).addr(),
+        };
+        (descriptors, Arc::as_ptr(&*self.whereabouts.lock()).addr())
+    }
+
     fn whereabouts(&self) -> Arc<Whereabouts> {
         self.whereabouts.lock().clone()
     }

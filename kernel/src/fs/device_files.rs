@@ -6,11 +6,11 @@ use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags};
 
-use super::console;
 use super::file::{File, Mappable, WriteAt};
 use super::inode::{Inode, NewFile};
 use super::terminal::{self, file_system::MULTIPLEXER};
 use super::user_faults;
+use super::{console, kernel_log};
 use crate::memory::{Destination, Source, UserPointer, read_object, write_object};
 use crate::task::random;
 
@@ -114,16 +114,18 @@ impl File for Device {
 const TERMINAL: DeviceNumber = DeviceNumber::new(5, 0);
 /// One of the numbers that Linux gives to devices without one of their own.
 const USER_FAULTS: DeviceNumber = DeviceNumber::new(10, 126);
+const KERNEL_LOG: DeviceNumber = DeviceNumber::new(1, 11);
 /// `/dev/console`
 pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 
 /// The devices, as in Linux's `Documentation/admin-guide/devices.txt`.
-const DEVICES: [(&[u8], DeviceNumber, u16); 9] = [
+const DEVICES: [(&[u8], DeviceNumber, u16); 10] = [
     (b"null", DeviceNumber::new(1, 3), 0o666),
     (b"zero", DeviceNumber::new(1, 5), 0o666),
     (b"full", DeviceNumber::new(1, 7), 0o666),
     (b"random", DeviceNumber::new(1, 8), 0o666),
     (b"urandom", DeviceNumber::new(1, 9), 0o666),
+    (b"kmsg", KERNEL_LOG, 0o644),
     (b"tty", TERMINAL, 0o666),
     (b"console", CONSOLE, 0o620),
     (b"userfaultfd", USER_FAULTS, 0o600),
@@ -154,10 +156,11 @@ pub fn populate(root: &Arc<dyn Inode>) -> Result<(), Errno> {
 /// Opens the character device with this number.
 ///
 /// # Errors
-/// `ENXIO` if there is none.
-pub fn open(number: DeviceNumber) -> Result<Arc<dyn File>, Errno> {
+/// `ENXIO` if there is none; `EPERM` for the kernel's log.
+pub fn open(number: DeviceNumber, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
     match number {
         TERMINAL => return terminal::open_controlling(),
+        KERNEL_LOG => return kernel_log::open(flags),
         CONSOLE => return console::open_terminal(),
         MULTIPLEXER => return terminal::open_master(),
         USER_FAULTS => return Ok(Arc::new(Device::UserFaults)),

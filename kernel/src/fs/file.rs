@@ -77,6 +77,11 @@ pub trait File: Any + Send + Sync {
         false
     }
 
+    /// Goes to a record of a file that has records instead of positions; `None` for all others.
+    fn seek_record(&self, _offset: i64, _whence: i32) -> Option<Result<u64, Errno>> {
+        None
+    }
+
     /// Whether such files are read at all; `readv` of nothing succeeds only then.
     fn can_be_read(&self) -> bool {
         true
@@ -565,6 +570,9 @@ impl OpenFile {
         let file = self.file()?;
         if !(0..=4).contains(&whence) {
             return Err(Errno::EINVAL);
+        }
+        if let Some(result) = file.seek_record(offset, whence) {
+            return result;
         }
         if !file.seekable() && !file.ignores_seeking() {
             return Err(Errno::ESPIPE);

@@ -5,7 +5,7 @@
 //! * [`names`] makes, moves and removes names, and [`notify`] tells who watches files, as [`inotify`] does;
 //! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
-//! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`pipe`], [`event_counter`],
+//! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`kernel_log`], [`pipe`], [`event_counter`],
 //!   [`process_file`] and [`event_poll`] are the
 //!   other kinds of files; [`terminal`] is what the console and pseudo-terminals have in common, and [`anonymous`] gives those without a name their inode.
 
@@ -20,6 +20,7 @@ pub mod file;
 pub mod inode;
 pub mod inotify;
 pub mod ipc;
+pub mod kernel_log;
 pub mod limits;
 pub mod locks;
 pub mod metadata;
@@ -54,7 +55,7 @@ use spin::Once;
 
 pub use context::FileContext;
 pub use file::Mappable;
-pub use open::{Executable, FileForMapping, file_for_mapping, open_executable};
+pub use open::{Executable, FileForMapping, executable, file_for_mapping, open_executable};
 pub use tree::{lacking, memory_file};
 
 use inode::{FileSystem, Inode, NewFile};

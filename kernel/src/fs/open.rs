@@ -164,8 +164,18 @@ pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
             path::find(&Origin::new(root.clone(), root), path, true)?
         }
     };
-    if inode.kind() != FileKind::Regular {
-        return Err(Errno::EACCES);
+    executable(inode)
+}
+
+/// A file that was found, for execution.
+///
+/// # Errors
+/// As `execve(2)`: `EACCES` for what is no regular file or has no execute permission, `ELOOP` for a symbolic link.
+pub fn executable(inode: Arc<dyn Inode>) -> Result<Executable, Errno> {
+    match inode.kind() {
+        FileKind::Regular => {}
+        FileKind::Symlink => return Err(Errno::ELOOP),
+        _ => return Err(Errno::EACCES),
     }
     permission::check(&inode, Access::EXECUTE)?;
     let file = inode.clone().open(OpenFlags::empty())?;

@@ -15,7 +15,7 @@ use crate::fs::permission::{Access, Rights};
 use crate::fs::{context, notify};
 use crate::memory::{UserPointer, read_object, read_string, write_object};
 
-fn known_flags(flags: i32, known: AtFlags) -> Result<AtFlags, Errno> {
+pub(super) fn known_flags(flags: i32, known: AtFlags) -> Result<AtFlags, Errno> {
     AtFlags::from_bits(flags as u32)
         .filter(|flags| known.contains(*flags))
         .ok_or(Errno::EINVAL)
@@ -34,7 +34,7 @@ fn find(directory: i32, path: UserPointer, flags: AtFlags) -> Result<Arc<dyn Ino
     find_path(directory, &path_or_empty(path, flags.bits() as i32)?, flags)
 }
 
-fn find_path(directory: i32, path: &[u8], flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
+pub(super) fn find_path(directory: i32, path: &[u8], flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
     if flags.contains(AtFlags::EMPTY_PATH) && path.is_empty() {
         return of_descriptor(directory);
     }
@@ -128,6 +128,34 @@ pub(super) fn extended_status(
         }
     }
     write_object(buffer, &status)?;
+    Ok(0)
+}
+
+/// `struct ustat`
+#[derive(Clone, Copy, zerocopy::IntoBytes, zerocopy::Immutable)]
+#[repr(C)]
+struct OldStatistics {
+    free_blocks: i32,
+    padding: u32,
+    free_files: u64,
+    name: [u8; 12],
+    end: [u8; 4],
+}
+
+/// `ustat(2)`: what is free on the file system of a device.
+pub fn ustat(device: i32, buffer: UserPointer) -> Result<usize, Errno> {
+    let mounted = crate::fs::mounts()
+        .iter()
+        .find(|mount| mount.file_system.device().encode() == u64::from(device as u32));
+    let statistics = mounted.ok_or(Errno::EINVAL)?.file_system.statistics();
+    let answer = OldStatistics {
+        free_blocks: statistics.free as i32,
+        padding: 0,
+        free_files: statistics.files_free,
+        name: [0; 12],
+        end: [0; 4],
+    };
+    write_object(buffer, &answer)?;
     Ok(0)
 }
 

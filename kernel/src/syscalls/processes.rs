@@ -8,6 +8,7 @@ use pith_linux::signal::{Signal, SignalInformation};
 use pith_linux::system::ResourceUsage;
 use pith_linux::time::Timeval;
 
+use super::namespaces::{NAMESPACES, refuse_namespaces};
 use super::threads::{CloneArguments, CloneFlags};
 use super::{Answer, Reply};
 use crate::arch::Registers;
@@ -34,16 +35,8 @@ pub fn vfork(registers: &mut Registers) -> Answer {
 /// # Errors
 /// `EAGAIN`, `ENOMEM`, `EINVAL`, `EFAULT`, `EMFILE`; `ENOSYS` for what is not there.
 pub(super) fn start(registers: &Registers, flags: CloneFlags, arguments: &CloneArguments) -> Answer {
-    const NAMESPACES: CloneFlags = CloneFlags::NEWNS
-        .union(CloneFlags::NEWCGROUP)
-        .union(CloneFlags::NEWUTS)
-        .union(CloneFlags::NEWIPC)
-        .union(CloneFlags::NEWUSER)
-        .union(CloneFlags::NEWPID)
-        .union(CloneFlags::NEWNET);
     if flags.intersects(NAMESPACES) {
-        crate::warning_once!("there are no namespaces: clone answers EINVAL, as a Linux without them");
-        return Err(Errno::EINVAL);
+        return Err(refuse_namespaces("clone"));
     }
     if flags.contains(CloneFlags::INTO_CGROUP) {
         crate::warning_once!("there are no control groups: clone answers EOPNOTSUPP");
@@ -203,6 +196,26 @@ pub fn waitid(which: i32, id: i32, information: UserPointer, options: u64, usage
         }
         write_object(information, &told)?;
     }
+    Ok(0)
+}
+
+/// `process_mrelease(2)`: returns when a process that was killed has given its memory back.
+pub fn process_mrelease(process: i32, flags: u32) -> Result<usize, Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = process_file::of(&*context::current().file(process)?)?;
+    if process.family.has_ended() {
+        return Err(Errno::ESRCH);
+    }
+    let is_killed = process.threads().iter().any(|thread| task::signal::is_dying(thread));
+    if !process.is_ending() && !is_killed {
+        return Err(Errno::EINVAL);
+    }
+    process
+        .family
+        .changes
+        .wait(|| process.family.has_ended().then_some(()))?;
     Ok(0)
 }
 

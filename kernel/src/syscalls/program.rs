@@ -9,8 +9,10 @@ use core::sync::atomic::Ordering;
 use pith_elf_plan::auxiliary as aux;
 use pith_elf_plan::{Executable as Format, Kind, Plan, Segment, StackContents};
 use pith_linux::Errno;
+use pith_linux::files::{AT_FDCWD, AtFlags};
 
 use super::Reply;
+use super::metadata::{find_path, known_flags, path_or_empty};
 use crate::arch::{self, Registers, layout};
 use crate::fs;
 use crate::fs::metadata::Metadata;
@@ -78,6 +80,10 @@ struct File {
 
 fn open(path: &[u8]) -> Result<File, LoadError> {
     let executable = fs::open_executable(path).map_err(|errno| failure(errno, path, errno.message()))?;
+    read_start(executable, path)
+}
+
+fn read_start(executable: fs::Executable, path: &[u8]) -> Result<File, LoadError> {
     let mut start = alloc::vec![0; START_LENGTH.min(executable.size() as usize)];
     let length = executable
         .read_at(0, &mut start)
@@ -164,18 +170,43 @@ fn random_word(random: &mut task::random::Stream) -> u64 {
 /// [`LoadError`], with the errno of `execve(2)`.
 pub fn load(
     path: &[u8],
+    arguments: Vec<Vec<u8>>,
+    environment: &[Vec<u8>],
+    stack_limit: u64,
+) -> Result<Loaded, LoadError> {
+    load_file(open(path)?, Name::Path(path), arguments, environment, stack_limit)
+}
+
+/// The name under which a program is started.
+enum Name<'a> {
+    /// A path.
+    Path(&'a [u8]),
+    /// A name below `/dev/fd`, of a descriptor that the program will not have: an interpreter could not read it.
+    Inaccessible(&'a [u8]),
+}
+
+fn load_file(
+    mut file: File,
+    name: Name<'_>,
     mut arguments: Vec<Vec<u8>>,
     environment: &[Vec<u8>],
     stack_limit: u64,
 ) -> Result<Loaded, LoadError> {
+    let (Name::Path(path) | Name::Inaccessible(path)) = name;
     let mut path = path.to_vec();
     let original_path = path.clone();
-    let mut file = open(&path)?;
     let mut scripts = 0;
     while let Format::Script(script) =
         Format::detect(&file.start).map_err(|error| failure(number_to_errno(error.errno()), &path, error))?
     {
         scripts += 1;
+        if matches!(name, Name::Inaccessible(_)) {
+            return Err(failure(
+                Errno::ENOENT,
+                &path,
+                "a script whose descriptor is closed by execve",
+            ));
+        }
         if scripts > MAXIMUM_SCRIPTS {
             return Err(failure(
                 Errno::ELOOP,
@@ -496,6 +527,61 @@ pub fn execve(
     environment: UserPointer,
 ) -> Result<Reply, Errno> {
     let path = read_string(path, 4096, Errno::ENAMETOOLONG)?;
+    run(
+        registers,
+        arguments,
+        environment,
+        |arguments, environment, stack_limit| load(&path, arguments, environment, stack_limit),
+    )
+}
+
+/// `execveat(2)`
+pub fn execveat(
+    registers: &mut Registers,
+    directory: i32,
+    path: UserPointer,
+    arguments: UserPointer,
+    environment: UserPointer,
+    flags: i32,
+) -> Result<Reply, Errno> {
+    let path = path_or_empty(path, flags)?;
+    let flags = known_flags(flags, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)?;
+    run(
+        registers,
+        arguments,
+        environment,
+        |arguments, environment, stack_limit| {
+            let failed = |errno: Errno| failure(errno, &path, errno.message());
+            let executable = find_path(directory, &path, flags)
+                .and_then(fs::executable)
+                .map_err(failed)?;
+            let file = read_start(executable, &path)?;
+            if directory == AT_FDCWD || path.first() == Some(&b'/') {
+                return load_file(file, Name::Path(&path), arguments, environment, stack_limit);
+            }
+            let mut name = format!("/dev/fd/{directory}").into_bytes();
+            if !path.is_empty() {
+                name.push(b'/');
+                name.extend_from_slice(&path);
+            }
+            let closes = fs::context::current().close_on_exec(directory).map_err(failed)?;
+            let name = if closes {
+                Name::Inaccessible(&name)
+            } else {
+                Name::Path(&name)
+            };
+            load_file(file, name, arguments, environment, stack_limit)
+        },
+    )
+}
+
+/// Runs another program, which `load` finds, with these arguments and this environment of the one that asks.
+fn run(
+    registers: &mut Registers,
+    arguments: UserPointer,
+    environment: UserPointer,
+    load: impl FnOnce(Vec<Vec<u8>>, &[Vec<u8>], u64) -> Result<Loaded, LoadError>,
+) -> Result<Reply, Errno> {
     let thread = task::current();
     let process = &thread.process;
     let stack_limit = process.limit(Limits::STACK);
@@ -507,7 +593,7 @@ pub fn execve(
         // Linux 5.18 and later: never start a program without argv[0].
         argument_strings.push(Vec::new());
     }
-    let loaded = load(&path, argument_strings, &environment_strings, stack_limit).map_err(|error| {
+    let loaded = load(argument_strings, &environment_strings, stack_limit).map_err(|error| {
         crate::info!("execve: {}", error.message);
         error.errno
     })?;

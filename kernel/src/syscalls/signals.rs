@@ -98,6 +98,11 @@ fn wait_for_signal() -> Result<usize, Errno> {
     }
 }
 
+/// `restart_syscall(2)`: calls start again by being made again here, so there is never anything to go on with.
+pub fn restart_syscall() -> Result<usize, Errno> {
+    Err(Errno::EINTR)
+}
+
 /// `pause(2)`
 pub fn pause() -> Result<usize, Errno> {
     wait_for_signal()

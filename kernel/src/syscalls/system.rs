@@ -102,11 +102,6 @@ pub fn sysinfo(information: UserPointer) -> Result<usize, Errno> {
     Ok(0)
 }
 
-/// `syslog(2)`: the kernel's messages go to the monitor, not to programs, as in an unprivileged container.
-pub fn syslog(_kind: i32, _buffer: UserPointer, _length: i32) -> Result<usize, Errno> {
-    Err(Errno::EPERM)
-}
-
 /// `getrandom(2)`
 pub fn getrandom(buffer: UserPointer, size: usize, flags: u64) -> Result<usize, Errno> {
     let flags = RandomFlags::from_bits(flags as u32).ok_or(Errno::EINVAL)?;

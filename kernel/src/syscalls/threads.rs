@@ -190,7 +190,10 @@ fn make_thread(registers: &mut Registers, arguments: &CloneArguments) -> Answer 
     {
         return Err(Errno::EINVAL);
     }
-    if flags.contains(CloneFlags::PIDFD | CloneFlags::DETACHED) {
+    if flags.contains(CloneFlags::PIDFD | CloneFlags::DETACHED)
+        || flags.contains(CloneFlags::NEWUSER | CloneFlags::FS)
+        || flags.contains(CloneFlags::THREAD) && flags.intersects(CloneFlags::NEWUSER | CloneFlags::NEWPID)
+    {
         return Err(Errno::EINVAL);
     }
     if !flags.contains(CloneFlags::THREAD) {
@@ -371,15 +374,21 @@ pub fn futex(
         }
         _ => Err(Errno::ENOSYS),
     };
+    let writes = matches!(command, LOCK_PI | LOCK_PI2 | TRYLOCK_PI | UNLOCK_PI);
+    let words = [(address, writes), (address2, true)];
+    touching(&words[..if command == WAKE_OP { 2 } else { 1 }], attempt)
+}
+
+/// Does something with words of which pages may be missing that a watcher of faults has to provide: they are touched with no
+/// lock held, for writing if that is said, and it is done again.
+fn touching(words: &[(u64, bool)], mut attempt: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
         let result = attempt();
         if result != Err(Errno::EFAULT) || !task::current().take_unwaited_fault() {
             return result;
         }
-        let writes = matches!(command, LOCK_PI | LOCK_PI2 | TRYLOCK_PI | UNLOCK_PI);
-        futex::touch(address, writes)?;
-        if command == WAKE_OP {
-            futex::touch(address2, true)?;
+        for (address, writes) in words {
+            futex::touch(*address, *writes)?;
         }
     }
 }
@@ -394,6 +403,57 @@ struct WaitVector {
     reserved: u32,
 }
 
+/// `FUTEX2_SIZE_U32`: the only size of words.
+const SIZE_U32: u32 = 2;
+/// `FUTEX2_PRIVATE`
+const FLAG_PRIVATE: u32 = 128;
+/// `FUTEX2_SIZE_MASK`
+const SIZE_MASK: u32 = 3;
+
+/// Where a word is, by its flags.
+fn space_of(flags: u32) -> Result<Space, Errno> {
+    match flags & !FLAG_PRIVATE {
+        SIZE_U32 if flags & FLAG_PRIVATE != 0 => Ok(Space::Private),
+        SIZE_U32 => Ok(Space::Shared),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// A number that a word of 32 bits can have.
+fn word(value: u64) -> Result<u32, Errno> {
+    u32::try_from(value).map_err(|_| Errno::EINVAL)
+}
+
+/// When a call has to end, by a clock; `None` if never.
+fn deadline_of(timeout: UserPointer, clock: i32) -> Result<Option<Instant>, Errno> {
+    const CLOCK_REALTIME: i32 = 0;
+    const CLOCK_MONOTONIC: i32 = 1;
+    if timeout.is_null() {
+        return Ok(None);
+    }
+    if clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC {
+        return Err(Errno::EINVAL);
+    }
+    let time = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
+    Ok(Some(match clock {
+        CLOCK_REALTIME => task::monotonic_at(time),
+        _ => Instant(time),
+    }))
+}
+
+/// Reads what `futex_waitv` and `futex_requeue` know about words.
+fn read_waiters(waiters: UserPointer, count: u64) -> Result<alloc::vec::Vec<(u64, Space, u32)>, Errno> {
+    let mut wanted = alloc::vec::Vec::new();
+    for index in 0..count {
+        let waiter: WaitVector = read_object(waiters.offset(index * size_of::<WaitVector>() as u64))?;
+        if waiter.flags & !(SIZE_MASK | FLAG_PRIVATE) != 0 || waiter.reserved != 0 {
+            return Err(Errno::EINVAL);
+        }
+        wanted.push((waiter.address, space_of(waiter.flags)?, word(waiter.value)?));
+    }
+    Ok(wanted)
+}
+
 /// `futex_waitv(2)`
 pub fn futex_waitv(
     waiters: UserPointer,
@@ -403,45 +463,60 @@ pub fn futex_waitv(
     clock: i32,
 ) -> Result<usize, Errno> {
     const MOST: u32 = 128;
-    const SIZE_U32: u32 = 2;
-    const FLAG_PRIVATE: u32 = 128;
-    const CLOCK_REALTIME: i32 = 0;
-    const CLOCK_MONOTONIC: i32 = 1;
     if flags != 0 || count == 0 || count > MOST || waiters.is_null() {
         return Err(Errno::EINVAL);
     }
-    let deadline = if timeout.is_null() {
-        None
-    } else {
-        if clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC {
-            return Err(Errno::EINVAL);
-        }
-        let time = read_object::<Timespec>(timeout)?.to_nanoseconds()?;
-        Some(match clock {
-            CLOCK_REALTIME => task::monotonic_at(time),
-            _ => Instant(time),
-        })
+    let deadline = deadline_of(timeout, clock)?;
+    let wanted = read_waiters(waiters, count.into())?;
+    let mut words = alloc::vec::Vec::new();
+    words.extend(wanted.iter().map(|(address, ..)| (*address, false)));
+    touching(&words, || futex::wait_many(&wanted, deadline))
+}
+
+/// `futex_wake(2)`: wakes those who wait for any of some bits.
+pub fn futex_wake(address: u64, mask: u64, count: i32, flags: u32) -> Result<usize, Errno> {
+    let (space, mask) = (space_of(flags)?, word(mask)?);
+    if mask == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if count == 0 {
+        return Ok(0);
+    }
+    touching(&[(address, false)], || futex::wake(address, space, count as u32, mask))
+}
+
+/// `futex_wait(2)`: waits as long as a word has a value, for a wake-up with any of some bits.
+pub fn futex_wait(
+    address: u64,
+    value: u64,
+    mask: u64,
+    flags: u32,
+    timeout: UserPointer,
+    clock: i32,
+) -> Result<usize, Errno> {
+    let (space, value, mask) = (space_of(flags)?, word(value)?, word(mask)?);
+    let deadline = deadline_of(timeout, clock)?.map(|at| Deadline::new(at, false));
+    touching(&[(address, false)], || {
+        futex::wait(address, space, value, mask, deadline)
+    })
+}
+
+/// `futex_requeue(2)`: wakes some who wait for the first of two words, and lets others wait for the second.
+pub fn futex_requeue(waiters: UserPointer, flags: u32, wake: i32, requeue: i32) -> Result<usize, Errno> {
+    if flags != 0 || waiters.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    let [(from, space, value), (to, other_space, _)] = read_waiters(waiters, 2)?[..] else {
+        return Err(Errno::EINVAL);
     };
-    let mut wanted = alloc::vec::Vec::new();
-    for index in 0..u64::from(count) {
-        let waiter: WaitVector = read_object(waiters.offset(index * size_of::<WaitVector>() as u64))?;
-        if waiter.flags & !(SIZE_U32 | FLAG_PRIVATE) != 0 || waiter.flags & SIZE_U32 == 0 || waiter.reserved != 0 {
-            return Err(Errno::EINVAL);
-        }
-        let space = if waiter.flags & FLAG_PRIVATE != 0 {
-            Space::Private
-        } else {
-            Space::Shared
-        };
-        wanted.push((waiter.address, space, waiter.value as u32));
+    if wake < 0 || requeue < 0 {
+        return Err(Errno::EINVAL);
     }
-    loop {
-        let result = futex::wait_many(&wanted, deadline);
-        if result != Err(Errno::EFAULT) || !task::current().take_unwaited_fault() {
-            return result;
-        }
-        for (address, ..) in &wanted {
-            futex::touch(*address, false)?;
-        }
+    if space != other_space {
+        crate::warning_once!("futex_requeue from a private word to a shared one, or back, answers EINVAL");
+        return Err(Errno::EINVAL);
     }
+    touching(&[(from, false), (to, false)], || {
+        futex::requeue(from, to, space, wake as u32, requeue as u32, Some(value))
+    })
 }

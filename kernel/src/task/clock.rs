@@ -122,6 +122,11 @@ pub fn to_ticks(nanoseconds: u64) -> u64 {
     clock_parameters().ticks.of(nanoseconds)
 }
 
+/// The monotonic clock when the time stamp counter showed this.
+pub fn time_at(ticks: u64) -> Instant {
+    clock_parameters().time_at(ticks)
+}
+
 /// The monotonic clock now.
 pub fn monotonic() -> Instant {
     clock_parameters().time_at(arch::read_time_stamp_counter())

@@ -25,11 +25,13 @@ pub mod vdso;
 mod wait;
 
 pub use clock::{
-    Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot, wall_clock,
-    wall_clock_at, wall_clock_without_waiting,
+    Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot, time_at,
+    wall_clock, wall_clock_at, wall_clock_without_waiting,
 };
 pub use family::{find_process, first_process, processes};
-pub use process::{Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, on_exit};
+pub use process::{
+    Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, end_machine, on_exit,
+};
 pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
     set_policy, yield_now,

@@ -133,6 +133,12 @@ impl Capabilities {
     pub const SET_GROUPS: u64 = 1 << 6;
     /// `CAP_SETUID`.
     pub const SET_USERS: u64 = 1 << 7;
+    /// `CAP_SYS_BOOT`.
+    pub const BOOT: u64 = 1 << 22;
+    /// `CAP_SYS_TTY_CONFIG`.
+    pub const TERMINALS: u64 = 1 << 26;
+    /// `CAP_SYSLOG`.
+    pub const KERNEL_LOG: u64 = 1 << 34;
     /// `CAP_NET_BIND_SERVICE`.
     pub const LOW_PORTS: u64 = 1 << 10;
     /// `CAP_SYS_CHROOT`.
@@ -616,10 +622,14 @@ impl Process {
 
     /// Ends the machine as this process, the first one, has ended.
     pub(super) fn end_machine(&self) -> ! {
-        let reason = self.exit_reason();
-        match EXIT_HOOK.get() {
-            Some(hook) => hook(reason),
-            None => panic!("the process ended before the machine was ready: {reason:?}"),
-        }
+        end_machine(self.exit_reason())
+    }
+}
+
+/// Ends the machine, whoever runs in it, as if its first process had ended so.
+pub fn end_machine(reason: ExitReason) -> ! {
+    match EXIT_HOOK.get() {
+        Some(hook) => hook(reason),
+        None => panic!("the process ended before the machine was ready: {reason:?}"),
     }
 }

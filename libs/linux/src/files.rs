@@ -78,6 +78,11 @@ impl OpenFlags {
         self.bits() & 3 != 0 || self.contains(Self::TRUNCATE)
     }
 
+    /// Whether reading is asked for, when it is opened.
+    pub fn asks_for_reading(self) -> bool {
+        self.bits() & 3 != 1
+    }
+
     /// Whether writing is asked for.
     pub fn writes(self) -> bool {
         matches!(self.bits() & 3, 1 | 2)

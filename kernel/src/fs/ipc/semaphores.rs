@@ -284,6 +284,13 @@ pub fn operate(id: i32, operations: UserPointer, count: usize, deadline: Option<
     }
 }
 
+/// Whether there is anything to undo when a process ends.
+pub fn may_undo(process: u32) -> bool {
+    let sets: Vec<Arc<SemaphoreSet>> = SETS.lock().iter().map(|(_, set)| set.clone()).collect();
+    sets.iter()
+        .any(|set| set.state.lock().undo.get(&(process as i32)).is_some())
+}
+
 /// A process ends: what it asked to be undone is undone, as far as values go.
 pub fn process_ends(process: u32) {
     let process = process as i32;

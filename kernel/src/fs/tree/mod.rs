@@ -542,7 +542,7 @@ impl Inode for Node {
             Content::Directory(_) => Ok(Arc::new(directory::DirectoryFile::new(self))),
             Content::Symlink(_) => Err(Errno::ELOOP),
             Content::Special { represents, pipe } => match self.kind {
-                FileKind::CharacterDevice => device_files::open(*represents),
+                FileKind::CharacterDevice => device_files::open(*represents, flags),
                 FileKind::Fifo => pipe::open_named(pipe.call_once(pipe::Pipe::new), flags),
                 _ => Err(Errno::ENXIO),
             },
