@@ -125,6 +125,9 @@ fn compare(one: usize, other: usize, kind: i32) -> usize {
     }
 }
 
+/// Where something is that a thread has.
+type AddressOf<'a> = &'a dyn Fn(&Arc<Thread>, u64) -> Result<usize, Errno>;
+
 /// `kcmp(2)`: whether two threads share something.
 pub fn kcmp(first: i32, second: i32, kind: i32, one: u64, other: u64) -> Result<usize, Errno> {
     const FILE: i32 = 0;
@@ -146,7 +149,7 @@ pub fn kcmp(first: i32, second: i32, kind: i32, one: u64, other: u64) -> Result<
     if !own.may_look_into(&first.process) || !own.may_look_into(&second.process) {
         return Err(Errno::EPERM);
     }
-    let address: &dyn Fn(&Arc<Thread>, u64) -> Result<usize, Errno> = match kind {
+    let address: AddressOf<'_> = match kind {
         FILE => &|thread, fd| {
             let fd = i32::try_from(fd as u32).map_err(|_| Errno::EBADF)?;
             let file = context::of(&thread.process).file(fd)?;
