@@ -84,7 +84,8 @@ static void set_up_network(void) {
 int main(void) {
     static char text[4096];
     char *arguments[16] = {"/program", 0};
-    char *environment[] = {0};
+    /* What Pith gives a program, too. */
+    char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", 0};
     int count = lines("/arguments", text, sizeof text, arguments, 15);
     if (count > 0)
         arguments[count] = 0;

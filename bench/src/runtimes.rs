@@ -33,7 +33,7 @@ pub struct Runtime {
 }
 
 /// A program of each runtime that prints 1.
-pub const RUNTIMES: [Runtime; 5] = [
+pub const RUNTIMES: [Runtime; 6] = [
     Runtime {
         name: "python-hello",
         title: "python3 -c 'print(1)'",
@@ -75,6 +75,15 @@ pub const RUNTIMES: [Runtime; 5] = [
         title: "php -r 'echo 1, PHP_EOL;'",
         interpreter: "/usr/bin/php",
         arguments: &["-r", "echo 1, PHP_EOL;"],
+        files: &[],
+        memory: 512,
+        most_memory: 512,
+    },
+    Runtime {
+        name: "erlang-hello",
+        title: "erl -noshell -eval 'io:put_chars(\"1\\n\"), halt().'",
+        interpreter: "/usr/bin/erl",
+        arguments: &["-noshell", "-eval", "io:put_chars(\"1\\n\"), halt()."],
         files: &[],
         memory: 512,
         most_memory: 512,
@@ -167,9 +176,11 @@ impl Runtime {
         let program = std::fs::canonicalize(self.interpreter)
             .map_err(|error| format!("can't find {}: {error}", self.interpreter))?;
         let program = program.display().to_string();
-        let mut files: BTreeSet<String> = libraries(&program)?.into_iter().collect();
+        // A script names its interpreter in its first line, which is not among its calls.
+        let loaded = interpreter_of(&program)?.unwrap_or_else(|| program.clone());
+        let mut files: BTreeSet<String> = libraries(&loaded)?.into_iter().collect();
         files.extend(paths_in(&run.error).map(str::to_owned));
-        files.insert(program);
+        files.extend([program, loaded]);
         files.retain(|path| Path::new(path).is_file());
         Ok(files)
     }
@@ -245,6 +256,17 @@ fn paths_in(trace: &str) -> impl Iterator<Item = &str> {
             && !text.contains('\n')
             && !own.iter().any(|directory| text.starts_with(directory))
     })
+}
+
+/// The program that the first line of a script names; nothing for other files.
+fn interpreter_of(file: &str) -> Result<Option<String>, String> {
+    let bytes = read(Path::new(file))?;
+    let Some(rest) = bytes.strip_prefix(b"#!") else {
+        return Ok(None);
+    };
+    let line = rest.split(|&byte| byte == b'\n').next().unwrap_or(rest);
+    let line = String::from_utf8_lossy(line);
+    Ok(line.split_whitespace().next().map(str::to_owned))
 }
 
 /// What a command prints, line by line.
