@@ -4,10 +4,11 @@ use crate::Options;
 use crate::linux::{Linux, Setting};
 use crate::pith::Pith;
 use crate::run::{Run, Workshop};
-use crate::runtimes::{FILE_PROGRAMS, RUNTIMES, Runtime};
+use crate::runtimes::{self, FILE_PROGRAMS, RUNTIMES, Runtime};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -126,6 +127,38 @@ pub struct Figures {
     pub figures: Vec<Figure>,
 }
 
+/// Both sides, with the programs that run on them.
+pub struct Sides {
+    linux: Option<Linux>,
+    pith: Option<Pith>,
+    linux_name: String,
+}
+
+impl Sides {
+    /// Builds the images of those that the options ask for.
+    pub fn new(options: &Options, workshop: &Workshop, sources: &Path) -> Result<Self, String> {
+        runtimes::prepare(workshop, sources)?;
+        let linux = match options.with_linux {
+            true => Some(Linux::new(workshop, sources, &options.accelerator)?),
+            false => None,
+        };
+        let pith = match options.with_pith {
+            true => Some(Pith::new(workshop, sources, &options.accelerator)?),
+            false => None,
+        };
+        let linux_name = linux.as_ref().map_or("no Linux".into(), Linux::name);
+        Ok(Self {
+            linux,
+            pith,
+            linux_name,
+        })
+    }
+
+    fn discarded(&self) -> usize {
+        self.linux.as_ref().map_or(0, Linux::discarded)
+    }
+}
+
 impl Figures {
     /// Says where these were measured.
     pub fn about(options: &Options, linux: String, figures: Vec<Figure>) -> Self {
@@ -145,62 +178,112 @@ impl Figures {
     }
 
     /// Measures programs that need no network.
-    pub fn measure(
-        options: &Options,
-        workshop: &Workshop,
-        linux: &Linux,
-        pith: Option<&Pith>,
-    ) -> Result<Self, String> {
+    pub fn measure(options: &Options, workshop: &Workshop, sides: &Sides) -> Result<Self, String> {
         let mut figures = Vec::new();
-        progress("time of a whole run of hello");
-        figures.push(whole_run(options, linux, pith)?);
-        progress("cost of calls");
-        figures.extend(calls(options, linux, pith, "calls", 1, &CALLS)?);
-        progress("threads and waiting");
-        figures.extend(calls(options, linux, pith, "threads", 1, &THREADS)?);
-        figures.extend(calls(options, linux, pith, "threads", 2, &TWO_PROCESSORS)?);
-        progress("files");
-        figures.extend(calls(options, linux, pith, "files", 1, &FILES)?);
-        for program in &FILE_PROGRAMS {
-            let words = [("run", program.title)];
-            let mut run = calls(options, linux, pith, program.name, 1, &words)?;
-            for figure in &mut run {
-                figure.aim = "no slower than Linux";
-            }
-            figures.extend(run);
+        if options.wants(WHOLE_RUN) {
+            progress("time of a whole run of hello");
+            figures.push(whole_run(options, sides)?);
         }
-        progress("Python");
-        let mut python = calls(options, linux, pith, "python", 1, &PYTHON)?;
-        for figure in &mut python {
-            figure.aim = "no slower than Linux";
+        for (title, rows) in timed() {
+            progress(title);
+            figures.extend(calls(options, sides, &rows, Measure::Time)?);
         }
-        figures.extend(python);
         progress("runtimes");
         for runtime in &RUNTIMES {
-            figures.push(first_line(options, linux, pith, runtime)?);
+            figures.extend(first_line(options, sides, runtime)?);
         }
         progress("least memory");
-        let mut hello = Figure::new("least memory that runs hello", "MiB", "at most 16 MiB");
-        least_memory(&mut hello, linux, pith, ("hello", "hello"), MOST_MEMORY)?;
-        figures.push(hello);
+        figures.extend(least_memory(
+            options,
+            sides,
+            "least memory that runs hello".into(),
+            "at most 16 MiB",
+            ("hello", "hello"),
+            MOST_MEMORY,
+        )?);
         for runtime in &RUNTIMES {
-            let name = format!("least memory that runs `{}`", runtime.title);
-            let mut figure = Figure::new(name, "MiB", "no more than Linux");
-            let program = (runtime.name, "1");
-            least_memory(&mut figure, linux, pith, program, runtime.most_memory)?;
-            figures.push(figure);
+            figures.extend(least_memory(
+                options,
+                sides,
+                format!("least memory that runs `{}`", runtime.title),
+                "no more than Linux",
+                (runtime.name, "1"),
+                runtime.most_memory,
+            )?);
         }
-        progress("sizes");
-        figures.extend(sizes(workshop, linux, pith)?);
-        if options.accelerator == "tcg" {
-            progress("instructions");
-            figures.extend(instructions(linux, pith)?);
+        if options.filter.is_empty() {
+            progress("sizes");
+            figures.extend(sizes(workshop, sides)?);
+            if options.accelerator == "tcg" {
+                progress("instructions of booting");
+                figures.extend(instructions(sides)?);
+            }
         }
         Ok(Self {
-            discarded_linux_boots: linux.discarded(),
-            ..Self::about(options, linux.name(), figures)
+            discarded_linux_boots: sides.discarded(),
+            ..Self::about(options, sides.linux_name.clone(), figures)
         })
     }
+
+    /// Counts the instructions of calls and programs that need no network.
+    pub fn count(options: &Options, sides: &Sides) -> Result<Self, String> {
+        let mut figures = Vec::new();
+        for (title, mut rows) in timed() {
+            // Instructions of several processors do not add up to one clock, and waiting is not work.
+            if rows.processors > 1 {
+                continue;
+            }
+            rows.words.retain(|(word, _)| !word.starts_with("wake"));
+            progress(title);
+            figures.extend(calls(options, sides, &rows, Measure::Instructions)?);
+        }
+        Ok(Self {
+            discarded_linux_boots: sides.discarded(),
+            ..Self::about(options, sides.linux_name.clone(), figures)
+        })
+    }
+}
+
+/// Figures that a program prints about itself.
+struct Rows {
+    program: &'static str,
+    processors: u32,
+    /// What the program prints, with the words for people.
+    words: Vec<(&'static str, &'static str)>,
+    aim: &'static str,
+}
+
+/// All programs that time themselves, each with a title for those who wait.
+fn timed() -> Vec<(&'static str, Rows)> {
+    const HALF: &str = "at most half of Linux";
+    const EQUAL: &str = "no slower than Linux";
+    let rows = |program, processors, words: &[(&'static str, &'static str)], aim| Rows {
+        program,
+        processors,
+        words: words.to_vec(),
+        aim,
+    };
+    let mut all = vec![
+        ("cost of calls", rows("calls", 1, &CALLS, HALF)),
+        ("threads and waiting", rows("threads", 1, &THREADS, HALF)),
+        ("two processors", rows("threads", 2, &TWO_PROCESSORS, HALF)),
+        ("files", rows("files", 1, &FILES, HALF)),
+    ];
+    for program in &FILE_PROGRAMS {
+        let words = [("run", program.title)];
+        all.push((program.name, rows(program.name, 1, &words, EQUAL)));
+    }
+    all.push(("Python", rows("python", 1, &PYTHON, EQUAL)));
+    all
+}
+
+/// How the programs' clocks are to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    /// As time.
+    Time,
+    /// As instructions: the machine's clock advances by a nanosecond with each.
+    Instructions,
 }
 
 /// The middle value; the mean of the two in the middle if their number is even.
@@ -228,8 +311,11 @@ fn expect_hello(side: &str, run: &Run) -> Result<(), String> {
     }
 }
 
-fn whole_run(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Figure, String> {
-    let mut figure = Figure::new("run of a static hello, start to end", "s", "at most 0.12 s");
+/// The name of the first figure.
+const WHOLE_RUN: &str = "run of a static hello, start to end";
+
+fn whole_run(options: &Options, sides: &Sides) -> Result<Figure, String> {
+    let mut figure = Figure::new(WHOLE_RUN, "s", "at most 0.12 s");
     for round in 0..=options.rounds {
         let keep = |values: &mut Vec<f64>, time: Duration| {
             // The first round only warms the host's caches.
@@ -237,14 +323,16 @@ fn whole_run(options: &Options, linux: &Linux, pith: Option<&Pith>) -> Result<Fi
                 values.push(time.as_secs_f64());
             }
         };
-        if let Some(pith) = pith {
+        if let Some(pith) = &sides.pith {
             let run = pith.run("hello", &["-m", &MEMORY.to_string()])?;
             expect_hello("pith", &run)?;
             keep(&mut figure.pith, run.time);
         }
-        let run = linux.run(Setting::new("hello"))?;
-        expect_hello("Linux", &run)?;
-        keep(&mut figure.linux, run.time);
+        if let Some(linux) = &sides.linux {
+            let run = linux.run(Setting::new("hello"))?;
+            expect_hello("Linux", &run)?;
+            keep(&mut figure.linux, run.time);
+        }
     }
     Ok(figure)
 }
@@ -260,28 +348,33 @@ fn parse_calls(output: &str) -> BTreeMap<&str, f64> {
         .collect()
 }
 
-/// What a program prints for each of the words, on so many processors.
+/// What a program prints for each of its words that is wanted.
 fn calls(
     options: &Options,
-    linux: &Linux,
-    pith: Option<&Pith>,
-    program: &str,
-    processors: u32,
-    words: &[(&str, &str)],
+    sides: &Sides,
+    rows: &Rows,
+    measure: Measure,
 ) -> Result<Vec<Figure>, String> {
-    let several: &[&str] = match processors {
-        1 => &[],
+    let words = rows.words.iter();
+    let words: Vec<_> = words.filter(|(_, name)| options.wants(name)).collect();
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    let processors = rows.processors.to_string();
+    let (unit, rounds, machine): (_, _, &[&str]) = match (measure, rows.processors) {
+        // They are the same each time.
+        (Measure::Instructions, _) => ("instructions", 1, &COUNTING),
+        (Measure::Time, 1) => ("ns", options.rounds, &[]),
         // Only ACPI tells Linux how many processors this board has.
-        _ => &["-smp", "2", "-machine", "acpi=on"],
+        (Measure::Time, _) => ("ns", options.rounds, &["-smp", "2", "-machine", "acpi=on"]),
     };
-    let processors = processors.to_string();
     let mut figures: Vec<Figure> = words
         .iter()
-        .map(|(_, name)| Figure::new(*name, "ns", "at most half of Linux"))
+        .map(|(_, name)| Figure::new(*name, unit, rows.aim))
         .collect();
     let mut add = |side: &str, run: &Run, values: fn(&mut Figure) -> &mut Vec<f64>| {
         let measured = parse_calls(&run.output);
-        for (figure, (word, _)) in figures.iter_mut().zip(words) {
+        for (figure, (word, _)) in figures.iter_mut().zip(&words) {
             let value = measured
                 .get(*word)
                 .ok_or_else(|| format!("{side} did not measure {word}: {run:?}"))?;
@@ -289,15 +382,20 @@ fn calls(
         }
         Ok::<(), String>(())
     };
-    for _ in 0..options.rounds {
-        if let Some(pith) = pith {
-            let run = pith.run(program, &["-m", &MEMORY.to_string(), "-c", &processors])?;
+    for _ in 0..rounds {
+        if let Some(pith) = &sides.pith {
+            let size = ["-m", &MEMORY.to_string(), "-c", &processors];
+            let run = match measure {
+                Measure::Time => pith.run(rows.program, &size)?,
+                Measure::Instructions => pith.count(rows.program, &size)?,
+            };
             add("pith", &run, |figure| &mut figure.pith)?;
         }
+        let Some(linux) = &sides.linux else { continue };
         let setting = Setting {
-            options: several,
+            options: machine,
             limit: Duration::from_secs(60),
-            ..Setting::new(program)
+            ..Setting::new(rows.program)
         };
         let run = linux.run(setting)?;
         add("Linux", &run, |figure| &mut figure.linux)?;
@@ -330,18 +428,17 @@ pub fn least(
     Ok(Some(good))
 }
 
-/// The time until a runtime's first line.
+/// The time until a runtime's first line; nothing if it is not wanted.
 fn first_line(
     options: &Options,
-    linux: &Linux,
-    pith: Option<&Pith>,
+    sides: &Sides,
     runtime: &Runtime,
-) -> Result<Figure, String> {
-    let mut figure = Figure::new(
-        format!("from the start to the first line of `{}`", runtime.title),
-        "s",
-        "no slower than Linux",
-    );
+) -> Result<Option<Figure>, String> {
+    let name = format!("from the start to the first line of `{}`", runtime.title);
+    if !options.wants(&name) {
+        return Ok(None);
+    }
+    let mut figure = Figure::new(name, "s", "no slower than Linux");
     for round in 0..=options.rounds {
         let mut keep = |values: fn(&mut Figure) -> &mut Vec<f64>, side: &str, run: &Run| {
             let time = run
@@ -353,32 +450,39 @@ fn first_line(
             }
             Ok::<(), String>(())
         };
-        if let Some(pith) = pith {
+        if let Some(pith) = &sides.pith {
             let run = pith.run(runtime.name, &["-m", &runtime.memory.to_string()])?;
             keep(|figure| &mut figure.pith, "pith", &run)?;
         }
-        let run = linux.run(Setting {
-            memory: runtime.memory,
-            limit: Duration::from_secs(60),
-            ..Setting::new(runtime.name)
-        })?;
-        keep(|figure| &mut figure.linux, "Linux", &run)?;
+        if let Some(linux) = &sides.linux {
+            let run = linux.run(Setting {
+                memory: runtime.memory,
+                limit: Duration::from_secs(60),
+                ..Setting::new(runtime.name)
+            })?;
+            keep(|figure| &mut figure.linux, "Linux", &run)?;
+        }
     }
-    Ok(figure)
+    Ok(Some(figure))
 }
 
-/// The least memory with which a program prints a line.
+/// The least memory with which a program prints a line; nothing if that is not wanted.
 fn least_memory(
-    figure: &mut Figure,
-    linux: &Linux,
-    pith: Option<&Pith>,
+    options: &Options,
+    sides: &Sides,
+    name: String,
+    aim: &'static str,
     (program, expected): (&str, &str),
     most: u32,
-) -> Result<(), String> {
+) -> Result<Option<Figure>, String> {
+    if !options.wants(&name) {
+        return Ok(None);
+    }
+    let mut figure = Figure::new(name, "MiB", aim);
     let says_hello = |run: Option<Run>| {
         run.is_some_and(|run| run.output.lines().any(|line| line.trim_end() == expected))
     };
-    if let Some(pith) = pith {
+    if let Some(pith) = &sides.pith {
         let found = least(most, |memory| {
             Ok(says_hello(
                 pith.boot(program, &["-m", &memory.to_string()])?,
@@ -386,20 +490,22 @@ fn least_memory(
         })?;
         figure.pith.extend(found.map(f64::from));
     }
-    let found = least(most, |memory| {
-        let setting = Setting {
-            memory,
-            limit: Duration::from_secs(if program == "hello" { 8 } else { 30 }),
-            ..Setting::new(program)
-        };
-        // Once more where it may have hung for another reason.
-        Ok(says_hello(linux.boot(setting)?) || says_hello(linux.boot(setting)?))
-    })?;
-    figure.linux.extend(found.map(f64::from));
-    Ok(())
+    if let Some(linux) = &sides.linux {
+        let found = least(most, |memory| {
+            let setting = Setting {
+                memory,
+                limit: Duration::from_secs(if program == "hello" { 8 } else { 30 }),
+                ..Setting::new(program)
+            };
+            // Once more where it may have hung for another reason.
+            Ok(says_hello(linux.boot(setting)?) || says_hello(linux.boot(setting)?))
+        })?;
+        figure.linux.extend(found.map(f64::from));
+    }
+    Ok(Some(figure))
 }
 
-fn sizes(workshop: &Workshop, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, String> {
+fn sizes(workshop: &Workshop, sides: &Sides) -> Result<Vec<Figure>, String> {
     const KIB: f64 = 1024.0;
     let mut stored = Figure::new(
         "kernel as stored (Linux: compressed)",
@@ -412,11 +518,14 @@ fn sizes(workshop: &Workshop, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<
         "KiB",
         "under 1536 KiB",
     );
-    let archive = fs::metadata(workshop.path("hello.cpio")).map_err(|error| error.to_string())?;
-    let kernel = linux.size()?;
-    stored.linux.push(kernel as f64 / KIB);
-    image.linux.push((kernel + archive.len()) as f64 / KIB);
-    if let Some(pith) = pith {
+    if let Some(linux) = &sides.linux {
+        let archive =
+            fs::metadata(workshop.path("hello.cpio")).map_err(|error| error.to_string())?;
+        let kernel = linux.size()?;
+        stored.linux.push(kernel as f64 / KIB);
+        image.linux.push((kernel + archive.len()) as f64 / KIB);
+    }
+    if let Some(pith) = &sides.pith {
         let size = pith.kernel_size()?;
         stored.pith.push(size.stored as f64 / KIB);
         in_memory.pith.push(size.in_memory as f64 / KIB);
@@ -425,9 +534,11 @@ fn sizes(workshop: &Workshop, linux: &Linux, pith: Option<&Pith>) -> Result<Vec<
     Ok(vec![stored, in_memory, image])
 }
 
-/// Under `-icount shift=0` a machine's clock advances by a nanosecond per instruction, and its time stamp
-/// counter shows that clock. Time in which the machine waits with nothing to do counts as well.
-fn instructions(linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, String> {
+/// With these options of QEMU's a machine's clock advances by a nanosecond per instruction, and its time stamp counter
+/// shows that clock. Time in which the machine waits with nothing to do counts as well.
+pub const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
+
+fn instructions(sides: &Sides) -> Result<Vec<Figure>, String> {
     let mut figure = Figure::new(
         "instructions from power-on to the program's first (and ns of waiting)",
         "millions",
@@ -441,14 +552,16 @@ fn instructions(linux: &Linux, pith: Option<&Pith>) -> Result<Vec<Figure>, Strin
             .map(|count| count / 1e6)
             .ok_or_else(|| format!("{side} did not print a counter: {run:?}"))
     };
-    let run = linux.run(Setting {
-        options: &["-icount", "shift=0,sleep=off"],
-        limit: Duration::from_secs(60),
-        ..Setting::new("first")
-    })?;
-    figure.linux.push(counted("Linux", &run)?);
-    if let Some(pith) = pith {
-        let run = pith.count("first")?;
+    if let Some(linux) = &sides.linux {
+        let run = linux.run(Setting {
+            options: &COUNTING,
+            limit: Duration::from_secs(60),
+            ..Setting::new("first")
+        })?;
+        figure.linux.push(counted("Linux", &run)?);
+    }
+    if let Some(pith) = &sides.pith {
+        let run = pith.count("first", &[])?;
         figure.pith.push(counted("pith", &run)?);
         let ticks = run.error.lines().find_map(|line| {
             let value: serde_json::Value = serde_json::from_str(line).ok()?;

@@ -14,28 +14,38 @@ mod run;
 mod runtimes;
 mod table;
 
-use figures::Figures;
+use figures::{Figures, Sides};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask bench [PART] [--rounds N] [--filter TEXT] [--accel tcg|kvm] [--only pith|linux]
 
-  PART            programs: hello, calls, threads, Python; network: servers that are asked over the network
-                  [default: both]
+  PART            programs: hello, calls, threads, files, runtimes; instructions: what calls and programs execute, counted
+                  (TCG only); network: servers that are asked over the network [default: all]
   --rounds N      how often each figure is measured; medians are shown [default: 5]
-  --filter TEXT   of the network's figures only those whose name contains this; nothing is stored
+  --filter TEXT   only the figures whose name contains this; nothing is stored
   --accel NAME    what executes the guests' instructions [default: tcg]
   --only SIDE     measure one side, to check the comparison itself; nothing is stored
 
 The part `network` needs root, or the right to make user namespaces, and /dev/net/tun.
 ";
 
+/// What is measured, and kept under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Programs that need no network, by time.
+    Programs,
+    /// The same by instructions, which no other load of the host changes.
+    Instructions,
+    /// Servers.
+    Network,
+}
+
 /// What the person asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
-    programs: bool,
-    network: bool,
+    parts: Vec<Part>,
     rounds: usize,
     filter: String,
     accelerator: String,
@@ -74,8 +84,7 @@ fn main() -> ExitCode {
 
 fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
     let mut options = Options {
-        programs: true,
-        network: true,
+        parts: vec![Part::Programs, Part::Instructions, Part::Network],
         rounds: 5,
         filter: String::new(),
         accelerator: "tcg".into(),
@@ -83,12 +92,14 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
         with_linux: true,
     };
     let mut words = arguments.iter().map(String::as_str).peekable();
-    match words.peek() {
-        Some(&"programs") => options.network = false,
-        Some(&"network") => options.programs = false,
-        _ => {}
-    }
-    if !(options.programs && options.network) {
+    let part = words.peek().and_then(|word| match *word {
+        "programs" => Some(Part::Programs),
+        "instructions" => Some(Part::Instructions),
+        "network" => Some(Part::Network),
+        _ => None,
+    });
+    if let Some(part) = part {
+        options.parts = vec![part];
         words.next();
     }
     while let Some(word) = words.next() {
@@ -101,16 +112,10 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
                     .filter(|&rounds| rounds > 0)
                     .ok_or_else(|| format!("--rounds takes a number from 1, not '{value}'"))?;
             }
-            ("--filter", Some(value)) => {
-                options.programs = false;
-                options.filter = value.into();
-            }
+            ("--filter", Some(value)) => options.filter = value.into(),
             ("--accel", Some(value @ ("tcg" | "kvm"))) => options.accelerator = value.into(),
             ("--only", Some("linux")) => options.with_pith = false,
-            ("--only", Some("pith")) => {
-                options.with_linux = false;
-                options.programs = false;
-            }
+            ("--only", Some("pith")) => options.with_linux = false,
             _ => return Err(format!("can't make sense of '{word}'\n\n{USAGE}")),
         }
     }
@@ -119,34 +124,30 @@ fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
 
 fn measure(options: &Options) -> Result<(), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    if options.network {
+    if options.parts.contains(&Part::Network) {
         network::enter()?;
     }
-    let workshop = run::Workshop::new(&root.join("programs"))?;
-    if options.programs {
-        let figures = measure_programs(options, &workshop, &root)?;
-        publish(options, &root, "latest", &figures)?;
-    }
-    if options.network {
-        let figures = network::measure(options, &workshop, &root)?;
-        publish(options, &root, "network", &figures)?;
+    let programs = root.join("programs");
+    let workshop = run::Workshop::new(&programs)?;
+    for &part in &options.parts {
+        let (name, figures) = match part {
+            Part::Network => ("network", network::measure(options, &workshop, &root)?),
+            Part::Instructions if options.accelerator != "tcg" => {
+                eprintln!("bench: only TCG counts instructions; that part is left out");
+                continue;
+            }
+            Part::Instructions => {
+                let sides = Sides::new(options, &workshop, &programs)?;
+                ("instructions", Figures::count(options, &sides)?)
+            }
+            Part::Programs => {
+                let sides = Sides::new(options, &workshop, &programs)?;
+                ("latest", Figures::measure(options, &workshop, &sides)?)
+            }
+        };
+        publish(options, &root, name, &figures)?;
     }
     Ok(())
-}
-
-fn measure_programs(
-    options: &Options,
-    workshop: &run::Workshop,
-    root: &Path,
-) -> Result<Figures, String> {
-    let programs = root.join("programs");
-    runtimes::prepare(workshop, &programs)?;
-    let linux = linux::Linux::new(workshop, &programs, &options.accelerator)?;
-    let pith = match options.with_pith {
-        true => Some(pith::Pith::new(workshop, &programs, &options.accelerator)?),
-        false => None,
-    };
-    Figures::measure(options, workshop, &linux, pith.as_ref())
 }
 
 /// Prints figures, and keeps them if they are all there.
@@ -182,7 +183,7 @@ mod tests {
             .expect("not help");
         assert_eq!(options.rounds, 3);
         assert_eq!(options.accelerator, "kvm");
-        assert!(!options.programs && options.network);
+        assert_eq!(options.parts, [Part::Network]);
         assert!(!options.with_pith && options.with_linux);
         assert!(parse(&words("--help")).expect("help").is_none());
     }

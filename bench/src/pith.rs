@@ -1,5 +1,6 @@
 //! The `pith` command with prebuilt images.
 
+use crate::figures::COUNTING;
 use crate::run::{Run, Workshop, read, time, write};
 use crate::runtimes;
 use elf::ElfBytes;
@@ -68,7 +69,11 @@ impl Pith {
         let counting_qemu = workshop.path("qemu-counting");
         write(
             &counting_qemu,
-            b"#!/bin/sh\nexec qemu-system-x86_64 \"$@\" -icount shift=0,sleep=off\n",
+            format!(
+                "#!/bin/sh\nexec qemu-system-x86_64 \"$@\" {}\n",
+                COUNTING.join(" ")
+            )
+            .as_bytes(),
         )?;
         std::fs::set_permissions(&counting_qemu, std::fs::Permissions::from_mode(0o755))
             .map_err(|error| error.to_string())?;
@@ -92,8 +97,8 @@ impl Pith {
     }
 
     /// The same in a machine whose clock counts instructions, with figures as JSON on standard error.
-    pub fn count(&self, program: &str) -> Result<Run, String> {
-        let mut command = self.command(program, &["--stats=json"]);
+    pub fn count(&self, program: &str, options: &[&str]) -> Result<Run, String> {
+        let mut command = self.command(program, &[&["--stats=json"], options].concat());
         command.env("PITH_QEMU", &self.counting_qemu);
         time(&mut command, LIMIT)?.ok_or_else(|| "pith did not end under -icount".into())
     }
