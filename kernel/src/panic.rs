@@ -141,8 +141,30 @@ fn backtrace(instruction: u64, mut frame: u64) {
         }
         frame = previous;
     }
-    say(format_args!("last system calls, oldest first:"));
-    for call in syscalls::last_calls() {
-        say(format_args!("  {call}"));
+    last_calls();
+}
+
+/// How many calls of other processors are shown: what they are doing, and how they came there.
+const SHOWN_OF_OTHERS: usize = 3;
+
+fn last_calls() {
+    let own = arch::cpu_index();
+    for cpu in [own]
+        .into_iter()
+        .chain((0..arch::MAXIMUM_CPUS).filter(|&cpu| cpu != own))
+    {
+        let Some(calls) = syscalls::last_calls(cpu) else {
+            continue;
+        };
+        let hidden = if cpu == own {
+            say(format_args!("last system calls, oldest first:"));
+            0
+        } else {
+            say(format_args!("of processor {cpu}:"));
+            calls.len().saturating_sub(SHOWN_OF_OTHERS)
+        };
+        for call in calls.skip(hidden) {
+            say(format_args!("  {call}"));
+        }
     }
 }

@@ -9,8 +9,12 @@ mod x86_64;
 
 pub use x86_64::{
     apic::{FIRST_FREE_WINDOW, SPURIOUS_VECTOR, TIMER_VECTOR, end_of_interrupt, route_line, set_timer},
+    calls::{RememberedCall, last_calls},
     clock::{entry_ticks, estimated_frequency, frequencies, real_time_clock_seconds},
-    context::{Context, Current, HasContext, current, exit_to, prepare as prepare_context, set_current, switch_to},
+    context::{
+        Context, Current, HasContext, Kernel, Threads, current, exit_to, prepare as prepare_context, set_current,
+        switch_to,
+    },
     cpu::{
         MAXIMUM_CPUS, cpu_index, frame_pointer, hardware_capabilities, last_program_registers, read_stack_frame,
         set_thread_pointer, thread_pointer,

@@ -58,8 +58,9 @@ struct Call {
     name: &'static str,
     /// Prints one argument for the trace, by its index; false if there is none.
     show: fn(&trace::Values, usize, &mut dyn core::fmt::Write) -> Result<bool, core::fmt::Error>,
-    handler: Option<fn(&mut Registers) -> Answer>,
 }
+
+type Handler = fn(&mut Registers) -> Answer;
 
 /// Numbers from 0 up to here may have a row.
 const LIMIT: usize = 463;
@@ -68,20 +69,20 @@ macro_rules! handler {
     ($family:ident, $name:ident, ($($argument:ident : $kind:ident),*), with registers) => {{
         fn handle(registers: &mut Registers) -> Answer {
             #[allow(unused, reason = "a call may have no arguments")]
-            let mut raw = arguments(registers).into_iter();
+            let mut raw = registers.call_arguments().into_iter();
             $(let $argument = <argument::$kind as Argument>::parse(raw.next().unwrap_or_default())?;)*
             $family::$name(registers, $($argument),*)
         }
-        handle as fn(&mut Registers) -> Answer
+        handle as Handler
     }};
     ($family:ident, $name:ident, ($($argument:ident : $kind:ident),*),) => {{
         fn handle(registers: &mut Registers) -> Answer {
             #[allow(unused, reason = "a call may have no arguments")]
-            let mut raw = arguments(registers).into_iter();
+            let mut raw = registers.call_arguments().into_iter();
             $(let $argument = <argument::$kind as Argument>::parse(raw.next().unwrap_or_default())?;)*
             $family::$name($($argument),*).map(Reply::Value)
         }
-        handle as fn(&mut Registers) -> Answer
+        handle as Handler
     }};
 }
 
@@ -109,14 +110,17 @@ macro_rules! system_calls {
                         }
                         show
                     },
-                    handler: {
-                        #[allow(unused_assignments, unused_mut, reason = "set where the call is implemented")]
-                        let mut handler: Option<fn(&mut Registers) -> Answer> = None;
-                        $(handler = Some(handler!($family, $name, ($($argument : $kind),*), $(with $registers)?));)?
-                        handler
-                    },
                 });
             )*
+            table
+        };
+
+        /// What each number does: apart from the names, so that a call takes one load to find.
+        static HANDLERS: [Handler; LIMIT] = {
+            let mut table = [absent as Handler; LIMIT];
+            $($(
+                table[$number] = handler!($family, $name, ($($argument : $kind),*), $(with $registers)?);
+            )?)*
             table
         };
     };
@@ -124,25 +128,15 @@ macro_rules! system_calls {
 
 include!("table.in");
 
-/// The six arguments of a system call.
-fn arguments(registers: &Registers) -> [u64; 6] {
-    [
-        registers.rdi,
-        registers.rsi,
-        registers.rdx,
-        registers.r10,
-        registers.r8,
-        registers.r9,
-    ]
-}
-
 /// Calls that were asked for and are not implemented; each is named once.
 static NAMED: [AtomicU64; LIMIT.div_ceil(64)] = [const { AtomicU64::new(0) }; LIMIT.div_ceil(64)];
 static BEYOND_NAMED: AtomicBool = AtomicBool::new(false);
 
+/// What numbers do that nothing implements.
 #[cold]
-fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
-    match call {
+fn absent(registers: &mut Registers) -> Answer {
+    let number = registers.rax;
+    match row(number) {
         Some(call) => {
             let bit = 1 << (number % 64);
             if NAMED[number as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
@@ -158,26 +152,21 @@ fn not_implemented(number: u64, call: Option<&Call>) -> Errno {
             }
         }
     }
-    Errno::ENOSYS
+    Err(Errno::ENOSYS)
 }
 
 /// Runs the system call that the registers ask for. True if they were replaced as a whole.
 pub fn dispatch(registers: &mut Registers) -> bool {
     let number = registers.rax;
-    let record = trace::remember(number, registers);
     let answer = match WATCHED.load(Ordering::Relaxed) {
         0 => run(number, registers),
         watched => run_watched(watched, number, registers),
     };
     let value = match answer {
         Ok(Reply::Value(value)) => value as u64,
-        Ok(Reply::Replaced) => {
-            record.returned(0);
-            return true;
-        }
+        Ok(Reply::Replaced) => return true,
         Err(errno) => -i64::from(errno.number()) as u64,
     };
-    record.returned(value);
     registers.rax = value;
     false
 }
@@ -228,12 +217,8 @@ fn run(number: u64, registers: &mut Registers) -> Answer {
     if is_short() && is_refused(number) {
         return Err(Errno::ENOMEM);
     }
-    match row(number) {
-        Some(Call {
-            handler: Some(handler), ..
-        }) => handler(registers),
-        call => Err(not_implemented(number, call)),
-    }
+    let handler = usize::try_from(number).ok().and_then(|number| HANDLERS.get(number));
+    handler.copied().unwrap_or(absent)(registers)
 }
 
 /// Why calls can't simply be made: [`TRACED`], [`FILTERED`].
@@ -245,7 +230,7 @@ const FILTERED: u8 = 2;
 
 #[cold]
 fn run_watched(watched: u8, number: u64, registers: &mut Registers) -> Answer {
-    let started = (watched & TRACED != 0).then(|| trace::before(number, row(number), &arguments(registers)));
+    let started = (watched & TRACED != 0).then(|| trace::before(number, row(number), &registers.call_arguments()));
     let refused = match watched & FILTERED {
         0 => None,
         _ => seccomp::judge(number, registers),

@@ -11,7 +11,7 @@ use pith_packet_filter::calls::{ARCHITECTURE, Action, Call};
 use pith_packet_filter::{LONGEST, Program};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Answer, FILTERED, Reply, WATCHED, arguments, name};
+use super::{Answer, FILTERED, Reply, WATCHED, name};
 use crate::arch::Registers;
 use crate::fs::permission;
 use crate::memory::{UserPointer, read_object};
@@ -154,7 +154,7 @@ pub(super) fn judge(number: u64, registers: &mut Registers) -> Option<Answer> {
     let call = Call {
         number: number as i32,
         instruction: registers.rip,
-        arguments: arguments(registers),
+        arguments: registers.call_arguments(),
     };
     let (answer, logs) = filter.judge(&call);
     // A thread that ends here would not give it back.

@@ -3,15 +3,15 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general::{O_CREAT, O_DIRECTORY, O_TMPFILE};
 use pith_linux::Errno;
 use pith_linux::signal::{SYNCHRONOUS, Signal, SignalInformation, code};
 
 use super::argument::LATER;
-use super::{Answer, Call, Reply, TRACED, WATCHED, arguments};
-use crate::arch::Registers;
+use super::{Answer, Call, Reply, TRACED, WATCHED};
+use crate::arch;
 use crate::devices::console::trace_line;
 use crate::task::{self, signal, signal::Restart};
 
@@ -41,78 +41,33 @@ pub fn tracing() -> bool {
     WATCHED.load(Ordering::Relaxed) & TRACED != 0
 }
 
-/// How many calls are remembered.
-const REMEMBERED: usize = 16;
-/// A result that no call has: the call has not returned.
-const RUNNING: u64 = 1 << 63;
-
-/// A call as it is remembered. Only the thread that makes the call writes it.
-pub(super) struct Record {
-    number: AtomicU64,
-    arguments: [AtomicU64; 6],
-    result: AtomicU64,
-}
-
-static LAST: [Record; REMEMBERED] = [const {
-    Record {
-        number: AtomicU64::new(0),
-        arguments: [const { AtomicU64::new(0) }; 6],
-        result: AtomicU64::new(0),
-    }
-}; REMEMBERED];
-/// Calls made so far.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-impl Record {
-    /// The call has returned this.
-    #[inline]
-    pub(super) fn returned(&self, result: u64) {
-        self.result.store(result, Ordering::Relaxed);
-    }
-}
-
-/// Remembers that a call is made.
-#[inline]
-pub(super) fn remember(number: u64, registers: &Registers) -> &'static Record {
-    let count = COUNT.load(Ordering::Relaxed);
-    COUNT.store(count.wrapping_add(1), Ordering::Relaxed);
-    let record = &LAST[count % REMEMBERED];
-    record.number.store(number, Ordering::Relaxed);
-    record.result.store(RUNNING, Ordering::Relaxed);
-    for (place, value) in record.arguments.iter().zip(arguments(registers)) {
-        place.store(value, Ordering::Relaxed);
-    }
-    record
-}
-
 /// A call that was made, for a panic: prints itself without memory and without looking at the program's.
-pub struct LastCall(&'static Record);
+pub struct LastCall(&'static arch::RememberedCall);
 
 impl fmt::Display for LastCall {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.0.number.load(Ordering::Relaxed);
+        let number = self.0.number();
         match super::name(number) {
             Some(name) => write!(out, "{name}(")?,
             None => write!(out, "syscall_{number:#x}(")?,
         }
-        for (index, argument) in self.0.arguments.iter().enumerate() {
+        for (index, argument) in self.0.arguments().into_iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
-            write!(out, "{separator}{:#x}", argument.load(Ordering::Relaxed))?;
+            write!(out, "{separator}{argument:#x}")?;
         }
-        match self.0.result.load(Ordering::Relaxed) {
-            RUNNING => write!(out, ") has not returned"),
-            result => match errno(result as i64) {
-                Some(errno) => write!(out, ") = -1 {errno}"),
-                None => write!(out, ") = {result:#x}"),
-            },
+        let Some(result) = self.0.result() else {
+            return write!(out, ") has not returned");
+        };
+        match errno(result as i64) {
+            Some(errno) => write!(out, ") = -1 {errno}"),
+            None => write!(out, ") = {result:#x}"),
         }
     }
 }
 
-/// The last calls, oldest first.
-pub fn last_calls() -> impl Iterator<Item = LastCall> {
-    let count = COUNT.load(Ordering::Relaxed);
-    (count.saturating_sub(REMEMBERED)..count).map(|index| LastCall(&LAST[index % REMEMBERED]))
+/// The last calls of a processor, oldest first. None if there is no such processor.
+pub fn last_calls(cpu: usize) -> Option<impl ExactSizeIterator<Item = LastCall>> {
+    arch::last_calls(cpu).map(|calls| calls.map(LastCall))
 }
 
 fn errno(result: i64) -> Option<Errno> {

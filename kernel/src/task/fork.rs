@@ -105,7 +105,7 @@ fn thread_of(
 ) -> Result<Arc<Thread>, Errno> {
     let entity = Entity::inherit(&parent.entity);
     let thread = Thread::new(process.id, process.clone(), entity).ok_or(Errno::EAGAIN)?;
-    arch::prepare_context(&*thread, &new.registers, new.thread_pointer, true, || {});
+    arch::prepare_context(&thread, &new.registers, new.thread_pointer, true, || {});
     let blocked = parent.blocked.load(Ordering::Relaxed);
     thread.blocked.store(blocked, Ordering::Relaxed);
     thread.clear_on_exit.store(new.clear_on_exit, Ordering::Relaxed);

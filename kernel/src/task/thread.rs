@@ -247,6 +247,10 @@ impl HasContext for Thread {
     }
 }
 
+impl arch::Threads for arch::Kernel {
+    type Thread = Thread;
+}
+
 impl Schedulable for Thread {
     fn entity(&self) -> &Entity {
         &self.entity
@@ -271,7 +275,7 @@ impl TimerTarget for Thread {
 }
 
 /// The current thread, for as long as its own code runs.
-pub type Current = arch::Current<Thread>;
+pub type Current = arch::Current;
 
 /// The process of the current thread.
 pub struct CurrentProcess(Current);
@@ -290,12 +294,12 @@ impl Deref for CurrentProcess {
 /// If there is none yet (during boot).
 #[inline]
 pub fn current() -> Current {
-    arch::current::<Thread>().expect("a thread runs")
+    arch::current().expect("a thread runs")
 }
 
 /// The current thread, if there is one.
 pub fn try_current() -> Option<Current> {
-    arch::current::<Thread>()
+    arch::current()
 }
 
 /// The process of the current thread.

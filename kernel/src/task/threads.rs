@@ -113,7 +113,7 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
     let number = next_number();
     let thread = Thread::new(number, process.clone(), entity).ok_or(Errno::EAGAIN)?;
     // It starts with the registers, and nothing else to do before.
-    arch::prepare_context(&*thread, &new.registers, new.thread_pointer, true, || {});
+    arch::prepare_context(&thread, &new.registers, new.thread_pointer, true, || {});
     thread
         .blocked
         .store(parent.blocked.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -148,7 +148,7 @@ pub fn spawn_kernel_thread(process: &Arc<Process>, name: &str, body: Body) -> Re
     thread.blocked.store(u64::MAX, Ordering::Relaxed);
     set_name(&thread, name);
     *thread.body.lock() = Some(body);
-    arch::prepare_context(&*thread, &Registers::default(), 0, false, run_body);
+    arch::prepare_context(&thread, &Registers::default(), 0, false, run_body);
     scheduler::start(&thread);
     Ok(())
 }
@@ -198,7 +198,7 @@ pub fn ensure_idle_thread(process: &Arc<Process>) -> Result<(), Errno> {
     let cpu = 0;
     if !scheduler::has_idle_thread(cpu) {
         let thread = prepare_idle_thread(process, cpu).ok_or(Errno::EAGAIN)?;
-        arch::prepare_context(&*thread, &Registers::default(), 0, false, run_idle);
+        arch::prepare_context(&thread, &Registers::default(), 0, false, run_idle);
     }
     DONE.store(true, Ordering::Relaxed);
     debug_assert!(cpu < MAXIMUM_CPUS);

@@ -4,11 +4,10 @@
 //! the thread, lies in the frame of [`switch_to`] on that same stack: whoever runs is kept alive by the processor,
 //! whoever is suspended by itself, until another thread lets it end ([`exit_to`]).
 
-use core::any::Any;
 use core::arch::global_asm;
 use core::marker::PhantomData;
 use core::ops::Deref;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloc::sync::Arc;
 
@@ -55,7 +54,7 @@ impl Context {
 }
 
 /// A thread.
-pub trait HasContext: Any + Send + Sync {
+pub trait HasContext: Send + Sync + 'static {
     /// Its context; always the same.
     fn context(&self) -> &Context;
 
@@ -63,12 +62,24 @@ pub trait HasContext: Any + Send + Sync {
     fn kernel_stack(&self) -> (u64, u64);
 }
 
+/// Where the floors above say what runs on processors: `impl Threads for Kernel`.
+pub struct Kernel;
+
+/// What runs on processors. Only [`Kernel`] implements it, and once: so pointers to what runs need no check of their type.
+pub trait Threads {
+    /// The one type of threads.
+    type Thread: HasContext;
+}
+
+/// The one type of threads.
+pub(super) type Thread = <Kernel as Threads>::Thread;
+
 /// Makes a thread that has not run yet start: `start` runs on its kernel stack with interrupts off, and when it returns,
 /// the program goes on with `registers`, and the vector registers of the current thread if `inherits`.
 ///
 /// # Panics
 /// If it has run.
-pub fn prepare<T: HasContext>(thread: &T, registers: &Registers, thread_pointer: u64, inherits: bool, start: fn()) {
+pub fn prepare(thread: &Thread, registers: &Registers, thread_pointer: u64, inherits: bool, start: fn()) {
     let context = thread.context();
     assert!(
         context.stack_pointer.load(Ordering::Relaxed) == 0 && !context.is_loaded(),
@@ -92,29 +103,28 @@ pub fn prepare<T: HasContext>(thread: &T, registers: &Registers, thread_pointer:
 }
 
 /// The current thread. It exists for as long as its own code runs, so this can't go to another thread.
-pub struct Current<T>(*const T, PhantomData<*mut ()>);
+pub struct Current(*const Thread, PhantomData<*mut ()>);
 
-impl<T> Deref for Current<T> {
-    type Target = T;
+impl Deref for Current {
+    type Target = Thread;
 
     #[inline]
-    fn deref(&self) -> &T {
+    fn deref(&self) -> &Thread {
         // SAFETY: made by `current`, on the stack of this thread. The processor holds a reference to the thread that it
         // runs, and a suspended thread holds one in the frame that suspended it; both end only after its code has.
         unsafe { &*self.0 }
     }
 }
 
-/// The thread whose code runs, if there is one of this type.
+/// The thread whose code runs, if there is one.
 #[inline]
-pub fn current<T: HasContext>() -> Option<Current<T>> {
-    let pointer = cpu::current_pointer::<T>();
+pub fn current() -> Option<Current> {
+    let pointer = cpu::current_pointer();
     (!pointer.is_null()).then_some(Current(pointer, PhantomData))
 }
 
 /// Makes the code that runs, on the stack that is the thread's from now on, that of a thread that has not run yet.
-pub fn set_current<T: HasContext>(thread: Arc<T>) {
-    cpu::note_kind::<T>();
+pub fn set_current(thread: Arc<Thread>) {
     let (bottom, top) = thread.kernel_stack();
     let context = thread.context();
     assert!(!context.loaded.swap(true, Ordering::AcqRel), "a thread runs once");
@@ -123,17 +133,14 @@ pub fn set_current<T: HasContext>(thread: Arc<T>) {
     let cpu = this_cpu();
     cpu.context
         .store(core::ptr::from_ref(context).cast_mut(), Ordering::Relaxed);
-    let before = cpu
-        .current
-        .swap(Arc::into_raw(thread).cast_mut().cast(), Ordering::AcqRel);
+    let before = cpu.current.swap(Arc::into_raw(thread).cast_mut(), Ordering::AcqRel);
     assert!(before.is_null(), "a processor adopts one thread");
 }
 
 /// Takes the current thread off the processor and puts another there, up to the stack. Returns the old one.
-fn exchange<T: HasContext>(next: Arc<T>) -> Arc<T> {
-    cpu::note_kind::<T>();
+fn exchange(next: Arc<Thread>) -> Arc<Thread> {
     let cpu = this_cpu();
-    let old = cpu.current.load(Ordering::Acquire).cast::<T>();
+    let old = cpu.current.load(Ordering::Acquire);
     assert!(
         !old.is_null() && old.cast_const() != Arc::as_ptr(&next),
         "a switch has two threads"
@@ -159,9 +166,8 @@ fn exchange<T: HasContext>(next: Arc<T>) -> Arc<T> {
     cpu.context
         .store(core::ptr::from_ref(context).cast_mut(), Ordering::Relaxed);
     vector_state::enter(context);
-    cpu.current
-        .store(Arc::into_raw(next).cast_mut().cast(), Ordering::Release);
-    // SAFETY: `set_current` or an earlier exchange put it there with `Arc::into_raw`, of this type (`note_kind`).
+    cpu.current.store(Arc::into_raw(next).cast_mut(), Ordering::Release);
+    // SAFETY: `set_current` or an earlier exchange put it there with `Arc::into_raw`.
     unsafe { Arc::from_raw(old) }
 }
 
@@ -170,7 +176,7 @@ fn exchange<T: HasContext>(next: Arc<T>) -> Arc<T> {
 ///
 /// # Panics
 /// If `next` is the current thread.
-pub fn switch_to<T: HasContext>(next: Arc<T>) {
+pub fn switch_to(next: Arc<Thread>) {
     let target = next.context().stack_pointer.as_ptr();
     let own = exchange(next);
     let context = own.context();
@@ -187,15 +193,14 @@ pub fn switch_to<T: HasContext>(next: Arc<T>) {
     }
     // Whoever came back gave the processor a reference of its own.
     drop(own);
-    drop_ended::<T>();
+    drop_ended();
 }
 
 /// Goes to another thread for ever: the current one ends when its stack is left.
-pub fn exit_to<T: HasContext>(next: Arc<T>) -> ! {
+pub fn exit_to(next: Arc<Thread>) -> ! {
     let target = next.context().stack_pointer.as_ptr();
     let own = Arc::into_raw(exchange(next));
-    DROP_ENDED.store(drop_ended::<T> as fn() as *mut (), Ordering::Relaxed);
-    this_cpu().ended.store(own.cast_mut().cast(), Ordering::Release);
+    this_cpu().ended.store(own.cast_mut(), Ordering::Release);
     // SAFETY: as in `switch_to`. The reference that is passed on keeps the stack until it was left; nobody comes back.
     unsafe {
         let context = (*own).context();
@@ -209,17 +214,11 @@ pub fn exit_to<T: HasContext>(next: Arc<T>) -> ! {
     unreachable!("a thread that has ended is never run");
 }
 
-/// [`drop_ended`] for the one type of threads; null while none has ended.
-static DROP_ENDED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
 /// Drops the thread that has ended on this processor just before.
-fn drop_ended<T: HasContext>() {
-    let ended = this_cpu()
-        .ended
-        .swap(core::ptr::null_mut(), Ordering::Acquire)
-        .cast::<T>();
+fn drop_ended() {
+    let ended = this_cpu().ended.swap(core::ptr::null_mut(), Ordering::Acquire);
     if !ended.is_null() {
-        // SAFETY: `exit_to` put it there with `Arc::into_raw`, of this type (threads have one); its stack was left.
+        // SAFETY: `exit_to` put it there with `Arc::into_raw`, and its stack was left.
         drop(unsafe { Arc::from_raw(ended.cast_const()) });
     }
 }
@@ -229,12 +228,7 @@ fn drop_ended<T: HasContext>() {
 extern "C" fn context_started(start: usize, registers: &mut Registers) {
     // SAFETY: `prepare` stored a `fn()` in the register that comes here, and nobody changes it on the way.
     let start: fn() = unsafe { core::mem::transmute(start) };
-    let drop_ended = DROP_ENDED.load(Ordering::Relaxed);
-    if !drop_ended.is_null() {
-        // SAFETY: only `exit_to` stores it, and it stores a `fn()`.
-        let drop_ended: fn() = unsafe { core::mem::transmute(drop_ended) };
-        drop_ended();
-    }
+    drop_ended();
     start();
     super::traps::before_program(registers);
 }

@@ -1,13 +1,13 @@
 //! One processor: its local data (through `gs`), its features, its control registers.
 
-use core::any::{Any, TypeId};
 use core::arch::asm;
-use core::ptr::{null, null_mut};
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use alloc::boxed::Box;
 
-use super::context::Context;
+use super::calls::CallLog;
+use super::context::{Context, Thread};
 use super::descriptors::Descriptors;
 use super::instructions::{cpuid, read_msr, write_msr};
 use super::{user_access, vector_state};
@@ -34,7 +34,7 @@ pub(super) struct PerCpu {
     kernel_stack_limit: AtomicU64,
     program_stack: AtomicU64,
     /// The thread that runs: what [`Arc::into_raw`] gave.
-    pub(super) current: AtomicPtr<()>,
+    pub(super) current: AtomicPtr<Thread>,
     /// Its context.
     pub(super) context: AtomicPtr<Context>,
     /// Number of the processor, from 0.
@@ -42,7 +42,9 @@ pub(super) struct PerCpu {
     /// Whose vector state the registers hold, as far as this processor knows.
     pub(super) vector_owner: AtomicPtr<Context>,
     /// A thread that has ended on this processor, to be dropped by the next: what [`Arc::into_raw`] gave.
-    pub(super) ended: AtomicPtr<()>,
+    pub(super) ended: AtomicPtr<Thread>,
+    /// The last system calls.
+    pub(super) calls: CallLog,
     /// Segments, task state and interrupt stacks.
     pub(super) descriptors: Descriptors,
 }
@@ -59,6 +61,7 @@ impl PerCpu {
             index: AtomicUsize::new(index),
             vector_owner: AtomicPtr::new(null_mut()),
             ended: AtomicPtr::new(null_mut()),
+            calls: CallLog::new(),
             descriptors,
         }
     }
@@ -66,8 +69,15 @@ impl PerCpu {
 
 static BOOT_CPU: PerCpu = PerCpu::new(0, Descriptors::new());
 
-/// The type of the threads that are current, named by the first.
-static CURRENT_KIND: spin::Once<TypeId> = spin::Once::new();
+/// The data of the processors that have come up, for those that look at others.
+static ALL: [AtomicPtr<PerCpu>; MAXIMUM_CPUS] = [const { AtomicPtr::new(null_mut()) }; MAXIMUM_CPUS];
+
+/// The last system calls of a processor, if it has come up.
+pub(super) fn call_log(index: usize) -> Option<&'static CallLog> {
+    let cpu = ALL.get(index)?.load(Ordering::Acquire);
+    // SAFETY: null, or what `enter` put there: it lives for ever, and nobody has it mutably any more.
+    unsafe { cpu.as_ref() }.map(|cpu| &cpu.calls)
+}
 
 /// The data of the processor that asks. It may be another's as soon as the thread is switched away from.
 #[inline]
@@ -151,6 +161,7 @@ unsafe fn enter(data: &'static PerCpu, stack: (u64, u64)) {
         }
     }
     set_kernel_stack(stack.0, stack.1);
+    ALL[index].store(core::ptr::from_ref(data).cast_mut(), Ordering::Release);
 
     let features = cpuid(1, 0);
     let extended = if cpuid(0, 0).eax >= 7 { cpuid(7, 0).ebx } else { 0 };
@@ -190,19 +201,10 @@ pub fn kernel_stack() -> (u64, u64) {
     )
 }
 
-/// Notes the one type that current threads have.
-pub(super) fn note_kind<T: Any>() {
-    let kind = CURRENT_KIND.call_once(TypeId::of::<T>);
-    assert!(*kind == TypeId::of::<T>(), "current threads have one type");
-}
-
-/// The current thread's address, if there is one and it is of this type.
+/// The current thread's address, if there is one.
 #[inline]
-pub(super) fn current_pointer<T: Any>() -> *const T {
-    if CURRENT_KIND.get() != Some(&TypeId::of::<T>()) {
-        return null();
-    }
-    let pointer: *const T;
+pub(super) fn current_pointer() -> *const Thread {
+    let pointer: *const Thread;
     // SAFETY: as for `this_cpu`; one load, so that it is that of the processor on which it happens.
     unsafe {
         asm!("mov {}, gs:[{}]", out(reg) pointer, const core::mem::offset_of!(PerCpu, current),

@@ -1,6 +1,7 @@
 //! x86-64.
 
 pub mod apic;
+pub mod calls;
 pub mod clock;
 pub mod context;
 pub mod cpu;

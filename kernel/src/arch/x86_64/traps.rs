@@ -5,6 +5,7 @@
 use core::arch::global_asm;
 use spin::Once;
 
+use super::cpu::this_cpu;
 use super::instructions::{disable_interrupts, enable_interrupts, read_cr2};
 use super::layout::PROGRAM_END;
 
@@ -58,6 +59,12 @@ impl Registers {
     /// instruction of a system call, with interrupts off.)
     pub fn is_program(&self) -> bool {
         self.rip < 1 << 63 || self.rsp < 1 << 63
+    }
+
+    /// The six arguments of a system call.
+    #[inline]
+    pub fn call_arguments(&self) -> [u64; 6] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
     }
 
     /// Makes registers that come from a program's memory (a signal frame) safe to return to: kernel
@@ -304,9 +311,11 @@ extern "C" fn system_call_dispatch(registers: &mut Registers) -> bool {
     let Some(handlers) = HANDLERS.get() else {
         super::instructions::halt_forever()
     };
+    let remembered = this_cpu().calls.remember(registers);
     enable_interrupts();
     let replaced = (handlers.system_call)(registers);
     disable_interrupts();
+    remembered.returned(if replaced { 0 } else { registers.rax });
     // The fast way out restores the arithmetic flags only. Above all, a program that single-steps itself must
     // not be trapped on the way: `iretq` restores the trap flag and the instruction pointer at once.
     finish(handlers, registers) || replaced || registers.rflags & UNUSUAL_FLAGS != 0
