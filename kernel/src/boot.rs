@@ -339,6 +339,7 @@ extern "C" fn boot_main(start_info: u64) -> ! {
     let highest = machine.ram().iter().map(|range| range.end).max().unwrap_or(0);
     let command_line = machine.command_line;
     memory::remember_ram(machine.ram());
+    devices::command_line::remember(command_line);
     let sealed = arch::boot::extend_direct_map(highest, &mut memory::table_frame)
         .and_then(|()| {
             arch::boot::seal(

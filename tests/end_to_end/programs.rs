@@ -161,6 +161,7 @@ pub fn cases() -> Vec<Case> {
         .fixture()
         .on_q35_too(),
         program("proc", Build::Dynamic, &[]),
+        program("proc_processes", Build::Dynamic, &[]),
         program("recursion", Build::Static, &[]),
         program("corners", Build::Static, &[]),
         program("floating_point", Build::Dynamic, &[]),

@@ -3,6 +3,20 @@
 //! Written with plain loops and not inlined: at boot each piece of code runs once or twice, and what it costs
 //! then is not running it but fetching (on an emulated processor: translating) it.
 
+use spin::Once;
+
+static WHOLE: Once<&'static str> = Once::new();
+
+/// Remembers the whole, for [`whole`].
+pub fn remember(command_line: &'static str) {
+    WHOLE.call_once(|| command_line);
+}
+
+/// All words (`/proc/cmdline`).
+pub fn whole() -> &'static str {
+    WHOLE.get().copied().unwrap_or("")
+}
+
 /// Values of all words `key=value` with this key, in order.
 pub struct Values<'a> {
     rest: &'a str,

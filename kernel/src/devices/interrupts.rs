@@ -154,13 +154,44 @@ impl Vector {
     }
 }
 
+/// Interrupts that belong to no device, as `/proc/interrupts` calls them.
+pub const OWN: [(&str, &str); 4] = [
+    ("LOC", "Local timer interrupts"),
+    ("SPU", "Spurious interrupts"),
+    ("RES", "Rescheduling interrupts"),
+    ("TLB", "TLB shootdowns"),
+];
+
+/// How often those have come to a processor that it counts here, in a cache line of its own.
+#[repr(align(64))]
+struct OwnCounts([AtomicU64; OWN.len() - 1]);
+
+static OWN_COUNTS: [OwnCounts; arch::MAXIMUM_CPUS] =
+    [const { OwnCounts([const { AtomicU64::new(0) }; OWN.len() - 1]) }; arch::MAXIMUM_CPUS];
+
+/// How often an interrupt of the list [`OWN`] has come to a processor.
+pub fn own_count(index: usize, processor: usize) -> u64 {
+    match OWN_COUNTS[processor].0.get(index) {
+        Some(count) => count.load(Ordering::Relaxed),
+        None => arch::shootdown_interrupts(processor),
+    }
+}
+
+fn count_own(index: usize) {
+    OWN_COUNTS[arch::cpu_index()].0[index].fetch_add(1, Ordering::Relaxed);
+}
+
 /// Calls the handler of a vector and acknowledges it. To be called by the trap floor, with interrupts off.
 pub fn dispatch(vector: u8) {
     match vector {
         // Not in service, so there is nothing to acknowledge.
-        arch::SPURIOUS_VECTOR => return,
+        arch::SPURIOUS_VECTOR => return count_own(1),
         // It also wakes the processor: whoever waits looks at the clock again.
-        arch::TIMER_VECTOR => crate::task::timer_fired(),
+        arch::TIMER_VECTOR => {
+            count_own(0);
+            crate::task::timer_fired();
+        }
+        arch::RESCHEDULE_VECTOR => count_own(2),
         _ => {
             // Nobody is told of a vector without a handler: no device was given it, and here is no place to log.
             if let Some(slot) = slot(vector) {

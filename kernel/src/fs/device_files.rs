@@ -119,7 +119,7 @@ const KERNEL_LOG: DeviceNumber = DeviceNumber::new(1, 11);
 pub const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 
 /// The devices, as in Linux's `Documentation/admin-guide/devices.txt`.
-const DEVICES: [(&[u8], DeviceNumber, u16); 10] = [
+pub const DEVICES: [(&[u8], DeviceNumber, u16); 10] = [
     (b"null", DeviceNumber::new(1, 3), 0o666),
     (b"zero", DeviceNumber::new(1, 5), 0o666),
     (b"full", DeviceNumber::new(1, 7), 0o666),

@@ -291,6 +291,9 @@ pub fn mount_root(image: &'static [u8], storage: &[Settings]) -> Result<(), Moun
     let point = directory(&root, b"sys", 0o555).map_err(at("/sys"))?;
     let system = proc::TextFileSystem::new(system::SYSTEM, root.clone());
     cover(&point, system.root()).map_err(at("/sys"))?;
+    let above = system.root().lookup(b"fs").map_err(at("/sys/fs"))?;
+    let groups = proc::TextFileSystem::new(system::GROUPS, above);
+    system::GROUP_ROOT.call_once(|| groups.root());
 
     // Programs rely on it, and an image may well have no file there.
     directory(&root, b"tmp", 0o1777).map_err(at("/tmp"))?;
@@ -306,6 +309,7 @@ pub fn mount_root(image: &'static [u8], storage: &[Settings]) -> Result<(), Moun
         mount("overlay", "/", "rw,relatime", tree),
         mount("proc", "/proc", "rw,nosuid,nodev,noexec,relatime", processes),
         mount("sysfs", "/sys", "rw,nosuid,nodev,noexec,relatime", system),
+        mount("cgroup2", "/sys/fs/cgroup", "ro,nosuid,nodev,noexec,relatime", groups),
         mount("devtmpfs", "/dev", "rw,nosuid,relatime", devices),
         mount(
             "devpts",

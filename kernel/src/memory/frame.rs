@@ -175,6 +175,16 @@ pub fn counters() -> MemoryCounters {
     }
 }
 
+/// How many free blocks of 2^n frames there are, by n (`/proc/buddyinfo`).
+pub fn free_blocks() -> impl IntoIterator<Item = u64> {
+    allocator().lock().free_blocks()
+}
+
+/// The ranges of physical addresses that are memory.
+pub fn ram() -> &'static [Range<u64>] {
+    RAM.get().map_or(&[], |ram| ram)
+}
+
 /// Bytes that the allocator manages: most that could ever be backed.
 pub fn total() -> u64 {
     TOTAL.load(Ordering::Relaxed)

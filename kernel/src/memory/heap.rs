@@ -36,12 +36,20 @@ pub struct HeapCounters {
 
 /// The counters now.
 pub fn counters() -> HeapCounters {
-    // A block may be given back on another processor than it was taken on: only the sum means something.
-    let small = PROCESSORS.iter().map(|lists| lists.used.load(Ordering::Relaxed));
+    let small: u64 = small_blocks().map(|(size, count)| size as u64 * count).sum();
     HeapCounters {
         claimed: CLAIMED.load(Ordering::Relaxed),
-        used: small.fold(LARGE_USED.load(Ordering::Relaxed), u64::wrapping_add),
+        used: LARGE_USED.load(Ordering::Relaxed) + small,
     }
+}
+
+/// The sizes of small blocks, and how many of each are in use (`/proc/slabinfo`).
+pub fn small_blocks() -> impl Iterator<Item = (usize, u64)> {
+    SIZES.iter().enumerate().map(|(list, size)| {
+        // A block may be given back on another processor than it was taken on: only the sum means something.
+        let counts = PROCESSORS.iter().map(|lists| lists.used[list].load(Ordering::Relaxed));
+        (*size, counts.fold(0, u64::wrapping_add))
+    })
 }
 
 /// Takes frames when the heap is empty, and gives them back when all of a block is free again.
@@ -149,8 +157,8 @@ struct List {
 /// The lists of one processor.
 struct Lists {
     lists: UnsafeCell<[List; SIZES.len()]>,
-    /// Bytes of the lists' sizes that were taken here, less those that were given back here.
-    used: AtomicU64,
+    /// For each list, blocks that were taken here, less those that were given back here.
+    used: [AtomicU64; SIZES.len()],
 }
 
 // SAFETY: only its own processor uses it, with interrupts off.
@@ -164,19 +172,19 @@ const EMPTY: List = List {
 static PROCESSORS: [Lists; arch::MAXIMUM_CPUS] = [const {
     Lists {
         lists: UnsafeCell::new([EMPTY; SIZES.len()]),
-        used: AtomicU64::new(0),
+        used: [const { AtomicU64::new(0) }; SIZES.len()],
     }
 }; arch::MAXIMUM_CPUS];
 
-/// Does something with a list of this processor, undisturbed, and counts `change` bytes. `action` must not allocate.
+/// Does something with a list of this processor, undisturbed, and counts `change` blocks more in use. `action` must not allocate.
 #[inline(always)]
 fn with_list<T>(list: usize, change: u64, action: impl FnOnce(&mut List) -> T) -> T {
     let enabled_before = arch::interrupts_enabled();
     arch::disable_interrupts();
     let own = &PROCESSORS[arch::cpu_index()];
     // Others only read it.
-    let used = own.used.load(Ordering::Relaxed).wrapping_add(change);
-    own.used.store(used, Ordering::Relaxed);
+    let used = own.used[list].load(Ordering::Relaxed).wrapping_add(change);
+    own.used[list].store(used, Ordering::Relaxed);
     // SAFETY: no other processor uses these lists; on this one nobody else does while interrupts are off, and `action`
     // does not come here again.
     let result = action(unsafe { &mut (*own.lists.get())[list] });
@@ -243,7 +251,7 @@ unsafe impl GlobalAlloc for Heap {
             }
             return block;
         };
-        let block = with_list(list, SIZES[list] as u64, |list| {
+        let block = with_list(list, 1, |list| {
             let block = list.first;
             if !block.is_null() {
                 // SAFETY: a block on the list is memory of the list, with its `next` written when it was put there.
@@ -256,7 +264,7 @@ unsafe impl GlobalAlloc for Heap {
             // SAFETY: no block of a list is empty.
             let block = unsafe { self.allocate(layout_of(list)) };
             if block.is_null() {
-                with_list(list, (SIZES[list] as u64).wrapping_neg(), |_| ());
+                with_list(list, u64::MAX, |_| ());
             }
             return block;
         }
@@ -271,7 +279,7 @@ unsafe impl GlobalAlloc for Heap {
             return unsafe { self.deallocate(pointer, layout) };
         };
         let most = KEPT / SIZES[list];
-        let kept = with_list(list, (SIZES[list] as u64).wrapping_neg(), |list| {
+        let kept = with_list(list, u64::MAX, |list| {
             if list.count == most {
                 return false;
             }

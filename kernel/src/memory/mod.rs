@@ -26,10 +26,10 @@ pub use address_space::{
 };
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{
-    Frame, Purpose, count_file_frames, counters, file_bytes, free, initialise as initialise_frames, is_low, is_short,
-    large_pages_made, remember_ram, table_bytes, table_frame, total,
+    Frame, Purpose, count_file_frames, counters, file_bytes, free, free_blocks, initialise as initialise_frames,
+    is_low, is_short, large_pages_made, ram, remember_ram, table_bytes, table_frame, total,
 };
-pub use heap::counters as heap_counters;
+pub use heap::{counters as heap_counters, small_blocks};
 pub use packet::{LARGE_PACKET, LARGEST_PACKET, Packet, PacketRoom};
 pub use page_source::{PageError, PageSource, RingMemory, SharedMemory};
 pub use pith_address_space::{AreaFlags, AreaName, Protection};

@@ -19,6 +19,7 @@ use crate::fs::{context, notify, pipe};
 use crate::memory::{
     Destination, IoSlice, Source, UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object,
 };
+use crate::task::{self, READ, WRITTEN};
 
 /// Refuses a range that reaches beyond the lower half of the address space, before anything is moved.
 fn check_range(address: u64, length: usize) -> Result<(), Errno> {
@@ -76,12 +77,18 @@ pub(super) fn pieces(slices: UserPointer, count: i32) -> Result<Vec<IoSlice>, Er
     Ok(pieces)
 }
 
+/// Counts a call that has read or written, for `/proc/self/io`.
+fn counted(half: usize, moved: Result<usize, Errno>) -> Result<usize, Errno> {
+    task::current().transfers.count(half, moved.unwrap_or(0));
+    moved
+}
+
 fn read_pieces(file: &OpenFile, place: Place, pieces: &[IoSlice]) -> Result<usize, Errno> {
-    file.read(place, &mut Destination::program(pieces))
+    counted(READ, file.read(place, &mut Destination::program(pieces)))
 }
 
 fn write_pieces(file: &OpenFile, place: Place, pieces: &[IoSlice]) -> Result<usize, Errno> {
-    file.write(place, &mut Source::program(pieces))
+    counted(WRITTEN, file.write(place, &mut Source::program(pieces)))
 }
 
 /// Moves memory of the program into a pipe, or out of it if the descriptor is for reading (`vmsplice(2)`). Whether that
@@ -141,7 +148,7 @@ fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i3
     if file.inode.kind() == FileKind::Directory && flags & !HIGH_PRIORITY != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    file.read_with(place, &mut to, transfer_flags(flags)?)
+    counted(READ, file.read_with(place, &mut to, transfer_flags(flags)?))
 }
 
 /// As [`read_vector`], for writing.
@@ -159,7 +166,7 @@ fn write_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i
     if !file.file()?.gathers() {
         return write_apart(&file, place, &pieces, flags);
     }
-    file.write_with(place, &mut from, transfer_flags(flags)?)
+    counted(WRITTEN, file.write_with(place, &mut from, transfer_flags(flags)?))
 }
 
 /// Writes pieces one after the other, until one is not taken as a whole.
@@ -315,6 +322,11 @@ fn check_area(position: u64, count: usize) -> Result<(), Errno> {
 
 /// `sendfile(2)`
 pub fn sendfile(output: i32, input: i32, offset: UserPointer, count: usize) -> Result<usize, Errno> {
+    let sent = send(output, input, offset, count);
+    counted(WRITTEN, counted(READ, sent))
+}
+
+fn send(output: i32, input: i32, offset: UserPointer, count: usize) -> Result<usize, Errno> {
     let files = context::current();
     let input = files.file(input)?;
     if !input.readable() {

@@ -197,8 +197,7 @@ pub(super) fn set_wall_clock(nanoseconds: u64) {
 
 /// Time that all processors together were not halted, in nanoseconds.
 pub fn busy_time() -> u64 {
-    let halted = ticks_to_nanoseconds(super::scheduler::halted_ticks());
-    (monotonic().0 * super::cpu_count() as u64).saturating_sub(halted)
+    ticks_to_nanoseconds(super::scheduler::busy_ticks(arch::read_time_stamp_counter()))
 }
 
 /// Time that one processor was not halted, in nanoseconds.

@@ -214,6 +214,20 @@ impl Family {
         self.session.load(Ordering::Relaxed)
     }
 
+    /// The number of the signal that tells its parent of its end; 0 for none.
+    pub fn end_signal(&self) -> u8 {
+        self.end_signal.load(Ordering::Relaxed)
+    }
+
+    /// How it ended, as `wait(2)` tells it; 0 while it lives.
+    pub fn ended_status(&self) -> i32 {
+        match *self.outcome.lock() {
+            Some(Outcome::Exited(status)) => i32::from(status) << 8,
+            Some(Outcome::Killed(signal)) => signal.into(),
+            None => 0,
+        }
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.outcome.lock().is_some()

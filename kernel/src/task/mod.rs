@@ -8,6 +8,7 @@ pub mod fork;
 pub mod futex;
 pub mod interval_timers;
 pub mod jobs;
+pub mod load;
 mod pending;
 pub mod posix_timers;
 mod process;
@@ -25,18 +26,19 @@ pub mod vdso;
 mod wait;
 
 pub use clock::{
-    Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot, time_at,
-    wall_clock, wall_clock_at, wall_clock_without_waiting,
+    Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot,
+    ticks_to_nanoseconds as nanoseconds, time_at, wall_clock, wall_clock_at, wall_clock_without_waiting,
 };
 pub use family::{find_process, first_process, processes};
 pub use process::{
-    Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, Resources, end_machine, on_exit,
+    Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, READ, Resources, WRITTEN, end_machine,
+    on_exit,
 };
 pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
-    set_policy, yield_now,
+    set_policy, switches, yield_now,
 };
 pub use thread::{CurrentProcess, Thread, current, current_process, try_current};
-pub use threads::{find_thread, last_number, thread_count};
+pub use threads::{created_count, find_thread, last_number, thread_count};
 pub use timer::{Timer, TimerTarget, fired as timer_fired};
 pub use wait::{WaitError, WaitQueue, Wakeable, sleep_until, wait_any};

@@ -3,6 +3,7 @@
 //! A timer has at most one signal pending; expiries until that is delivered are *overruns*, which the signal tells.
 
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
@@ -97,6 +98,11 @@ impl PosixTimers {
         self.timers.lock().get(&number).cloned().ok_or(Errno::EINVAL)
     }
 
+    /// All of them.
+    pub fn list(&self) -> Vec<Arc<PosixTimer>> {
+        self.timers.lock().values().cloned().collect()
+    }
+
     /// Deletes a timer. A signal of it that is pending stays.
     ///
     /// # Errors
@@ -128,6 +134,34 @@ impl PosixTimers {
 }
 
 impl PosixTimer {
+    /// Its number.
+    pub fn number(&self) -> i32 {
+        self.number
+    }
+
+    /// The number of its clock.
+    pub fn clock_number(&self) -> u8 {
+        match self.countdown.clock() {
+            TimerClock::Wall => 0,
+            TimerClock::Monotonic => 1,
+            TimerClock::Process(_) => 2,
+            TimerClock::Thread(_) => 3,
+        }
+    }
+
+    /// Whom an expiry is told, as `/proc/PID/timers` shows it: signal, value, how, and who. `process` is the number of the
+    /// timer's process.
+    pub fn told_to(&self, process: u32) -> (u8, u64, &'static str, u32) {
+        match &self.notification {
+            Notification::None => (0, 0, "none/pid", process),
+            Notification::Process(signal, value) => (signal.number(), *value, "signal/pid", process),
+            Notification::Thread(thread, signal, value) => {
+                let number = thread.upgrade().map_or(0, |thread| thread.id());
+                (signal.number(), *value, "signal/tid", number)
+            }
+        }
+    }
+
     /// What is left.
     pub fn get(&self) -> Setting {
         self.countdown.get()

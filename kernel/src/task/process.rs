@@ -20,6 +20,7 @@ use super::scheduler;
 use super::signal::SignalActions;
 use super::thread::{MUST_END, MUST_STOP, Thread};
 use super::wait::WaitQueue;
+use crate::arch;
 use crate::memory::{self, AddressSpace, Allowance, Overcommit};
 use crate::sync::InterruptMutex;
 
@@ -205,8 +206,11 @@ pub struct Settings {
     pub no_new_privileges: AtomicBool,
     /// How late its timers may be, in nanoseconds (`PR_SET_TIMERSLACK`).
     pub timer_slack: AtomicI32,
-    /// How willingly it is killed when memory is short (`/proc/self/oom_score_adj`).
+    /// How willingly it is killed when memory is short (`/proc/self/oom_score_adj`), and the least that it may say without
+    /// the privilege for more.
     pub memory_adjustment: AtomicI32,
+    /// See there.
+    pub least_memory_adjustment: AtomicI32,
     /// For which commands of `membarrier(2)` it has registered: their numbers, which are bits.
     pub barriers: AtomicU32,
 }
@@ -219,6 +223,7 @@ impl Default for Settings {
             no_new_privileges: AtomicBool::new(false),
             timer_slack: AtomicI32::new(50_000),
             memory_adjustment: AtomicI32::new(0),
+            least_memory_adjustment: AtomicI32::new(0),
             barriers: AtomicU32::new(0),
         }
     }
@@ -233,6 +238,7 @@ impl Settings {
             no_new_privileges: AtomicBool::new(self.no_new_privileges.load(Ordering::Relaxed)),
             timer_slack: AtomicI32::new(self.timer_slack.load(Ordering::Relaxed)),
             memory_adjustment: AtomicI32::new(self.memory_adjustment.load(Ordering::Relaxed)),
+            least_memory_adjustment: AtomicI32::new(self.least_memory_adjustment.load(Ordering::Relaxed)),
             barriers: AtomicU32::new(self.barriers.load(Ordering::Relaxed)),
         }
     }
@@ -242,6 +248,45 @@ impl Settings {
         self.dumpable.store(true, Ordering::Relaxed);
         self.keeps_capabilities.store(false, Ordering::Relaxed);
         self.barriers.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What was read and written by calls such as `read(2)` (`/proc/self/io`).
+#[derive(Default)]
+pub struct Transfers {
+    /// Bytes read and bytes written.
+    pub bytes: [AtomicU64; 2],
+    /// Calls that read and calls that wrote, successful or not.
+    pub calls: [AtomicU64; 2],
+}
+
+/// The half of [`Transfers`] that is about reading.
+pub const READ: usize = 0;
+/// That about writing.
+pub const WRITTEN: usize = 1;
+
+impl Transfers {
+    /// Counts a call that moved so many bytes. Only the thread whose they are calls it.
+    #[inline]
+    pub fn count(&self, half: usize, bytes: usize) {
+        for (counter, more) in [(&self.bytes[half], bytes as u64), (&self.calls[half], 1)] {
+            counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        }
+    }
+
+    /// The counters: bytes read and written, calls that read and wrote.
+    pub fn get(&self) -> [u64; 4] {
+        let [read, written] = &self.bytes;
+        let [reads, writes] = &self.calls;
+        [read, written, reads, writes].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Adds those of a thread that has ended.
+    fn add(&self, other: &Self) {
+        let counters = self.bytes.iter().chain(&self.calls);
+        for (counter, more) in counters.zip(other.get()) {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
     }
 }
 
@@ -311,6 +356,14 @@ pub struct Process {
     ended_ticks: AtomicU64,
     /// How often they gave way, because they waited and because their time was over.
     ended_switches: [AtomicU64; 2],
+    /// How long they waited for processors, in ticks, and how often they got one.
+    ended_waits: [AtomicU64; 2],
+    /// What they have read and written.
+    ended_transfers: Transfers,
+    /// The name that its first thread had when that ended.
+    last_name: Mutex<[u8; 16]>,
+    /// When it was made, by the time stamp counter.
+    pub started: u64,
     /// What the first thread gave to `exit(2)`.
     status: AtomicU8,
     /// A thread ends all others to run another program.
@@ -363,6 +416,10 @@ impl Process {
             former_usage: Mutex::new(Usage::default()),
             ended_ticks: AtomicU64::new(0),
             ended_switches: [const { AtomicU64::new(0) }; 2],
+            ended_waits: [const { AtomicU64::new(0) }; 2],
+            ended_transfers: Transfers::default(),
+            last_name: Mutex::new([0; 16]),
+            started: arch::read_time_stamp_counter(),
             status: AtomicU8::new(0),
             being_replaced: AtomicBool::new(false),
             ending: InterruptMutex::new(None),
@@ -461,6 +518,13 @@ impl Process {
         let (waited, gave_way) = thread.entity.switches();
         self.ended_switches[0].fetch_add(waited.into(), Ordering::Relaxed);
         self.ended_switches[1].fetch_add(gave_way.into(), Ordering::Relaxed);
+        let (delayed, turns) = thread.entity.waits();
+        self.ended_waits[0].fetch_add(delayed, Ordering::Relaxed);
+        self.ended_waits[1].fetch_add(turns, Ordering::Relaxed);
+        self.ended_transfers.add(&thread.transfers);
+        if thread.id() == self.id {
+            *self.last_name.lock() = *thread.name.lock();
+        }
         let mut threads = self.threads.lock();
         let removed = threads.remove(&thread.id());
         let left = threads.len();
@@ -486,6 +550,30 @@ impl Process {
     pub fn ended_switches(&self) -> (u64, u64) {
         let [waited, gave_way] = &self.ended_switches;
         (waited.load(Ordering::Relaxed), gave_way.load(Ordering::Relaxed))
+    }
+
+    /// What its threads have read and written: as [`Transfers::get`].
+    pub fn transfers(&self) -> [u64; 4] {
+        let mut sum = self.ended_transfers.get();
+        for thread in self.threads() {
+            sum.iter_mut()
+                .zip(thread.transfers.get())
+                .for_each(|(sum, more)| *sum += more);
+        }
+        sum
+    }
+
+    /// How long its threads have waited for processors, in ticks of the time stamp counter, and how often they got one.
+    pub fn waits(&self) -> (u64, u64) {
+        let [delayed, turns] = &self.ended_waits;
+        let ended = (delayed.load(Ordering::Relaxed), turns.load(Ordering::Relaxed));
+        let waits = self.threads().into_iter().map(|thread| thread.entity.waits());
+        waits.fold(ended, |sum, more| (sum.0 + more.0, sum.1 + more.1))
+    }
+
+    /// The name that its first thread had when that ended.
+    pub fn last_name(&self) -> [u8; 16] {
+        *self.last_name.lock()
     }
 
     /// Processor time that all its threads have used, in nanoseconds.

@@ -19,7 +19,7 @@ use spin::Mutex;
 
 use super::process::Process;
 use super::thread::{MOVED, MUST_END, Thread, current};
-use super::{clock, restartable, signal, soon, timer};
+use super::{clock, load, restartable, signal, soon, timer};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
 use crate::memory::AddressSpace;
 use crate::sync::InterruptMutex;
@@ -113,6 +113,22 @@ pub fn halted_ticks_of(cpu: usize) -> u64 {
     state.halted.load(Ordering::Relaxed) + running
 }
 
+/// Ticks that all processors together were not halted until `now`.
+pub(super) fn busy_ticks(now: u64) -> u64 {
+    let all = now.saturating_sub(arch::entry_ticks()) * cpu_count() as u64;
+    all.saturating_sub(halted_ticks())
+}
+
+/// Ticks that threads have waited for processors.
+pub(super) fn delayed_ticks() -> u64 {
+    SCHEDULER.delayed()
+}
+
+/// How often processors went from one thread to another, or to idleness and back.
+pub fn switches() -> u64 {
+    SCHEDULER.switches()
+}
+
 /// Threads that run or want to.
 pub fn runnable() -> usize {
     SCHEDULER.runnable()
@@ -180,6 +196,7 @@ pub(super) fn slice_over() {
     let state = &CPUS[cpu];
     state.slice_limited.store(false, Ordering::Relaxed);
     state.must_look.store(true, Ordering::Relaxed);
+    load::look(now());
     if let Some(helper) = SCHEDULER.helper(cpu) {
         arch::send_reschedule(helper);
     }
@@ -254,6 +271,7 @@ fn wait_in_place() {
 
 fn halt(state: &Cpu) {
     let before = now();
+    load::look(before);
     state.halted_since.store(before, Ordering::Relaxed);
     arch::enter_idle();
     arch::wait_for_interrupt();

@@ -5,7 +5,7 @@
 //! not sleep; what takes longer belongs to [`super::deferred`]. Each processor has its own: what a card has for a processor
 //! is dealt with there, near the threads that wait for it.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::Once;
 
@@ -13,11 +13,16 @@ use crate::arch::{self, MAXIMUM_CPUS};
 
 static WORK: Once<fn()> = Once::new();
 
-/// Whether a processor has work, in a cache line of its own.
+/// Whether a processor has work and how often it did some, in a cache line of its own.
 #[repr(align(128))]
-struct Wanted(AtomicBool);
+struct Wanted(AtomicBool, AtomicU64);
 
-static WANTED: [Wanted; MAXIMUM_CPUS] = [const { Wanted(AtomicBool::new(false)) }; MAXIMUM_CPUS];
+static WANTED: [Wanted; MAXIMUM_CPUS] = [const { Wanted(AtomicBool::new(false), AtomicU64::new(0)) }; MAXIMUM_CPUS];
+
+/// How often a processor has done the work.
+pub fn count(cpu: usize) -> u64 {
+    WANTED[cpu].1.load(Ordering::Relaxed)
+}
 
 /// Names what is to be done, once.
 pub fn set_work(work: fn()) {
@@ -50,6 +55,7 @@ fn work() -> bool {
         return false;
     }
     if let Some(work) = WORK.get() {
+        WANTED[arch::cpu_index()].1.fetch_add(1, Ordering::Relaxed);
         arch::enable_interrupts();
         work();
         arch::disable_interrupts();

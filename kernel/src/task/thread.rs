@@ -11,7 +11,7 @@ use spin::Mutex;
 
 use super::clock::Instant;
 use super::pending::PendingSignals;
-use super::process::Process;
+use super::process::{Process, Transfers};
 use super::seccomp::Seccomp;
 use super::signal::ThreadSignals;
 use super::timer::{Timer, TimerTarget};
@@ -85,6 +85,10 @@ pub struct Thread {
     pub io_priority: AtomicU16,
     /// Which system calls it may make.
     pub seccomp: Mutex<Seccomp>,
+    /// What it has read and written.
+    pub transfers: Transfers,
+    /// When it was made, by the time stamp counter.
+    pub started: u64,
 }
 
 /// Locks are held that a watcher of faults may need.
@@ -125,6 +129,8 @@ impl Thread {
             personality: AtomicU32::new(0),
             io_priority: AtomicU16::new(0),
             seccomp: Mutex::new(Seccomp::Disabled),
+            transfers: Transfers::default(),
+            started: arch::read_time_stamp_counter(),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_scheduling::Entity;
@@ -25,6 +25,8 @@ const KERNEL_THREAD: u32 = 0;
 /// All threads that programs see, by number.
 static THREADS: InterruptMutex<BTreeMap<u32, Weak<Thread>>> = InterruptMutex::new(BTreeMap::new());
 static LAST_NUMBER: AtomicU32 = AtomicU32::new(1);
+/// Threads that programs could see, since the start.
+static CREATED: AtomicU64 = AtomicU64::new(0);
 /// Told whenever a thread has ended.
 static ENDED: WaitQueue = WaitQueue::new();
 
@@ -43,7 +45,13 @@ pub fn last_number() -> u32 {
     LAST_NUMBER.load(Ordering::Relaxed)
 }
 
+/// How many threads there ever were.
+pub fn created_count() -> u64 {
+    CREATED.load(Ordering::Relaxed)
+}
+
 pub(super) fn enlist(thread: &Arc<Thread>) {
+    CREATED.fetch_add(1, Ordering::Relaxed);
     THREADS.lock().insert(thread.id(), Arc::downgrade(thread));
     thread.process.add_thread(thread.clone());
 }

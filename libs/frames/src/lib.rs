@@ -33,7 +33,7 @@ pub const MAXIMUM_REGIONS: usize = 32;
 const NO_FRAME: u32 = u32::MAX;
 
 /// Number of orders.
-const ORDERS: usize = MAXIMUM_ORDER as usize + 1;
+pub const ORDERS: usize = MAXIMUM_ORDER as usize + 1;
 
 /// Frame numbers stay below this, so that addresses fit in 64 bits and alignment can't overflow.
 const FRAME_NUMBER_LIMIT: u64 = 1 << 52;
@@ -202,6 +202,8 @@ pub struct FrameAllocator<'records> {
     region_count: usize,
     /// First head of each order's free list.
     free_lists: [u32; ORDERS],
+    /// How many blocks each of them has.
+    free_counts: [u32; ORDERS],
     /// Bit n is set while the free list of order n has blocks.
     free_orders: u32,
     /// All frames of all regions.
@@ -242,6 +244,7 @@ impl<'records> FrameAllocator<'records> {
             regions: [Region::EMPTY; MAXIMUM_REGIONS],
             region_count: 0,
             free_lists: [NO_FRAME; ORDERS],
+            free_counts: [0; ORDERS],
             free_orders: 0,
             total: 0,
             free: 0,
@@ -452,6 +455,21 @@ impl<'records> FrameAllocator<'records> {
         }
     }
 
+    /// How many free blocks there are of each order. What was never handed out counts as the largest blocks that it holds.
+    pub fn free_blocks(&self) -> [u64; ORDERS] {
+        let mut blocks = self.free_counts.map(u64::from);
+        for region in &self.regions[..self.region_count] {
+            let mut frame = region.watermark;
+            while frame < region.end {
+                let aligned = frame.trailing_zeros().min(ORDERS as u32 - 1);
+                let order = aligned.min((region.end - frame).ilog2());
+                blocks[order as usize] += 1;
+                frame += 1 << order;
+            }
+        }
+        blocks
+    }
+
     /// The region that holds `frame`.
     fn region_of(&self, frame: u64) -> Option<Region> {
         let used = &self.regions[..self.region_count];
@@ -508,6 +526,7 @@ impl<'records> FrameAllocator<'records> {
         }
         self.free_lists[usize::from(order)] = index as u32;
         self.free_orders |= 1 << order;
+        self.free_counts[usize::from(order)] += 1;
     }
 
     /// Takes a free block out of its list; its head is an interior frame until the caller says otherwise.
@@ -520,6 +539,7 @@ impl<'records> FrameAllocator<'records> {
             ..
         } = self.records[index];
         self.records[index] = FrameRecord::INTERIOR;
+        self.free_counts[usize::from(order)] -= 1;
         if next != NO_FRAME {
             self.records[next as usize].previous = previous;
         }

@@ -30,8 +30,11 @@ pub struct Entity {
     pub(crate) order: AtomicU64,
     /// Processor time used until it last got a processor.
     used: AtomicU64,
-    /// When it last got a processor, and was charged; meaningful while it runs.
+    /// When it last got a processor, or was charged; while it waits for one, since when.
     pub(crate) since: AtomicU64,
+    /// Time that it has waited for processors, and how often it got one.
+    delayed: AtomicU64,
+    turns: AtomicU64,
     /// Whether a processor runs it now: 1, else 0.
     pub(crate) runs: AtomicU8,
     /// Times that it gave the processor up, and times that it lost it.
@@ -62,6 +65,8 @@ impl Entity {
             order: AtomicU64::new(0),
             used: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
             runs: AtomicU8::new(0),
             voluntary: AtomicU32::new(0),
             involuntary: AtomicU32::new(0),
@@ -183,6 +188,28 @@ impl Entity {
             self.voluntary.load(Ordering::Relaxed),
             self.involuntary.load(Ordering::Relaxed),
         )
+    }
+
+    /// Time that it has waited for a processor although it could have run, in the unit of [`Clock`](crate::Clock), and how
+    /// often it got one.
+    pub fn waits(&self) -> (u64, u64) {
+        (
+            self.delayed.load(Ordering::Relaxed),
+            self.turns.load(Ordering::Relaxed),
+        )
+    }
+
+    /// It gets a processor after it has waited for it. Answers how long.
+    pub(crate) fn take_turn(&self, now: u64) -> u64 {
+        let waited = now.saturating_sub(self.since.load(Ordering::Relaxed));
+        let add = |counter: &AtomicU64, more: u64| {
+            let value = counter.load(Ordering::Relaxed) + more;
+            counter.store(value, Ordering::Relaxed);
+        };
+        add(&self.delayed, waited);
+        add(&self.turns, 1);
+        self.since.store(now, Ordering::Relaxed);
+        waited
     }
 
     /// What goes first on a processor.

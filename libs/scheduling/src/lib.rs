@@ -15,12 +15,14 @@
 extern crate alloc;
 
 mod entity;
+mod load;
 mod policy;
 mod run_queue;
 mod scheduler;
 mod sync;
 
 pub use entity::Entity;
+pub use load::{LOAD_BITS, LOAD_PERIOD, LoadAverages};
 pub use policy::Policy;
 pub use run_queue::{Clock, RunQueue};
 pub use scheduler::{Next, OthersWait, Scheduler, Woken};

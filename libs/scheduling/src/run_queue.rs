@@ -72,6 +72,10 @@ pub struct RunQueue<T> {
     /// Order of the fair thread that is furthest behind; it never goes back.
     floor: u64,
     next_sequence: u64,
+    /// How often the processor went from one thread to another, or to idleness and back.
+    pub(crate) switches: u64,
+    /// Time that threads have waited for it.
+    pub(crate) delayed: u64,
 }
 
 impl<T: Schedulable> Default for RunQueue<T> {
@@ -89,6 +93,8 @@ impl<T: Schedulable> RunQueue<T> {
             picked: 0,
             floor: 0,
             next_sequence: 0,
+            switches: 0,
+            delayed: 0,
         }
     }
 
@@ -150,6 +156,7 @@ impl<T: Schedulable> RunQueue<T> {
             let least = self.floor.saturating_sub(clock.sleeper_bonus());
             entity.order.store(order.max(least), Ordering::Relaxed);
         }
+        entity.since.store(clock.now, Ordering::Relaxed);
         let preempts = self.preempts(&thread, clock);
         self.push(thread);
         preempts
@@ -164,6 +171,7 @@ impl<T: Schedulable> RunQueue<T> {
             let order = self.floor + entity.weighted(clock.slice / 2);
             entity.order.store(order, Ordering::Relaxed);
         }
+        entity.since.store(clock.now, Ordering::Relaxed);
         let preempts = self.preempts(&thread, clock);
         self.push(thread);
         preempts
@@ -225,7 +233,8 @@ impl<T: Schedulable> RunQueue<T> {
     /// Gives the processor to a thread.
     pub(crate) fn enter(&mut self, thread: T, now: u64) {
         let entity = thread.entity();
-        entity.since.store(now, Ordering::Relaxed);
+        self.switches += 1;
+        self.delayed += entity.take_turn(now);
         entity.runs.store(1, Ordering::Relaxed);
         self.picked = now;
         self.current = Some(thread);

@@ -191,6 +191,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
             let entity = thread.entity();
             entity.cpu.store(cpu, Ordering::SeqCst);
             entity.state.store(RUNNABLE, Ordering::SeqCst);
+            entity.since.store(now, Ordering::Relaxed);
             queue.enter(thread.clone(), now);
         });
     }
@@ -211,7 +212,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
                 Ordering::Relaxed,
             );
             queue.leave(now);
-            Self::take_next(queue, now)
+            Self::take_next_or_idle(queue, now)
         });
         self.or_steal(cpu, next, now)
     }
@@ -222,7 +223,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
             if let Some(ended) = queue.leave(now) {
                 ended.entity().state.store(ENDED, Ordering::SeqCst);
             }
-            Self::take_next(queue, now)
+            Self::take_next_or_idle(queue, now)
         });
         self.or_steal(cpu, next, now)
     }
@@ -231,6 +232,13 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
     pub fn pick(&self, cpu: usize, now: u64) -> Next<T> {
         let next = self.with(cpu, |queue| Self::take_next(queue, now));
         self.or_steal(cpu, next, now)
+    }
+
+    /// As [`Self::take_next`], of a processor that was not idle.
+    fn take_next_or_idle(queue: &mut RunQueue<T>, now: u64) -> Next<T> {
+        let next = Self::take_next(queue, now);
+        queue.switches += u64::from(matches!(next, Next::Idle));
+        next
     }
 
     fn take_next(queue: &mut RunQueue<T>, now: u64) -> Next<T> {
@@ -349,13 +357,22 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
 
     /// Threads that run or want to, on all processors.
     pub fn runnable(&self) -> usize {
-        bits(self.online())
-            .map(|cpu| {
-                self.with(cpu, |queue| {
-                    queue.waiting() + usize::from(queue.current().is_some())
-                })
-            })
-            .sum()
+        self.sum(|queue| queue.waiting() as u64 + u64::from(queue.current().is_some())) as usize
+    }
+
+    /// How often processors went from one thread to another, or to idleness and back.
+    pub fn switches(&self) -> u64 {
+        self.sum(|queue| queue.switches)
+    }
+
+    /// Time that threads have waited for processors although they could have run, in the unit of [`Clock`].
+    pub fn delayed(&self) -> u64 {
+        self.sum(|queue| queue.delayed)
+    }
+
+    fn sum(&self, count: fn(&RunQueue<T>) -> u64) -> u64 {
+        let counts = bits(self.online()).map(|cpu| self.with(cpu, |queue| count(queue)));
+        counts.sum()
     }
 
     /// Changes what decides about a thread's turn. The answer names the processor that has to look again.

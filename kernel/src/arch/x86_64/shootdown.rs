@@ -95,6 +95,23 @@ pub fn invalidate_elsewhere(processors: u64, range: Range<u64>) {
     }
 }
 
+/// How often a processor was interrupted to forget translations, in cache lines of their own.
+#[repr(align(64))]
+struct Count(AtomicU64);
+
+static INTERRUPTS: [Count; MAXIMUM_CPUS] = [const { Count(AtomicU64::new(0)) }; MAXIMUM_CPUS];
+
+/// How often a processor was interrupted to forget translations.
+pub fn shootdown_interrupts(cpu: usize) -> u64 {
+    INTERRUPTS[cpu].0.load(Ordering::Relaxed)
+}
+
+/// Another processor has interrupted this one to ask something of it.
+pub(super) fn interrupted() {
+    INTERRUPTS[cpu_index()].0.fetch_add(1, Ordering::Relaxed);
+    serve();
+}
+
 /// Does what others have asked of this processor.
 pub fn serve() {
     let pending = &PENDING[cpu_index()];

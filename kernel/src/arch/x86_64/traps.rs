@@ -218,7 +218,7 @@ extern "C" fn trap_entry(registers: &mut Registers) {
     let from_program = registers.is_program();
     if vector == u64::from(SHOOTDOWN_VECTOR) {
         super::apic::end_of_interrupt();
-        super::shootdown::serve();
+        super::shootdown::interrupted();
     } else if vector == u64::from(LEGACY_SYSTEM_CALL) && from_program {
         // `int 0x80`: on a Linux without 32-bit programs a general protection fault.
         (handlers.exception)(

@@ -1,27 +1,103 @@
-//! What `/proc` tells about devices, locks, and parts of the kernel that others would have loaded.
+//! What `/proc` tells about devices, memory as hardware, and locks.
 
 use pith_linux::Errno;
 
-use super::{Entry, Text, constant, text};
+use super::Text;
+use crate::arch;
 use crate::fs::locks;
+use crate::fs::metadata::BLOCK_SIZE;
+use crate::memory;
 
-/// The files of `/proc` about them. A list of what there is none of is empty, as on Linux: disks, modules, and devices
-/// with numbers by chance.
-pub const DEVICES: [Entry; 7] = [
-    constant(
-        "devices",
-        "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n",
-    ),
-    constant("diskstats", ""),
-    constant("execdomains", "0-0\tLinux           \t[kernel]\n"),
-    text("locks", lock_table),
-    constant("misc", ""),
-    constant("modules", ""),
-    constant("partitions", ""),
-];
+/// `/proc/devices`
+pub const NUMBERS: &str = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n\
+    136 pts\n\nBlock devices:\n";
+/// `/proc/misc`
+pub const MISCELLANEOUS: &str = "126 userfaultfd\n";
+/// `/proc/tty/drivers`: name, device, major and minor numbers, kind.
+pub const TERMINALS: &str = "/dev/tty             /dev/tty        5       0 system:/dev/tty\n\
+    /dev/console         /dev/console    5       1 system:console\n\
+    /dev/ptmx            /dev/ptmx       5       2 system\n\
+    pty_slave            /dev/pts      136 0-1048575 pty:slave\n\
+    pty_master           /dev/ptm      128 0-1048575 pty:master\n";
+/// `/proc/ioports`: the ports that the kernel uses where the machine has what is behind them.
+pub const PORTS: &str = "0020-0021 : pic1\n0040-0043 : timer0\n0070-0071 : rtc0\n00a0-00a1 : pic2\n\
+    03f8-03ff : serial\n0cf8-0cff : PCI conf1\n";
+
+/// `/proc/iomem`: where memory is, and the kernel in it. Addresses are not for everybody.
+pub fn physical_memory(text: &mut Text) -> Result<(), Errno> {
+    let may_know = crate::fs::permission::require(crate::task::Capabilities::ADMINISTRATION).is_ok();
+    let mut line = |indent: &str, start: u64, end: u64, name: &str| {
+        let (start, last) = if may_know { (start, end - 1) } else { (0, 0) };
+        writeln!(text, "{indent}{start:08x}-{last:08x} : {name}")
+    };
+    let (start, end) = arch::boot::kernel_extent();
+    for range in memory::ram() {
+        line("", range.start, range.end, "System RAM")?;
+        if range.contains(&start) {
+            let (_, text_end) = arch::kernel_text();
+            let code_end = text_end - (arch::kernel_text().0 - start);
+            line("  ", start, code_end, "Kernel code")?;
+            line("  ", code_end, end, "Kernel data")?;
+        }
+    }
+    Ok(())
+}
+
+/// `/proc/buddyinfo`: free blocks of memory by their size, from one page upwards.
+pub fn free_blocks(text: &mut Text) -> Result<(), Errno> {
+    write!(text, "Node 0, zone   Normal ")?;
+    for count in memory::free_blocks() {
+        write!(text, "{count:>6} ")?;
+    }
+    writeln!(text)
+}
+
+/// `/proc/zoneinfo`: there is one zone, in which all memory is alike.
+pub fn zone(text: &mut Text) -> Result<(), Errno> {
+    let counters = memory::counters();
+    let pages = |bytes: u64| bytes / BLOCK_SIZE;
+    let (reserve, total, free) = (pages(counters.reserve), pages(counters.total), pages(counters.free));
+    let end = memory::ram().iter().map(|range| range.end).max().unwrap_or(0);
+    let present: u64 = memory::ram().iter().map(|range| range.end - range.start).sum();
+    writeln!(text, "Node 0, zone   Normal\n  per-node stats\n  pages free     {free}")?;
+    for (name, value) in [
+        ("min", reserve),
+        ("low", 2 * reserve),
+        ("high", 2 * reserve),
+        ("spanned", pages(end)),
+        ("present", pages(present)),
+        ("managed", total),
+    ] {
+        writeln!(text, "        {name:<8} {value}")?;
+    }
+    writeln!(
+        text,
+        "      nr_free_pages {free}\n  node_unreclaimable:  0\n  start_pfn:           0"
+    )
+}
+
+/// `/proc/slabinfo`: the small blocks of the kernel's heap by their size.
+pub fn small_blocks(text: &mut Text) -> Result<(), Errno> {
+    text.bytes(
+        b"slabinfo - version: 2.1\n\
+        # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> \
+        <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n",
+    )?;
+    for (size, count) in memory::small_blocks() {
+        let name = alloc::format!("kmalloc-{size}");
+        let per_page = memory::PAGE_SIZE / size;
+        let pages = count.div_ceil(per_page as u64);
+        writeln!(
+            text,
+            "{name:<17} {count:>6} {count:>6} {size:>6} {per_page:>4}    1 : tunables    0    0    0 : slabdata \
+             {pages:>6} {pages:>6}      0"
+        )?;
+    }
+    Ok(())
+}
 
 /// `/proc/locks`, as `proc_locks(5)` describes it. A lock of `fcntl` that belongs to a description has -1 for its process.
-fn lock_table(text: &mut Text) -> Result<(), Errno> {
+pub fn lock_table(text: &mut Text) -> Result<(), Errno> {
     for (index, lock) in locks::all().iter().enumerate() {
         let kind = match (lock.whole, lock.process) {
             (true, _) => "FLOCK ",

@@ -1,15 +1,19 @@
 //! What tables of files are made of: an entry's name, its permissions, and what it is.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
+use spin::Once;
 
 use super::kind_of;
-use crate::fs::inode::Target;
-use crate::task::{self, Thread};
+use super::namespaces::Namespace;
+use crate::fs::file::File;
+use crate::fs::inode::{Inode, Target};
+use crate::task::{self, Process, Thread};
 
 /// Where a file's text goes.
 #[derive(Default)]
@@ -78,18 +82,71 @@ pub(in crate::fs) fn mask_of_bits(set: u64, text: &mut Text) -> Result<(), Errno
 pub(in crate::fs) type Make = fn(&mut Text) -> Result<(), Errno>;
 /// Takes what was written to a file.
 pub(in crate::fs) type Set = fn(&[u8]) -> Result<(), Errno>;
+/// Whom a directory of `/proc` that is named by a number is about: a process, or one of its threads.
+pub(in crate::fs) struct Subject {
+    /// Its number.
+    pub number: u32,
+    /// It is the process as a whole.
+    pub whole: bool,
+    /// The process.
+    pub process: Arc<Process>,
+    /// The thread; of the process as a whole its first, or another one if that has ended. None lives of a zombie.
+    pub thread: Option<Arc<Thread>>,
+}
+
+/// In a number, says that a thread is meant and not its process as a whole.
+pub(super) const OF_TASK: u32 = 1 << 31;
+
+impl Subject {
+    /// Who is meant by a number, which may have [`OF_TASK`] in it.
+    ///
+    /// # Errors
+    /// `ESRCH`
+    pub fn find(number: u32) -> Result<Self, Errno> {
+        let (number, whole) = (number & !OF_TASK, number & OF_TASK == 0);
+        let thread = task::find_thread(number);
+        let process = thread.as_ref().map(|thread| thread.process.clone());
+        let process = process.or_else(|| task::find_process(number)).ok_or(Errno::ESRCH)?;
+        let thread = thread.or_else(|| process.threads().first().cloned());
+        Ok(Self {
+            number,
+            whole,
+            process,
+            thread,
+        })
+    }
+
+    /// Refuses (`EACCES`) to tell the current process what not everybody may know.
+    pub fn check_looking(&self) -> Result<(), Errno> {
+        match self.may_be_seen() {
+            true => Ok(()),
+            false => Err(Errno::EACCES),
+        }
+    }
+
+    /// Whether the current process may know what not everybody may.
+    pub fn may_be_seen(&self) -> bool {
+        task::current_process().may_look_into(&self.process)
+    }
+}
+
 /// Makes the text of a file about a thread.
-pub(in crate::fs) type MakeOfThread = fn(&Thread, &mut Text) -> Result<(), Errno>;
+pub(in crate::fs) type MakeOfThread = fn(&Subject, &mut Text) -> Result<(), Errno>;
 /// Takes what was written to a file about a thread.
-pub(in crate::fs) type SetOfThread = fn(&Thread, &[u8]) -> Result<(), Errno>;
+pub(in crate::fs) type SetOfThread = fn(&Subject, &[u8]) -> Result<(), Errno>;
+/// Opens a file about a thread that is no text.
+pub(in crate::fs) type OpenOfThread = fn(&Subject) -> Result<Arc<dyn File>, Errno>;
 
 /// Makes the text of a file about a thing, such as an interface, that has a number. The file's name says what is to be told.
 pub(in crate::fs) type MakeOfThing = fn(u32, &str, &mut Text) -> Result<(), Errno>;
 
 /// Where a link leads that follows from a thread.
-pub(in crate::fs) type TargetOfThread = fn(&Thread) -> Result<Target, Errno>;
+pub(in crate::fs) type TargetOfThread = fn(&Subject) -> Result<Target, Errno>;
 /// Stands for the thread of the directory in which a table's entry will be found.
 pub(in crate::fs) const UNKNOWN: u32 = 0;
+
+/// The parts of a thing, such as the caches of a processor: for each a number of its own, and its name.
+pub(in crate::fs) type PartsOfThing = fn(u32) -> Vec<(u32, String)>;
 
 /// Things of a kind, such as interfaces, that come and go. In a directory there is one for each.
 pub(in crate::fs) struct Things {
@@ -115,6 +172,11 @@ pub(in crate::fs) enum Body {
     ThreadText(u32, MakeOfThread, Option<SetOfThread>),
     /// Something for each thing of a kind, and these.
     Each(&'static Things, &'static [Entry]),
+    /// A directory on which a file system is mounted, with this root.
+    MountPoint(&'static Once<Arc<dyn Inode>>),
+    /// A directory for each part of the thing that is named by a directory above.
+    OfThingParts(PartsOfThing, &'static [Entry]),
+    ThingParts(u32, PartsOfThing, &'static [Entry]),
     /// A directory about the thing that is named by a directory above.
     OfThingDirectory(&'static [Entry]),
     /// Text about it.
@@ -132,6 +194,9 @@ pub(in crate::fs) enum Body {
     Processes(&'static [Entry]),
     /// A directory about a thread, or about its process.
     Thread(u32, &'static [Entry]),
+    /// A file about the thread of the directory that holds it, which is no text.
+    OfThreadFile(OpenOfThread),
+    ThreadFile(u32, OpenOfThread),
     /// Here and below, the number is that of a thread of the process; [`UNKNOWN`] in tables. A directory for each thread.
     Threads(u32),
     /// A link to each open file.
@@ -140,14 +205,19 @@ pub(in crate::fs) enum Body {
     DescriptorTexts(u32),
     DescriptorLink(u32, i32),
     DescriptorText(u32, i32),
-    /// Which page of the program is where.
-    PageMap(u32),
+    /// A link for each area that shows an object.
+    MappedFiles(u32),
+    MappedFileLink(u32, u64, u64),
+    /// The names of its namespaces.
+    Namespaces(u32),
+    NamespaceLink(u32, &'static Namespace),
 }
 
 impl Body {
     /// What it is about the thing of a number.
     pub(super) fn about(self, number: u32) -> Self {
         match self {
+            Self::OfThingParts(list, entries) => Self::ThingParts(number, list, entries),
             Self::OfThingDirectory(entries) => Self::ThingDirectory(number, entries),
             Self::OfThing(make) => Self::ThingText(number, make),
             Self::OfThingLink(target) => Self::ThingLink(number, target),
@@ -163,7 +233,9 @@ impl Body {
             Self::Threads(UNKNOWN) => Self::Threads(number),
             Self::Descriptors(UNKNOWN) => Self::Descriptors(number),
             Self::DescriptorTexts(UNKNOWN) => Self::DescriptorTexts(number),
-            Self::PageMap(UNKNOWN) => Self::PageMap(number),
+            Self::OfThreadFile(open) => Self::ThreadFile(number, open),
+            Self::MappedFiles(UNKNOWN) => Self::MappedFiles(number),
+            Self::Namespaces(UNKNOWN) => Self::Namespaces(number),
             other => other,
         }
     }
@@ -182,9 +254,13 @@ impl Body {
 #[derive(Clone, Copy)]
 pub(in crate::fs) struct Entry {
     pub(super) name: &'static str,
+    /// May have [`GUARDED`] in it.
     pub(super) permissions: u16,
     pub(super) body: Body,
 }
+
+/// In permissions of a file about a process, says that who opens it has to be allowed to look into the process as well.
+pub(super) const GUARDED: u16 = 0o10_000;
 
 /// A file of a body that needs no permissions of its own.
 pub(in crate::fs) const fn entry(name: &'static str, permissions: u16, body: Body) -> Entry {

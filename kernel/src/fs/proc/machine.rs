@@ -2,48 +2,54 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
-use spin::Once;
 
-use super::devices::DEVICES;
+use super::counters::{interrupt_counts, load_averages, soft_interrupts, statistics, uptime};
+use super::devices;
 use super::memory::{memory_information, virtual_memory_statistics};
-use super::network::SETTINGS;
-use super::{Entry, Text, constant, directory, link, setting, text};
+use super::settings::SYSTEM;
+use super::{Body, Entry, Text, constant, directory, entry, link, text};
 use crate::arch;
-use crate::devices::interrupts::{self, Trigger};
+use crate::devices::command_line;
 use crate::fs::inode::Target;
-use crate::fs::user_faults::UNPRIVILEGED;
-use crate::fs::{device_files, inotify, ipc, mounts, permission};
-use crate::memory::{self, Overcommit};
-use crate::task::{self, random, system_name};
+use crate::fs::{ipc, mounts};
+use crate::task::{self, system_name};
 
-const SECOND: u64 = 1_000_000_000;
-/// Units of processor time per second, as `sysconf(_SC_CLK_TCK)` tells.
-pub const TICK: u64 = SECOND / 100;
+/// A file that only root reads.
+const fn private(name: &'static str, make: super::entry::Make) -> Entry {
+    entry(name, 0o400, Body::Text(make))
+}
 
-/// The files of `/proc`.
+/// The files of `/proc`. A list of what there is none of is empty, as on Linux: disks, modules, consoles.
 pub const ROOT: &[Entry] = &[
-    DEVICES[0],
-    DEVICES[1],
-    DEVICES[2],
-    DEVICES[3],
-    DEVICES[4],
-    DEVICES[5],
-    DEVICES[6],
+    text("buddyinfo", devices::free_blocks),
+    constant("cgroups", crate::fs::system::CONTROLLERS),
+    text("cmdline", |text| writeln!(text, "{}", command_line::whole())),
+    constant("consoles", ""),
     text("cpuinfo", cpu_information),
+    constant("devices", devices::NUMBERS),
+    constant("diskstats", ""),
+    constant("execdomains", "0-0\tLinux           \t[kernel]\n"),
     text("filesystems", file_systems),
     text("interrupts", interrupt_counts),
-    text("loadavg", load),
+    text("iomem", devices::physical_memory),
+    constant("ioports", devices::PORTS),
+    text("loadavg", load_averages),
+    text("locks", devices::lock_table),
     text("meminfo", memory_information),
-    link("net", || Ok(Target::Path(b"self/net".into()))),
+    constant("misc", devices::MISCELLANEOUS),
+    constant("modules", ""),
     link("mounts", || Ok(Target::Path(b"self/mounts".into()))),
+    link("net", || Ok(Target::Path(b"self/net".into()))),
+    constant("partitions", ""),
     link("self", || {
         Ok(Target::Path(
             alloc::format!("{}", task::current_process().id).into_bytes(),
         ))
     }),
+    private("slabinfo", devices::small_blocks),
+    text("softirqs", soft_interrupts),
     text("stat", statistics),
     constant("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
     directory("sys", SYSTEM),
@@ -60,129 +66,12 @@ pub const ROOT: &[Entry] = &[
             alloc::format!("{}/task/{}", task::current_process().id, task::current().id()).into_bytes(),
         ))
     }),
+    directory("tty", &[constant("drivers", devices::TERMINALS)]),
     text("uptime", uptime),
     text("version", version),
     text("vmstat", virtual_memory_statistics),
+    text("zoneinfo", devices::zone),
 ];
-
-const SYSTEM: &[Entry] = &[
-    directory(
-        "fs",
-        &[
-            constant("file-max", "9223372036854775807\n"),
-            directory(
-                "inotify",
-                &[
-                    number_setting!("max_queued_events", inotify::MOST_QUEUED, 0..=i32::MAX as usize),
-                    number_setting!("max_user_instances", inotify::MOST_INSTANCES, 0..=i32::MAX as usize),
-                    number_setting!("max_user_watches", inotify::MOST_WATCHES, 0..=i32::MAX as usize),
-                ],
-            ),
-            directory(
-                "mqueue",
-                &[
-                    constant("msg_default", "10\n"),
-                    constant("msg_max", "10\n"),
-                    constant("msgsize_default", "8192\n"),
-                    constant("msgsize_max", "8192\n"),
-                    constant("queues_max", "256\n"),
-                ],
-            ),
-            constant("nr_open", "1048576\n"),
-            constant("pipe-max-size", "1048576\n"),
-            number_setting!("protected_fifos", permission::PROTECTED_PIPES, 0..=2),
-            number_setting!("protected_hardlinks", permission::PROTECTED_HARD_LINKS, 0..=1),
-            number_setting!("protected_regular", permission::PROTECTED_REGULAR, 0..=2),
-            number_setting!("protected_symlinks", permission::PROTECTED_SYMBOLIC_LINKS, 0..=1),
-        ],
-    ),
-    directory(
-        "kernel",
-        &[
-            constant("cap_last_cap", "40\n"),
-            constant("core_pattern", "core\n"),
-            text("domainname", |text| writeln!(text, "{}", system_name::domain())),
-            text("hostname", |text| writeln!(text, "{}", system_name::hostname())),
-            constant("msgmax", "8192\n"),
-            constant("msgmnb", "16384\n"),
-            constant("msgmni", "32000\n"),
-            constant("ngroups_max", "65536\n"),
-            text("osrelease", |text| writeln!(text, "{}", system_name::RELEASE)),
-            constant("ostype", "Linux\n"),
-            constant("overflowgid", "65534\n"),
-            constant("overflowuid", "65534\n"),
-            constant("pid_max", "4194304\n"),
-            directory(
-                "random",
-                &[
-                    text("boot_id", |text| writeln!(text, "{}", boot_identity())),
-                    text("entropy_avail", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
-                    text("poolsize", |text| writeln!(text, "{}", device_files::ENTROPY_BITS)),
-                    text("uuid", |text| writeln!(text, "{}", new_identity())),
-                ],
-            ),
-            constant("randomize_va_space", "2\n"),
-            constant("sem", "32000\t1024000000\t500\t32000\n"),
-            constant("shmall", "18446744073692774399\n"),
-            constant("shmmax", "18446744073692774399\n"),
-            constant("shmmni", "4096\n"),
-            constant("tainted", "0\n"),
-            text("version", |text| writeln!(text, "{}", system_name::VERSION)),
-        ],
-    ),
-    directory("net", SETTINGS),
-    directory(
-        "vm",
-        &[
-            setting(
-                "max_map_count",
-                |text| writeln!(text, "{}", memory::area_limit()),
-                set_area_limit,
-            ),
-            constant("mmap_min_addr", "65536\n"),
-            constant("nr_hugepages", "0\n"),
-            constant("overcommit_kbytes", "0\n"),
-            setting(
-                "overcommit_memory",
-                |text| writeln!(text, "{}", Overcommit::current() as u8),
-                set_overcommit,
-            ),
-            setting(
-                "overcommit_ratio",
-                |text| writeln!(text, "{}", Overcommit::ratio()),
-                set_overcommit_ratio,
-            ),
-            constant("swappiness", "0\n"),
-            setting(
-                "unprivileged_userfaultfd",
-                |text| writeln!(text, "{}", u8::from(UNPRIVILEGED.load(Ordering::Relaxed))),
-                set_unprivileged_user_faults,
-            ),
-        ],
-    ),
-];
-
-/// A random UUID (RFC 9562, version 4).
-fn new_identity() -> String {
-    let mut bytes = [0; 16];
-    random::fill(&mut bytes);
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut text = String::new();
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&alloc::format!("{byte:02x}"));
-    }
-    text
-}
-
-/// The UUID of this run of the machine.
-fn boot_identity() -> &'static str {
-    static IDENTITY: Once<String> = Once::new();
-    IDENTITY.call_once(new_identity)
-}
 
 fn version(text: &mut Text) -> Result<(), Errno> {
     writeln!(
@@ -191,108 +80,6 @@ fn version(text: &mut Text) -> Result<(), Errno> {
         system_name::RELEASE,
         system_name::VERSION
     )
-}
-
-fn uptime(text: &mut Text) -> Result<(), Errno> {
-    let up = task::monotonic().0;
-    // Of all processors together.
-    let idle = (up * task::cpu_count() as u64).saturating_sub(task::busy_time());
-    let hundredths = |time: u64| (time / SECOND, time % SECOND / 10_000_000);
-    let (up, idle) = (hundredths(up), hundredths(idle));
-    writeln!(text, "{}.{:02} {}.{:02}", up.0, up.1, idle.0, idle.1)
-}
-
-/// Load averages are not kept: without a tick nobody would. The fields behind them are true.
-fn load(text: &mut Text) -> Result<(), Errno> {
-    writeln!(
-        text,
-        "0.00 0.00 0.00 {}/{} {}",
-        task::runnable(),
-        task::thread_count(),
-        task::last_number()
-    )
-}
-
-fn statistics(text: &mut Text) -> Result<(), Errno> {
-    let up = task::monotonic().0;
-    let mut line = |name: &str, busy: u64, all: u64| {
-        let (user, idle) = (busy / TICK, all.saturating_sub(busy) / TICK);
-        writeln!(text, "{name} {user} 0 0 {idle} 0 0 0 0 0 0")
-    };
-    let count = task::cpu_count() as u64;
-    line("cpu ", task::busy_time(), up * count)?;
-    for cpu in (0..64).filter(|cpu| task::online_cpus() >> cpu & 1 != 0) {
-        line(&alloc::format!("cpu{cpu}"), task::busy_time_of(cpu), up)?;
-    }
-    let interrupts: u64 = interrupts::all().map(|one| one.total()).sum();
-    let started = (task::wall_clock() - task::monotonic().0) / SECOND;
-    writeln!(
-        text,
-        "intr {interrupts}\nctxt 0\nbtime {started}\nprocesses {}\nprocs_running {}\nprocs_blocked 0",
-        task::last_number(),
-        task::runnable()
-    )?;
-    writeln!(text, "softirq 0 0 0 0 0 0 0 0 0 0 0")
-}
-
-/// Interrupts of devices, by processor. Linux numbers them otherwise; here it is the vector.
-fn interrupt_counts(text: &mut Text) -> Result<(), Errno> {
-    let online = task::online_cpus();
-    let processors = || (0..arch::MAXIMUM_CPUS).filter(move |cpu| online >> cpu & 1 != 0);
-    write!(text, "           ")?;
-    for cpu in processors() {
-        write!(text, "CPU{cpu:<8}")?;
-    }
-    writeln!(text)?;
-    for one in interrupts::all() {
-        write!(text, "{:>3}: ", one.vector)?;
-        for cpu in processors() {
-            write!(text, "{:>10} ", one.count(cpu))?;
-        }
-        match one.line {
-            Some((line, Trigger::Level)) => write!(text, " IO-APIC  {line:>3}-fasteoi")?,
-            Some((line, Trigger::Edge)) => write!(text, " IO-APIC  {line:>3}-edge   ")?,
-            None => write!(text, " PCI-MSIX {:>3}-edge   ", one.vector)?,
-        }
-        writeln!(text, "  {one}")?;
-    }
-    Ok(())
-}
-
-/// What was written to a file of `/proc/sys`, as a number in a range.
-pub(super) fn number(bytes: &[u8], range: core::ops::RangeInclusive<usize>) -> Result<usize, Errno> {
-    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
-    let value = text.trim().parse().map_err(|_| Errno::EINVAL)?;
-    if range.contains(&value) {
-        Ok(value)
-    } else {
-        Err(Errno::EINVAL)
-    }
-}
-
-fn set_overcommit(bytes: &[u8]) -> Result<(), Errno> {
-    match number(bytes, 0..=2)? {
-        0 => Overcommit::Heuristic,
-        1 => Overcommit::Always,
-        _ => Overcommit::Never,
-    }
-    .choose();
-    Ok(())
-}
-
-fn set_overcommit_ratio(bytes: &[u8]) -> Result<(), Errno> {
-    Overcommit::set_ratio(number(bytes, 0..=255)? as u8);
-    Ok(())
-}
-
-fn set_unprivileged_user_faults(bytes: &[u8]) -> Result<(), Errno> {
-    UNPRIVILEGED.store(number(bytes, 0..=1)? != 0, Ordering::Relaxed);
-    Ok(())
-}
-
-fn set_area_limit(bytes: &[u8]) -> Result<(), Errno> {
-    memory::set_area_limit(number(bytes, 0..=i32::MAX as usize)?);
-    Ok(())
 }
 
 fn file_systems(text: &mut Text) -> Result<(), Errno> {

@@ -7,11 +7,11 @@ use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 
-use super::Text;
 use super::process::program;
+use super::{Subject, Text};
 use crate::fs::{context, metadata::BLOCK_SIZE};
 use crate::memory::{self, AreaFlags, Backing, MemoryPolicy, Overcommit, PageSource, PageUse, Protection};
-use crate::task::{self, Process, Thread};
+use crate::task::{self, Process};
 
 /// One area of the address space, copied so that nothing is locked while text is made.
 pub struct AreaLine {
@@ -31,6 +31,12 @@ pub struct AreaLine {
 impl AreaLine {
     fn length(&self) -> u64 {
         self.end - self.start
+    }
+
+    /// The path of the object that it shows, if it has no role of its own.
+    pub fn path(&self) -> Option<String> {
+        let (source, _) = self.object.as_ref().filter(|_| self.name.is_empty())?;
+        Some(source.name())
     }
 
     fn is_stack(&self) -> bool {
@@ -61,8 +67,8 @@ pub fn areas(process: &Process) -> Vec<AreaLine> {
 }
 
 /// `maps`
-pub fn maps(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    for area in areas(&thread.process) {
+pub fn maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    for area in areas(&subject.process) {
         map_line(&area, text)?;
     }
     Ok(())
@@ -113,10 +119,11 @@ fn map_line(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
 }
 
 /// `numa_maps`: there is one node, which has everything.
-pub fn node_maps(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let space = thread.process.address_space();
-    let own = thread.memory_policy.load(Ordering::Relaxed);
-    for area in areas(&thread.process) {
+pub fn node_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let space = subject.process.address_space();
+    let own = subject.thread.as_ref();
+    let own = own.map_or(0, |thread| thread.memory_policy.load(Ordering::Relaxed));
+    for area in areas(&subject.process) {
         let policy = if area.policy == 0 { own } else { area.policy };
         write!(text, "{:08x} {}", area.start, MemoryPolicy::decode(policy).describe())?;
         match (&area.object, area.name) {
@@ -212,8 +219,8 @@ pub fn sizes(process: &Process) -> Sizes {
 }
 
 /// `statm`
-pub fn memory_statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let sizes = sizes(&thread.process);
+pub fn memory_statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let sizes = sizes(&subject.process);
     let pages = |bytes: u64| bytes / BLOCK_SIZE;
     let (total, resident, code) = (pages(sizes.total), pages(sizes.resident), pages(sizes.program));
     let shared = resident - pages(sizes.own);
@@ -301,9 +308,9 @@ fn usage_rows(text: &mut Text, usage: &PageUse, locked: u64, rollup: Option<u64>
 }
 
 /// `smaps`
-pub fn small_maps(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let space = thread.process.address_space();
-    for area in areas(&thread.process) {
+pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let space = subject.process.address_space();
+    for area in areas(&subject.process) {
         map_line(&area, text)?;
         let usage = space.page_use(area.start..area.end);
         let locked = area.flags.contains(AreaFlags::LOCKED);
@@ -320,9 +327,9 @@ pub fn small_maps(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
 }
 
 /// `smaps_rollup`
-pub fn small_maps_rollup(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let space = thread.process.address_space();
-    let areas = areas(&thread.process);
+pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let space = subject.process.address_space();
+    let areas = areas(&subject.process);
     let (mut all, mut locked, mut shared) = (PageUse::default(), 0, 0);
     for area in &areas {
         let usage = space.page_use(area.start..area.end);

@@ -1,6 +1,7 @@
 //! `/proc`: what the kernel knows, as files (`proc(5)`).
 //!
-//! A table says which files there are ([`Entry`]); [`machine`], [`memory`], [`network`] and [`process`] make their text.
+//! A table says which files there are ([`Entry`]); [`counters`], [`devices`], [`machine`], [`memory`], [`network`] and
+//! [`process`] make their text, and [`settings`] has `/proc/sys`.
 //! Text is made when a file is read from its start. `/sys` is another such table ([`super::system`]).
 
 /// A number in an atomic that can be set within a range.
@@ -11,7 +12,7 @@ macro_rules! number_setting {
             |text| writeln!(text, "{}", $value.load(core::sync::atomic::Ordering::Relaxed)),
             |bytes| {
                 $value.store(
-                    super::machine::number(bytes, $range)?,
+                    super::settings::number(bytes, $range)?,
                     core::sync::atomic::Ordering::Relaxed,
                 );
                 Ok(())
@@ -20,19 +21,24 @@ macro_rules! number_setting {
     };
 }
 
+mod counters;
 mod devices;
 mod entry;
 mod machine;
 mod memory;
+mod namespaces;
 mod network;
 mod page_map;
 mod process;
+mod program_memory;
+mod settings;
 
 pub use entry::Text;
 pub(super) use entry::{
-    Body, Entry, TargetOfThread, Things, UNKNOWN, constant, directory, entry, link, list_of_bits, mask_of_bits,
-    of_thread, setting, text,
+    Body, Entry, Subject, TargetOfThread, Things, UNKNOWN, constant, directory, entry, link, list_of_bits,
+    mask_of_bits, of_thread, setting, text,
 };
+use entry::{GUARDED, OF_TASK};
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -47,10 +53,10 @@ use spin::{Mutex, Once};
 
 use super::context;
 use super::file::{File, ListedEntry, Listing, OpenFile, WriteAt};
-use super::inode::{FileSystem, Inode, PathName, Target};
+use super::inode::{FileSystem, Inode, NewFile, PathName, Target};
 use super::metadata::{Metadata, Timestamp};
-use crate::memory::{Destination, Source};
-use crate::task::{self, Process, Thread};
+use crate::memory::{Destination, PAGE_SIZE, Source};
+use crate::task::{self, Process};
 
 const ROOT_NUMBER: u64 = 1;
 
@@ -64,6 +70,8 @@ pub struct Character {
     pub magic: i64,
     /// `st_dev` of its files.
     pub device: DeviceNumber,
+    /// Whether anything in it could be changed; what says no answers `EROFS`.
+    pub writable: bool,
     /// Its root.
     pub(super) root: Body,
 }
@@ -74,6 +82,7 @@ pub const PROCESSES: Character = Character {
     path: "/proc",
     magic: 0x9fa0,
     device: DeviceNumber::new(0, 21),
+    writable: true,
     root: Body::Processes(machine::ROOT),
 };
 
@@ -194,9 +203,9 @@ impl TextNode {
         match self.body {
             Body::Text(make) | Body::Setting(make, _) => make(&mut text)?,
             Body::Constant(value) => text.bytes(value.as_bytes())?,
-            Body::ThreadText(number, make, _) => make(&*thread(number)?, &mut text)?,
+            Body::ThreadText(number, make, _) => make(&Subject::find(number)?, &mut text)?,
             Body::DescriptorText(number, descriptor) => {
-                process::descriptor_text(&*thread(number)?, descriptor, &mut text)?;
+                process::descriptor_text(&Subject::find(number)?, descriptor, &mut text)?;
             }
             Body::ThingText(number, make) => make(number, &self.name, &mut text)?,
             _ => return Err(Errno::EINVAL),
@@ -222,8 +231,14 @@ impl TextNode {
             Body::DescriptorLink(number, descriptor) => open_file(number, descriptor).map_or(0o500, |file| {
                 0o100 | if file.readable() { 0o400 } else { 0 } | if file.writable() { 0o200 } else { 0 }
             }),
-            _ => self.permissions,
+            _ => self.permissions & 0o7777,
         }
+    }
+
+    /// The file of a table with this name.
+    fn of_table(entries: &[Entry], name: &str) -> Result<(u16, Body), Errno> {
+        let found = entries.iter().find(|entry| entry.name == name);
+        found.map(|entry| (entry.permissions, entry.body)).ok_or(Errno::ENOENT)
     }
 }
 
@@ -232,21 +247,29 @@ fn kind_of(body: Body) -> FileKind {
     match body {
         Body::Directory(_)
         | Body::Each(..)
+        | Body::MountPoint(_)
+        | Body::OfThingParts(..)
+        | Body::ThingParts(..)
         | Body::OfThingDirectory(_)
         | Body::ThingDirectory(..)
         | Body::Processes(_)
         | Body::Threads(_)
         | Body::Thread(..)
         | Body::Descriptors(_)
+        | Body::MappedFiles(_)
+        | Body::Namespaces(_)
         | Body::DescriptorTexts(_) => FileKind::Directory,
         Body::Link(_)
         | Body::OfThreadLink(_)
         | Body::ThreadLink(..)
         | Body::OfThingLink(_)
         | Body::ThingLink(..)
+        | Body::MappedFileLink(..)
+        | Body::NamespaceLink(..)
         | Body::DescriptorLink(..) => FileKind::Symlink,
         Body::Text(_)
-        | Body::PageMap(_)
+        | Body::OfThreadFile(_)
+        | Body::ThreadFile(..)
         | Body::Setting(..)
         | Body::OfThread(..)
         | Body::ThreadText(..)
@@ -257,17 +280,24 @@ fn kind_of(body: Body) -> FileKind {
     }
 }
 
-/// A thread by its number. A process's number is that of its first thread; another one stands for it if that has ended.
-fn thread(number: u32) -> Result<Arc<Thread>, Errno> {
-    let found = task::find_thread(number);
-    let found = found.or_else(|| task::find_process(number)?.threads().first().cloned());
-    found.ok_or(Errno::ESRCH)
+/// Who a directory is about, for those who look something up in it: `ENOENT` if nobody any more.
+fn subject(number: u32) -> Result<Subject, Errno> {
+    Subject::find(number).map_err(|_| Errno::ENOENT)
+}
+
+/// The numbers of the threads of a process. The first one's is there as long as there is the process.
+fn thread_numbers(process: &Process) -> Vec<u32> {
+    let mut numbers: Vec<u32> = process.threads().iter().map(|thread| thread.id()).collect();
+    if !numbers.contains(&process.id) {
+        numbers.push(process.id);
+    }
+    numbers.sort_unstable();
+    numbers
 }
 
 /// An open file of the process of a thread.
 fn open_file(number: u32, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
-    let thread = thread(number).map_err(|_| Errno::ENOENT)?;
-    let file = context::of(&thread.process).file(descriptor);
+    let file = context::of(&subject(number)?.process).file(descriptor);
     file.map_err(|_| Errno::ENOENT)
 }
 
@@ -333,11 +363,13 @@ impl Inode for TextNode {
                 }
             }
             Body::Threads(number) => {
-                metadata.links = 2 + thread(number).map_or(0, |thread| thread.process.thread_count()) as u32;
+                metadata.links = 2 + subject(number).map_or(0, |subject| thread_numbers(&subject.process).len()) as u32;
             }
             Body::Processes(_) => metadata.links = 2 + task::processes().len() as u32,
-            Body::Descriptors(_) | Body::DescriptorTexts(_) => metadata.links = 2,
-            Body::DescriptorLink(..) => metadata.size = 64,
+            Body::Descriptors(_) | Body::DescriptorTexts(_) | Body::MappedFiles(_) | Body::Namespaces(_) => {
+                metadata.links = 2;
+            }
+            Body::DescriptorLink(..) | Body::MappedFileLink(..) => metadata.size = 64,
             // As on Linux: nobody knows how long a text will be.
             Body::Text(_) | Body::Setting(..) | Body::ThingText(..) | Body::Constant(_)
                 if self.file_system.character.magic == super::system::SYSTEM.magic =>
@@ -358,6 +390,13 @@ impl Inode for TextNode {
         matches!(self.body, Body::Descriptors(_) | Body::DescriptorTexts(_)) && self.process().is_some_and(own)
     }
 
+    fn create(&self, _name: &[u8], _new: NewFile<'_>, _permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+        Err(match self.file_system.character.writable {
+            true => Errno::EPERM,
+            false => Errno::EROFS,
+        })
+    }
+
     fn path(&self) -> PathName {
         let mut bytes = match &self.parent {
             Some(parent) => parent.path().bytes,
@@ -376,12 +415,24 @@ impl Inode for TextNode {
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
         match kind_of(self.body) {
             FileKind::Directory => Ok(Arc::new(DirectoryFile(self))),
-            FileKind::Regular if let Body::PageMap(number) = self.body => {
-                Ok(Arc::new(page_map::PageMap(thread(number)?.process.address_space())))
+            FileKind::Regular if let Body::ThreadFile(number, open) = self.body => {
+                let subject = Subject::find(number)?;
+                if self.permissions & GUARDED != 0 {
+                    subject.check_looking()?;
+                }
+                open(&subject)
             }
             FileKind::Regular => {
                 if flags.writes() && !is_setting(self.body) {
-                    return Err(Errno::EACCES);
+                    return Err(match self.file_system.character.writable {
+                        true => Errno::EACCES,
+                        false => Errno::EROFS,
+                    });
+                }
+                if self.permissions & GUARDED != 0
+                    && let Body::ThreadText(number, ..) = self.body
+                {
+                    Subject::find(number)?.check_looking()?;
                 }
                 Ok(Arc::new(TextFile {
                     node: self,
@@ -396,20 +447,23 @@ impl Inode for TextNode {
         let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let (permissions, body) = match self.body {
             Body::Processes(_) if let Some(number) = descriptor_of(name) => {
-                thread(number as u32).map_err(|_| Errno::ENOENT)?;
+                subject(number as u32)?;
                 (0o555, Body::Thread(number as u32, process::PROCESS))
             }
-            Body::Directory(entries) | Body::Processes(entries) => {
-                let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
-                (entry.permissions, entry.body)
-            }
+            Body::Directory(entries) | Body::Processes(entries) => Self::of_table(entries, name)?,
             Body::ThingDirectory(number, entries) => {
-                let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
-                (entry.permissions, entry.body.about(number))
+                let (permissions, body) = Self::of_table(entries, name)?;
+                (permissions, body.about(number))
             }
-            Body::Each(things, entries) => match entries.iter().find(|entry| entry.name == name) {
-                Some(entry) => (entry.permissions, entry.body),
-                None => {
+            Body::MountPoint(_) => return Err(Errno::ENOENT),
+            Body::ThingParts(number, list, entries) => {
+                let parts = list(number);
+                let found = parts.iter().find(|(_, known)| known == name).ok_or(Errno::ENOENT)?;
+                (0o555, Body::ThingDirectory(found.0, entries))
+            }
+            Body::Each(things, entries) => match Self::of_table(entries, name) {
+                Ok(found) => found,
+                Err(_) => {
                     let list = (things.list)();
                     let found = list.iter().find(|(_, known)| known == name).ok_or(Errno::ENOENT)?;
                     (things.body.permissions(), things.body.about(found.0))
@@ -417,28 +471,47 @@ impl Inode for TextNode {
             },
             Body::Threads(number) => {
                 let member = descriptor_of(name).ok_or(Errno::ENOENT)? as u32;
-                let found = task::find_thread(member).ok_or(Errno::ENOENT)?;
-                if !Arc::ptr_eq(&found.process, &thread(number).map_err(|_| Errno::ENOENT)?.process) {
+                if !thread_numbers(&subject(number)?.process).contains(&member) {
                     return Err(Errno::ENOENT);
                 }
-                (0o555, Body::Thread(member, process::THREAD))
+                (0o555, Body::Thread(member | OF_TASK, process::THREAD))
             }
             Body::Thread(number, entries) => {
-                let entry = entries.iter().find(|entry| entry.name == name).ok_or(Errno::ENOENT)?;
-                thread(number).map_err(|_| Errno::ENOENT)?;
-                (entry.permissions, entry.body.of_thread(number))
+                let (permissions, body) = Self::of_table(entries, name)?;
+                subject(number)?;
+                (permissions, body.of_thread(number))
+            }
+            Body::MappedFiles(number) => {
+                let range = name.split_once('-').and_then(|(start, end)| {
+                    let number = |digits| u64::from_str_radix(digits, 16).ok();
+                    Some((number(start)?, number(end)?))
+                });
+                let (start, end) = range.ok_or(Errno::ENOENT)?;
+                process::mapped_file(&subject(number)?, start, end)?;
+                (0o500, Body::MappedFileLink(number, start, end))
+            }
+            Body::Namespaces(number) => {
+                let namespace = namespaces::ALL.iter().find(|one| one.name == name);
+                (0o777, Body::NamespaceLink(number, namespace.ok_or(Errno::ENOENT)?))
             }
             Body::Descriptors(number) | Body::DescriptorTexts(number) => {
                 let descriptor = descriptor_of(name).ok_or(Errno::ENOENT)?;
                 open_file(number, descriptor)?;
                 match self.body {
                     Body::Descriptors(_) => (0o700, Body::DescriptorLink(number, descriptor)),
-                    _ => (0o400, Body::DescriptorText(number, descriptor)),
+                    _ => (0o444 | GUARDED, Body::DescriptorText(number, descriptor)),
                 }
             }
             _ => return Err(Errno::ENOTDIR),
         };
         Ok(self.child(self.to_shared(), name, permissions, body))
+    }
+
+    fn mounted(&self) -> Option<Arc<dyn Inode>> {
+        match self.body {
+            Body::MountPoint(root) => root.get().cloned(),
+            _ => None,
+        }
     }
 
     fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
@@ -452,8 +525,22 @@ impl Inode for TextNode {
         match self.body {
             Body::Link(target) => target(),
             Body::ThingLink(number, target) => target(number),
-            Body::ThreadLink(number, target) => target(&*thread(number).map_err(|_| Errno::ENOENT)?),
-            Body::DescriptorLink(number, descriptor) => Ok(Target::File(open_file(number, descriptor)?.inode.clone())),
+            Body::ThreadLink(number, _)
+            | Body::DescriptorLink(number, _)
+            | Body::MappedFileLink(number, ..)
+            | Body::NamespaceLink(number, _) => {
+                let subject = subject(number)?;
+                subject.check_looking()?;
+                match self.body {
+                    Body::ThreadLink(_, target) => target(&subject),
+                    Body::MappedFileLink(_, start, end) => process::mapped_file(&subject, start, end),
+                    Body::NamespaceLink(_, namespace) => Ok(Target::File(namespace.inode())),
+                    Body::DescriptorLink(_, descriptor) => {
+                        Ok(Target::File(open_file(number, descriptor)?.inode.clone()))
+                    }
+                    _ => Err(Errno::EINVAL),
+                }
+            }
             _ => Err(Errno::EINVAL),
         }
     }
@@ -500,8 +587,10 @@ impl File for TextFile {
         let taken = from.take(&mut bytes[..length])?;
         let bytes = &bytes[..taken];
         match self.node.body {
+            // As Linux does where `kernel.sysctl_writes_strict` is 1: only what is at the start counts.
+            Body::Setting(..) if taken == 0 || matches!(at, WriteAt::Position(1..)) => {}
             Body::Setting(_, set) => set(bytes)?,
-            Body::ThreadText(number, _, Some(set)) => set(&*thread(number)?, bytes)?,
+            Body::ThreadText(number, _, Some(set)) => set(&Subject::find(number)?, bytes)?,
             _ => return Err(Errno::EINVAL),
         }
         let start = match at {
@@ -596,6 +685,14 @@ impl File for DirectoryFile {
                     }
                 }
             }
+            Body::MountPoint(_) => {}
+            Body::ThingParts(number, list, _) => {
+                for (index, (_, name)) in list(number).iter().enumerate().skip(start) {
+                    if !offer(index, name, FileKind::Directory) {
+                        break;
+                    }
+                }
+            }
             Body::Processes(entries) => {
                 // Behind the files come the processes; a position says which number is the next.
                 for (index, entry) in entries.iter().enumerate().skip(start) {
@@ -605,7 +702,7 @@ impl File for DirectoryFile {
                 }
                 let first = start.saturating_sub(entries.len());
                 let mut processes = task::processes();
-                processes.retain(|process| process.id as usize >= first && process.thread_count() != 0);
+                processes.retain(|process| process.id as usize >= first);
                 for process in processes {
                     let (index, name) = (entries.len() + process.id as usize, alloc::format!("{}", process.id));
                     if !offer(index, &name, FileKind::Directory) {
@@ -622,9 +719,7 @@ impl File for DirectoryFile {
             }
             Body::Threads(number) => {
                 // The position is the number of the next thread, so that none is missed while others end.
-                let process = &thread(number).map_err(|_| Errno::ENOENT)?.process;
-                let mut numbers: Vec<u32> = process.threads().iter().map(|t| t.id()).collect();
-                numbers.sort_unstable();
+                let numbers = thread_numbers(&subject(number)?.process);
                 for number in numbers.into_iter().filter(|number| *number as usize >= start) {
                     if !offer(number as usize, &alloc::format!("{number}"), FileKind::Directory) {
                         break;
@@ -637,9 +732,26 @@ impl File for DirectoryFile {
                 } else {
                     FileKind::Regular
                 };
-                let thread = thread(number).map_err(|_| Errno::ENOENT)?;
-                for descriptor in context::of(&thread.process).open_descriptors(start) {
+                for descriptor in context::of(&subject(number)?.process).open_descriptors(start) {
                     if !offer(descriptor as usize, &alloc::format!("{descriptor}"), kind) {
+                        break;
+                    }
+                }
+            }
+            Body::MappedFiles(number) => {
+                let subject = subject(number)?;
+                subject.check_looking()?;
+                // The position is the first page that was not shown, so that none is missed while others change.
+                for (first, last) in process::mapped_ranges(&subject.process, start as u64) {
+                    let name = alloc::format!("{first:x}-{last:x}");
+                    if !offer((last / PAGE_SIZE as u64) as usize - 1, &name, FileKind::Symlink) {
+                        break;
+                    }
+                }
+            }
+            Body::Namespaces(_) => {
+                for (index, namespace) in namespaces::ALL.iter().enumerate().skip(start) {
+                    if !offer(index, namespace.name, FileKind::Symlink) {
                         break;
                     }
                 }

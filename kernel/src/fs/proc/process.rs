@@ -1,109 +1,157 @@
 //! What `/proc` tells about the process.
 
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
 use pith_linux::signal::Signal;
 
-use super::machine::TICK;
+use super::counters::TICK;
 use super::memory::{areas, maps, memory_statistics, node_maps, sizes, small_maps, small_maps_rollup};
 use super::network::NETWORK;
+use super::page_map::PageMap;
+use super::program_memory::ProgramMemory;
 use super::{
-    Body, Entry, TargetOfThread, Text, UNKNOWN, constant, directory, list_of_bits, mask_of_bits, of_thread, text,
+    Body, Entry, GUARDED, Subject, TargetOfThread, Text, UNKNOWN, constant, directory, entry, list_of_bits,
+    mask_of_bits, of_thread, settings, text,
 };
 use crate::fs::inode::Target;
-use crate::fs::{context, metadata::BLOCK_SIZE, mounts, path};
-use crate::memory;
-use crate::task::{self, Capabilities, Limits, Process, ProgramIdentity, Thread};
+use crate::fs::terminal;
+use crate::fs::{Mount, context, metadata::BLOCK_SIZE, mounts, path};
+use crate::memory::{self, PAGE_SIZE};
+use crate::task::family::Usage;
+use crate::task::{self, Capabilities, Limits, Process, ProgramIdentity};
 
-/// The files of `/proc/1`.
-pub const PROCESS: &[Entry] = &[
+/// A file that only those read who may look into the process.
+const fn guarded(name: &'static str, permissions: u16, make: super::entry::MakeOfThread) -> Entry {
+    entry(name, permissions | GUARDED, Body::OfThread(make, None))
+}
+
+/// A file about a process that can be written.
+const fn changeable(
+    name: &'static str,
+    permissions: u16,
+    make: super::entry::MakeOfThread,
+    set: super::entry::SetOfThread,
+) -> Entry {
+    entry(name, permissions, Body::OfThread(make, Some(set)))
+}
+
+/// How the users and groups of a namespace are called outside: all as here. Nobody may say it once more.
+const fn identity_map(name: &'static str) -> Entry {
+    changeable(
+        name,
+        0o644,
+        |_, text| text.bytes(b"         0          0 4294967295\n"),
+        |_, _| Err(Errno::EPERM),
+    )
+}
+
+/// The files of `/proc/1` and of `/proc/1/task/1`.
+const FILES: &[Entry] = &[
+    // Only a thread has this: see [`PROCESS`].
+    of_thread("children", children),
     directory("attr", ATTRIBUTES),
-    Entry {
-        name: "auxv",
-        permissions: 0o400,
-        body: Body::OfThread(auxiliary_vector, None),
-    },
+    guarded("auxv", 0o400, auxiliary_vector),
     constant("cgroup", "0::/\n"),
     of_thread("cmdline", command_line),
-    Entry {
-        name: "comm",
-        permissions: 0o644,
-        body: Body::OfThread(name_line, Some(set_name)),
-    },
-    thread_link("cwd", |thread| {
-        Ok(Target::File(context::of(&thread.process).working_directory()))
+    changeable("comm", 0o644, name_line, set_name),
+    constant("cpuset", "/\n"),
+    thread_link("cwd", |subject| {
+        alive(subject)?;
+        Ok(Target::File(context::of(&subject.process).working_directory()))
     }),
-    Entry {
-        name: "environ",
-        permissions: 0o400,
-        body: Body::OfThread(environment, None),
-    },
+    guarded("environ", 0o400, environment),
     thread_link("exe", executable),
-    Entry {
-        name: "fd",
-        permissions: 0o500,
-        body: Body::Descriptors(UNKNOWN),
-    },
-    Entry {
-        name: "fdinfo",
-        permissions: 0o555,
-        body: Body::DescriptorTexts(UNKNOWN),
-    },
-    constant("gid_map", "         0          0 4294967295\n"),
+    entry("fd", 0o500, Body::Descriptors(UNKNOWN)),
+    entry("fdinfo", 0o555, Body::DescriptorTexts(UNKNOWN)),
+    identity_map("gid_map"),
+    guarded("io", 0o400, transfers),
     of_thread("limits", limits),
     constant("loginuid", "4294967295"),
-    of_thread("maps", maps),
-    text("mountinfo", mount_information),
-    text("mounts", mount_table),
+    guarded("maps", 0o444, maps),
+    entry(
+        "mem",
+        0o600 | GUARDED,
+        Body::OfThreadFile(|subject| Ok(Arc::new(ProgramMemory(subject.process.address_space())))),
+    ),
+    of_thread("mountinfo", mount_information),
+    of_thread("mounts", mount_table),
+    entry("mountstats", 0o400, Body::OfThread(mount_statistics, None)),
     directory("net", NETWORK),
-    of_thread("numa_maps", node_maps),
+    entry("ns", 0o511, Body::Namespaces(UNKNOWN)),
+    guarded("numa_maps", 0o444, node_maps),
+    changeable("oom_adj", 0o644, old_adjustment, set_old_adjustment),
     of_thread("oom_score", kill_score),
-    Entry {
-        name: "oom_score_adj",
-        permissions: 0o644,
-        body: Body::OfThread(adjustment, Some(set_adjustment)),
-    },
-    Entry {
-        name: "pagemap",
-        permissions: 0o400,
-        body: Body::PageMap(UNKNOWN),
-    },
-    of_thread("personality", personality),
-    thread_link("root", |thread| Ok(Target::File(context::of(&thread.process).root()))),
-    constant("projid_map", "         0          0 4294967295\n"),
+    changeable("oom_score_adj", 0o644, adjustment, set_adjustment),
+    entry(
+        "pagemap",
+        0o400 | GUARDED,
+        Body::OfThreadFile(|subject| Ok(Arc::new(PageMap(subject.process.address_space())))),
+    ),
+    guarded("personality", 0o400, personality),
+    identity_map("projid_map"),
+    thread_link("root", |subject| {
+        alive(subject)?;
+        Ok(Target::File(context::of(&subject.process).root()))
+    }),
+    of_thread("sched", scheduling),
+    of_thread("schedstat", scheduling_statistics),
     constant("sessionid", "4294967295"),
-    constant("setgroups", "allow\n"),
-    of_thread("smaps", small_maps),
-    of_thread("smaps_rollup", small_maps_rollup),
+    changeable(
+        "setgroups",
+        0o644,
+        |_, text| text.bytes(b"allow\n"),
+        // It can't be taken back once the groups of a namespace have names outside.
+        |_, bytes| match bytes.trim_ascii_end() {
+            b"allow" => Ok(()),
+            b"deny" => Err(Errno::EPERM),
+            _ => Err(Errno::EINVAL),
+        },
+    ),
+    guarded("smaps", 0o444, small_maps),
+    guarded("smaps_rollup", 0o444, small_maps_rollup),
     of_thread("stat", statistics),
     of_thread("statm", memory_statistics),
     of_thread("status", status),
-    constant("uid_map", "         0          0 4294967295\n"),
+    identity_map("uid_map"),
     constant("wchan", "0"),
     // Only a process has these: see [`THREAD`].
     constant("coredump_filter", "00000033\n"),
-    Entry {
-        name: "task",
-        permissions: 0o555,
-        body: Body::Threads(UNKNOWN),
-    },
-    of_thread("timerslack_ns", |thread, text| {
-        writeln!(text, "{}", thread.process.settings.timer_slack.load(Ordering::Relaxed))
-    }),
+    entry("map_files", 0o500, Body::MappedFiles(UNKNOWN)),
+    entry("task", 0o555, Body::Threads(UNKNOWN)),
+    constant(
+        "timens_offsets",
+        "monotonic           0         0\nboottime            0         0\n",
+    ),
+    of_thread("timers", timers),
+    changeable("timerslack_ns", 0o666, timer_slack, set_timer_slack),
 ];
 
+/// How many of them, at the start, processes do not have.
+const ONLY_OF_THREADS: usize = 1;
 /// How many of them, at the end, threads do not have.
-const ONLY_OF_PROCESSES: usize = 3;
+const ONLY_OF_PROCESSES: usize = 6;
 
+/// The files of `/proc/1`.
+pub const PROCESS: &[Entry] = FILES.split_at(ONLY_OF_THREADS).1;
 /// The files of `/proc/1/task/1`, and of each other thread.
-pub const THREAD: &[Entry] = PROCESS.split_at(PROCESS.len() - ONLY_OF_PROCESSES).0;
+pub const THREAD: &[Entry] = FILES.split_at(FILES.len() - ONLY_OF_PROCESSES).0;
 
 /// The program that a process runs.
 pub fn program(process: &Process) -> ProgramIdentity {
     process.program.lock().clone()
+}
+
+/// Refuses (`ENOENT`) what a zombie does not have any more.
+fn alive(subject: &Subject) -> Result<(), Errno> {
+    match subject.thread {
+        Some(_) => Ok(()),
+        None => Err(Errno::ENOENT),
+    }
 }
 
 const fn thread_link(name: &'static str, target: TargetOfThread) -> Entry {
@@ -114,32 +162,45 @@ const fn thread_link(name: &'static str, target: TargetOfThread) -> Entry {
     }
 }
 
-fn name(thread: &Thread) -> String {
-    let name = *thread.name.lock();
+fn name(subject: &Subject) -> String {
+    let name = match &subject.thread {
+        Some(thread) => *thread.name.lock(),
+        None => subject.process.last_name(),
+    };
     let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     String::from_utf8_lossy(&name[..end]).into_owned()
 }
 
-fn name_line(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    writeln!(text, "{}", name(thread))
+fn name_line(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    writeln!(text, "{}", name(subject))
 }
 
-fn personality(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    writeln!(text, "{:08x}", thread.personality.load(Ordering::Relaxed))
+fn personality(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let personality = subject
+        .thread
+        .as_ref()
+        .map(|thread| thread.personality.load(Ordering::Relaxed));
+    writeln!(text, "{:08x}", personality.unwrap_or(0))
 }
 
 /// The letter for what a thread does, and the word.
-fn state(thread: &Thread) -> (char, &'static str) {
-    if thread.process.is_stopped() {
-        ('T', "stopped")
-    } else if thread.entity.sleeps() {
-        ('S', "sleeping")
-    } else {
-        ('R', "running")
+fn state(subject: &Subject) -> (char, &'static str) {
+    match &subject.thread {
+        None => ('Z', "zombie"),
+        Some(_) if subject.process.is_stopped() => ('T', "stopped"),
+        Some(thread) if thread.entity.sleeps() => ('S', "sleeping"),
+        Some(_) => ('R', "running"),
     }
 }
 
-fn set_name(thread: &Thread, bytes: &[u8]) -> Result<(), Errno> {
+fn set_name(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    let own = task::current_process();
+    if own.id != subject.process.id {
+        return Err(Errno::EINVAL);
+    }
+    let Some(thread) = &subject.thread else {
+        return Err(Errno::ESRCH);
+    };
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let mut name = [0; 16];
     let length = bytes.len().min(name.len() - 1);
@@ -148,16 +209,20 @@ fn set_name(thread: &Thread, bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn executable(thread: &Thread) -> Result<Target, Errno> {
+fn executable(subject: &Subject) -> Result<Target, Errno> {
+    alive(subject)?;
     // The program was found before it may have changed its root directory.
     let root = crate::fs::root_directory()?;
     let origin = path::Origin::new(root.clone(), root);
-    path::find(&origin, &program(&thread.process).path, true).map(Target::File)
+    path::find(&origin, &program(&subject.process).path, true).map(Target::File)
 }
 
 /// Copies a part of a process's memory.
-fn copy_memory(thread: &Thread, (start, end): (u64, u64), text: &mut Text) -> Result<(), Errno> {
-    let space = thread.process.address_space();
+fn copy_memory(subject: &Subject, (start, end): (u64, u64), text: &mut Text) -> Result<(), Errno> {
+    if subject.thread.is_none() {
+        return Ok(());
+    }
+    let space = subject.process.address_space();
     let mut bytes = [0; 512];
     let mut address = start;
     while address < end {
@@ -169,16 +234,16 @@ fn copy_memory(thread: &Thread, (start, end): (u64, u64), text: &mut Text) -> Re
     Ok(())
 }
 
-fn command_line(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    copy_memory(thread, program(&thread.process).arguments, text)
+fn command_line(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    copy_memory(subject, program(&subject.process).arguments, text)
 }
 
-fn environment(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    copy_memory(thread, program(&thread.process).environment, text)
+fn environment(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    copy_memory(subject, program(&subject.process).environment, text)
 }
 
-fn auxiliary_vector(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    copy_memory(thread, program(&thread.process).auxiliary, text)
+fn auxiliary_vector(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    copy_memory(subject, program(&subject.process).auxiliary, text)
 }
 
 /// The signals whose handler makes `choose` true, as a mask.
@@ -190,35 +255,69 @@ fn signals(process: &Process, choose: fn(u64) -> bool) -> u64 {
         .fold(0, |mask, signal| mask | signal.bit())
 }
 
-fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let process = &*thread.process;
-    let (program, sizes) = (program(process), sizes(process));
-    let pending = process.pending.set();
-    let blocked = thread.blocked.load(Ordering::Relaxed);
+/// Hundredths of a second.
+fn hundredths(nanoseconds: u64) -> u64 {
+    nanoseconds / TICK
+}
+
+fn statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let process = &*subject.process;
+    let thread = subject.thread.as_deref();
+    let permitted = subject.may_be_seen();
+    let (program, sizes) = match (thread, permitted) {
+        (Some(_), true) => (program(process), sizes(process)),
+        (Some(_), false) => (ProgramIdentity::default(), sizes(process)),
+        _ => Default::default(),
+    };
+    let blocked = thread.map_or(0, |thread| thread.blocked.load(Ordering::Relaxed));
+    let pending = thread.map_or(0, |thread| thread.pending.set());
     let (ignored, caught) = (
         signals(process, |handler| handler == 1),
         signals(process, |handler| handler > 1),
     );
+    let (device, foreground) = match terminal::controlling(process) {
+        Some(terminal) => (terminal.number().encode(), i64::from(terminal.ownership().group())),
+        None => (0, -1),
+    };
+    let (usage, children) = (Usage::of(process), Usage::of_children(process));
     // Number, name, state, parent, group, session, terminal, its group, flags, four counts of faults.
-    let (number, state) = (thread.id(), state(thread).0);
     write!(
         text,
-        "{number} ({}) {state} {} {} {} 0 -1 0 {} 0 0 0 ",
-        name(thread),
+        "{} ({}) {} {} {} {} {device} {foreground} 0 {} {} 0 0 ",
+        subject.number,
+        name(subject),
+        state(subject).0,
         process.family.parent(),
         process.family.group(),
         process.family.session(),
-        process.address_space().fault_count(),
+        usage.faults,
+        children.faults,
     )?;
     // Times, priority, nice value, threads, timer, start.
-    let used = if number == process.id {
-        process.cpu_time()
-    } else {
-        thread.cpu_time()
+    let used = match (thread, subject.whole) {
+        (Some(thread), false) => thread.cpu_time(),
+        _ => usage.time,
     };
-    let nice = thread.entity.nice();
-    let threads = process.thread_count();
-    write!(text, "{} 0 0 0 {} {nice} {threads} 0 0 ", used / TICK, 20 + nice)?;
+    let (nice, policy, real_time) = thread.map_or((0, 0, 0), |thread| {
+        let (policy, priority) = thread.entity.policy();
+        (thread.entity.nice(), policy as u8, priority)
+    });
+    let priority = match real_time {
+        0 => 20 + i32::from(nice),
+        _ => -1 - i32::from(real_time),
+    };
+    let started = match (thread, subject.whole) {
+        (Some(thread), false) => thread.started,
+        _ => process.started,
+    };
+    write!(
+        text,
+        "{} 0 {} 0 {priority} {nice} {} 0 {} ",
+        hundredths(used),
+        hundredths(children.time),
+        process.thread_count().max(1),
+        hundredths(task::time_at(started).0)
+    )?;
     write!(
         text,
         "{} {} {} ",
@@ -226,7 +325,13 @@ fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
         sizes.resident / BLOCK_SIZE,
         process.limit(5)
     )?;
-    write!(text, "{} {} {} 0 0 ", sizes.code.0, sizes.code.1, program.stack)?;
+    let code = match (thread, permitted) {
+        (None, _) => (0, 0),
+        (_, true) => sizes.code,
+        // As on Linux: there is something, but where is not told.
+        (_, false) => (1, 1),
+    };
+    write!(text, "{} {} {} 0 0 ", code.0, code.1, program.stack)?;
     write!(
         text,
         "{} {} {} {} ",
@@ -236,29 +341,167 @@ fn statistics(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
         caught & 0x7fff_ffff
     )?;
     // Where it waits, swap, exit signal, processor, scheduling, delays, guest times.
-    write!(text, "0 0 0 17 {} 0 0 0 0 0 ", thread.entity.cpu())?;
+    let exit_signal = match subject.whole {
+        true => i32::from(process.family.end_signal()),
+        false => -1,
+    };
+    let processor = thread.map_or(0, |thread| thread.entity.cpu());
+    let waits = u64::from(state(subject).0 == 'S');
+    write!(
+        text,
+        "{waits} 0 0 {exit_signal} {processor} {real_time} {policy} 0 0 0 "
+    )?;
     let (arguments, environment) = (program.arguments, program.environment);
-    let data = areas(process)
+    let data = if permitted { areas(process) } else { Vec::new() }
         .into_iter()
         .find(|area| area.name == "[heap]")
         .map_or((0, 0), |area| (area.start, area.end));
     write!(text, "{} {} {0} {} {} ", data.0, data.1, arguments.0, arguments.1)?;
-    writeln!(text, "{} {} 0", environment.0, environment.1)
+    let status = if permitted { process.family.ended_status() } else { 0 };
+    writeln!(text, "{} {} {status}", environment.0, environment.1)
 }
 
-fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let process = &*thread.process;
-    let (sizes, files) = (sizes(process), context::of(process));
+/// `io`: what went through calls such as `read(2)`. There is no disk from which any of it would have come.
+fn transfers(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let [read, written, reads, writes] = match (&subject.thread, subject.whole) {
+        (Some(thread), false) => thread.transfers.get(),
+        _ => subject.process.transfers(),
+    };
+    writeln!(
+        text,
+        "rchar: {read}\nwchar: {written}\nsyscr: {reads}\nsyscw: {writes}\n\
+         read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0"
+    )
+}
+
+/// `schedstat`: time with a processor, time that it waited for one, and how often it got one; as on Linux of the first thread.
+fn scheduling_statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let (used, (delayed, turns)) = match &subject.thread {
+        Some(thread) => (thread.cpu_time(), thread.entity.waits()),
+        None => (subject.process.cpu_time(), subject.process.waits()),
+    };
+    writeln!(text, "{used} {} {turns}", task::nanoseconds(delayed))
+}
+
+/// `sched`: those rows of Linux's that mean something here.
+fn scheduling(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let Some(thread) = &subject.thread else {
+        return Err(Errno::ESRCH);
+    };
+    let (voluntary, involuntary) = thread.entity.switches();
+    let (policy, priority) = thread.entity.policy();
+    let priority = match priority {
+        0 => 120 + i32::from(thread.entity.nice()),
+        _ => 99 - i32::from(priority),
+    };
+    let used = thread.cpu_time();
+    writeln!(
+        text,
+        "{} ({}, #threads: {})\n{:-<67}",
+        name(subject),
+        subject.number,
+        subject.process.thread_count(),
+        ""
+    )?;
+    const MILLION: u64 = 1_000_000;
+    writeln!(
+        text,
+        "{:<45}:{:>14}.{:06}",
+        "se.sum_exec_runtime",
+        used / MILLION,
+        used % MILLION
+    )?;
+    for (name, value) in [
+        ("nr_switches", i64::from(voluntary) + i64::from(involuntary)),
+        ("nr_voluntary_switches", voluntary.into()),
+        ("nr_involuntary_switches", involuntary.into()),
+        ("policy", policy as i64),
+        ("prio", priority.into()),
+    ] {
+        writeln!(text, "{name:<45}:{value:>21}")?;
+    }
+    Ok(())
+}
+
+/// `children`: the processes that a thread has made; here they all belong to the first thread.
+fn children(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    if subject.number == subject.process.id {
+        for child in task::processes() {
+            if child.family.parent() == subject.process.id {
+                write!(text, "{} ", child.id)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `timers`: the POSIX timers of the process (`timer_create(2)`).
+fn timers(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    for timer in subject.process.posix_timers.list() {
+        let (signal, value, how, who) = timer.told_to(subject.process.id);
+        writeln!(
+            text,
+            "ID: {}\nsignal: {signal}/{value:016x}\nnotify: {how}.{who}\nClockID: {}",
+            timer.number(),
+            timer.clock_number()
+        )?;
+    }
+    Ok(())
+}
+
+fn timer_slack(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let slack = subject.process.settings.timer_slack.load(Ordering::Relaxed);
+    writeln!(text, "{slack}")
+}
+
+fn set_timer_slack(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    /// What a process has that has said nothing.
+    const DEFAULT: i32 = 50_000;
+    if subject.process.id != task::current_process().id {
+        crate::fs::permission::require(Capabilities::SCHEDULING)?;
+    }
+    let slack = match settings::whole_number(bytes)? {
+        0 => DEFAULT,
+        slack => i32::try_from(slack).unwrap_or(i32::MAX),
+    };
+    subject.process.settings.timer_slack.store(slack, Ordering::Relaxed);
+    Ok(())
+}
+
+/// What an area of a process shows, for the links in `map_files`.
+///
+/// # Errors
+/// `ENOENT` if there is no such area, or if it shows no object.
+pub fn mapped_file(subject: &Subject, start: u64, end: u64) -> Result<Target, Errno> {
+    let areas = areas(&subject.process);
+    let area = areas.iter().find(|area| (area.start, area.end) == (start, end));
+    let path = area.and_then(|area| area.path()).ok_or(Errno::ENOENT)?;
+    Ok(Target::Path(path.into_bytes()))
+}
+
+/// The areas of a process that show objects, from a page on.
+pub fn mapped_ranges(process: &Process, page: u64) -> Vec<(u64, u64)> {
+    let shown = areas(process).into_iter().filter(|area| area.path().is_some());
+    let ranges = shown.map(|area| (area.start, area.end));
+    ranges.filter(|(start, _)| start / PAGE_SIZE as u64 >= page).collect()
+}
+
+fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let process = &*subject.process;
+    let thread = subject.thread.as_deref();
+    let files = context::of(process);
     let credentials = process.credentials.lock().clone();
-    writeln!(text, "Name:\t{}", name(thread))?;
-    writeln!(text, "Umask:\t{:04o}", files.mask())?;
-    let (letter, word) = state(thread);
+    writeln!(text, "Name:\t{}", name(subject))?;
+    if thread.is_some() {
+        writeln!(text, "Umask:\t{:04o}", files.mask())?;
+    }
+    let (letter, word) = state(subject);
     writeln!(text, "State:\t{letter} ({word})")?;
     writeln!(
         text,
         "Tgid:\t{0}\nNgid:\t0\nPid:\t{1}\nPPid:\t{2}\nTracerPid:\t0",
         process.id,
-        thread.id(),
+        subject.number,
         process.family.parent()
     )?;
     let rows = [
@@ -269,12 +512,62 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
         writeln!(text, "{name}:\t{real}\t{effective}\t{saved}\t{of_files}")?;
     }
     let descriptors = files.open_descriptors(0).last().map_or(0, |last| *last as u32 + 1);
-    writeln!(text, "FDSize:\t{}", descriptors.max(64).next_multiple_of(64))?;
+    let table = match thread {
+        Some(_) => descriptors.max(64).next_power_of_two(),
+        None => 0,
+    };
+    writeln!(text, "FDSize:\t{table}")?;
     write!(text, "Groups:\t")?;
     for group in &credentials.supplementary {
         write!(text, "{group} ")?;
     }
+    if credentials.supplementary.is_empty() {
+        text.bytes(b" ")?;
+    }
+    for (name, number) in [
+        ("tgid", process.id),
+        ("pid", subject.number),
+        ("pgid", process.family.group()),
+        ("sid", process.family.session()),
+    ] {
+        write!(text, "\nNS{name}:\t{number}")?;
+    }
     writeln!(text)?;
+    if thread.is_some() {
+        memory_status(process, text)?;
+    }
+    writeln!(text, "Threads:\t{}", process.thread_count().max(1))?;
+    signal_status(subject, text)?;
+    let no_new_privileges = process.settings.no_new_privileges.load(Ordering::Relaxed);
+    let (mode, filters) = thread.map_or((0, 0), |thread| {
+        let seccomp = thread.seccomp.lock();
+        (seccomp.mode(), seccomp.filter_count())
+    });
+    writeln!(
+        text,
+        "NoNewPrivs:\t{}\nSeccomp:\t{mode}\nSeccomp_filters:\t{filters}",
+        u8::from(no_new_privileges)
+    )?;
+    let affinity = thread.map_or(u64::MAX, |thread| thread.entity.affinity());
+    let allowed = affinity & task::online_cpus();
+    text.bytes(b"Cpus_allowed:\t")?;
+    mask_of_bits(allowed, text)?;
+    text.bytes(b"\nCpus_allowed_list:\t")?;
+    list_of_bits(allowed, text)?;
+    writeln!(text, "\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
+    let (voluntary, involuntary) = match thread {
+        Some(thread) => thread.entity.switches(),
+        None => (process.ended_switches().0 as u32, process.ended_switches().1 as u32),
+    };
+    writeln!(
+        text,
+        "voluntary_ctxt_switches:\t{voluntary}\nnonvoluntary_ctxt_switches:\t{involuntary}"
+    )
+}
+
+/// The part of `status` about memory.
+fn memory_status(process: &Process, text: &mut Text) -> Result<(), Errno> {
+    let sizes = sizes(process);
     let space = process.address_space();
     let (peak, peak_resident) = space.peak_bytes();
     let rows = [
@@ -297,14 +590,27 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     for (name, bytes) in rows {
         writeln!(text, "{name}:\t{:>8} kB", bytes >> 10)?;
     }
-    writeln!(text, "Threads:\t{}", process.thread_count())?;
-    let queued = process.pending.queued() + thread.pending.queued();
+    writeln!(
+        text,
+        "HugetlbPages:\t{:>8} kB\nCoreDumping:\t0\nTHP_enabled:\t{}",
+        0,
+        u8::from(!space.is_small_only())
+    )
+}
+
+/// The part of `status` about signals and privileges.
+fn signal_status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let process = &*subject.process;
+    let of_thread = subject.thread.as_ref();
+    let (pending, queued) = of_thread.map_or((0, 0), |thread| (thread.pending.set(), thread.pending.queued()));
+    let blocked = of_thread.map_or(0, |thread| thread.blocked.load(Ordering::Relaxed));
+    let queued = process.pending.queued() + queued;
     writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS))?;
     let capabilities = process.credentials.lock().capabilities;
     let masks = [
-        ("SigPnd", thread.pending.set()),
+        ("SigPnd", pending),
         ("ShdPnd", process.pending.set()),
-        ("SigBlk", thread.blocked.load(Ordering::Relaxed)),
+        ("SigBlk", blocked),
         ("SigIgn", signals(process, |handler| handler == 1)),
         ("SigCgt", signals(process, |handler| handler > 1)),
         ("CapInh", capabilities.inheritable),
@@ -316,27 +622,7 @@ fn status(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     for (name, mask) in masks {
         writeln!(text, "{name}:\t{mask:016x}")?;
     }
-    let no_new_privileges = process.settings.no_new_privileges.load(Ordering::Relaxed);
-    let (mode, filters) = {
-        let seccomp = thread.seccomp.lock();
-        (seccomp.mode(), seccomp.filter_count())
-    };
-    writeln!(
-        text,
-        "NoNewPrivs:\t{}\nSeccomp:\t{mode}\nSeccomp_filters:\t{filters}",
-        u8::from(no_new_privileges)
-    )?;
-    let allowed = thread.entity.affinity() & task::online_cpus();
-    text.bytes(b"Cpus_allowed:\t")?;
-    mask_of_bits(allowed, text)?;
-    text.bytes(b"\nCpus_allowed_list:\t")?;
-    list_of_bits(allowed, text)?;
-    writeln!(text, "\nMems_allowed:\t1\nMems_allowed_list:\t0")?;
-    let (voluntary, involuntary) = thread.entity.switches();
-    writeln!(
-        text,
-        "voluntary_ctxt_switches:\t{voluntary}\nnonvoluntary_ctxt_switches:\t{involuntary}"
-    )
+    Ok(())
 }
 
 /// Names and units of the limits, by number.
@@ -359,8 +645,8 @@ const LIMITS: [(&str, &str); 16] = [
     ("Max realtime timeout", "us"),
 ];
 
-fn limits(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let limits = thread.process.limits.lock().clone();
+fn limits(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let limits = subject.process.limits.lock().clone();
     let shown = |value: u64| {
         if value == Limits::INFINITY {
             String::from("unlimited")
@@ -384,13 +670,30 @@ fn limits(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-fn mount_table(text: &mut Text) -> Result<(), Errno> {
-    for mount in mounts() {
+/// The mounts that a process sees: those in its root directory, with their points as it knows them.
+fn seen_mounts(subject: &Subject) -> Vec<(usize, &'static Mount, String)> {
+    let root = context::of(&subject.process).root().path().bytes;
+    let root = String::from_utf8_lossy(&root).into_owned();
+    let seen = mounts().iter().enumerate().filter_map(|(index, mount)| {
+        let rest = match (&*root, &*mount.point) {
+            ("/", point) => point,
+            (root, point) => match point.strip_prefix(root)? {
+                "" => "/",
+                rest if rest.starts_with('/') => rest,
+                _ => return None,
+            },
+        };
+        Some((index, mount, String::from(rest)))
+    });
+    seen.collect()
+}
+
+fn mount_table(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    for (_, mount, point) in seen_mounts(subject) {
         writeln!(
             text,
-            "{} {} {} {}{} 0 0",
+            "{} {point} {} {}{} 0 0",
             mount.source,
-            mount.point,
             mount.file_system.type_name(),
             mount.options,
             mount.settings
@@ -399,39 +702,51 @@ fn mount_table(text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-fn mount_information(text: &mut Text) -> Result<(), Errno> {
-    for (mount, number) in mounts().iter().zip(1..) {
+fn mount_statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    for (_, mount, point) in seen_mounts(subject) {
+        let kind = mount.file_system.type_name();
+        writeln!(text, "device {} mounted on {point} with fstype {kind}", mount.source)?;
+    }
+    Ok(())
+}
+
+fn mount_information(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    for (index, mount, point) in seen_mounts(subject) {
         let device = mount.file_system.device();
         // The mount above: the one whose point is the longest path to this one.
         let above = mounts()
             .iter()
-            .zip(1..)
-            .filter(|(other, other_number)| {
+            .enumerate()
+            .filter(|(other_index, other)| {
                 let rest = mount.point.strip_prefix(&*other.point);
-                *other_number != number && rest.is_some_and(|rest| other.point == "/" || rest.starts_with('/'))
+                *other_index != index && rest.is_some_and(|rest| other.point == "/" || rest.starts_with('/'))
             })
-            .max_by_key(|(other, _)| other.point.len())
-            .map_or(0, |(_, number)| number);
+            .max_by_key(|(_, other)| other.point.len())
+            .map_or(0, |(index, _)| index + 1);
         let (source, kind, options) = (mount.source, mount.file_system.type_name(), mount.options);
         writeln!(
             text,
-            "{number} {above} {}:{} / {} {options} - {kind} {source} rw{}",
-            device.major, device.minor, mount.point, mount.settings
+            "{} {above} {}:{} / {point} {options} - {kind} {source} {}{}",
+            index + 1,
+            device.major,
+            device.minor,
+            options.get(..2).unwrap_or("rw"),
+            mount.settings
         )?;
     }
     Ok(())
 }
 
 /// How readily the process is to be killed when memory is short. It is kept; the one that finds none is killed.
-fn adjustment(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let value = thread.process.settings.memory_adjustment.load(Ordering::Relaxed);
+fn adjustment(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let value = subject.process.settings.memory_adjustment.load(Ordering::Relaxed);
     writeln!(text, "{value}")
 }
 
 /// As Linux reckons it: the share of memory that the process has, in thousandths, moved by the adjustment, and two thirds of
 /// that and 1000 together.
-fn kill_score(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
-    let process = &thread.process;
+fn kill_score(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let process = &subject.process;
     let total = (memory::counters().total / BLOCK_SIZE).max(1) as i64;
     let adjustment = i64::from(process.settings.memory_adjustment.load(Ordering::Relaxed));
     let points = (sizes(process).resident / BLOCK_SIZE) as i64 + adjustment * total / 1000;
@@ -443,24 +758,45 @@ fn kill_score(thread: &Thread, text: &mut Text) -> Result<(), Errno> {
     writeln!(text, "{}", score.max(0))
 }
 
-fn set_adjustment(thread: &Thread, bytes: &[u8]) -> Result<(), Errno> {
-    let value = core::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    let value: i32 = value
-        .filter(|value| (-1000..=1000).contains(value))
-        .ok_or(Errno::EINVAL)?;
-    thread
-        .process
-        .settings
-        .memory_adjustment
-        .store(value, Ordering::Relaxed);
+fn set_adjustment(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    let value = settings::signed_number(bytes)?;
+    if !(-1000..=1000).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    let own = &subject.process.settings;
+    let privileged = crate::fs::permission::require(Capabilities::RESOURCES).is_ok();
+    if privileged {
+        own.least_memory_adjustment.store(value, Ordering::Relaxed);
+    } else if value < own.least_memory_adjustment.load(Ordering::Relaxed) {
+        return Err(Errno::EACCES);
+    }
+    own.memory_adjustment.store(value, Ordering::Relaxed);
     Ok(())
 }
 
+/// `OOM_DISABLE`, the other end of the old scale, which starts at 15.
+const OLD_NEVER: i32 = -17;
+
+fn old_adjustment(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let value = match subject.process.settings.memory_adjustment.load(Ordering::Relaxed) {
+        1000 => 15,
+        value => value * -OLD_NEVER / 1000,
+    };
+    writeln!(text, "{value}")
+}
+
+fn set_old_adjustment(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    let value = match settings::signed_number(bytes)? {
+        15 => 1000,
+        value @ OLD_NEVER..=15 => value * 1000 / -OLD_NEVER,
+        _ => return Err(Errno::EINVAL),
+    };
+    set_adjustment(subject, alloc::format!("{value}").as_bytes())
+}
+
 /// What is known about an open file, for `/proc/1/fdinfo`.
-pub fn descriptor_text(thread: &Thread, descriptor: i32, text: &mut Text) -> Result<(), Errno> {
-    let files = context::of(&thread.process);
+pub fn descriptor_text(subject: &Subject, descriptor: i32, text: &mut Text) -> Result<(), Errno> {
+    let files = context::of(&subject.process);
     let file = files.file(descriptor).map_err(|_| Errno::ENOENT)?;
     let mut flags = file.flags();
     if files.close_on_exec(descriptor).unwrap_or(false) {

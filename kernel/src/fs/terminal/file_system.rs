@@ -19,7 +19,7 @@ use crate::task;
 
 /// `DEVPTS_SUPER_MAGIC`
 const MAGIC: i64 = 0x1cd1;
-const DEVICE: DeviceNumber = DeviceNumber::new(0, 23);
+const DEVICE: DeviceNumber = DeviceNumber::new(0, 24);
 /// The device that makes pseudo-terminals.
 pub const MULTIPLEXER: DeviceNumber = DeviceNumber::new(5, 2);
 /// Where it is mounted.

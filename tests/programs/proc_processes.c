@@ -1,0 +1,264 @@
+/* Directories of processes in /proc: of the living, of zombies, of others, and what can be written there. */
+#define _GNU_SOURCE
+#include "check.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char text[1 << 16];
+
+static int open_of(pid_t process, const char *name, int flags) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", process, name);
+    return open(path, flags);
+}
+
+static const char *content(pid_t process, const char *name) {
+    int file = open_of(process, name, O_RDONLY);
+    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
+    text[length > 0 ? length : 0] = 0;
+    if (file >= 0)
+        close(file);
+    return text;
+}
+
+static ssize_t link_of(pid_t process, const char *name) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", process, name);
+    memset(text, 0, 256);
+    return readlink(path, text, 255);
+}
+
+/* The field of a number in stat, counted from 1; the name has none of the characters that would be in the way. */
+static long long field(pid_t process, int number) {
+    char *at = strrchr(strcpy(text, content(process, "stat")), ')') + 2;
+    for (int now = 3; now < number; now++)
+        at = strchr(at, ' ') + 1;
+    return number == 3 ? *at : atoll(at);
+}
+
+static int entries(const char *path) {
+    DIR *directory = opendir(path);
+    int count = 0;
+    while (directory && readdir(directory))
+        count++;
+    if (directory)
+        closedir(directory);
+    return directory ? count : -errno;
+}
+
+static long long counter(const char *name) {
+    const char *line = strstr(content(getpid(), "io"), name);
+    return line ? atoll(line + strlen(name)) : -1;
+}
+
+/* What is left after a write: result, and the file's new content. */
+static void change(const char *name, const char *new) {
+    int file = open_of(getpid(), name, O_WRONLY);
+    ssize_t done = write(file, new, strlen(new));
+    printf("%s <- %.12s: %zd %s, now ", name, new, done, done < 0 ? strerror(errno) : "");
+    close(file);
+    fputs(content(getpid(), name), stdout);
+}
+
+static void zombie(void) {
+    puts("-- a zombie");
+    pid_t child = fork();
+    if (!child)
+        _exit(3);
+    siginfo_t information;
+    waitid(P_PID, child, &information, WEXITED | WNOWAIT);
+    printf("state %c parent %d\n", (char)field(child, 3), field(child, 4) == getpid());
+    printf("size %lld status %llx\n", field(child, 23), field(child, 52));
+    char name[32];
+    strcpy(name, content(child, "comm"));
+    CHECK(!strcmp(name, content(getpid(), "comm")));
+    CHECK(strstr(content(child, "status"), "State:\tZ (zombie)"));
+    CHECK(!strstr(content(child, "status"), "VmRSS"));
+    CHECK(strstr(content(child, "status"), "Threads:\t1\n"));
+    CHECK(!*content(child, "cmdline"));
+    CHECK(!*content(child, "maps"));
+    RESULT(link_of(child, "exe"));
+    RESULT(link_of(child, "cwd"));
+    snprintf(name, sizeof name, "/proc/%d/task", child);
+    printf("threads %d\n", entries(name));
+    snprintf(name, sizeof name, "/proc/%d/fd", child);
+    printf("files %d\n", entries(name));
+    char task[64];
+    snprintf(task, sizeof task, "/proc/%d/task/%d/stat", child, child);
+    RESULT(access(task, F_OK));
+    snprintf(name, sizeof name, "%d", child);
+    DIR *all = opendir("/proc");
+    int found = 0;
+    for (struct dirent *entry; (entry = readdir(all));)
+        found += !strcmp(entry->d_name, name);
+    closedir(all);
+    printf("listed %d times\n", found);
+    waitpid(child, NULL, 0);
+    snprintf(task, sizeof task, "/proc/%d", child);
+    RESULT(access(task, F_OK));
+}
+
+static void accounts(const char *program) {
+    puts("-- accounts");
+    int ends[2];
+    pipe(ends);
+    long long bytes = counter("wchar: "), calls = counter("syscw: ");
+    write(ends[1], text, 1000);
+    write(ends[1], text, 234);
+    write(99, text, 10);
+    printf("wrote %lld in %lld\n", counter("wchar: ") - bytes, counter("syscw: ") - calls);
+    bytes = counter("rchar: ");
+    long long own = strlen(text);
+    read(ends[0], text, 700);
+    printf("read %d\n", counter("rchar: ") - bytes - own - 700 >= 0);
+    double up = atof(strcpy(text, (content(getpid(), "../uptime"))));
+    double age = up - field(getpid(), 22) / 100.0;
+    CHECK(age >= -0.02 && age < 60);
+    unsigned long long ran, waited, turns;
+    printf("schedstat %d\n", sscanf(content(getpid(), "schedstat"), "%llu %llu %llu", &ran, &waited, &turns));
+    CHECK(ran > 0 && turns > 0);
+    CHECK(strstr(content(getpid(), "sched"), "nr_voluntary_switches"));
+    int status;
+    fflush(stdout);
+    if (!fork()) {
+        setsid();
+        printf("terminal %lld %lld\n", field(getpid(), 7), field(getpid(), 8));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(&status);
+    timer_t timer;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 0x1234};
+    timer_create(CLOCK_MONOTONIC, &event, &timer);
+    char expected[128];
+    snprintf(expected, sizeof expected, "ID: 0\nsignal: 10/%016x\nnotify: signal/pid.%d\nClockID: 1\n", 0x1234, getpid());
+    CHECK(!strcmp(content(getpid(), "timers"), expected));
+    pid_t child = fork();
+    if (!child)
+        pause();
+    snprintf(expected, sizeof expected, "task/%d/children", getpid());
+    CHECK(atoi(content(getpid(), expected)) == child);
+    RESULT(open_of(getpid(), "children", O_RDONLY));
+    RESULT(open_of(getpid(), "task/1/map_files", O_RDONLY));
+    kill(child, SIGKILL);
+    wait(NULL);
+    (void)program;
+}
+
+static void memory(const char *program) {
+    puts("-- mem and map_files");
+    static volatile int value = 42;
+    int seen = 0, other = 43;
+    int file = open_of(getpid(), "mem", O_RDWR);
+    RESULT(pread(file, &seen, sizeof seen, (off_t)(size_t)&value));
+    CHECK(seen == 42);
+    RESULT(pwrite(file, &other, sizeof other, (off_t)(size_t)&value));
+    CHECK(value == 43);
+    RESULT(pread(file, &seen, sizeof seen, 64));
+    RESULT(pwrite(file, &seen, sizeof seen, 64));
+    close(file);
+    DIR *directory = opendir("/proc/self/map_files");
+    int own = 0;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        unsigned long start, end;
+        char name[300];
+        snprintf(name, sizeof name, "map_files/%s", entry->d_name);
+        if (sscanf(entry->d_name, "%lx-%lx", &start, &end) == 2 && start <= (size_t)memory && (size_t)memory < end)
+            own += link_of(getpid(), name) > 0 && !strcmp(text, program);
+    }
+    closedir(directory);
+    printf("found %d\n", own);
+    RESULT(access("/proc/self/map_files/1000-2000", F_OK));
+}
+
+static void namespaces(void) {
+    puts("-- ns");
+    const char *names[] = {"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "user", "uts"};
+    for (size_t index = 0; index < sizeof names / sizeof *names; index++) {
+        char name[64], kind[32] = "";
+        unsigned long number = 0;
+        snprintf(name, sizeof name, "ns/%s", names[index]);
+        link_of(getpid(), name);
+        sscanf(text, "%31[a-z]:[%lu]", kind, &number);
+        int file = open_of(getpid(), name, O_RDONLY);
+        struct stat status = {0};
+        fstat(file, &status);
+        printf("%s %s %d %o %#x\n", names[index], kind, number == status.st_ino, status.st_mode, ioctl(file, 0xb703));
+        close(file);
+    }
+    RESULT(open("/proc/self/ns/uts", O_RDWR));
+    RESULT(open("/proc/self/ns/other", O_RDONLY));
+}
+
+static void changes(void) {
+    puts("-- what can be written");
+    change("oom_score_adj", "10\n");
+    change("oom_score_adj", " 0x20 \n");
+    change("oom_score_adj", "1001");
+    change("oom_score_adj", "1 2");
+    change("oom_score_adj", "many");
+    change("oom_adj", "15\n");
+    change("oom_adj", "-18");
+    change("oom_score_adj", "0");
+    change("comm", "another name that is long\n");
+    change("timerslack_ns", "70000");
+    change("timerslack_ns", "0");
+    change("uid_map", "0 0 1\n");
+    change("setgroups", "deny");
+    RESULT(open("/proc/self/stat", O_RDWR | O_CREAT | O_EXCL, 0600));
+    int file = open("/proc/sys/vm/overcommit_memory", O_WRONLY);
+    RESULT(write(file, "9\n", 2));
+    RESULT(write(file, "-1\n", 3));
+    RESULT(write(file, "x", 1));
+    RESULT(write(file, "", 0));
+    RESULT(pwrite(file, "9\n", 2, 5));
+    close(file);
+}
+
+/* What somebody else may know of this process. */
+static void others(void) {
+    puts("-- as somebody else");
+    pid_t parent = getpid();
+    fflush(stdout);
+    if (!fork()) {
+        setgroups(0, NULL);
+        setresgid(4321, 4321, 4321);
+        setresuid(4321, 4321, 4321);
+        const char *names[] = {"stat", "status", "cmdline", "limits", "schedstat", "statm", "cgroup", "mountinfo",
+                               "maps", "smaps", "environ", "auxv", "io", "mem", "numa_maps", "fd", "map_files", "ns"};
+        for (size_t index = 0; index < sizeof names / sizeof *names; index++) {
+            int file = open_of(parent, names[index], O_RDONLY);
+            ssize_t length = file < 0 ? -1 : read(file, text, 100);
+            printf("%s: %s\n", names[index], length < 0 ? strerror(errno) : "read");
+        }
+        RESULT(link_of(parent, "exe"));
+        RESULT(link_of(parent, "cwd"));
+        RESULT(link_of(parent, "fd/0"));
+        RESULT(link_of(parent, "ns/mnt"));
+        printf("code at %lld, stack at %lld\n", field(parent, 26), field(parent, 28));
+        SUCCESS(open("/proc/self/maps", O_RDONLY));
+        RESULT(open("/proc/sys/vm/overcommit_memory", O_WRONLY));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    zombie();
+    accounts(argv[0]);
+    memory(argv[0]);
+    namespaces();
+    changes();
+    others();
+    return 0;
+}
