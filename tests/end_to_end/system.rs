@@ -15,6 +15,7 @@ type Check = fn(&Workshop) -> Result<(), String>;
 pub const CHECKS: &[(&str, Check)] = &[
     ("archives", archives),
     ("database", database),
+    ("measurements", measurements),
     ("tools", tools),
 ];
 
@@ -112,9 +113,80 @@ fn tools(workshop: &Workshop) -> Result<(), String> {
         r"FLOCK +WRITE +/",
         r"/dev/shm\n/usr/bin/sleep\nsleep\nsleep\x0060\x00",
     ];
+    find(&output, &expected)
+}
+
+/// What tools of util-linux and procps read of hardware, interrupts and loads, while something runs and something has ended.
+fn measurements(workshop: &Workshop) -> Result<(), String> {
+    let programs = [
+        "/usr/bin/ps",
+        "/usr/bin/top",
+        "/usr/bin/vmstat",
+        "/usr/bin/slabtop",
+        "/usr/bin/w",
+        "/usr/bin/lscpu",
+        "/usr/bin/lsmem",
+        "/usr/bin/lsns",
+        "/usr/bin/lsirq",
+        "/usr/bin/lsipc",
+        "/usr/bin/lsblk",
+        "/usr/bin/pmap",
+        "/usr/bin/cat",
+        "/usr/bin/date",
+        "/usr/bin/sleep",
+        "/usr/bin/mkdir",
+        "/usr/share/terminfo/d/dumb",
+        "/etc/passwd",
+    ];
+    let programs = programs.map(|program| match program {
+        "/usr/share/terminfo/d/dumb" if !Path::new(program).exists() => "/lib/terminfo/d/dumb",
+        other => other,
+    });
+    // The shell that becomes sleep has a child that it never waits for.
+    let script = "(sleep 0 & exec sleep 60) &\n\
+        a=$(cat /proc/stat); sleep 0.1; b=$(cat /proc/stat)\n\
+        for name in ctxt intr processes; do\n\
+          one=${a#*$name }; two=${b#*$name }; one=${one%%[!0-9]*}; two=${two%%[!0-9]*}\n\
+          test $one -lt $two && echo $name counts\n\
+        done\n\
+        ps -eo stat,tty,args\nps -o etimes= -p $!\n\
+        lscpu -C=NAME,ONE-SIZE,TYPE,LEVEL\nlsmem -n\nlsns -n -t uts -o NPROCS,PID\nlsirq -n -o NAME\nlsipc -m\nlsblk\n\
+        slabtop -o\nvmstat -s\nw -h\npmap -X $!\n\
+        cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max /sys/fs/cgroup/pids.current /proc/self/cgroup\n\
+        mkdir /sys/fs/cgroup/more 2>&1\n\
+        echo other >/proc/sys/kernel/hostname; cat /proc/sys/kernel/hostname\n\
+        end=$(($(date +%s) + 7)); while test $(date +%s) -lt $end; do :; done\n\
+        top -b -n 1\ncat /proc/loadavg\n\
+        kill $!\n";
+    let output = run(workshop, "system-measurements", &programs, script)?;
+    let expected = [
+        r"ctxt counts\nintr counts\nprocesses counts\n",
+        r"\nZ +\? +\[sleep\] <defunct>\n",
+        r"\nS +\? +sleep 60\n",
+        r"\n +[0-9]\n",
+        r"\nL1d +\d+K +Data +1\n",
+        r"\n0x0000000000000000-0x000000000fffffff +256M online +no +0-1\n",
+        r"\n +[4-9] +1\n",
+        r"\nRescheduling interrupts\n",
+        r"\nLocal timer interrupts\n",
+        r"kmalloc-64",
+        r" [1-9]\d* CPU context switches\n",
+        r" [1-9]\d* forks\n",
+        r"\nmax\nmax 100000\n[3-9]\n0::/\n",
+        r"more.: Read-only file system\nother\n",
+        r"\nTasks: +\d+ total, +\d running, +\d sleeping, +0 stopped, +1 zombie\n",
+        r"\nMiB Mem : +2\d\d\.\d total",
+        // The loop has been running for more than five seconds.
+        r"\n(0\.0[3-9]|0\.[1-9]\d|1\.\d\d) 0\.\d\d 0\.\d\d \d/\d \d+\n$",
+    ];
+    find(&output, &expected)
+}
+
+/// Whether an output has each of these patterns in it.
+fn find(output: &str, expected: &[&str]) -> Result<(), String> {
     for pattern in expected {
         let regex = Regex::new(pattern).map_err(|error| error.to_string())?;
-        if !regex.is_match(&output) {
+        if !regex.is_match(output) {
             return Err(format!("no /{pattern}/ in:\n{output}"));
         }
     }
