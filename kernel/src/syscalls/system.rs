@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use pith_linux::Errno;
 use pith_linux::system::{RandomFlags, SystemInformation, SystemName};
 use pith_linux::time::NANOSECONDS;
+use pith_scheduling::LOAD_BITS;
 
 use crate::memory::{self, Destination, IoSlice, UserPointer, copy_from_user, write_object};
 use crate::task::{self, random, system_name};
@@ -87,6 +88,9 @@ pub fn setdomainname(name: UserPointer, length: i32) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// Bits behind the point of load averages in `struct sysinfo` (`SI_LOAD_SHIFT`).
+const LOAD_SHIFT: u32 = 16;
+
 /// `sysinfo(2)`
 pub fn sysinfo(information: UserPointer) -> Result<usize, Errno> {
     let counters = memory::counters();
@@ -94,7 +98,9 @@ pub fn sysinfo(information: UserPointer) -> Result<usize, Errno> {
         uptime: task::monotonic().0.div_ceil(NANOSECONDS) as i64,
         total_memory: counters.total,
         free_memory: counters.free,
-        processes: 1,
+        loads: task::load::averages().map(|load| load << (LOAD_SHIFT - LOAD_BITS)),
+        shared_memory: memory::file_bytes(),
+        processes: task::thread_count().min(u16::MAX.into()) as u16,
         unit: 1,
         ..SystemInformation::default()
     };

@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::fs::{context, timer_file};
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::countdown::{self, Setting, TimerClock};
+use crate::task::family::Usage;
 use crate::task::interval_timers::{self, IntervalTimerKind};
 use crate::task::posix_timers::{Notification, PosixTimers};
 use crate::task::signal::{self, Restart};
@@ -153,6 +154,7 @@ pub fn times(buffer: UserPointer) -> Result<usize, Errno> {
     if !buffer.is_null() {
         let times = ProcessTimes {
             user: (task::current_process().cpu_time() / tick) as i64,
+            children_user: (Usage::of_children(&task::current_process()).time / tick) as i64,
             ..ProcessTimes::default()
         };
         write_object(buffer, &times)?;
