@@ -23,22 +23,13 @@
 
 static pthread_t first;
 static volatile sig_atomic_t handled;
+/* The call, or -1 while there is none. */
+static volatile int calling = -1;
 
 static void handler(int signal)
 {
     (void)signal;
     handled++;
-}
-
-/* Sends the signal again and again, so that a call that was started again would be found waiting. */
-static void *send_signals(void *argument)
-{
-    int count = *(int *)argument;
-    for (int i = 0; i < count; i++) {
-        usleep(15000);
-        pthread_kill(first, SIGUSR1);
-    }
-    return NULL;
 }
 
 static int ends[2], pair[2], listener, queue, semaphores, event, timer, poll_descriptor, word;
@@ -59,17 +50,18 @@ static long call(int which)
     struct pollfd one = { ends[0], POLLIN, 0 };
     struct epoll_event found;
     struct sembuf down = { 0, -1, 0 };
-    struct timespec span = { 0, 200000000 };
-    struct timeval time = { 0, 200000 };
+    /* Much longer than the signal takes to come, even on a machine with much to do. */
+    struct timespec span = { 10, 0 };
+    struct timeval time = { 10, 0 };
     fd_set set;
     sigset_t signals;
 
     sigemptyset(&signals);
     switch (which) {
     case 0: return read(ends[0], buffer, 1);
-    case 1: return poll(&one, 1, 200);
+    case 1: return poll(&one, 1, 10000);
     case 2: FD_ZERO(&set); FD_SET(ends[0], &set); return select(ends[0] + 1, &set, NULL, NULL, &time);
-    case 3: return epoll_wait(poll_descriptor, &found, 1, 200);
+    case 3: return epoll_wait(poll_descriptor, &found, 1, 10000);
     case 4: return nanosleep(&span, NULL);
     case 5: sigaddset(&signals, SIGUSR2); return sigtimedwait(&signals, NULL, &span);
     case 6: return syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0);
@@ -101,19 +93,17 @@ static int restarts(int which)
     return which == 0 || which == 6 || (which >= 8 && which <= 11) || which == 14 || which == 15;
 }
 
-static void *end_call(void *argument)
+static void end_call(int which)
 {
-    int which = *(int *)argument;
     uint64_t value = 1;
-    usleep(80000);
     struct itimerspec soon = { { 0, 0 }, { 0, 1 } };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     name(&address);
     int client;
     switch (which) {
-    case 0: return (void *)(long)write(ends[1], "x", 1);
+    case 0: if (write(ends[1], "x", 1) != 1) abort(); break;
     case 6: word = 1; syscall(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0); break;
-    case 8: return (void *)(long)write(event, &value, 8);
+    case 8: if (write(event, &value, 8) != 8) abort(); break;
     case 9: timerfd_settime(timer, 0, &soon, NULL); break;
     case 10: send(pair[1], "x", 1, 0); break;
     case 11:
@@ -123,6 +113,42 @@ static void *end_call(void *argument)
     case 14: mq_send(messages, "x", 1, 0); break;
     default: sem_post(&semaphore);
     }
+}
+
+/* Waits until the first thread sleeps in its call. */
+static void wait_until_asleep(void)
+{
+    char state = 0;
+    while (calling < 0)
+        usleep(1000);
+    for (;;) {
+        /* The main thread has the number of the process. */
+        FILE *status = fopen("/proc/self/stat", "r");
+        if (!status || fscanf(status, "%*d (%*[^)]) %c", &state) != 1)
+            state = 0;
+        if (status)
+            fclose(status);
+        if (state == 'S')
+            return;
+        usleep(1000);
+    }
+}
+
+/* Sends the signal while the call waits; if it is started again, twice more, so that it is found waiting, and ends it. */
+static void *disturb(void *argument)
+{
+    int ends_itself = *(int *)argument;
+    for (int count = ends_itself ? 1 : 3; count > 0; count--) {
+        int before = handled;
+        wait_until_asleep();
+        pthread_kill(first, SIGUSR1);
+        while (handled == before)
+            usleep(1000);
+    }
+    if (!ends_itself) {
+        wait_until_asleep();
+        end_call(calling);
+    }
     return NULL;
 }
 
@@ -130,8 +156,7 @@ int main(void)
 {
     struct mq_attr attributes = { .mq_maxmsg = 2, .mq_msgsize = 64 };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    pthread_t sender, ender;
-    int once = 1, thrice = 3;
+    pthread_t disturber;
 
     first = pthread_self();
     if (pipe(ends) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
@@ -155,18 +180,17 @@ int main(void)
         sigaction(SIGUSR1, &action, NULL);
         for (int which = 0; which < 20; which++) {
             int ends_itself = !(restart && restarts(which));
-            pthread_create(&sender, NULL, send_signals, ends_itself ? &once : &thrice);
-            if (!ends_itself)
-                pthread_create(&ender, NULL, end_call, &which);
+            pthread_create(&disturber, NULL, disturb, &ends_itself);
             errno = 0;
+            calling = which;
             long result = call(which);
+            int error = errno;
+            calling = -1;
             printf("%s%s: %s, %s\n", names[which], restart ? ", SA_RESTART" : "", result < 0 ? "-1" : "done",
-                   strerror(errno));
-            pthread_join(sender, NULL);
-            if (!ends_itself)
-                pthread_join(ender, NULL);
+                   strerror(error));
+            pthread_join(disturber, NULL);
+            word = 0;
         }
-        word = 0;
     }
     printf("handled %d\n", handled);
     mq_unlink(messages_name);

@@ -24,6 +24,9 @@ int main(int count, char **arguments) {
     puts("listening");
     fflush(stdout);
     int silent = accept(listener, NULL, NULL);
+    /* Connections that come by different queues of a card may be accepted in another order than they were begun. */
+    puts("one has come");
+    fflush(stdout);
     int asking = accept(listener, NULL, NULL);
     char *bytes = malloc(length);
     for (size_t index = 0; index < length; index++)

@@ -76,18 +76,22 @@ pub fn parting(site: &Site<'_>) -> Result<(), String> {
         .status(&[0]);
     let text = |error: std::io::Error| error.to_string();
     on_a_wire(|network| {
-        let listening = |guest: &Guest| match guest.output_text().starts_with("listening") {
-            true => Ok(()),
-            false => Err("it does not listen".into()),
+        let says = |words: &'static str| {
+            move |guest: &Guest| match guest.output_text().contains(words) {
+                true => Ok(()),
+                false => Err(format!("it does not say: {words}")),
+            }
         };
-        let guest = Guest::start(site.workshop, site.board, network, &recipe, listening)?;
-        let connect = || {
+        let listening = says("listening");
+        let mut guest = Guest::start(site.workshop, site.board, network, &recipe, listening)?;
+        let connect = |guest: &Guest| {
             let stream = TcpStream::connect(guest.first_address())?;
             stream.set_read_timeout(Some(Duration::from_secs(20)))?;
             Ok(stream)
         };
-        let mut silent = connect().map_err(text)?;
-        let mut asking = connect().map_err(text)?;
+        let mut silent = connect(&guest).map_err(text)?;
+        guest.wait_until(says("one has come"))?;
+        let mut asking = connect(&guest).map_err(text)?;
         // The machine sends much more than fits before this is read.
         thread::sleep(Duration::from_millis(300));
         let mut received = Vec::new();
