@@ -44,7 +44,7 @@ const fn suite(name: &'static str, source: Source, processors: u32, seconds: u64
 /// All suites, with the number of processors and the limit in seconds. Those that take longest come first, so that
 /// nothing waits for them at the end.
 pub const SUITES: &[Suite] = &[
-    suite("python-asyncio", Source::Python(&["test_asyncio"]), 2, 540),
+    suite("python-asyncio", Source::Python(ASYNCIO), 2, 540),
     suite("go-runtime", Source::Go("runtime"), 2, 240),
     suite("go-net-http", Source::Go("net/http"), 2, 240),
     suite("python-io", Source::Python(&["test_io"]), 2, 300),
@@ -57,6 +57,13 @@ pub const SUITES: &[Suite] = &[
         240,
     ),
     suite("python-data", Source::Python(DATA), 2, 300),
+    suite(
+        "python-asyncio-processes",
+        Source::Python(&["test_asyncio.test_events", "test_asyncio.test_subprocess"]),
+        2,
+        300,
+    ),
+    suite("python-processes", Source::Python(PROCESSES), 2, 300),
     suite("python-ssl", Source::Python(&["test_ssl"]), 2, 240),
     suite("python-socket", Source::Python(&["test_socket"]), 2, 240),
     suite(
@@ -85,6 +92,7 @@ pub const SUITES: &[Suite] = &[
     suite("go-sync", Source::Go("sync"), 4, 120),
     suite("go-os-signal", Source::Go("os/signal"), 2, 90),
     suite("go-os", Source::Go("os"), 2, 90),
+    suite("go-os-exec", Source::Go("os/exec"), 2, 90),
     suite("go-os-user", Source::Go("os/user"), 1, 90),
     suite("go-syscall", Source::Go("syscall"), 2, 90),
     suite("go-path-filepath", Source::Go("path/filepath"), 2, 90),
@@ -93,6 +101,53 @@ pub const SUITES: &[Suite] = &[
     suite("go-io-ioutil", Source::Go("io/ioutil"), 1, 90),
     suite("go-archive-tar", Source::Go("archive/tar"), 1, 90),
     suite("go-archive-zip", Source::Go("archive/zip"), 2, 90),
+];
+
+/// asyncio without what `python-asyncio-processes` has.
+const ASYNCIO: &[&str] = &[
+    "test_asyncio.test_base_events",
+    "test_asyncio.test_buffered_proto",
+    "test_asyncio.test_context",
+    "test_asyncio.test_futures",
+    "test_asyncio.test_futures2",
+    "test_asyncio.test_locks",
+    "test_asyncio.test_pep492",
+    "test_asyncio.test_proactor_events",
+    "test_asyncio.test_protocols",
+    "test_asyncio.test_queues",
+    "test_asyncio.test_runners",
+    "test_asyncio.test_selector_events",
+    "test_asyncio.test_sendfile",
+    "test_asyncio.test_server",
+    "test_asyncio.test_sock_lowlevel",
+    "test_asyncio.test_ssl",
+    "test_asyncio.test_sslproto",
+    "test_asyncio.test_streams",
+    "test_asyncio.test_taskgroups",
+    "test_asyncio.test_tasks",
+    "test_asyncio.test_threads",
+    "test_asyncio.test_timeouts",
+    "test_asyncio.test_transports",
+    "test_asyncio.test_unix_events",
+    "test_asyncio.test_waitfor",
+    "test_asyncio.test_windows_events",
+    "test_asyncio.test_windows_utils",
+];
+
+/// Processes, how they are started and waited for, and what signals do to calls.
+const PROCESSES: &[&str] = &[
+    "test_subprocess",
+    "test_wait3",
+    "test_wait4",
+    "test_fork1",
+    "test_popen",
+    "test_pipes",
+    "test_eintr",
+    "test_threadsignals",
+    "test_openpty",
+    "test_atexit",
+    "test_getpass",
+    "test_socketserver",
 ];
 
 /// Files, directories and their names.
@@ -244,13 +299,15 @@ const STARTED: &[&str] = &[
     "/bin/sh",
     "/bin/bash",
     "/usr/bin/cat",
-    "/usr/bin/id",
+    "/usr/bin/echo",
     "/usr/bin/env",
+    "/usr/bin/id",
     "/usr/bin/ls",
     "/usr/bin/pwd",
     "/usr/bin/sleep",
     "/usr/bin/stty",
     "/usr/bin/tar",
+    "/usr/bin/tr",
     "/usr/bin/true",
     "/usr/bin/tty",
 ];
@@ -333,7 +390,8 @@ fn go_command(
 fn outside(package: &str) -> &'static [&'static str] {
     match package {
         "net" => &["/etc/services", "src/testdata"],
-        "os" | "syscall" => STARTED,
+        "os" | "os/exec" | "syscall" => STARTED,
+        "os/signal" => &["/usr/bin/nohup"],
         "io/ioutil" => &["src/io/io_test.go"],
         "path/filepath" => &["test/fixedbugs/bug027.go", "test/ken/array.go"],
         _ => &[],

@@ -23,6 +23,15 @@ def cases(suite):
             yield part
 
 
+def load(modules):
+    for module in modules:
+        try:
+            yield unittest.defaultTestLoader.loadTestsFromName(module)
+        except unittest.SkipTest as reason:
+            # The whole of it found something missing.
+            print(f"\n@@ {module} skipped\n{reason}", flush=True)
+
+
 def name(case):
     return "".join(case.id().split())
 
@@ -78,7 +87,7 @@ def main():
     seconds, modules, *patterns = sys.argv[1:]
     faulthandler.dump_traceback_later(float(seconds), exit=True)
     wanted = unittest.TestSuite()
-    for case in cases(unittest.defaultTestLoader.loadTestsFromNames(modules.split(","))):
+    for case in cases(unittest.TestSuite(load(modules.split(",")))):
         if any(fnmatch.fnmatchcase(name(case), pattern) for pattern in patterns):
             say(case, "left-out")
         else:
