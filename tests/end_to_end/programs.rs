@@ -138,6 +138,8 @@ pub fn cases() -> Vec<Case> {
             .on_q35_too(),
         program("capabilities", Build::Dynamic, &[]),
         program("calls", Build::Dynamic, &[]).file("/bin/echo"),
+        program("clock_adjustment", Build::Static, &[]),
+        program("lock_circles", Build::Dynamic, &[]),
         program("kernel_log", Build::Dynamic, &[]),
         program("end_of_machine", Build::Static, &["power-off"]).stated(&[0], END_OF_MACHINE, "^$"),
         program("end_of_machine", Build::Static, &["restart"]).stated(

@@ -128,10 +128,58 @@ pub fn own_record(file: &OpenFile, owner: usize, range: Range) -> Option<RangeLo
         .own(owner, range)
 }
 
+/// A process that waits for a record lock.
+struct Waiting {
+    /// Which of its threads.
+    thread: u32,
+    owner: usize,
+    /// Whose lock is in the way.
+    blocked_by: usize,
+}
+
+/// Who waits for record locks.
+static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
+/// As many processes are looked at that wait for one another; as on Linux, which looks no further either.
+const LONGEST_CIRCLE: usize = 10;
+
+/// Notes that the current thread waits, for a lock of a process or of its own description, whoever is in the way.
+///
+/// # Errors
+/// `EDEADLK` if that one waits, by way of others or not, for the process; `ENOLCK` without memory.
+fn note_waiting(owner: usize, blocked_by: usize) -> Result<(), Errno> {
+    let thread = task::current().id();
+    let mut waiting = WAITING.lock();
+    waiting.retain(|other| other.thread != thread);
+    let mut next = blocked_by;
+    for _ in 0..LONGEST_CIRCLE {
+        if next == owner {
+            return Err(Errno::EDEADLK);
+        }
+        match waiting.iter().find(|other| other.owner == next) {
+            Some(other) => next = other.blocked_by,
+            None => break,
+        }
+    }
+    waiting.try_reserve(1).map_err(|_| Errno::ENOLCK)?;
+    waiting.push(Waiting {
+        thread,
+        owner,
+        blocked_by,
+    });
+    Ok(())
+}
+
+/// Undoes [`note_waiting`].
+fn note_end_of_waiting() {
+    let thread = task::current().id();
+    WAITING.lock().retain(|other| other.thread != thread);
+}
+
 /// Sets a record lock.
 ///
 /// # Errors
-/// `EAGAIN` if another one is in the way and `nonblocking` is set; `EINTR`, `ENOLCK` without memory.
+/// `EAGAIN` if another one is in the way and `nonblocking` is set; `EDEADLK` if whoever has that waits for the process that
+/// asks; `EINTR`, `ENOLCK` without memory.
 pub fn lock_record(file: &OpenFile, wanted: RangeLock<usize>, nonblocking: bool) -> Result<(), Errno> {
     if process_of(wanted.owner).is_some() {
         PROCESS_LOCKS.store(true, Ordering::Relaxed);
@@ -139,7 +187,8 @@ pub fn lock_record(file: &OpenFile, wanted: RangeLock<usize>, nonblocking: bool)
         file.ever_locked.store(true, Ordering::Relaxed);
     }
     let file = identity(file);
-    QUEUE
+    let mut waits = false;
+    let result = QUEUE
         .wait(|| {
             let mut records = RECORDS.lock();
             let place = records.iter().position(|records| records.file == file);
@@ -153,12 +202,24 @@ pub fn lock_record(file: &OpenFile, wanted: RangeLock<usize>, nonblocking: bool)
                 }
             };
             let locks = &mut records[place].locks;
-            if locks.conflict(&wanted).is_some() {
-                return nonblocking.then_some(Err(Errno::EAGAIN));
+            if let Some(in_the_way) = locks.conflict(&wanted) {
+                if nonblocking {
+                    return Some(Err(Errno::EAGAIN));
+                }
+                // Locks of descriptions may be given up by anybody: nobody can tell that they never will.
+                if process_of(wanted.owner).is_some() {
+                    waits = true;
+                    return note_waiting(wanted.owner, in_the_way.owner).err().map(Err);
+                }
+                return None;
             }
             Some(locks.lock(wanted).map_err(|_| Errno::ENOLCK))
         })
-        .map_err(|_| Errno::EINTR)??;
+        .map_err(|_| Errno::EINTR);
+    if waits {
+        note_end_of_waiting();
+    }
+    result??;
     // A shared lock may have taken the place of an exclusive one.
     QUEUE.wake_all();
     Ok(())

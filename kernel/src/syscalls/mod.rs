@@ -8,6 +8,7 @@ mod argument;
 mod asynchronous;
 mod attributes;
 mod capabilities;
+mod clock_adjustment;
 mod descriptors;
 mod files;
 mod identity;

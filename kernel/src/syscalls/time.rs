@@ -98,8 +98,14 @@ pub fn clock_settime(clock: i32, time: UserPointer) -> Result<usize, Errno> {
     set_wall_clock(wanted)
 }
 
+/// Refuses those who may not set clocks (`CAP_SYS_TIME`).
+pub(super) fn may_set_clocks() -> Result<(), Errno> {
+    crate::fs::permission::require(task::Capabilities::CLOCKS)
+}
+
 /// Linux refuses to set the clock so that the machine would have been started before 1970.
-fn set_wall_clock(wanted: u64) -> Result<usize, Errno> {
+pub(super) fn set_wall_clock(wanted: u64) -> Result<usize, Errno> {
+    may_set_clocks()?;
     if wanted < task::monotonic().0 || wanted > i64::MAX as u64 {
         return Err(Errno::EINVAL);
     }

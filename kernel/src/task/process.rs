@@ -136,6 +136,8 @@ impl Capabilities {
     pub const SET_USERS: u64 = 1 << 7;
     /// `CAP_SYS_BOOT`.
     pub const BOOT: u64 = 1 << 22;
+    /// `CAP_SYS_TIME`.
+    pub const CLOCKS: u64 = 1 << 25;
     /// `CAP_SYS_TTY_CONFIG`.
     pub const TERMINALS: u64 = 1 << 26;
     /// `CAP_SYSLOG`.
