@@ -32,6 +32,39 @@ const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files
 /// Where the locale `C.UTF-8` lies, by distribution.
 const LOCALES: [&str; 2] = ["/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8"];
 
+/// Where descriptions of terminals lie (terminfo(5)).
+const TERMINALS: [&str; 3] = ["/etc/terminfo", "/usr/lib/terminfo", "/usr/share/terminfo"];
+
+/// The terminals that programs are mostly run at, and the one that is none: programs such as top ask for it when they do not
+/// write to a terminal.
+const TERMINAL_NAMES: [&str; 8] = [
+    "dumb",
+    "linux",
+    "screen",
+    "screen-256color",
+    "tmux-256color",
+    "vt100",
+    "xterm",
+    "xterm-256color",
+];
+
+/// Adds descriptions of terminals if there is a library that reads them.
+fn add_terminals(tree: &mut Tree) -> Result<(), Error> {
+    let reads_them = tree.iter().any(|(path, _)| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(b"libtinfo") || name.starts_with(b"libncurses")
+    });
+    if reads_them {
+        for name in TERMINAL_NAMES {
+            for directory in TERMINALS {
+                // A host without one of them is fine.
+                tree.import(&Path::new(directory).join(&name[..1]).join(name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Adds what is not in the tree yet.
 pub(crate) fn add(
     tree: &mut Tree,
@@ -57,6 +90,9 @@ pub(crate) fn add(
         ("/etc/hostname", &format!("{hostname}\n")),
     ] {
         tree.generate(path, 0o644, Content::Bytes(text.into()))?;
+    }
+    if origin == SystemFiles::Host {
+        add_terminals(tree)?;
     }
     if uses_glibc {
         for locale in LOCALES {

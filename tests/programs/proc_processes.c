@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -179,6 +180,58 @@ static void memory(const char *program) {
     RESULT(access("/proc/self/map_files/1000-2000", F_OK));
 }
 
+/* What smaps says of an area, in KiB. */
+static long of_area(const void *address, const char *name) {
+    static char all[1 << 18];
+    int file = open("/proc/self/smaps", O_RDONLY);
+    size_t length = 0;
+    for (ssize_t now; (now = read(file, all + length, sizeof all - 1 - length)) > 0;)
+        length += (size_t)now;
+    close(file);
+    all[length] = 0;
+    char start[32];
+    snprintf(start, sizeof start, "%lx-", (unsigned long)address);
+    const char *at = strstr(all, start);
+    at = at ? strstr(at, name) : 0;
+    return at ? atol(at + strlen(name)) : -1;
+}
+
+static void tell(const char *whose, const void *address) {
+    printf("%s: Rss %ld Pss %ld shared %ld private %ld anonymous %ld\n", whose, of_area(address, "\nRss:"),
+           of_area(address, "\nPss:"), of_area(address, "\nShared_Dirty:"), of_area(address, "\nPrivate_Dirty:"),
+           of_area(address, "\nAnonymous:"));
+}
+
+static void shares(void) {
+    puts("-- shares");
+    enum { KIB = 1024, LENGTH = 256 * KIB };
+    char *own = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* What lies beside it must not become one area with it. */
+    char *common = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    madvise(own, LENGTH, MADV_NOHUGEPAGE);
+    memset(own, 1, LENGTH);
+    memset(common, 1, LENGTH);
+    tell("alone", own);
+    tell("alone", common);
+    fflush(stdout);
+    for (int children = 1; children <= 2; children++) {
+        if (!fork()) {
+            tell("child", own);
+            memset(own, 2, LENGTH / 2);
+            tell("child after", own);
+            for (int at = 0; at < LENGTH / 4; at += 4096)
+                common[at] = 3;
+            tell("child", common);
+            CHECK(of_area(own, "\nPss:") < of_area(own, "\nRss:"));
+            fflush(stdout);
+            _exit(0);
+        }
+        wait(NULL);
+    }
+    tell("alone again", own);
+    tell("alone again", common);
+}
+
 static void namespaces(void) {
     puts("-- ns");
     const char *names[] = {"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "user", "uts"};
@@ -257,6 +310,7 @@ int main(int argc, char **argv) {
     zombie();
     accounts(argv[0]);
     memory(argv[0]);
+    shares();
     namespaces();
     changes();
     others();

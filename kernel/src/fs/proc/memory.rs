@@ -10,7 +10,7 @@ use pith_linux::Errno;
 use super::process::program;
 use super::{Subject, Text};
 use crate::fs::{context, metadata::BLOCK_SIZE};
-use crate::memory::{self, AreaFlags, Backing, MemoryPolicy, Overcommit, PageSource, PageUse, Protection};
+use crate::memory::{self, AreaFlags, Backing, MemoryPolicy, Overcommit, PageShares, PageSource, PageUse, Protection};
 use crate::task::{self, Process};
 
 /// One area of the address space, copied so that nothing is locked while text is made.
@@ -274,22 +274,32 @@ fn row(text: &mut Text, name: &str, width: usize, bytes: u64) -> Result<(), Errn
     writeln!(text, "{name}:{:pad$}{:>8} kB", "", bytes >> 10)
 }
 
-/// The rows about pages that `smaps` and `smaps_rollup` share. There is one process: all it has is its own share.
-fn usage_rows(text: &mut Text, usage: &PageUse, locked: u64, rollup: Option<u64>) -> Result<(), Errno> {
-    let clean = usage.resident - usage.dirty;
+/// The rows about pages that `smaps` and `smaps_rollup` share. `rollup` has what of the parts is of shared memory.
+fn usage_rows(
+    text: &mut Text,
+    usage: &PageUse,
+    shares: &PageShares,
+    locked: u64,
+    rollup: Option<u64>,
+) -> Result<(), Errno> {
+    let bytes = |part: u64| part / PageShares::SCALE;
     row(text, "Rss", 15, usage.resident)?;
-    row(text, "Pss", 15, usage.resident)?;
-    row(text, "Pss_Dirty", 15, usage.dirty)?;
+    row(text, "Pss", 15, bytes(shares.part))?;
+    row(text, "Pss_Dirty", 15, bytes(shares.dirty_part))?;
     if let Some(shared) = rollup {
-        row(text, "Pss_Anon", 15, usage.own)?;
-        row(text, "Pss_File", 15, usage.resident - usage.own - shared)?;
-        row(text, "Pss_Shmem", 15, shared)?;
+        row(text, "Pss_Anon", 15, bytes(shares.own_part))?;
+        let files = shares.part.saturating_sub(shares.own_part + shared);
+        row(text, "Pss_File", 15, bytes(files))?;
+        row(text, "Pss_Shmem", 15, bytes(shared))?;
     }
+    // Both were looked at one after the other.
+    let private = usage.resident.saturating_sub(shares.shared);
+    let private_dirty = usage.dirty.saturating_sub(shares.shared_dirty);
     for (name, bytes) in [
-        ("Shared_Clean", 0),
-        ("Shared_Dirty", 0),
-        ("Private_Clean", clean),
-        ("Private_Dirty", usage.dirty),
+        ("Shared_Clean", shares.shared - shares.shared_dirty),
+        ("Shared_Dirty", shares.shared_dirty),
+        ("Private_Clean", private.saturating_sub(private_dirty)),
+        ("Private_Dirty", private_dirty),
         ("Referenced", usage.resident),
         ("Anonymous", usage.own),
         ("LazyFree", 0),
@@ -313,11 +323,16 @@ pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     for area in areas(&subject.process) {
         map_line(&area, text)?;
         let usage = space.page_use(area.start..area.end);
-        let locked = area.flags.contains(AreaFlags::LOCKED);
+        let shares = space.page_shares(area.start)?;
+        // As on Linux, what is locked counts by its part.
+        let locked = match area.flags.contains(AreaFlags::LOCKED) {
+            true => shares.part / PageShares::SCALE,
+            false => 0,
+        };
         row(text, "Size", 15, area.length())?;
         row(text, "KernelPageSize", 15, BLOCK_SIZE)?;
         row(text, "MMUPageSize", 15, BLOCK_SIZE)?;
-        usage_rows(text, &usage, if locked { usage.resident } else { 0 }, None)?;
+        usage_rows(text, &usage, &shares, locked, None)?;
         writeln!(text, "THPeligible:           {}", 0)?;
         write!(text, "VmFlags: ")?;
         property_letters(&area, text)?;
@@ -330,18 +345,21 @@ pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
 pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let space = subject.process.address_space();
     let areas = areas(&subject.process);
-    let (mut all, mut locked, mut shared) = (PageUse::default(), 0, 0);
+    let (mut all, mut all_shares) = (PageUse::default(), PageShares::default());
+    let (mut locked, mut shared) = (0, 0);
     for area in &areas {
         let usage = space.page_use(area.start..area.end);
         all.resident += usage.resident;
         all.own += usage.own;
         all.dirty += usage.dirty;
         all.huge += usage.huge;
+        let shares = space.page_shares(area.start)?;
+        all_shares.add(&shares);
         if area.flags.contains(AreaFlags::LOCKED) {
-            locked += usage.resident;
+            locked += shares.part / PageShares::SCALE;
         }
         if area.object.as_ref().is_some_and(|(source, _)| is_shared_memory(source)) {
-            shared += usage.resident - usage.own;
+            shared += shares.part - shares.own_part;
         }
     }
     let (start, end) = (
@@ -350,7 +368,7 @@ pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno
     );
     let line = alloc::format!("{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
     writeln!(text, "{line:<73}[rollup]")?;
-    usage_rows(text, &all, locked, Some(shared))
+    usage_rows(text, &all, &all_shares, locked, Some(shared))
 }
 
 /// The sizes of all processes together, and what of memory they were promised and have locked, in bytes. What several

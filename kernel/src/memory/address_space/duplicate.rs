@@ -23,7 +23,7 @@ pub(super) fn enlist(space: &Arc<AddressSpace>) {
 }
 
 /// Calls `action` for each address space but one, with no lock held.
-fn for_each_other(number: u64, action: &mut dyn FnMut(&AddressSpace)) {
+pub(super) fn for_each_other(number: u64, action: &mut dyn FnMut(&AddressSpace)) {
     let mut index = 0;
     loop {
         // One at a time: an address space must not end under the lock of the list.

@@ -26,6 +26,7 @@ mod duplicate;
 mod fault;
 mod policy;
 mod remap;
+mod shares;
 mod watch;
 
 use alloc::sync::Arc;
@@ -51,6 +52,7 @@ pub use advice::{Forget, PageUse};
 pub use duplicate::{committed_elsewhere, for_each_area_everywhere, forget_object_everywhere};
 pub use policy::MemoryPolicy;
 pub use remap::RemapRequest;
+pub use shares::PageShares;
 pub use watch::{FaultReason, FaultWatcher, Fill, RangeEvent, Waited, Waiting, WatchedFault};
 
 const PAGE: u64 = super::PAGE_SIZE as u64;
