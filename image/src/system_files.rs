@@ -33,7 +33,7 @@ const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files
 const LOCALES: [&str; 2] = ["/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8"];
 
 /// Where descriptions of terminals lie (terminfo(5)).
-const TERMINALS: [&str; 3] = ["/etc/terminfo", "/usr/lib/terminfo", "/usr/share/terminfo"];
+const TERMINALS: [&str; 3] = ["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo"];
 
 /// The terminals that programs are mostly run at, and the one that is none: programs such as top ask for it when they do not
 /// write to a terminal.
