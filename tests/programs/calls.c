@@ -100,6 +100,15 @@ static int shares(void *unused) {
     return 0;
 }
 
+/* In one table with its parent until it asks for one of its own: what it closes stays open there. */
+static int closes(void *unused) {
+    (void)unused;
+    RESULT(syscall(SYS_close_range, shared_descriptor, shared_descriptor, 2 /* CLOSE_RANGE_UNSHARE */));
+    RESULT(fcntl(shared_descriptor, F_GETFD));
+    fflush(stdout);
+    return 0;
+}
+
 static void *sleeps(void *unused) {
     (void)unused;
     char byte;
@@ -128,6 +137,10 @@ static void unsharing(void) {
     waitpid(child, NULL, 0);
     RESULT(fcntl(shared_descriptor, F_GETFD));
     RESULT(umask(022));
+    fflush(stdout);
+    child = clone(closes, stack + sizeof stack, CLONE_FILES | SIGCHLD, NULL);
+    waitpid(child, NULL, 0);
+    RESULT(fcntl(shared_descriptor, F_GETFD));
     pthread_t thread;
     pthread_create(&thread, NULL, sleeps, NULL);
     RESULT(unshare(CLONE_THREAD));

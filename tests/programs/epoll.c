@@ -381,6 +381,43 @@ static void time_and_signals(void) {
     close(poll), close(counter);
 }
 
+static atomic_int stop;
+
+static void *look_from_outside(void *outer) {
+    struct pollfd one = {*(int *)outer, POLLIN, 0};
+    while (!atomic_load(&stop))
+        poll(&one, 1, 0);
+    return NULL;
+}
+
+/* What is there all the time is found each time, also while others look through a poll that watches the poll. */
+static void looking_together(void) {
+    puts("-- looking together");
+    /* Looking takes the longer the more levels there are. */
+    int polls[5], levels = sizeof polls / sizeof *polls, counter = eventfd(1, 0), missed = 0, late = 0;
+    struct epoll_event event;
+    pthread_t others[2];
+    for (int i = 0; i < levels; i++) {
+        polls[i] = epoll_create1(0);
+        add(polls[i], i ? polls[i - 1] : counter, EPOLLIN, i);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_create(&others[i], NULL, look_from_outside, &polls[levels - 1]);
+    double end = seconds() + 0.5;
+    while (seconds() < end) {
+        for (int i = 0; i < 100; i++)
+            missed += epoll_wait(polls[levels - 2], &event, 1, 0) != 1;
+        late += epoll_wait(polls[levels - 2], &event, 1, 5000) != 1;
+    }
+    atomic_store(&stop, 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(others[i], NULL);
+    printf("  missed %d, late %d\n", missed, late);
+    for (int i = 0; i < levels; i++)
+        close(polls[i]);
+    close(counter);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     levels_and_edges();
@@ -390,6 +427,7 @@ int main(void) {
     closing();
     order();
     time_and_signals();
+    looking_together();
     threads();
     return 0;
 }

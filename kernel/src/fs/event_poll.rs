@@ -422,14 +422,24 @@ impl EventPoll {
             };
             done += copied;
         }
-        // What is left is for the next thread.
-        if self.core.ready.has_waiters() && !self.core.ready.is_empty() {
-            self.core.threads.wake(READABLE);
-        }
+        self.pass_on();
         if done == 0 {
             result?;
         }
         Ok(done)
+    }
+
+    /// Whether there are interests on the ready list. Who collects takes them off for a moment.
+    fn has_ready(&self) -> bool {
+        let _collecting = self.collecting.lock();
+        !self.core.ready.is_empty()
+    }
+
+    /// Tells one more thread that waits for what is on the ready list now, perhaps again.
+    fn pass_on(&self) {
+        if self.core.ready.has_waiters() && !self.core.ready.is_empty() {
+            self.core.threads.wake(READABLE);
+        }
     }
 
     /// Waits for events, and gives the program up to `most`. 0 when the deadline has passed, or if `only_look` is set and
@@ -452,7 +462,10 @@ impl EventPoll {
                 }
             }
             if only_look {
-                return Ok(0);
+                match self.has_ready() {
+                    true => continue,
+                    false => return Ok(0),
+                }
             }
             self.core.ready.begin_wait();
             let ready = self
@@ -519,6 +532,8 @@ impl File for EventPoll {
             }
         }
         drop(collecting);
+        // One that began to wait meanwhile has found the list empty.
+        self.pass_on();
         events
     }
 

@@ -6,6 +6,7 @@ use pith_linux::files::{AT_FDCWD, FileLock, OpenFlags, OpenHow, PATH_MAX};
 use pith_linux::signal::Signal;
 use pith_range_locks::{Range, RangeLock};
 
+use super::threads::CloneFlags;
 use crate::fs::file::OpenFile;
 use crate::fs::metadata::BLOCK_SIZE;
 use crate::fs::open::check_flags;
@@ -132,8 +133,11 @@ pub fn close_range(first: u32, last: u32, flags: u64) -> Result<usize, Errno> {
     if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
         return Err(Errno::EINVAL);
     }
-    // The process's descriptors are shared with nobody.
-    context::current().close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
+    let files = context::current();
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        super::namespaces::unshare(CloneFlags::FILES.bits())?;
+    }
+    files.close_range(first, last, flags & CLOSE_RANGE_CLOEXEC != 0);
     Ok(0)
 }
 

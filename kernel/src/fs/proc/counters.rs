@@ -1,5 +1,7 @@
 //! What the kernel counts and measures: `/proc/stat`, `interrupts`, `softirqs`, `loadavg` and `uptime`.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use pith_linux::Errno;
 
 use super::Text;
@@ -20,8 +22,11 @@ fn processors() -> impl Iterator<Item = usize> {
 /// `uptime`
 pub fn uptime(text: &mut Text) -> Result<(), Errno> {
     let up = task::monotonic().0;
+    /// The most that was told. Busy time is counted late, but who compares two readings relies on idle time to grow only.
+    static IDLE: AtomicU64 = AtomicU64::new(0);
     // Of all processors together.
     let idle = (up * task::cpu_count() as u64).saturating_sub(task::busy_time());
+    let idle = IDLE.fetch_max(idle, Ordering::Relaxed).max(idle);
     let hundredths = |time: u64| (time / SECOND, time % SECOND / TICK);
     let (up, idle) = (hundredths(up), hundredths(idle));
     writeln!(text, "{}.{:02} {}.{:02}", up.0, up.1, idle.0, idle.1)
