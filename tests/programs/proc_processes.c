@@ -107,7 +107,7 @@ static void zombie(void) {
     RESULT(access(task, F_OK));
 }
 
-static void accounts(const char *program) {
+static void accounts(void) {
     puts("-- accounts");
     int ends[2];
     pipe(ends);
@@ -151,7 +151,31 @@ static void accounts(const char *program) {
     RESULT(open_of(getpid(), "task/1/map_files", O_RDONLY));
     kill(child, SIGKILL);
     wait(NULL);
-    (void)program;
+}
+
+/* A process is called as it was started: by a link's name, by a script's. */
+static void names(void) {
+    puts("-- names");
+    char directory[] = "/tmp/namesXXXXXX", path[64], link[64];
+    mkdtemp(directory);
+    snprintf(path, sizeof path, "%s/a-script", directory);
+    snprintf(link, sizeof link, "%s/another-name", directory);
+    int file = open(path, O_CREAT | O_WRONLY, 0755);
+    static const char script[] = "#!/proc/self/exe as-script\n";
+    write(file, script, sizeof script - 1);
+    close(file);
+    symlink(path, link);
+    fflush(stdout);
+    for (int index = 0; index < 2; index++) {
+        if (!fork()) {
+            execl(index ? link : path, "a", NULL);
+            _exit(1);
+        }
+        wait(NULL);
+    }
+    unlink(link);
+    unlink(path);
+    rmdir(directory);
 }
 
 static void memory(const char *program) {
@@ -306,9 +330,13 @@ static void others(void) {
 }
 
 int main(int argc, char **argv) {
-    (void)argc;
+    if (argc > 1) {
+        printf("%s", content(getpid(), "comm"));
+        return 0;
+    }
     zombie();
-    accounts(argv[0]);
+    accounts();
+    names();
     memory(argv[0]);
     shares();
     namespaces();

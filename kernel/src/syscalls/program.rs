@@ -68,6 +68,8 @@ pub struct Loaded {
     space: Arc<AddressSpace>,
     registers: Registers,
     identity: ProgramIdentity,
+    /// The path under which it was started: of a script its own, and not the interpreter's.
+    path: Vec<u8>,
     credentials: Credentials,
     /// It has more power than whoever started it.
     secure: bool,
@@ -382,6 +384,7 @@ fn load_file(
             auxiliary: (stack.auxiliary_vector.start, stack.auxiliary_vector.end),
             stack: stack.stack_pointer,
         },
+        path: original_path,
         credentials,
         secure,
     })
@@ -472,12 +475,7 @@ pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Regis
     process.resources.before_exec();
     process.settings.reset_for_exec();
     task::signal::reset_for_exec(process, thread);
-    let name = loaded
-        .identity
-        .path
-        .rsplit(|&byte| byte == b'/')
-        .next()
-        .unwrap_or_default();
+    let name = loaded.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     {
         let mut thread_name = thread.name.lock();
         *thread_name = [0; 16];

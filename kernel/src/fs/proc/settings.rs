@@ -100,6 +100,13 @@ pub const SYSTEM: &[Entry] = &[
             // Nothing is kept from threads of real-time policies.
             constant("sched_rt_period_us", "1000000\n"),
             constant("sched_rt_runtime_us", "-1\n"),
+            directory(
+                "seccomp",
+                &[constant(
+                    "actions_avail",
+                    "kill_process kill_thread trap errno trace log allow\n",
+                )],
+            ),
             constant("sem", "32000\t1024000000\t500\t32000\n"),
             constant("shmall", "18446744073692774399\n"),
             constant("shmmax", "18446744073692774399\n"),
