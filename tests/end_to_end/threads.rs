@@ -44,6 +44,7 @@ const PROGRAMS: &[&str] = &[
     "asynchronous",
     "processes",
     "process_corners",
+    "process_storm",
 ];
 
 /// System V and POSIX IPC.
