@@ -7,6 +7,8 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub(crate) const RUNNABLE: u8 = 0;
 pub(crate) const SLEEPING: u8 = 1;
 pub(crate) const ENDED: u8 = 2;
+/// It was not started yet: nobody can wake it.
+pub(crate) const NEW: u8 = 3;
 
 /// The part of a thread that belongs to the scheduler.
 ///
@@ -52,10 +54,11 @@ const WEIGHT_OF_NICE_0: u64 = 1024;
 const WEIGHT_OF_IDLE: u64 = 3;
 
 impl Entity {
-    /// A thread that sleeps, has used no time and may run on the processors of the mask.
+    /// A thread that is still to be started, has used no time and may run on the processors of the mask. Until then wake-ups
+    /// are of no use to it: others may know it already, and send it signals.
     pub fn new(affinity: u64) -> Self {
         Self {
-            state: AtomicU8::new(SLEEPING),
+            state: AtomicU8::new(NEW),
             cpu: AtomicUsize::new(0),
             affinity: AtomicU64::new(affinity),
             policy: AtomicU8::new(Policy::Normal as u8),

@@ -126,6 +126,24 @@ fn nobody_is_queued_twice() {
     });
 }
 
+/// A thread that others know before it is started comes into a queue once, whoever wakes it meanwhile.
+#[test]
+fn a_new_thread_is_queued_once() {
+    loom::model(|| {
+        let machine = machine(1);
+        let new = thread(true);
+        let waker = {
+            let (machine, new) = (machine.clone(), new.clone());
+            thread::spawn(move || {
+                machine.wake(&new, CLOCK);
+            })
+        };
+        machine.start(&new, CLOCK);
+        waker.join().unwrap();
+        assert_eq!(machine.runnable(), 1);
+    });
+}
+
 /// A thread that is woken while idle processors look for work runs once, wherever that is.
 #[test]
 fn what_is_stolen_runs_once() {
