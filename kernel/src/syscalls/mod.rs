@@ -88,7 +88,7 @@ macro_rules! handler {
 }
 
 macro_rules! system_calls {
-    ($($number:literal $name:ident $(($($argument:ident : $kind:ident),*) => $family:ident $(with $registers:ident)?)?;)*) => {
+    ($($number:literal $name:ident $(: $reason:literal)? $(($($argument:ident : $kind:ident),*) => $family:ident $(with $registers:ident)?)?;)*) => {
         static TABLE: [Option<Call>; LIMIT] = {
             let mut table = [const { None }; LIMIT];
             $(
