@@ -23,7 +23,7 @@ pub const PAYLOAD_ALIGNMENT: u64 = 4096;
 pub const IMAGE_MAGIC: [u8; 8] = *b"PITHIMG\0";
 
 /// The version of [`ImageHeader`] and [`Configuration`]; a kernel refuses any other.
-pub const IMAGE_VERSION: u32 = 3;
+pub const IMAGE_VERSION: u32 = 4;
 
 /// The most virtual CPUs of a machine; the kernel has room for no more.
 pub const MAXIMUM_CPUS: u32 = 64;
@@ -64,6 +64,8 @@ pub struct Configuration {
     pub environment: Vec<Vec<u8>>,
     /// Working directory; an absolute guest path.
     pub working_directory: Vec<u8>,
+    /// In whose name the program starts; without it, root with all capabilities.
+    pub user: Option<User>,
     /// Host name as `uname(2)` gives it.
     pub hostname: String,
     /// Memory that the monitor gives the machine unless told otherwise, in MiB; 0 leaves it to the monitor.
@@ -84,6 +86,17 @@ pub struct Configuration {
     pub storage: Vec<String>,
     /// What the kernel command line may change.
     pub overridable: Overridable,
+}
+
+/// In whose name a program runs, as `credentials(7)` numbers users and groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// User number: real, effective and saved.
+    pub user: u32,
+    /// Group number: real, effective and saved.
+    pub group: u32,
+    /// Supplementary groups.
+    pub supplementary: Vec<u32>,
 }
 
 /// What the kernel command line may change in a [`Configuration`]; everything else is baked.

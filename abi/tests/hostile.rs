@@ -3,7 +3,7 @@
 #[path = "../fuzz/subject.rs"]
 mod subject;
 
-use pith_abi::image::{Configuration, LogLevel};
+use pith_abi::image::{Configuration, LogLevel, User};
 
 struct Random(u64);
 
@@ -24,6 +24,11 @@ fn sample() -> Vec<u8> {
         arguments: vec![text("ls"), text("-l"), vec![]],
         environment: vec![text("HOME=/root"), vec![0xff; 300]],
         working_directory: text("/"),
+        user: Some(User {
+            user: 1000,
+            group: 100,
+            supplementary: vec![4, 24, u32::MAX],
+        }),
         hostname: "pith".into(),
         memory_mebibytes: 256,
         cpus: 2,

@@ -45,6 +45,7 @@ Examples:
                                            reached at http://localhost:8080
   pith run --net tap:tap0,ip=10.0.0.2/24,gateway=10.0.0.1 ./server
                                            with an address of its own on a network of the host
+  pith run --user daemon:adm id            not as root
   pith run --trace -- /bin/true            every system call, as strace shows it
   pith run hello.pith                      an image that `pith build` made
 
@@ -169,6 +170,11 @@ pub struct ContentArguments {
     /// Working directory of the program
     #[arg(short, long = "workdir", value_name = "DIRECTORY")]
     pub working_directory: Option<PathBuf>,
+
+    /// Run in the name of this user and group, by name (in the image's /etc/passwd and /etc/group) or number
+    /// [default: root, or what the manifest says]
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
 
     /// Memory of the machine: 128M, 1G, or a number of MiB [default: by the image's size]
     #[arg(short, long, value_name = "SIZE", value_parser = parse_memory)]
@@ -406,6 +412,8 @@ mod tests {
             "HOME",
             "-w",
             "/tmp",
+            "-u",
+            "daemon:100",
             "-c",
             "3",
             "--accel",
@@ -451,6 +459,7 @@ mod tests {
             storage,
             ["/:nr_inodes=10", "/tmp:size=1048576,mode=700", "/run"]
         );
+        assert_eq!(content.user.as_deref(), Some("daemon:100"));
         assert_eq!(content.cpus, Some(3));
         assert!(content.trace && content.verbose && arguments.quiet);
         assert_eq!(content.log, Some(LogArgument::Debug));

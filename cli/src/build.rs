@@ -136,6 +136,9 @@ pub fn request(
     if let Some(directory) = &content.working_directory {
         request.working_directory = Some(directory.clone());
     }
+    if let Some(user) = &content.user {
+        request.user = Some(user.clone());
+    }
     request.storage.extend(content.storage().cloned());
     Ok(request)
 }

@@ -60,6 +60,7 @@ fn render(image: &Path, inspection: &Inspection) -> String {
         row(if index == 0 { "environment" } else { "" }, variable);
     }
     row("working directory", &configuration.working_directory);
+    row("user", &configuration.user);
     row("host name", &configuration.hostname);
     let memory = match configuration.memory_mebibytes {
         Some(mebibytes) => format!("{mebibytes} MiB"),

@@ -106,10 +106,13 @@ fn find_or_build(arguments: &RunArguments) -> Result<(PathBuf, bool), Failure> {
 
 /// What is in an image was decided when it was built.
 fn refuse_build_options(image: &Path, content: &ContentArguments) -> Result<(), Failure> {
-    let option = match (content.files.is_empty(), &content.root) {
-        (false, _) => "--file",
-        (_, Some(_)) => "--root",
-        (true, None) => return Ok(()),
+    let given = [
+        (!content.files.is_empty(), "--file"),
+        (content.root.is_some(), "--root"),
+        (content.user.is_some(), "--user"),
+    ];
+    let Some((_, option)) = given.into_iter().find(|(given, _)| *given) else {
+        return Ok(());
     };
     Err(Failure::usage(
         format_args!(

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use pith_abi::image::{
-    Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT,
+    Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT, User,
 };
 use pith_erofs::{FileKind, Volume};
 use serde::Serialize;
@@ -76,6 +76,8 @@ pub struct ConfigurationInspection {
     pub log_level: &'static str,
     /// Whether a program of the image may open sockets.
     pub sockets: bool,
+    /// In whose name the program runs: `USER:GROUP`, and behind a comma each supplementary group.
+    pub user: String,
     /// Settings of the network cards.
     pub network: Vec<String>,
     /// Limits of what may be written, and further file systems in memory.
@@ -336,6 +338,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
                 LogLevel::Trace => "trace",
             },
             sockets: configuration.sockets,
+            user: user_text(configuration.user.unwrap_or_default()),
             network: configuration.network,
             storage: configuration.storage,
             overridable: [
@@ -354,6 +357,14 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
         root_size: header.root_length,
         files,
     })
+}
+
+fn user_text(user: User) -> String {
+    let mut text = format!("{}:{}", user.user, user.group);
+    for group in user.supplementary {
+        text.push_str(&format!(",{group}"));
+    }
+    text
 }
 
 fn text(bytes: &[u8]) -> String {

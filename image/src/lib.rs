@@ -36,6 +36,7 @@ mod size;
 mod system_files;
 pub mod text;
 mod tree;
+mod user;
 
 pub use assemble::{Kernel, Summary, build};
 pub use cache::{MAXIMUM_SIZE, build_cached, cache_directory, cached_image};

@@ -21,6 +21,7 @@ struct Manifest {
     #[serde(default)]
     environment: BTreeMap<String, String>,
     working_directory: Option<PathBuf>,
+    user: Option<User>,
     hostname: Option<String>,
     memory: Option<toml::Spanned<Memory>>,
     cpus: Option<u32>,
@@ -131,6 +132,13 @@ impl Interface {
 enum Memory {
     Text(String),
     Mebibytes(u32),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a user such as \"daemon\" or 1000")]
+enum User {
+    Text(String),
+    Number(u32),
 }
 
 #[derive(Deserialize, Clone, Copy, Default)]
@@ -309,6 +317,10 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
         working_directory: manifest.working_directory,
+        user: manifest.user.map(|user| match user {
+            User::Text(text) => text,
+            User::Number(number) => number.to_string(),
+        }),
         hostname: manifest.hostname,
         memory_mebibytes,
         cpus: manifest.cpus,
@@ -405,6 +417,7 @@ mod tests {
             arguments = ["--port", "80"]
             environment = { B = "2", A = "1" }
             working_directory = "/srv"
+            user = "www-data:1000"
             hostname = "shop"
             memory = "128M"
             cpus = 2
@@ -420,6 +433,7 @@ mod tests {
         .unwrap();
         assert_eq!(request.program, "bin/server");
         assert_eq!(request.environment[0], ("A".into(), "1".into()));
+        assert_eq!(request.user.as_deref(), Some("www-data:1000"));
         assert_eq!(request.memory_mebibytes, Some(128));
         assert_eq!(request.files.len(), 3);
         assert_eq!(request.files[1].guest, Some("/y".into()));
@@ -431,6 +445,8 @@ mod tests {
         let least = read("program = 'a'").unwrap();
         assert_eq!(least.modification_times, ModificationTimes::Keep);
         assert_eq!(least.system_files, SystemFiles::Minimal);
+        let numbered = read("program = 'a'\nuser = 1000").unwrap();
+        assert_eq!(numbered.user.as_deref(), Some("1000"));
         assert!(read("program = 'a'\nmodification_times = 'keep'").is_ok());
     }
 

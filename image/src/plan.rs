@@ -16,6 +16,7 @@ use crate::request::{BuildRequest, DEFAULT_ENVIRONMENT, DEFAULT_HOSTNAME, Modifi
 use crate::size;
 use crate::system_files;
 use crate::tree::{Content, Found, Metadata, Node, Present, Tree};
+use crate::user;
 
 /// What an image will hold. Nothing is written yet, and file contents are not read.
 #[derive(Clone, Debug)]
@@ -185,6 +186,10 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
     if sockets {
         network_files::add(&mut tree, uses_glibc && looks_names_up)?;
     }
+    let account = match &request.user {
+        Some(text) => Some(user::resolve(text, &tree)?),
+        None => None,
+    };
     if let ModificationTimes::Fixed(seconds) = request.modification_times {
         tree.set_times(seconds);
     }
@@ -198,8 +203,23 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         tree,
         notes,
     };
+    if let Some(account) = account {
+        set_user(&mut plan.configuration, account, request);
+    }
     plan.notes.extend(size::warning(plan.files()));
     Ok(plan)
+}
+
+/// Says in whose name the program runs. Its home is the user's, unless the request says otherwise.
+fn set_user(configuration: &mut Configuration, account: user::Account, request: &BuildRequest) {
+    if !request.environment.iter().any(|(name, _)| name == "HOME") {
+        configuration
+            .environment
+            .retain(|entry| !entry.starts_with(b"HOME="));
+        let home = [b"HOME=", account.home.as_slice()].concat();
+        configuration.environment.push(home);
+    }
+    configuration.user = Some(account.user);
 }
 
 /// Copies the overlay of `--root`.
@@ -398,6 +418,7 @@ fn configure(request: &BuildRequest) -> Result<Configuration, Error> {
             .map(|(name, value)| [name, value].join(&b'='))
             .collect(),
         working_directory: text("working directory", working_directory.as_os_str())?,
+        user: None,
         hostname: hostname.into(),
         memory_mebibytes: request.memory_mebibytes.unwrap_or(0),
         cpus: request.cpus.unwrap_or(0),

@@ -24,6 +24,8 @@ pub struct BuildRequest {
     pub environment: Vec<(OsString, OsString)>,
     /// Working directory in the guest, created if need be; `/` by default.
     pub working_directory: Option<PathBuf>,
+    /// In whose name the program runs, as `USER[:GROUP]` with names or numbers; root by default.
+    pub user: Option<String>,
     /// Host name of the guest; `pith` by default.
     pub hostname: Option<String>,
     /// Memory of the machine in MiB, unless the monitor is told otherwise.
@@ -101,6 +103,7 @@ impl BuildRequest {
             arguments: Vec::new(),
             environment: Vec::new(),
             working_directory: None,
+            user: None,
             hostname: None,
             memory_mebibytes: None,
             cpus: None,

@@ -15,6 +15,7 @@ use pith_abi::channel::{ExitReport, MemoryReport, Outcome, Timeline};
 use pith_abi::command_line as words;
 use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
 use pith_firmware_tables::Topology;
+use pith_linux::credentials::{Credentials, Kind};
 use pith_linux::signal::Signal;
 use pith_network_settings::Settings;
 use zerocopy::FromBytes;
@@ -499,6 +500,24 @@ fn start_processors(process: &Arc<Process>, topology: Result<Topology, pith_firm
     }
 }
 
+/// Who the program is: root, or the user that the image names, who is left with the rights that root has when it becomes
+/// one.
+fn first_credentials(configuration: &Configuration) -> Credentials {
+    let Some(user) = &configuration.user else {
+        return Credentials::ROOT;
+    };
+    let mut groups = user.supplementary.clone();
+    groups.sort_unstable();
+    let root = Credentials {
+        supplementary: (!groups.is_empty()).then(|| Arc::new(groups)),
+        ..Credentials::ROOT
+    };
+    // Root may become anybody, whatever the number.
+    root.set_three(Kind::Group, [user.group; 3])
+        .and_then(|own| own.set_three(Kind::User, [user.user; 3]))
+        .unwrap_or(Credentials::ROOT)
+}
+
 fn start_program(
     header: &ImageHeader,
     payload: u64,
@@ -540,7 +559,7 @@ fn start_program(
         )
     };
     let empty = AddressSpace::new().ok_or_else(no_memory)?;
-    let process = Process::first(empty, resources);
+    let process = Process::first(empty, resources, Arc::new(first_credentials(&configuration)));
     let thread = task::threads::first_thread(&process).ok_or_else(no_memory)?;
     task::on_exit(process_ended);
     task::family::on_end(program::process_ends);

@@ -148,6 +148,7 @@ pub fn cases() -> Vec<Case> {
             "reboot: the machine ends",
         ),
         program("seccomp", Build::Dynamic, &[]).message(r"\b4322\b"),
+        program("credentials", Build::Static, &["{fixture}"]).fixture(),
         program("random", Build::Dynamic, &[]),
         program("streams", Build::Dynamic, &[]).input("a line\nand one without its end"),
         program("streams", Build::Static, &[]),

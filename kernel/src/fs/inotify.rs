@@ -291,7 +291,7 @@ impl File for Inotify {
 /// # Errors
 /// `EMFILE` if the user has as many as it may.
 pub fn create(flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
-    let user = task::current_process().credentials.lock().users[0];
+    let user = task::credentials().users[0];
     if !charge(user, INSTANCES, &MOST_INSTANCES) {
         return Err(Errno::EMFILE);
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
+use pith_linux::credentials::FileCapabilities;
 use pith_linux::files::OpenFlags;
 use pith_linux::inotify::FileEvents;
 
@@ -144,6 +145,22 @@ impl Executable {
     /// What is known about it.
     pub fn metadata(&self) -> Metadata {
         self.inode.metadata()
+    }
+
+    /// The capabilities that its file gives.
+    ///
+    /// # Errors
+    /// `EINVAL` if the attribute is damaged.
+    pub fn capabilities(&self) -> Result<Option<FileCapabilities>, Errno> {
+        match self.inode.extended_attribute(FileCapabilities::NAME) {
+            Ok(value) => FileCapabilities::read(&value),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether the current thread may read it.
+    pub fn is_readable(&self) -> bool {
+        permission::check(&self.inode, Access::READ).is_ok()
     }
 
     /// Its absolute path, without symbolic links.

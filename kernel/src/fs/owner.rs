@@ -114,11 +114,7 @@ impl Notifier {
 
     /// Names the owner.
     pub fn set_owner(&self, target: Option<Target>) {
-        let users = {
-            let process = task::current_process();
-            let own = process.credentials.lock();
-            (own.users[0], own.users[1])
-        };
+        let users = task::current().with_credentials(|own| (own.users[0], own.users[1]));
         *self.owner.lock() = Owner { target, users };
     }
 
@@ -183,11 +179,7 @@ impl Notifier {
         if owner.users.1 == 0 {
             return true;
         }
-        // Interrupt handlers can't wait for the owner of the lock; it changes its user just now.
-        let Some(credentials) = process.credentials.try_lock() else {
-            return false;
-        };
-        let [real, _, saved] = credentials.users;
+        let [real, saved] = process.real_and_saved_users();
         [owner.users.0, owner.users.1]
             .iter()
             .any(|user| [real, saved].contains(user))

@@ -8,6 +8,7 @@ use bitflags::bitflags;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use pith_erofs::FileKind;
 use pith_linux::Errno;
+use pith_linux::credentials::SecureBits;
 use pith_linux::files::{DeviceNumber, OpenFlags};
 
 use super::inode::Inode;
@@ -68,7 +69,7 @@ pub struct Rights {
     pub user: u32,
     /// The group that what is made belongs to.
     pub group: u32,
-    supplementary: Vec<u32>,
+    supplementary: Option<Arc<Vec<u32>>>,
     capabilities: u64,
 }
 
@@ -78,7 +79,7 @@ impl Rights {
         Self {
             user: 0,
             group: 0,
-            supplementary: Vec::new(),
+            supplementary: None,
             capabilities: Capabilities::ALL,
         }
     }
@@ -86,7 +87,7 @@ impl Rights {
     fn of(own: &Credentials, user: u32, group: u32, capabilities: u64) -> Self {
         // Who may do everything is asked for no group.
         let supplementary = match capabilities & Capabilities::FILES {
-            Capabilities::FILES => Vec::new(),
+            Capabilities::FILES => None,
             _ => own.supplementary.clone(),
         };
         Self {
@@ -97,26 +98,26 @@ impl Rights {
         }
     }
 
-    /// Those of the current process.
+    /// Those of the current thread.
     pub fn current() -> Self {
         match task::try_current() {
             None => Self::unlimited(),
             Some(thread) => {
-                let own = thread.process.credentials.lock();
-                Self::of(&own, own.file_user, own.file_group, own.capabilities.effective)
+                thread.with_credentials(|own| Self::of(own, own.file_user, own.file_group, own.capabilities.effective))
             }
         }
     }
 
-    /// Those of the current process's real user and group, for `access(2)`.
+    /// Those of the current thread's real user and group, for `access(2)`.
     pub fn real() -> Self {
-        let process = task::current_process();
-        let own = process.credentials.lock();
-        let capabilities = match own.users[0] {
-            0 => own.capabilities.permitted,
-            _ => 0,
-        };
-        Self::of(&own, own.users[0], own.groups[0], capabilities)
+        task::current().with_credentials(|own| {
+            let capabilities = match own.users[0] {
+                _ if own.secure.contains(SecureBits::NO_FOLLOWING) => own.capabilities.effective,
+                0 => own.capabilities.permitted,
+                _ => 0,
+            };
+            Self::of(own, own.users[0], own.groups[0], capabilities)
+        })
     }
 
     /// Whether a capability is there.
@@ -126,7 +127,8 @@ impl Rights {
 
     /// Whether it is one of its groups.
     pub fn is_member(&self, group: u32) -> bool {
-        self.group == group || self.supplementary.contains(&group)
+        let among = |groups: &Arc<Vec<u32>>| groups.binary_search(&group).is_ok();
+        self.group == group || self.supplementary.as_ref().is_some_and(among)
     }
 
     /// Whether the owner's rights are there (`inode_owner_or_capable` of Linux).
@@ -316,7 +318,7 @@ impl Rights {
     }
 }
 
-/// What is left of a file's special permissions after the current process has written to it.
+/// What is left of a file's special permissions after the current thread has written to it.
 pub fn after_writing(permissions: u16) -> u16 {
     match permissions & (SET_USER | SET_GROUP) {
         0 => permissions,
@@ -325,15 +327,14 @@ pub fn after_writing(permissions: u16) -> u16 {
     }
 }
 
-/// Owner and group of what the current process makes.
+/// Owner and group of what the current thread makes.
 pub fn owner() -> (u32, u32) {
     task::try_current().map_or((0, 0), |thread| {
-        let own = thread.process.credentials.lock();
-        (own.file_user, own.file_group)
+        thread.with_credentials(|own| (own.file_user, own.file_group))
     })
 }
 
-/// Whether the current process may do something with a file.
+/// Whether the current thread may do something with a file.
 ///
 /// # Errors
 /// `EACCES`
@@ -341,13 +342,13 @@ pub fn check(inode: &Arc<dyn Inode>, access: Access) -> Result<(), Errno> {
     Rights::current().check(&**inode, access)
 }
 
-/// Whether the current process has a capability.
+/// Whether the current thread has a capability.
 ///
 /// # Errors
 /// `EPERM`
 pub fn require(capability: u64) -> Result<(), Errno> {
-    match task::current_process().credentials.lock().capabilities.effective & capability {
-        0 => Err(Errno::EPERM),
-        _ => Ok(()),
+    match task::has_capability(capability) {
+        true => Ok(()),
+        false => Err(Errno::EPERM),
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
+use pith_linux::credentials::{Capabilities, FileCapabilities};
 use pith_linux::files::{AT_FDCWD, PATH_MAX};
 use pith_linux::inotify::FileEvents;
 
@@ -12,7 +13,6 @@ use crate::fs::inode::{Inode, Replacement};
 use crate::fs::permission::{self, Access};
 use crate::fs::{context, notify};
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_string};
-use crate::task::Capabilities;
 
 /// Longest name of an attribute with its NUL (`XATTR_NAME_MAX`).
 const NAME_LIMIT: usize = 256;
@@ -64,10 +64,11 @@ fn check(file: &Arc<dyn Inode>, name: &[u8], writes: bool) -> Result<(), Errno> 
         return Ok(());
     }
     if name.starts_with(b"security.") {
-        return if writes {
-            permission::require(Capabilities::ADMINISTRATION)
-        } else {
-            Ok(())
+        return match writes {
+            false => Ok(()),
+            // Who may set it is decided together with its value.
+            true if name == FileCapabilities::NAME => Ok(()),
+            true => permission::require(Capabilities::ADMINISTRATION),
         };
     }
     permission::check(file, if writes { Access::WRITE } else { Access::READ })
@@ -105,6 +106,11 @@ fn set(subject: Subject, name: UserPointer, value: UserPointer, size: usize, fla
     copy_from_user(&mut bytes, value)?;
     let file = subject.find()?;
     check(&file, &name, true)?;
+    // As on Linux, nothing at all may be stored by anybody: no program can be run with that.
+    if name == FileCapabilities::NAME && size != 0 {
+        FileCapabilities::to_be_stored(&mut bytes)?;
+        permission::require(Capabilities::SET_FILE_CAPABILITIES)?;
+    }
     let replacement = match flags {
         0 => Replacement::Either,
         CREATE => Replacement::Never,
@@ -142,6 +148,9 @@ fn remove(subject: Subject, name: UserPointer) -> Result<usize, Errno> {
     let name = read_name(name)?;
     let file = subject.find()?;
     check(&file, &name, true)?;
+    if name == FileCapabilities::NAME {
+        permission::require(Capabilities::SET_FILE_CAPABILITIES)?;
+    }
     change(&file, &name, None, Replacement::Always)
 }
 

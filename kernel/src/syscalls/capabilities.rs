@@ -1,17 +1,16 @@
-//! What the process may do beside what everybody may: `capget(2)`, `capset(2)`.
+//! What a thread may do beside what everybody may: `capget(2)`, `capset(2)`, and the part of `prctl(2)` about it.
 
 use pith_linux::Errno;
+use pith_linux::credentials::{Capabilities, Credentials, SecureBits};
 
 use crate::memory::{UserPointer, read_object, write_object};
-use crate::task::{self, Capabilities};
+use crate::task;
 
 /// Versions of the structure that is passed (`_LINUX_CAPABILITY_VERSION_1` and later): the first has room for 32
 /// capabilities only.
 const VERSION_1: u32 = 0x1998_0330;
 const VERSION_2: u32 = 0x2007_1026;
 const VERSION_3: u32 = 0x2008_0522;
-/// `CAP_SETPCAP`
-const SET_CAPABILITIES: u64 = 1 << 8;
 /// Bytes of the sets of 32 capabilities (`struct __user_cap_data_struct`).
 const HALF: u64 = 12;
 
@@ -43,7 +42,7 @@ pub fn capget(header: UserPointer, data: UserPointer) -> Result<usize, Errno> {
     if data.is_null() {
         return Ok(0);
     }
-    let own = thread.process.credentials.lock().capabilities;
+    let own = thread.credentials().capabilities;
     for half in 0..halves {
         let part = |set: u64| (set >> (32 * half)) as u32;
         let sets = [part(own.effective), part(own.permitted), part(own.inheritable)];
@@ -66,19 +65,75 @@ pub fn capset(header: UserPointer, data: UserPointer) -> Result<usize, Errno> {
         }
     }
     let [effective, permitted, inheritable] = sets;
-    let process = task::current_process();
-    let own = &mut process.credentials.lock().capabilities;
-    let inheritable_at_most = match own.effective & SET_CAPABILITIES {
-        0 => own.inheritable | own.permitted,
-        _ => Capabilities::ALL,
-    };
-    if permitted & !own.permitted != 0 || effective & !permitted != 0 || inheritable & !inheritable_at_most != 0 {
-        return Err(Errno::EPERM);
-    }
-    *own = Capabilities {
-        effective,
-        permitted,
-        inheritable,
-    };
+    let new = task::credentials().set_capabilities(effective, permitted, inheritable)?;
+    task::set_credentials(new);
     Ok(0)
+}
+
+/// What `PR_CAP_AMBIENT` of `prctl(2)` asks for.
+fn ambient(own: &Credentials, [command, number, fourth, fifth]: [u64; 4]) -> Result<Answer, Errno> {
+    const IS_SET: u64 = 1;
+    const RAISE: u64 = 2;
+    const LOWER: u64 = 3;
+    const CLEAR_ALL: u64 = 4;
+    if command == CLEAR_ALL {
+        return match number | fourth | fifth {
+            0 => Ok(Answer::New(own.clear_ambient())),
+            _ => Err(Errno::EINVAL),
+        };
+    }
+    let bit = Capabilities::bit(number).filter(|_| fourth | fifth == 0);
+    let bit = bit.ok_or(Errno::EINVAL)?;
+    match command {
+        IS_SET => Ok(Answer::Value(usize::from(own.capabilities.ambient & bit != 0))),
+        RAISE | LOWER => own.set_ambient(number, command == RAISE).map(Answer::New),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// What a question about credentials is answered with.
+enum Answer {
+    /// A number.
+    Value(usize),
+    /// Others.
+    New(Credentials),
+}
+
+/// The options of `prctl(2)` that concern credentials. `None` for any other.
+pub fn control(option: u32, arguments: [u64; 4]) -> Option<Result<usize, Errno>> {
+    use linux_raw_sys::prctl as names;
+    let own = task::credentials();
+    let [second, third, fourth, fifth] = arguments;
+    let flag = |set: bool| Ok(Answer::Value(usize::from(set)));
+    let answer = match option {
+        names::PR_GET_KEEPCAPS => flag(own.secure.contains(SecureBits::KEEP)),
+        names::PR_SET_KEEPCAPS => own.set_keep(second).map(Answer::New),
+        names::PR_GET_SECUREBITS => Ok(Answer::Value(own.secure.bits() as usize)),
+        names::PR_SET_SECUREBITS => own.set_secure(second).map(Answer::New),
+        names::PR_CAPBSET_READ => match Capabilities::bit(second) {
+            Some(bit) => flag(own.capabilities.bounding & bit != 0),
+            None => Err(Errno::EINVAL),
+        },
+        names::PR_CAPBSET_DROP => own.drop_bounding(second).map(Answer::New),
+        names::PR_CAP_AMBIENT => ambient(&own, arguments),
+        names::PR_SET_NO_NEW_PRIVS => match (second, third | fourth | fifth) {
+            (1, 0) => Ok(Answer::New(Credentials {
+                no_new_privileges: true,
+                ..Credentials::clone(&own)
+            })),
+            _ => Err(Errno::EINVAL),
+        },
+        names::PR_GET_NO_NEW_PRIVS => match second | third | fourth | fifth {
+            0 => flag(own.no_new_privileges),
+            _ => Err(Errno::EINVAL),
+        },
+        _ => return None,
+    };
+    Some(answer.map(|answer| match answer {
+        Answer::Value(value) => value,
+        Answer::New(new) => {
+            task::set_credentials(new);
+            0
+        }
+    }))
 }

@@ -1,24 +1,23 @@
 //! Who the process is: `getpid(2)`, `getuid(2)` and their relatives.
 //!
-//! The first process starts as root. User numbers decide little here, since nobody else is on the machine; but what a
-//! program sets it also gets, and a program that has given its privileges up can't have them back.
+//! The first process starts as the image says, else as root. What follows from what is in `pith_linux::credentials`. Each
+//! thread has credentials of its own; libraries set them in all threads of a process.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
+use pith_linux::credentials::{Capabilities, Credentials, Kind};
 
 use crate::fs::permission;
 use crate::memory::{UserPointer, read_object, write_object};
-use crate::task::{self, Capabilities, Credentials};
+use crate::task;
 
-/// "Leave it as it is" in calls that set several numbers.
-const UNCHANGED: u32 = u32::MAX;
 /// Most supplementary groups (`NGROUPS_MAX`).
 const MAXIMUM_GROUPS: usize = 65536;
 
 fn credentials<T>(look: impl FnOnce(&Credentials) -> T) -> T {
-    look(&task::current_process().credentials.lock())
+    task::current().with_credentials(look)
 }
 
 /// `getpid(2)`
@@ -68,76 +67,23 @@ pub fn getresgid(real: UserPointer, effective: UserPointer, saved: UserPointer) 
     write_three(credentials(|own| own.groups), [real, effective, saved])
 }
 
-/// Which of the two kinds of numbers a call sets.
-#[derive(Clone, Copy)]
-enum Kind {
-    User,
-    Group,
-}
-
-/// Changes real, effective and saved numbers: `plan` makes the new ones of the old, after `requested` were found
-/// to be allowed.
-fn change(kind: Kind, requested: &[u32], plan: impl FnOnce([u32; 3], bool) -> [u32; 3]) -> Result<usize, Errno> {
-    let process = task::current_process();
-    let mut own = process.credentials.lock();
-    let (numbers, capability) = match kind {
-        Kind::User => (own.users, Capabilities::SET_USERS),
-        Kind::Group => (own.groups, Capabilities::SET_GROUPS),
-    };
-    let privileged = own.capabilities.effective & capability != 0;
-    let allowed = |number: &u32| privileged || *number == UNCHANGED || numbers.contains(number);
-    if !requested.iter().all(allowed) {
-        return Err(Errno::EPERM);
-    }
-    let new = plan(numbers, privileged);
-    if new[1] != numbers[1] {
-        process.settings.dumpable.store(false, Ordering::Relaxed);
-    }
-    match kind {
-        Kind::User => {
-            own.users = new;
-            own.file_user = new[1];
-            let keeps = process.settings.keeps_capabilities.load(Ordering::Relaxed);
-            own.capabilities.follow(numbers, new, keeps);
-        }
-        Kind::Group => {
-            own.groups = new;
-            own.file_group = new[1];
-        }
-    }
+/// The current thread becomes who a rule says.
+fn become_of(rule: impl FnOnce(&Credentials) -> Result<Credentials, Errno>) -> Result<usize, Errno> {
+    let new = credentials(rule)?;
+    task::set_credentials(new);
     Ok(0)
 }
 
 fn set_one(kind: Kind, number: i32) -> Result<usize, Errno> {
-    let number = number as u32;
-    if number == UNCHANGED {
-        return Err(Errno::EINVAL);
-    }
-    change(kind, &[number], |old, privileged| {
-        if privileged {
-            [number; 3]
-        } else {
-            [old[0], number, old[2]]
-        }
-    })
-}
-
-fn chosen(new: i32, old: u32) -> u32 {
-    if new as u32 == UNCHANGED { old } else { new as u32 }
+    become_of(|own| own.set_one(kind, number as u32))
 }
 
 fn set_two(kind: Kind, real: i32, effective: i32) -> Result<usize, Errno> {
-    change(kind, &[real as u32, effective as u32], |old, _| {
-        let (new_real, new_effective) = (chosen(real, old[0]), chosen(effective, old[1]));
-        let follows = real as u32 != UNCHANGED || (effective as u32 != UNCHANGED && new_effective != old[0]);
-        [new_real, new_effective, if follows { new_effective } else { old[2] }]
-    })
+    become_of(|own| own.set_two(kind, real as u32, effective as u32))
 }
 
 fn set_three(kind: Kind, new: [i32; 3]) -> Result<usize, Errno> {
-    change(kind, &new.map(|number| number as u32), |old, _| {
-        [chosen(new[0], old[0]), chosen(new[1], old[1]), chosen(new[2], old[2])]
-    })
+    become_of(|own| own.set_three(kind, new.map(|number| number as u32)))
 }
 
 /// `setuid(2)`
@@ -172,28 +118,15 @@ pub fn setresgid(real: i32, effective: i32, saved: i32) -> Result<usize, Errno> 
 
 /// Sets in whose name files are used. Gives what it was before, whether it was changed or not.
 fn set_for_files(kind: Kind, number: i32) -> usize {
-    let process = task::current_process();
-    let mut own = process.credentials.lock();
-    let (numbers, before, capability) = match kind {
-        Kind::User => (own.users, own.file_user, Capabilities::SET_USERS),
-        Kind::Group => (own.groups, own.file_group, Capabilities::SET_GROUPS),
-    };
-    let number = number as u32;
-    let allowed = numbers.contains(&number) || number == before || own.capabilities.effective & capability != 0;
-    if number == UNCHANGED || !allowed {
-        return before as usize;
-    }
-    match kind {
-        Kind::Group => own.file_group = number,
-        Kind::User => {
-            own.file_user = number;
-            let sets = &mut own.capabilities;
-            match (before == 0, number == 0) {
-                (true, false) => sets.effective &= !Capabilities::OF_FILE_USER,
-                (false, true) => sets.effective |= sets.permitted & Capabilities::OF_FILE_USER,
-                _ => {}
-            }
-        }
+    let (before, new) = credentials(|own| {
+        let before = match kind {
+            Kind::User => own.file_user,
+            Kind::Group => own.file_group,
+        };
+        (before, own.set_for_files(kind, number as u32))
+    });
+    if let Some(new) = new {
+        task::set_credentials(new);
     }
     before as usize
 }
@@ -211,7 +144,8 @@ pub fn setfsgid(group: i32) -> Result<usize, Errno> {
 /// `getgroups(2)`
 pub fn getgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
-    let groups = credentials(|own| own.supplementary.clone());
+    let own = task::credentials();
+    let groups = own.supplementary();
     if size != 0 {
         if size < groups.len() {
             return Err(Errno::EINVAL);
@@ -236,6 +170,10 @@ pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
         groups.push(read_object::<u32>(list.offset(index as u64 * 4))?);
     }
     groups.sort_unstable();
-    task::current_process().credentials.lock().supplementary = groups;
-    Ok(0)
+    become_of(|own| {
+        Ok(Credentials {
+            supplementary: (!groups.is_empty()).then(|| Arc::new(groups)),
+            ..own.clone()
+        })
+    })
 }

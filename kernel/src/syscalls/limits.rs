@@ -57,6 +57,19 @@ pub fn setrlimit(resource: i32, limit: UserPointer) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// Whether the current thread may ask for the limits of a process and change them: those of another only if that is
+/// wholly its own user's.
+fn check_other(process: &Process) -> Result<(), Errno> {
+    if process.id == task::current_process().id {
+        return Ok(());
+    }
+    let (own, theirs) = (task::credentials(), process.credentials());
+    if theirs.users == [own.users[0]; 3] && theirs.groups == [own.groups[0]; 3] {
+        return Ok(());
+    }
+    crate::fs::permission::require(Capabilities::RESOURCES)
+}
+
 /// `prlimit(2)`
 pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) -> Result<usize, Errno> {
     let new = if new.is_null() { None } else { Some(read_object(new)?) };
@@ -65,6 +78,7 @@ pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) ->
         .process
         .clone();
     let index = resource_index(resource)?;
+    check_other(&process)?;
     let before = get(&process, index);
     if let Some(new) = new {
         set(&process, index, new)?;

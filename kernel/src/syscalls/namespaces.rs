@@ -145,8 +145,8 @@ pub fn kcmp(first: i32, second: i32, kind: i32, one: u64, other: u64) -> Result<
             .ok_or(Errno::ESRCH)
     };
     let (first, second) = (found(first)?, found(second)?);
-    let own = task::current_process();
-    if !own.may_look_into(&first.process) || !own.may_look_into(&second.process) {
+    let may_look = |thread: &Thread| task::may_look_into(&thread.process, task::Looker::Real);
+    if !may_look(&first) || !may_look(&second) {
         return Err(Errno::EPERM);
     }
     let address: AddressOf<'_> = match kind {

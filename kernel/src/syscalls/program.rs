@@ -9,18 +9,18 @@ use core::sync::atomic::Ordering;
 use pith_elf_plan::auxiliary as aux;
 use pith_elf_plan::{Executable as Format, Kind, Plan, Segment, StackContents};
 use pith_linux::Errno;
+use pith_linux::credentials::{Credentials, ProgramRights};
 use pith_linux::files::{AT_FDCWD, AtFlags};
 
 use super::Reply;
 use super::metadata::{find_path, known_flags, path_or_empty};
 use crate::arch::{self, Registers, layout};
 use crate::fs;
-use crate::fs::metadata::Metadata;
 use crate::memory::{
     AddressSpace, Allowance, AreaFlags, AreaName, Backing, Layout, MapRequest, PAGE_SIZE, Placement, Protection,
     UserPointer, read_object, read_string,
 };
-use crate::task::{self, Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity};
+use crate::task::{self, ExitReason, Limits, Process, ProgramIdentity};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -32,6 +32,11 @@ const MAXIMUM_SCRIPTS: usize = 5;
 const PROGRAM_BASE: u64 = 0x5555_5555_4000;
 /// What the stack is mapped with at first.
 const INITIAL_STACK: u64 = 132 * 1024;
+/// Limit of the stack of a program that has more power than whoever starts it.
+const INITIAL_STACK_LIMIT: u64 = 8 << 20;
+/// Habits that such a program does not take over (`PER_CLEAR_ON_SETID`): `READ_IMPLIES_EXEC`, [`FIXED_ADDRESSES`],
+/// `ADDR_COMPAT_LAYOUT`, `MMAP_PAGE_ZERO`.
+const FORGOTTEN_HABITS: u32 = 0x40_0000 | FIXED_ADDRESSES | 0x20_0000 | 0x10_0000;
 /// Longest string and most strings that are read from the program.
 const STRING_LIMIT: usize = pith_elf_plan::ARGUMENT_STRING_LIMIT;
 
@@ -73,6 +78,8 @@ pub struct Loaded {
     credentials: Credentials,
     /// It has more power than whoever started it.
     secure: bool,
+    /// It may not be looked into, since it may not be read.
+    unreadable: bool,
 }
 
 struct File {
@@ -248,6 +255,16 @@ fn load_file(
         }
     };
 
+    let (credentials, secure) =
+        credentials_for(&file.executable).map_err(|errno| failure(errno, &path, "its capabilities can't be had"))?;
+    // Who gets more rights by a program must not know where it lies, nor how little room it has.
+    let gains = task::try_credentials().is_some_and(|own| own.hides(&credentials));
+    let stack_limit = if secure {
+        stack_limit.min(INITIAL_STACK_LIMIT)
+    } else {
+        stack_limit
+    };
+
     // Where things go, as on Linux: stack at the top, mappings below it, the program at two thirds.
     let out_of_memory = || {
         failure(
@@ -258,7 +275,7 @@ fn load_file(
     };
     let space = AddressSpace::new().ok_or_else(out_of_memory)?;
     let mut random = task::random::Stream::new();
-    let is_scattered = task::current().personality.load(Ordering::Relaxed) & FIXED_ADDRESSES == 0;
+    let is_scattered = gains || task::current().personality.load(Ordering::Relaxed) & FIXED_ADDRESSES == 0;
     let mut offset = |bits| {
         let offset = random_offset(&mut random, bits);
         if is_scattered { offset } else { 0 }
@@ -311,7 +328,6 @@ fn load_file(
 
     let vdso = map_vdso(&space).map_err(memory_error)?;
 
-    let (credentials, secure) = credentials_for(&file.executable.metadata());
     let (capabilities, more_capabilities) = arch::hardware_capabilities();
     let auxiliary = [
         (aux::AT_SYSINFO_EHDR, vdso),
@@ -387,41 +403,24 @@ fn load_file(
         path: original_path,
         credentials,
         secure,
+        unreadable: !file.executable.is_readable(),
     })
 }
 
-/// Who the process is as it runs a program, of which this is known, and whether the program has more power than
-/// whoever starts it: then its libraries must not trust the environment (`AT_SECURE`).
-fn credentials_for(program: &Metadata) -> (Credentials, bool) {
-    let Some(thread) = task::try_current() else {
-        return (Credentials::default(), false);
+/// Who the thread is as it runs a program, and whether the program has more power than whoever starts it.
+fn credentials_for(program: &fs::Executable) -> Result<(Credentials, bool), Errno> {
+    let Some(own) = task::try_credentials() else {
+        return Ok((Credentials::ROOT, false));
     };
-    let mut own = thread.process.credentials.lock().clone();
-    let special = match program.device {
-        // Elsewhere it counts for nothing: these are mounted with `nosuid`.
-        device if device != fs::ROOT_DEVICE => 0,
-        _ if thread.process.settings.no_new_privileges.load(Ordering::Relaxed) => 0,
-        _ => program.permissions,
-    };
-    if special & 0o4000 != 0 {
-        own.users[1] = program.user;
+    let file = program.metadata();
+    let mut rights = ProgramRights::default();
+    // Elsewhere it counts for nothing: these are mounted with `nosuid`.
+    if file.device == fs::ROOT_DEVICE {
+        rights.user = (file.permissions & 0o4000 != 0).then_some(file.user);
+        rights.group = (file.permissions & 0o2010 == 0o2010).then_some(file.group);
+        rights.capabilities = program.capabilities()?;
     }
-    if special & 0o2010 == 0o2010 {
-        own.groups[1] = program.group;
-    }
-    (own.users[2], own.groups[2]) = (own.users[1], own.groups[1]);
-    (own.file_user, own.file_group) = (own.users[1], own.groups[1]);
-    // Root gets all capabilities, anybody else keeps none (capabilities(7)).
-    let inherited = own.capabilities.inheritable;
-    let root = own.users[..2].contains(&0);
-    own.capabilities.permitted = if root { Capabilities::ALL | inherited } else { 0 };
-    own.capabilities.effective = if own.users[1] == 0 {
-        own.capabilities.permitted
-    } else {
-        0
-    };
-    let secure = own.users[1] != own.users[0] || own.groups[1] != own.groups[0];
-    (own, secure)
+    own.run(&rights)
 }
 
 /// Maps the vDSO and its data and returns the address of its ELF header.
@@ -483,17 +482,30 @@ pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Regis
         thread_name[..length].copy_from_slice(&name[..length]);
     }
     task::threads::leave_memory(thread);
-    process.settings.dumpable.store(!loaded.secure, Ordering::Relaxed);
-    if loaded.secure {
-        process.family.parent_end_signal.store(0, Ordering::Relaxed);
-    }
-    *process.credentials.lock() = loaded.credentials;
+    become_of_program(process, thread, &loaded);
     *process.program.lock() = loaded.identity;
     process.replace_address_space(loaded.space);
     process.family.executes();
     arch::set_thread_pointer(0);
     arch::reset_vector_state();
     loaded.registers
+}
+
+/// The thread becomes who runs the program that it loaded.
+fn become_of_program(process: &Process, thread: &task::Thread, loaded: &Loaded) {
+    let old = thread.credentials();
+    if loaded.unreadable || old.users[1] != old.users[0] || old.groups[1] != old.groups[0] {
+        process.settings.dumpable.store(false, Ordering::Relaxed);
+    }
+    if loaded.secure {
+        process.family.parent_end_signal.store(0, Ordering::Relaxed);
+        let stack = &mut process.limits.lock().0[Limits::STACK].0;
+        *stack = (*stack).min(INITIAL_STACK_LIMIT);
+    }
+    if old.hides(&loaded.credentials) {
+        thread.personality.fetch_and(!FORGOTTEN_HABITS, Ordering::Relaxed);
+    }
+    task::set_credentials(loaded.credentials.clone());
 }
 
 /// Reads a `NULL`-terminated array of strings.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use pith_linux::Errno;
+use pith_linux::credentials::{Capabilities, Credentials};
 use pith_linux::signal::Signal;
 use pith_linux::time::Timespec;
 use pith_scheduling::Policy;
@@ -12,8 +13,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::arch;
 use crate::arch::layout::PROGRAM_END;
+use crate::fs::permission;
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};
-use crate::task::{self, Process, Thread};
+use crate::task::{self, Limits, Process, Thread};
 
 /// `sched_yield(2)`
 pub fn sched_yield() -> Result<usize, Errno> {
@@ -31,12 +33,50 @@ pub(super) fn thread_of(pid: i32) -> Result<Arc<Thread>, Errno> {
     thread.ok_or(Errno::ESRCH)
 }
 
+/// Whether the current thread may tell another one when to run, for it belongs to the same user.
+fn owns(own: &Credentials, theirs: &Credentials) -> bool {
+    theirs.users[..2].contains(&own.users[1])
+}
+
+/// Refuses what needs `CAP_SYS_NICE` (`EPERM`), unless another reason allows it.
+fn permit(allowed: bool) -> Result<(), Errno> {
+    if allowed {
+        Ok(())
+    } else {
+        permission::require(Capabilities::SCHEDULING)
+    }
+}
+
+/// Whether the limit of a thread's process lets it have a nice value.
+fn may_be_nice(thread: &Thread, nice: i32) -> bool {
+    20 - i64::from(nice) <= i64::try_from(thread.process.limit(Limits::NICE)).unwrap_or(i64::MAX)
+}
+
+/// Whether the current thread may give a thread policy, priority and nice value.
+fn check_change(thread: &Thread, policy: Policy, resets: bool, priority: i32, nice: i32) -> Result<(), Errno> {
+    let (own, theirs) = (task::credentials(), thread.credentials());
+    // Nobody tells a thread that may do more than oneself.
+    permit(theirs.capabilities.permitted & !own.capabilities.permitted == 0)?;
+    let (old, old_priority) = thread.entity.policy();
+    let old_nice = i32::from(thread.entity.nice());
+    let limit = i64::try_from(thread.process.limit(Limits::REAL_TIME_PRIORITY)).unwrap_or(i64::MAX);
+    let more_priority = priority > i32::from(old_priority) && i64::from(priority) > limit;
+    let refused = match policy.is_real_time() {
+        true => policy != old && limit == 0 || more_priority,
+        false => nice < old_nice && !may_be_nice(thread, nice),
+    };
+    let leaves_idle = old == Policy::Idle && policy != Policy::Idle && !may_be_nice(thread, old_nice);
+    let forgets = thread.entity.resets_on_fork() && !resets;
+    permit(!refused && !leaves_idle && !forgets && owns(&own, &theirs))
+}
+
 /// `sched_setaffinity(2)`
 pub fn sched_setaffinity(pid: i32, size: usize, mask: UserPointer) -> Result<usize, Errno> {
     let mut bytes = [0; 8];
     let length = size.min(bytes.len());
     copy_from_user(&mut bytes[..length], mask)?;
     let thread = thread_of(pid)?;
+    permit(owns(&task::credentials(), &thread.credentials()))?;
     let wanted = u64::from_le_bytes(bytes) & task::online_cpus();
     if wanted == 0 {
         return Err(Errno::EINVAL);
@@ -79,13 +119,14 @@ fn policy_of(number: u32) -> Result<Policy, Errno> {
 }
 
 /// Changes policy and priority; the numbers are checked as `sched_setscheduler(2)` does.
-fn change_policy(thread: &Arc<Thread>, policy: u32, priority: i32) -> Result<(), Errno> {
+fn change_policy(thread: &Arc<Thread>, policy: u32, priority: i32, nice: i32) -> Result<(), Errno> {
     let resets = policy & RESET_ON_FORK != 0;
     let policy = policy_of(policy & !RESET_ON_FORK)?;
     let valid = if policy.is_real_time() { 1..=99 } else { 0..=0 };
     if !valid.contains(&priority) {
         return Err(Errno::EINVAL);
     }
+    check_change(thread, policy, resets, priority, nice)?;
     thread.entity.set_reset_on_fork(resets);
     task::set_policy(thread, policy, priority as u8);
     Ok(())
@@ -97,7 +138,8 @@ pub fn sched_setscheduler(pid: i32, policy: i32, parameters: UserPointer) -> Res
         return Err(Errno::EINVAL);
     }
     let priority: i32 = read_object(parameters)?;
-    change_policy(&thread_of(pid)?, policy as u32, priority)?;
+    let thread = thread_of(pid)?;
+    change_policy(&thread, policy as u32, priority, thread.entity.nice().into())?;
     Ok(0)
 }
 
@@ -128,7 +170,7 @@ pub fn sched_setparam(pid: i32, parameters: UserPointer) -> Result<usize, Errno>
     } else {
         0
     };
-    change_policy(&thread, policy as u32 | flag, priority)?;
+    change_policy(&thread, policy as u32 | flag, priority, thread.entity.nice().into())?;
     Ok(0)
 }
 
@@ -237,9 +279,10 @@ pub fn sched_setattr(pid: i32, attributes: UserPointer, flags: u32) -> Result<us
     } else {
         0
     };
-    change_policy(&thread, new_policy | reset, new_priority)?;
+    let nice = nice.clamp(-20, 19);
+    change_policy(&thread, new_policy | reset, new_priority, nice)?;
     if !policy_of(new_policy)?.is_real_time() {
-        task::set_nice(&thread, nice.clamp(-20, 19) as i8);
+        task::set_nice(&thread, nice as i8);
     }
     Ok(0)
 }
@@ -282,11 +325,11 @@ fn threads_of(which: i32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
         WHICH_GROUP => &|other| other.family.group() == if who == 0 { process.family.group() } else { who as u32 },
         WHICH_USER => {
             let user = if who == 0 {
-                process.credentials.lock().users[0]
+                task::credentials().users[0]
             } else {
                 who as u32
             };
-            &move |other| other.credentials.lock().users[0] == user
+            &move |other| other.real_user() == user
         }
         _ => return Err(Errno::EINVAL),
     };
@@ -307,10 +350,22 @@ pub fn getpriority(which: i32, who: i32) -> Result<usize, Errno> {
 
 /// `setpriority(2)`
 pub fn setpriority(which: i32, who: i32, nice: i32) -> Result<usize, Errno> {
-    for thread in threads_of(which, who)? {
-        task::set_nice(&thread, nice.clamp(-20, 19) as i8);
-    }
-    Ok(0)
+    let nice = nice.clamp(-20, 19);
+    let own = task::credentials();
+    let change = |thread: &Arc<Thread>| {
+        let theirs = thread.credentials();
+        permit(owns(&own, &theirs) || own.users[0] == theirs.users[0])?;
+        let lower = nice < i32::from(thread.entity.nice()) && !may_be_nice(thread, nice);
+        permit(!lower).map_err(|_| Errno::EACCES)?;
+        permit(theirs.capabilities.permitted & !own.capabilities.permitted == 0)?;
+        task::set_nice(thread, nice as i8);
+        Ok(())
+    };
+    // All are tried; of several failures the last counts.
+    threads_of(which, who)?
+        .iter()
+        .map(change)
+        .fold(Ok(0), |result, changed| changed.err().map_or(result, Err))
 }
 
 /// What `ioprio_set(2)` takes apart: the class is above these bits.
@@ -360,13 +415,19 @@ pub fn ioprio_set(which: i32, who: i32, priority: i32) -> Result<usize, Errno> {
     let class = priority as u16 >> IO_CLASS_SHIFT;
     let level = priority as u16 & ((1 << IO_CLASS_SHIFT) - 1);
     match class {
-        IO_REAL_TIME if task::current_process().credentials.lock().users[1] != 0 => return Err(Errno::EPERM),
+        IO_REAL_TIME if !task::has_capability(Capabilities::ADMINISTRATION | Capabilities::SCHEDULING) => {
+            return Err(Errno::EPERM);
+        }
         IO_REAL_TIME | IO_BEST_EFFORT if level < IO_LEVELS => {}
         IO_IDLE => {}
         IO_NONE if level == 0 => {}
         _ => return Err(Errno::EINVAL),
     }
+    let own = task::credentials();
     for thread in threads_of_io(which, who)? {
+        let theirs = thread.credentials();
+        permit(own.users[..2].contains(&theirs.users[0]))?;
+        permit(theirs.capabilities.permitted & !own.capabilities.permitted == 0)?;
         thread.io_priority.store(priority as u16, Ordering::Relaxed);
     }
     Ok(0)
@@ -400,8 +461,6 @@ pub fn arch_prctl(code: i32, address: u64) -> Result<usize, Errno> {
 /// `prctl(2)`
 pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> Result<usize, Errno> {
     use linux_raw_sys::prctl as names;
-    /// Capabilities that Linux knows (`CAP_LAST_CAP`).
-    const LAST_CAPABILITY: u64 = 41;
     let switch = |flag: &AtomicBool| match second {
         0 | 1 => {
             flag.store(second == 1, Ordering::Relaxed);
@@ -464,21 +523,6 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
         }
         names::PR_SET_DUMPABLE => switch(&settings.dumpable),
         names::PR_GET_DUMPABLE => Ok(usize::from(settings.dumpable.load(Ordering::Relaxed))),
-        names::PR_SET_KEEPCAPS => switch(&settings.keeps_capabilities),
-        names::PR_GET_KEEPCAPS => Ok(usize::from(settings.keeps_capabilities.load(Ordering::Relaxed))),
-        names::PR_SET_NO_NEW_PRIVS => {
-            if second != 1 || third != 0 || fourth != 0 || fifth != 0 {
-                return Err(Errno::EINVAL);
-            }
-            settings.no_new_privileges.store(true, Ordering::Relaxed);
-            Ok(0)
-        }
-        names::PR_GET_NO_NEW_PRIVS => {
-            if second != 0 || third != 0 || fourth != 0 || fifth != 0 {
-                return Err(Errno::EINVAL);
-            }
-            Ok(usize::from(settings.no_new_privileges.load(Ordering::Relaxed)))
-        }
         names::PR_SET_TIMERSLACK => {
             let slack = i32::try_from(second).unwrap_or(i32::MAX);
             settings
@@ -487,13 +531,12 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
             Ok(0)
         }
         names::PR_GET_TIMERSLACK => Ok(settings.timer_slack.load(Ordering::Relaxed) as usize),
-        names::PR_CAPBSET_READ if second < LAST_CAPABILITY => Ok(1),
         names::PR_GET_SECCOMP => Ok(thread.seccomp.lock().mode().into()),
         names::PR_SET_SECCOMP => super::seccomp::set_mode(second, UserPointer(third)),
         names::PR_GET_TID_ADDRESS => {
             write_object(UserPointer(second), &thread.clear_on_exit.load(Ordering::Relaxed))?;
             Ok(0)
         }
-        _ => Err(Errno::EINVAL),
+        option => super::capabilities::control(option, [second, third, fourth, fifth]).unwrap_or(Err(Errno::EINVAL)),
     }
 }

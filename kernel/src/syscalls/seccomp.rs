@@ -90,10 +90,7 @@ fn read_program(argument: UserPointer) -> Result<Program, Errno> {
     if count == 0 || count > LONGEST {
         return Err(Errno::EINVAL);
     }
-    let gains_nothing = task::current_process()
-        .settings
-        .no_new_privileges
-        .load(Ordering::Relaxed);
+    let gains_nothing = task::credentials().no_new_privileges;
     if !gains_nothing && permission::require(Capabilities::ADMINISTRATION).is_err() {
         return Err(Errno::EACCES);
     }
@@ -130,7 +127,11 @@ fn set_filter(flags: u32, argument: UserPointer) -> Result<usize, Errno> {
     }
     let filter = Filter::new(program, older, flags & LOG != 0).ok_or(Errno::ENOMEM)?;
     let after = Seccomp::Filtered(Arc::new(filter));
+    let forgoes = thread.credentials().no_new_privileges;
     for other in &others {
+        if forgoes {
+            other.forgo_privileges();
+        }
         *other.seccomp.lock() = after.clone();
     }
     *thread.seccomp.lock() = after;

@@ -173,7 +173,7 @@ fn send(process: &Process, number: i32, information: impl Fn(Signal) -> SignalIn
 }
 
 fn from_self(process: &Process, code: i32) -> impl Fn(Signal) -> SignalInformation {
-    let (process, user) = (process.id, process.credentials.lock().users[0]);
+    let (process, user) = (process.id, task::credentials().users[0]);
     move |signal| SignalInformation::sent(signal, code, process, user)
 }
 
@@ -183,17 +183,11 @@ fn may_signal(target: &Process, number: i32) -> bool {
     if own.id == target.id {
         return true;
     }
-    let (users, privileged) = {
-        let credentials = own.credentials.lock();
-        let privileged = credentials.capabilities.effective & Capabilities::KILL != 0;
-        (credentials.users, privileged)
-    };
-    let theirs = target.credentials.lock().users;
+    let credentials = task::credentials();
+    let theirs = target.real_and_saved_users();
     // Real or effective user here, real or saved user there.
-    privileged
-        || [users[0], users[1]]
-            .iter()
-            .any(|user| *user == theirs[0] || *user == theirs[2])
+    credentials.has(Capabilities::KILL)
+        || credentials.users[..2].iter().any(|user| theirs.contains(user))
         || number == i32::from(Signal::SIGCONT.number()) && own.family.session() == target.family.session()
 }
 
@@ -379,7 +373,7 @@ pub fn pidfd_getfd(fd: i32, wanted: i32, flags: u32) -> Result<usize, Errno> {
     if process.family.has_ended() {
         return Err(Errno::ESRCH);
     }
-    if !task::current_process().may_look_into(&process) {
+    if !task::may_look_into(&process, task::Looker::Real) {
         return Err(Errno::EPERM);
     }
     let file = context::of(&process).file(wanted)?;

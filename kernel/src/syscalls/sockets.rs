@@ -23,7 +23,7 @@ use crate::net::address::Address;
 use crate::net::message::{Ancillary, ControlMessage, Incoming, Outgoing};
 use crate::net::options::OptionValue;
 use crate::net::socket::{self, Socket};
-use crate::task;
+use crate::task::{self, Capabilities};
 
 /// Most bytes of ancillary data that a message may have (`net.core.optmem_max`, in effect).
 const CONTROL_MAX: u64 = 20_480;
@@ -372,23 +372,17 @@ pub(super) fn read_control(header: &MessageHeader) -> Result<Ancillary, Errno> {
     Ok(ancillary)
 }
 
-/// Root may say that it is anybody; others only who they are.
+/// Who has the capabilities for it may say that it is anybody; others only who they are.
 fn check_credentials(claimed: &PeerCredentials) -> Result<(), Errno> {
     let process = task::current_process();
-    let own = process.credentials.lock();
-    let is_own = claimed.process == process.id as i32
-        && own.users.contains(&claimed.user)
-        && own.groups.contains(&claimed.group);
-    if is_own {
-        return Ok(());
-    }
-    if own.users[1] != 0 {
-        return Err(Errno::EPERM);
-    }
-    match claimed.process == process.id as i32 {
+    let own = task::credentials();
+    let is_own = claimed.process == process.id as i32 || own.has(Capabilities::ADMINISTRATION);
+    let user = own.users.contains(&claimed.user) || own.has(Capabilities::SET_USERS);
+    let group = own.groups.contains(&claimed.group) || own.has(Capabilities::SET_GROUPS);
+    match is_own && user && group {
+        false => Err(Errno::EPERM),
+        true if task::find_process(claimed.process as u32).is_none() => Err(Errno::ESRCH),
         true => Ok(()),
-        // There is no other process.
-        false => Err(Errno::ESRCH),
     }
 }
 

@@ -383,7 +383,7 @@ pub(super) fn withdraw(process: &Process) {
 
 /// How many threads the processes of a user have.
 pub(super) fn threads_of_user(user: u32) -> u64 {
-    let own = |process: &Arc<Process>| process.credentials.lock().users[0] == user;
+    let own = |process: &Arc<Process>| process.real_user() == user;
     let counted = processes().into_iter().filter(own);
     counted.map(|process| process.thread_count() as u64).sum()
 }
@@ -529,9 +529,7 @@ const CLD_CONTINUED: i32 = 6;
 /// What is told of a child: who, how, its status, and its processor time in hundredths of seconds.
 fn child_information(process: &Process, signal: Signal, what: i32, status: i32) -> SignalInformation {
     const HUNDREDTH: u64 = 10_000_000;
-    // Interrupt handlers come here too, and they can't wait for the owner of the credentials.
-    let user = process.credentials.try_lock().map_or(0, |own| own.users[0]);
-    let mut information = SignalInformation::sent(signal, what, process.id, user);
+    let mut information = SignalInformation::sent(signal, what, process.id, process.real_user());
     information.fields[8..12].copy_from_slice(&status.to_le_bytes());
     let time = clock::ticks_to_nanoseconds(process.ended_ticks()) / HUNDREDTH;
     information.fields[16..24].copy_from_slice(&time.to_le_bytes());
@@ -654,8 +652,7 @@ fn leave_children(
 /// A child learns that its parent, or the thread that made it, has ended, if it wants to.
 fn tell_of_parent(child: &Arc<Process>, parent: &Process, letters: &mut Letters) {
     if let Some(signal) = Signal::from_number(child.family.parent_end_signal.load(Ordering::Relaxed).into()) {
-        let user = parent.credentials.try_lock().map_or(0, |own| own.users[0]);
-        let information = SignalInformation::sent(signal, code::SI_USER, parent.id, user);
+        let information = SignalInformation::sent(signal, code::SI_USER, parent.id, parent.real_user());
         letters.push((child.clone(), signal, information));
     }
 }
@@ -907,10 +904,9 @@ pub fn wait_for_child(whom: &Whom, wishes: &Wishes) -> Result<Option<News>, Errn
     if child.family.has_ended() && !wishes.leave {
         process.family.children_usage.lock().add(usage);
     }
-    let user = child.credentials.lock().users[0];
     Ok(Some(News {
         process: child.id,
-        user,
+        user: child.real_user(),
         code,
         status,
         usage,

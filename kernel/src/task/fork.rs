@@ -61,6 +61,7 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
         Inheritance {
             address_space: address_space.clone(),
             resources: new.resources,
+            credentials: parent.credentials(),
             clears_handlers: new.clears_handlers,
         },
     );

@@ -2,6 +2,7 @@
 
 mod clock;
 pub mod countdown;
+mod credentials;
 pub mod deferred;
 pub mod family;
 pub mod fork;
@@ -29,11 +30,10 @@ pub use clock::{
     Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot,
     ticks_to_nanoseconds as nanoseconds, time_at, wall_clock, wall_clock_at, wall_clock_without_waiting,
 };
+pub use credentials::{Looker, credentials, has_capability, may_look_into, set_credentials, try_credentials};
 pub use family::{find_process, first_process, processes};
-pub use process::{
-    Capabilities, Credentials, ExitReason, Limits, Process, ProgramIdentity, READ, Resources, WRITTEN, end_machine,
-    on_exit,
-};
+pub use pith_linux::credentials::{Capabilities, Credentials};
+pub use process::{ExitReason, Limits, Process, ProgramIdentity, READ, Resources, WRITTEN, end_machine, on_exit};
 pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
     set_policy, switches, yield_now,

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, 
 
 use spin::{Mutex, Once};
 
+use pith_linux::credentials::{Capabilities, Credentials};
 use pith_linux::signal::Signal;
 
 use super::deferred::Server;
@@ -70,6 +71,10 @@ impl Limits {
     pub const ADDRESS_SPACE: usize = 9;
     /// `RLIMIT_SIGPENDING`.
     pub const PENDING_SIGNALS: usize = 11;
+    /// `RLIMIT_NICE`.
+    pub const NICE: usize = 13;
+    /// `RLIMIT_RTPRIO`.
+    pub const REAL_TIME_PRIORITY: usize = 14;
     /// `RLIMIT_FSIZE`.
     pub const FILE_SIZE: usize = 1;
 }
@@ -82,119 +87,9 @@ impl Default for Limits {
         limits[Self::OPEN_FILES] = (1024, 1_048_576);
         limits[Self::LOCKED_MEMORY] = (8 << 20, 8 << 20);
         limits[12] = (819_200, 819_200); // bytes in message queues
-        limits[13] = (0, 0); // nice
-        limits[14] = (0, 0); // real-time priority
+        limits[Self::NICE] = (0, 0);
+        limits[Self::REAL_TIME_PRIORITY] = (0, 0);
         Self(limits)
-    }
-}
-
-/// User and group numbers, as `credentials(7)` knows them, and the place among processes.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// Real, effective and saved user.
-    pub users: [u32; 3],
-    /// Real, effective and saved group.
-    pub groups: [u32; 3],
-    /// In whose name files are used: as a rule the effective user and group (`setfsuid(2)`).
-    pub file_user: u32,
-    /// See `file_user`.
-    pub file_group: u32,
-    /// Supplementary groups.
-    pub supplementary: Vec<u32>,
-    /// What the process may do beside what everybody may.
-    pub capabilities: Capabilities,
-}
-
-/// Sets of capabilities, as bits (`capabilities(7)`). Hardly anything asks for them here, where nobody else is on the
-/// machine; but a program that has given some up does not have them any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Those that count.
-    pub effective: u64,
-    /// Those that it may make count.
-    pub permitted: u64,
-    /// Those that it may pass on.
-    pub inheritable: u64,
-}
-
-impl Capabilities {
-    /// All that there are (`CAP_LAST_CAP` is 40).
-    pub const ALL: u64 = (1 << 41) - 1;
-    /// `CAP_CHOWN`.
-    pub const CHANGE_OWNER: u64 = 1;
-    /// `CAP_DAC_OVERRIDE`.
-    pub const OVERRIDE: u64 = 1 << 1;
-    /// `CAP_DAC_READ_SEARCH`.
-    pub const READ_AND_SEARCH: u64 = 1 << 2;
-    /// `CAP_FOWNER`.
-    pub const FILE_OWNER: u64 = 1 << 3;
-    /// `CAP_FSETID`.
-    pub const KEEP_SPECIAL: u64 = 1 << 4;
-    /// `CAP_SETGID`.
-    pub const SET_GROUPS: u64 = 1 << 6;
-    /// `CAP_SETUID`.
-    pub const SET_USERS: u64 = 1 << 7;
-    /// `CAP_SYS_BOOT`.
-    pub const BOOT: u64 = 1 << 22;
-    /// `CAP_SYS_TIME`.
-    pub const CLOCKS: u64 = 1 << 25;
-    /// `CAP_SYS_TTY_CONFIG`.
-    pub const TERMINALS: u64 = 1 << 26;
-    /// `CAP_SYSLOG`.
-    pub const KERNEL_LOG: u64 = 1 << 34;
-    /// `CAP_NET_BIND_SERVICE`.
-    pub const LOW_PORTS: u64 = 1 << 10;
-    /// `CAP_SYS_CHROOT`.
-    pub const CHANGE_ROOT: u64 = 1 << 18;
-    /// `CAP_MKNOD`.
-    pub const MAKE_DEVICES: u64 = 1 << 27;
-    /// Those that let a process do everything with files.
-    pub const FILES: u64 =
-        Self::CHANGE_OWNER | Self::OVERRIDE | Self::READ_AND_SEARCH | Self::FILE_OWNER | Self::KEEP_SPECIAL;
-    /// Those that follow the user in whose name files are used: `FILES`, `CAP_LINUX_IMMUTABLE`, `CAP_MKNOD` and
-    /// `CAP_MAC_OVERRIDE`.
-    pub const OF_FILE_USER: u64 = Self::FILES | 1 << 9 | Self::MAKE_DEVICES | 1 << 32;
-    /// `CAP_KILL`.
-    pub const KILL: u64 = 1 << 5;
-    /// `CAP_IPC_LOCK`.
-    pub const LOCK_MEMORY: u64 = 1 << 14;
-    /// `CAP_SYS_RESOURCE`.
-    pub const RESOURCES: u64 = 1 << 24;
-    /// `CAP_SYS_ADMIN`.
-    pub const ADMINISTRATION: u64 = 1 << 21;
-    /// `CAP_SYS_NICE`.
-    pub const SCHEDULING: u64 = 1 << 23;
-    /// `CAP_SYS_PTRACE`.
-    pub const TRACE: u64 = 1 << 19;
-
-    /// What follows from another user: `keeps` says that those permitted stay (`PR_SET_KEEPCAPS`).
-    pub fn follow(&mut self, before: [u32; 3], after: [u32; 3], keeps: bool) {
-        if before.contains(&0) && !after.contains(&0) && !keeps {
-            (self.permitted, self.effective) = (0, 0);
-        }
-        if before[1] == 0 && after[1] != 0 {
-            self.effective = 0;
-        } else if before[1] != 0 && after[1] == 0 {
-            self.effective = self.permitted;
-        }
-    }
-}
-
-impl Default for Credentials {
-    /// Root: nobody else is on the machine.
-    fn default() -> Self {
-        Self {
-            users: [0; 3],
-            groups: [0; 3],
-            file_user: 0,
-            file_group: 0,
-            supplementary: Vec::new(),
-            capabilities: Capabilities {
-                effective: Capabilities::ALL,
-                permitted: Capabilities::ALL,
-                inheritable: 0,
-            },
-        }
     }
 }
 
@@ -202,10 +97,6 @@ impl Default for Credentials {
 pub struct Settings {
     /// Others of its user may look into it (`PR_SET_DUMPABLE`).
     pub dumpable: AtomicBool,
-    /// Capabilities stay when it changes its user (`PR_SET_KEEPCAPS`).
-    pub keeps_capabilities: AtomicBool,
-    /// No program that it runs may have more rights (`PR_SET_NO_NEW_PRIVS`).
-    pub no_new_privileges: AtomicBool,
     /// How late its timers may be, in nanoseconds (`PR_SET_TIMERSLACK`).
     pub timer_slack: AtomicI32,
     /// How willingly it is killed when memory is short (`/proc/self/oom_score_adj`), and the least that it may say without
@@ -221,8 +112,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             dumpable: AtomicBool::new(true),
-            keeps_capabilities: AtomicBool::new(false),
-            no_new_privileges: AtomicBool::new(false),
             timer_slack: AtomicI32::new(50_000),
             memory_adjustment: AtomicI32::new(0),
             least_memory_adjustment: AtomicI32::new(0),
@@ -236,8 +125,6 @@ impl Settings {
     fn inherit(&self) -> Self {
         Self {
             dumpable: AtomicBool::new(self.dumpable.load(Ordering::Relaxed)),
-            keeps_capabilities: AtomicBool::new(self.keeps_capabilities.load(Ordering::Relaxed)),
-            no_new_privileges: AtomicBool::new(self.no_new_privileges.load(Ordering::Relaxed)),
             timer_slack: AtomicI32::new(self.timer_slack.load(Ordering::Relaxed)),
             memory_adjustment: AtomicI32::new(self.memory_adjustment.load(Ordering::Relaxed)),
             least_memory_adjustment: AtomicI32::new(self.least_memory_adjustment.load(Ordering::Relaxed)),
@@ -248,7 +135,6 @@ impl Settings {
     /// Forgets what another program does not take over (`execve(2)`).
     pub fn reset_for_exec(&self) {
         self.dumpable.store(true, Ordering::Relaxed);
-        self.keeps_capabilities.store(false, Ordering::Relaxed);
         self.barriers.store(0, Ordering::Relaxed);
     }
 }
@@ -342,8 +228,8 @@ pub struct Process {
     pub interval_timers: IntervalTimers,
     /// Its POSIX timers (`timer_create(2)`).
     pub posix_timers: PosixTimers,
-    /// Who it is.
-    pub credentials: Mutex<Credentials>,
+    /// Who its first thread is, and so who it is for others. Interrupt handlers look here.
+    pub(super) credentials: InterruptMutex<Arc<Credentials>>,
     /// Its limits.
     pub limits: Mutex<Limits>,
     /// The program it runs.
@@ -380,19 +266,32 @@ pub struct Inheritance {
     pub address_space: Arc<AddressSpace>,
     /// Its files.
     pub resources: Arc<dyn Resources>,
+    /// Who it is.
+    pub credentials: Arc<Credentials>,
     /// Signals that are handled get their default actions (`CLONE_CLEAR_SIGHAND`).
     pub clears_handlers: bool,
 }
 
 impl Process {
     /// The first process, with an address space that is still empty.
-    pub fn first(address_space: Arc<AddressSpace>, resources: Arc<dyn Resources>) -> Arc<Self> {
-        let process = Arc::new(Self::new(FIRST, address_space, resources, Family::first()));
+    pub fn first(
+        address_space: Arc<AddressSpace>,
+        resources: Arc<dyn Resources>,
+        credentials: Arc<Credentials>,
+    ) -> Arc<Self> {
+        let process = Self::new(FIRST, address_space, resources, Family::first(), credentials);
+        let process = Arc::new(process);
         family::enlist_first(&process);
         process
     }
 
-    fn new(id: u32, address_space: Arc<AddressSpace>, resources: Arc<dyn Resources>, family: Family) -> Self {
+    fn new(
+        id: u32,
+        address_space: Arc<AddressSpace>,
+        resources: Arc<dyn Resources>,
+        family: Family,
+        credentials: Arc<Credentials>,
+    ) -> Self {
         address_space.enter();
         Self {
             id,
@@ -410,7 +309,7 @@ impl Process {
             continued: WaitQueue::new(),
             interval_timers: IntervalTimers::default(),
             posix_timers: PosixTimers::default(),
-            credentials: Mutex::new(Credentials::default()),
+            credentials: InterruptMutex::new(credentials),
             limits: Mutex::new(Limits::default()),
             program: Mutex::new(ProgramIdentity::default()),
             deferred: Once::new(),
@@ -433,6 +332,7 @@ impl Process {
         let Inheritance {
             address_space,
             resources,
+            credentials,
             clears_handlers,
         } = inheritance;
         let mut actions = self.actions.lock().clone();
@@ -443,10 +343,9 @@ impl Process {
             settings: self.settings.inherit(),
             silent: AtomicU64::new(actions.silent()),
             actions: InterruptMutex::new(actions),
-            credentials: Mutex::new(self.credentials.lock().clone()),
             limits: Mutex::new(self.limits.lock().clone()),
             program: Mutex::new(self.program.lock().clone()),
-            ..Self::new(id, address_space, resources, family)
+            ..Self::new(id, address_space, resources, family, credentials)
         })
     }
 
@@ -633,25 +532,30 @@ impl Process {
         self.limits.lock().0[resource].0
     }
 
-    /// Whether it may look into another process, as `ptrace(2)` says: one of its own user and group that allows it, or with
-    /// the privilege any.
-    pub fn may_look_into(&self, other: &Self) -> bool {
-        if self.id == other.id {
-            return true;
-        }
-        let (users, groups, privileged) = {
-            let own = self.credentials.lock();
-            let privileged = own.capabilities.effective & Capabilities::TRACE != 0;
-            (own.users, own.groups, privileged)
-        };
-        let theirs = other.credentials.lock();
-        let same = theirs.users == [users[0]; 3] && theirs.groups == [groups[0]; 3];
-        privileged || same && other.settings.dumpable.load(Ordering::Relaxed)
+    /// Who its first thread is, and so who it is for others.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.lock().clone()
+    }
+
+    /// Its real user. May be asked for by interrupt handlers.
+    pub fn real_user(&self) -> u32 {
+        self.credentials.lock().users[0]
+    }
+
+    /// Its real and its saved user. May be asked for by interrupt handlers.
+    pub fn real_and_saved_users(&self) -> [u32; 2] {
+        let [real, _, saved] = self.credentials.lock().users;
+        [real, saved]
+    }
+
+    /// Whether others of its user may look into it.
+    pub fn is_dumpable(&self) -> bool {
+        self.settings.dumpable.load(Ordering::Relaxed)
     }
 
     /// How much memory it may map.
     pub fn allowance(&self) -> Allowance {
-        let privileged = self.credentials.lock().capabilities.effective & Capabilities::LOCK_MEMORY != 0;
+        let privileged = super::credentials().has(Capabilities::LOCK_MEMORY);
         let promised_elsewhere = match Overcommit::current() {
             Overcommit::Never => memory::committed_elsewhere(self.space_number()),
             _ => 0,

@@ -350,7 +350,7 @@ pub fn send_to_thread(thread: &Thread, signal: Signal, information: SignalInform
 pub fn raise(signal: Signal) {
     let thread = current();
     let process = &thread.process;
-    let user = process.credentials.lock().users[0];
+    let user = thread.with_credentials(|own| own.users[0]);
     let information = SignalInformation::sent(signal, code::SI_USER, process.id, user);
     // A standard signal is never refused.
     let _ = send_to_thread(&thread, signal, information);

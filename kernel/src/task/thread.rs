@@ -5,6 +5,7 @@ use alloc::sync::{Arc, Weak};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use pith_linux::credentials::Credentials;
 use pith_linux::files::PollEvents;
 use pith_scheduling::{Entity, Policy, Schedulable};
 use spin::Mutex;
@@ -81,6 +82,8 @@ pub struct Thread {
     pub name: Mutex<[u8; 16]>,
     /// Which of Linux's habits the program wants (`personality(2)`).
     pub personality: AtomicU32,
+    /// Who it is: see [`Self::credentials`].
+    pub(super) own_credentials: Mutex<Arc<Credentials>>,
     /// Class and level of its input and output (`ioprio_set(2)`); 0 if nobody has said anything.
     pub io_priority: AtomicU16,
     /// Which system calls it may make.
@@ -100,6 +103,7 @@ impl Thread {
     /// A thread, not yet running. `None` if there is no memory.
     pub fn new(number: u32, process: Arc<Process>, entity: Entity) -> Option<Arc<Self>> {
         let stack = KernelStack::new()?;
+        let credentials = process.credentials();
         let context = Context::new()?;
         Some(Arc::new_cyclic(|this| Self {
             number: AtomicU32::new(number),
@@ -127,6 +131,7 @@ impl Thread {
             restartable_signature: AtomicU32::new(0),
             name: Mutex::new([0; 16]),
             personality: AtomicU32::new(0),
+            own_credentials: Mutex::new(credentials),
             io_priority: AtomicU16::new(0),
             seccomp: Mutex::new(Seccomp::Disabled),
             transfers: Transfers::default(),
@@ -136,6 +141,7 @@ impl Thread {
 
     /// Takes over what a new thread has of the one that made it.
     pub(super) fn inherit_habits(&self, parent: &Self) {
+        *self.own_credentials.lock() = parent.credentials();
         let personality = parent.personality.load(Ordering::Relaxed);
         self.personality.store(personality, Ordering::Relaxed);
         let priority = parent.io_priority.load(Ordering::Relaxed);

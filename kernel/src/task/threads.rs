@@ -5,10 +5,11 @@ use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
+use pith_linux::credentials::{Capabilities, Credentials};
 use pith_scheduling::Entity;
 
 use super::family::{self, FIRST};
-use super::process::{Capabilities, Process};
+use super::process::Process;
 use super::thread::{Body, Thread, current};
 use super::wait::WaitQueue;
 use super::{futex, scheduler, seccomp, signal};
@@ -80,12 +81,10 @@ pub(super) fn next_number() -> u32 {
 /// Refuses (`EAGAIN`) one more thread if the limit of its user or memory forbids it.
 pub(super) fn check_room(process: &Arc<Process>) -> Result<(), Errno> {
     let limit = process.limit(super::Limits::PROCESSES);
-    let (user, capabilities) = {
-        let credentials = process.credentials.lock();
-        (credentials.users[0], credentials.capabilities.effective)
-    };
+    let own = super::credentials();
+    let user = own.users[0];
     // As on Linux, root and who administers the machine are not held to it.
-    let held = user != 0 && capabilities & (Capabilities::ADMINISTRATION | Capabilities::RESOURCES) == 0;
+    let held = user != 0 && !own.has(Capabilities::ADMINISTRATION | Capabilities::RESOURCES);
     let too_many = held && limit != super::Limits::INFINITY && family::threads_of_user(user) >= limit;
     if too_many || memory::is_low() || !family::reserve_room() {
         return Err(Errno::EAGAIN);
@@ -290,6 +289,8 @@ pub fn end_others() -> Result<(), Errno> {
         drop(threads);
         process.renumber_thread(own, process.id);
         family::thread_renumbered(process, process.id);
+        // It is the first now, and others see the process as it is.
+        thread.replace_credentials(Credentials::clone(&thread.credentials()));
     }
     Ok(())
 }

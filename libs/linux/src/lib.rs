@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod asynchronous;
+pub mod credentials;
 mod errno;
 pub mod events;
 pub mod files;

@@ -5,7 +5,7 @@ use pith_linux::ipc::{CREATE, EXCLUSIVE, PRIVATE, Permission, limit};
 use pith_sorted_map::SortedMap;
 
 use crate::memory;
-use crate::task;
+use crate::task::{self, Capabilities};
 
 /// Identifiers are `sequence * OBJECTS + index`.
 const OBJECTS: usize = limit::OBJECTS as usize;
@@ -168,11 +168,8 @@ impl<V: Object> Table<V> {
                 return Err(Errno::ENOENT);
             }
         }
-        let (user, group) = {
-            let process = task::current_process();
-            let credentials = process.credentials.lock();
-            (credentials.users[1], credentials.groups[1])
-        };
+        let own = task::credentials();
+        let (user, group) = (own.users[1], own.groups[1]);
         self.add(most, |sequence| {
             make(Permission {
                 key,
@@ -193,10 +190,9 @@ impl<V: Object> Table<V> {
 /// # Errors
 /// `EACCES`.
 pub fn check(permission: &Permission, wanted: u32) -> Result<(), Errno> {
-    let process = task::current_process();
-    let credentials = process.credentials.lock();
-    let user = credentials.users[1];
-    let member = |group: u32| credentials.groups[1] == group || credentials.supplementary.contains(&group);
+    let own = task::credentials();
+    let user = own.users[1];
+    let member = |group: u32| own.is_member(group);
     let shift = if user == permission.user || user == permission.creator_user {
         6
     } else if member(permission.group) || member(permission.creator_group) {
@@ -205,7 +201,7 @@ pub fn check(permission: &Permission, wanted: u32) -> Result<(), Errno> {
         0
     };
     let wanted = wanted >> 6 | wanted >> 3 | wanted;
-    if user == 0 || wanted & !(permission.mode >> shift) & 7 == 0 {
+    if own.has(Capabilities::USE_ALL_IPC) || wanted & !(permission.mode >> shift) & 7 == 0 {
         Ok(())
     } else {
         Err(Errno::EACCES)
@@ -217,8 +213,9 @@ pub fn check(permission: &Permission, wanted: u32) -> Result<(), Errno> {
 /// # Errors
 /// `EPERM`.
 pub fn check_owner(permission: &Permission) -> Result<(), Errno> {
-    let user = task::current_process().credentials.lock().users[1];
-    if user == 0 || user == permission.user || user == permission.creator_user {
+    let own = task::credentials();
+    let user = own.users[1];
+    if own.has(Capabilities::ADMINISTRATION) || user == permission.user || user == permission.creator_user {
         Ok(())
     } else {
         Err(Errno::EPERM)

@@ -16,7 +16,7 @@ use super::{process_id, seconds};
 use crate::fs::proc::Text;
 use crate::memory::{self, UserPointer, copy_from_user, copy_to_user, read_object, write_object};
 use crate::task::signal::{self, Restart};
-use crate::task::{self, WaitQueue};
+use crate::task::{self, Capabilities, WaitQueue};
 
 struct Message {
     kind: i64,
@@ -259,8 +259,7 @@ fn set(id: i32, new: &MessageQueueStatus) -> Result<(), Errno> {
     let queue = QUEUES.lock().find(id)?.clone();
     let mut state = queue.state.lock();
     identifiers::check_owner(&state.status.permission)?;
-    let user = task::current_process().credentials.lock().users[1];
-    if new.maximum_bytes > limit::MSG_QUEUE_BYTES && user != 0 {
+    if new.maximum_bytes > limit::MSG_QUEUE_BYTES && !task::has_capability(Capabilities::RESOURCES) {
         return Err(Errno::EPERM);
     }
     identifiers::set(&mut state.status.permission, &new.permission)?;

@@ -20,10 +20,11 @@ use crate::fs::context;
 use crate::fs::file::{File, OpenFile};
 use crate::fs::inode::{Inode, PathName};
 use crate::fs::metadata::{AttributeChange, Metadata, Times, Timestamp};
+use crate::fs::permission::{self, Access, Rights};
 use crate::fs::pipe;
 use crate::fs::proc::Text;
 use crate::memory::{self, Destination};
-use crate::task::{self, Instant, Process, WaitError, WaitQueue, signal};
+use crate::task::{self, Capabilities, Instant, Process, WaitError, WaitQueue, signal};
 
 /// `st_dev` of queues.
 const DEVICE: DeviceNumber = DeviceNumber::new(0, 23);
@@ -87,7 +88,7 @@ struct QueueInode(Arc<Queue>);
 struct QueueFile(Arc<Queue>);
 
 fn privileged() -> bool {
-    task::current_process().credentials.lock().users[1] == 0
+    task::has_capability(Capabilities::RESOURCES)
 }
 
 /// Refuses attributes that can't be, and gives what counts against the limit.
@@ -121,22 +122,10 @@ fn check_name(name: &[u8]) -> Result<(), Errno> {
 
 /// Whether the current process may open the queue so.
 fn check_access(metadata: &Metadata, flags: OpenFlags) -> Result<(), Errno> {
-    let process = task::current_process();
-    let credentials = process.credentials.lock();
-    let user = credentials.users[1];
-    let shift = if user == metadata.user {
-        6
-    } else if credentials.groups[1] == metadata.group || credentials.supplementary.contains(&metadata.group) {
-        3
-    } else {
-        0
-    };
-    let wanted = if flags.reads() { 4 } else { 0 } | if flags.writes() { 2 } else { 0 };
-    if user == 0 || wanted & !(metadata.permissions >> shift) == 0 {
-        Ok(())
-    } else {
-        Err(Errno::EACCES)
-    }
+    let mut wanted = Access::empty();
+    wanted.set(Access::READ, flags.reads());
+    wanted.set(Access::WRITE, flags.writes());
+    Rights::current().check_metadata(metadata, wanted)
 }
 
 fn create(name: &[u8], permissions: u16, attributes: Option<QueueAttributes>) -> Result<Arc<Queue>, Errno> {
@@ -162,9 +151,7 @@ fn create(name: &[u8], permissions: u16, attributes: Option<QueueAttributes>) ->
     );
     metadata.size = SIZE;
     {
-        let credentials = process.credentials.lock();
-        metadata.user = credentials.users[1];
-        metadata.group = credentials.groups[1];
+        (metadata.user, metadata.group) = permission::owner();
     }
     Ok(Arc::new(Queue {
         name: name.into(),
@@ -236,8 +223,7 @@ pub fn unlink(name: &[u8]) -> Result<(), Errno> {
     let mut queues = QUEUES.lock();
     let queue = queues.get(name).ok_or(Errno::ENOENT)?;
     let mut state = queue.state.lock();
-    let user = task::current_process().credentials.lock().users[1];
-    if user != 0 && user != state.metadata.user {
+    if !Rights::current().owns(state.metadata.user) {
         return Err(Errno::EPERM); // the directory is sticky
     }
     state.removed = true;
@@ -348,7 +334,7 @@ fn notify_process(notification: &Notification) {
         return;
     };
     let sender = task::current_process();
-    let user = sender.credentials.lock().users[0];
+    let user = task::credentials().users[0];
     let mut information = SignalInformation::sent(signal, SI_MESSAGE_QUEUE, sender.id, user);
     information.fields[8..16].copy_from_slice(&event.value.to_le_bytes());
     // If too many signals are queued, this one is lost, as on Linux.

@@ -13,7 +13,7 @@ use super::kind_of;
 use super::namespaces::Namespace;
 use crate::fs::file::File;
 use crate::fs::inode::{Inode, Target};
-use crate::task::{self, Process, Thread};
+use crate::task::{self, Credentials, Process, Thread};
 
 /// Where a file's text goes.
 #[derive(Default)]
@@ -116,6 +116,14 @@ impl Subject {
         })
     }
 
+    /// Who it is.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        match &self.thread {
+            Some(thread) => thread.credentials(),
+            None => self.process.credentials(),
+        }
+    }
+
     /// Refuses (`EACCES`) to tell the current process what not everybody may know.
     pub fn check_looking(&self) -> Result<(), Errno> {
         match self.may_be_seen() {
@@ -126,7 +134,7 @@ impl Subject {
 
     /// Whether the current process may know what not everybody may.
     pub fn may_be_seen(&self) -> bool {
-        task::current_process().may_look_into(&self.process)
+        task::may_look_into(&self.process, task::Looker::OfFiles)
     }
 }
 

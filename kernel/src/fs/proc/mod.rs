@@ -44,7 +44,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::Ordering;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -342,9 +341,8 @@ impl Inode for TextNode {
         );
         if let Some(process) = self.process() {
             // What must not be seen by those who lost it with their old user belongs to root then (proc(5)).
-            let dumpable = process.settings.dumpable.load(Ordering::Relaxed);
-            if dumpable || kind == FileKind::Directory && self.permissions == 0o555 {
-                let own = process.credentials.lock();
+            if process.is_dumpable() || kind == FileKind::Directory && self.permissions == 0o555 {
+                let own = process.credentials();
                 (metadata.user, metadata.group) = (own.users[1], own.groups[1]);
             }
         }

@@ -490,7 +490,7 @@ fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let process = &*subject.process;
     let thread = subject.thread.as_deref();
     let files = context::of(process);
-    let credentials = process.credentials.lock().clone();
+    let credentials = subject.credentials();
     writeln!(text, "Name:\t{}", name(subject))?;
     if thread.is_some() {
         writeln!(text, "Umask:\t{:04o}", files.mask())?;
@@ -518,10 +518,10 @@ fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     };
     writeln!(text, "FDSize:\t{table}")?;
     write!(text, "Groups:\t")?;
-    for group in &credentials.supplementary {
+    for group in credentials.supplementary() {
         write!(text, "{group} ")?;
     }
-    if credentials.supplementary.is_empty() {
+    if credentials.supplementary().is_empty() {
         text.bytes(b" ")?;
     }
     for (name, number) in [
@@ -538,7 +538,6 @@ fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     }
     writeln!(text, "Threads:\t{}", process.thread_count().max(1))?;
     signal_status(subject, text)?;
-    let no_new_privileges = process.settings.no_new_privileges.load(Ordering::Relaxed);
     let (mode, filters) = thread.map_or((0, 0), |thread| {
         let seccomp = thread.seccomp.lock();
         (seccomp.mode(), seccomp.filter_count())
@@ -546,7 +545,7 @@ fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     writeln!(
         text,
         "NoNewPrivs:\t{}\nSeccomp:\t{mode}\nSeccomp_filters:\t{filters}",
-        u8::from(no_new_privileges)
+        u8::from(credentials.no_new_privileges)
     )?;
     let affinity = thread.map_or(u64::MAX, |thread| thread.entity.affinity());
     let allowed = affinity & task::online_cpus();
@@ -606,7 +605,7 @@ fn signal_status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let blocked = of_thread.map_or(0, |thread| thread.blocked.load(Ordering::Relaxed));
     let queued = process.pending.queued() + queued;
     writeln!(text, "SigQ:\t{queued}/{}", process.limit(Limits::PENDING_SIGNALS))?;
-    let capabilities = process.credentials.lock().capabilities;
+    let capabilities = subject.credentials().capabilities;
     let masks = [
         ("SigPnd", pending),
         ("ShdPnd", process.pending.set()),
@@ -616,8 +615,8 @@ fn signal_status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         ("CapInh", capabilities.inheritable),
         ("CapPrm", capabilities.permitted),
         ("CapEff", capabilities.effective),
-        ("CapBnd", Capabilities::ALL),
-        ("CapAmb", 0),
+        ("CapBnd", capabilities.bounding),
+        ("CapAmb", capabilities.ambient),
     ];
     for (name, mask) in masks {
         writeln!(text, "{name}:\t{mask:016x}")?;

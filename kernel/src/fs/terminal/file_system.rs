@@ -14,8 +14,8 @@ use super::pair::{self, Pair};
 use crate::fs::file::{File, ListedEntry, Listing};
 use crate::fs::inode::{FileSystem, Inode, PathName};
 use crate::fs::metadata::{AttributeChange, Metadata, Timestamp};
+use crate::fs::permission;
 use crate::memory::Destination;
-use crate::task;
 
 /// `DEVPTS_SUPER_MAGIC`
 const MAGIC: i64 = 0x1cd1;
@@ -212,7 +212,7 @@ pub struct SlaveNode(Arc<Device>);
 impl SlaveNode {
     /// A file that belongs to whoever makes the terminal.
     pub fn new(pair: Weak<Pair>, number: u32, represents: DeviceNumber) -> Self {
-        let user = task::current_process().credentials.lock().users[1];
+        let (user, _) = permission::owner();
         let kind = FileKind::CharacterDevice;
         let inode = FIRST_SLAVE + u64::from(number);
         let metadata = Metadata {

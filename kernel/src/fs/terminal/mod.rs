@@ -217,9 +217,7 @@ impl Ownership {
 }
 
 fn is_privileged() -> bool {
-    let process = task::current_process();
-    let capabilities = process.credentials.lock().capabilities;
-    capabilities.effective & Capabilities::ADMINISTRATION != 0
+    task::has_capability(Capabilities::ADMINISTRATION)
 }
 
 fn forget_those_without_session() {

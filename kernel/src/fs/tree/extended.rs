@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use pith_linux::Errno;
+use pith_linux::credentials::FileCapabilities;
 use spin::Mutex;
 
 use super::Node;
@@ -50,6 +51,19 @@ impl Node {
         self.extended.get().map_or(Vec::new(), |attributes| {
             attributes.0.lock().iter().map(|(name, _)| name.clone()).collect()
         })
+    }
+
+    /// Whoever changes content or owner of a program takes its capabilities away, whatever rights they have themselves.
+    pub(super) fn forget_capabilities(&self) {
+        if let Some(attributes) = self.extended.get() {
+            let mut attributes = attributes.0.lock();
+            let place = attributes
+                .iter()
+                .position(|(known, _)| **known == *FileCapabilities::NAME);
+            let gone = place.map(|place| attributes.remove(place));
+            drop(attributes);
+            drop(gone);
+        }
     }
 
     /// Sets an attribute, or removes it if there is no value.

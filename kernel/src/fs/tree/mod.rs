@@ -376,6 +376,8 @@ impl Node {
         attributes.times.changed = now;
         if self.kind == FileKind::Regular {
             attributes.permissions = permission::after_writing(attributes.permissions);
+            drop(attributes);
+            self.forget_capabilities();
         }
     }
 
@@ -627,6 +629,7 @@ impl Inode for Node {
             attributes.group = group;
         }
         if change.is_of_owner && self.kind != FileKind::Directory {
+            self.forget_capabilities();
             attributes.permissions = super::metadata::without_special_rights(attributes.permissions);
         }
         if let (Some(permissions), Content::Regular(content)) = (change.permissions, &self.content)

@@ -9,7 +9,7 @@ use pith_tcpip::time::SECOND;
 
 use super::configured_network;
 use super::errors::errno;
-use crate::task;
+use crate::fs::permission;
 
 /// `CAP_NET_ADMIN`
 const NETWORK_ADMINISTRATION: u64 = 1 << 12;
@@ -19,11 +19,7 @@ const NETWORK_ADMINISTRATION: u64 = 1 << 12;
 /// # Errors
 /// `EPERM`
 pub fn permit() -> Result<(), Errno> {
-    let own = task::current_process().credentials.lock().capabilities;
-    match own.effective & NETWORK_ADMINISTRATION {
-        0 => Err(Errno::EPERM),
-        _ => Ok(()),
-    }
+    permission::require(NETWORK_ADMINISTRATION)
 }
 
 /// The place of an interface among all, which has to exist.

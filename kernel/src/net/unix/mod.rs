@@ -84,7 +84,7 @@ pub struct UnixSocket {
 /// Who the current process is.
 fn own_credentials() -> PeerCredentials {
     let process = task::current_process();
-    let credentials = process.credentials.lock();
+    let credentials = task::credentials();
     PeerCredentials {
         process: process.id as i32,
         user: credentials.users[1],

@@ -18,7 +18,7 @@ use super::UnixSocket;
 use super::queue::Packet;
 use crate::fs::file::OpenFile;
 use crate::net::socket;
-use crate::task::{self, Limits};
+use crate::task::{self, Capabilities, Limits};
 
 /// Local sockets that are in messages, by their address: how often.
 struct InFlight {
@@ -54,9 +54,9 @@ impl Rights {
         if files.is_empty() {
             return Ok(None);
         }
-        let process = task::current_process();
-        let privileged = process.credentials.lock().users[1] == 0;
-        if !privileged && FILES.load(Ordering::Relaxed) as u64 > process.limit(Limits::OPEN_FILES) {
+        let limit = task::current_process().limit(Limits::OPEN_FILES);
+        let privileged = || task::has_capability(Capabilities::RESOURCES | Capabilities::ADMINISTRATION);
+        if FILES.load(Ordering::Relaxed) as u64 > limit && !privileged() {
             return Err(Errno::ETOOMANYREFS);
         }
         FILES.fetch_add(files.len(), Ordering::Relaxed);

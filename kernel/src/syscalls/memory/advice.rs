@@ -9,7 +9,7 @@ use crate::arch::Access;
 use crate::fs::{context, process_file};
 use crate::memory::{AddressSpace, AreaFlags, Backing, FaultError, Forget, PAGE_SIZE, Protection, UserPointer};
 use crate::syscalls::files;
-use crate::task::current_process;
+use crate::task::{self, current_process};
 
 /// What is to happen to a range.
 enum Action {
@@ -167,7 +167,7 @@ pub fn process_madvise(
         if target.family.has_ended() {
             return Err(Errno::ESRCH);
         }
-        if !own.may_look_into(&target) {
+        if !task::may_look_into(&target, task::Looker::Real) {
             return Err(Errno::EPERM);
         }
     }

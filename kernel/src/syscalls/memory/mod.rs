@@ -248,10 +248,9 @@ pub fn memfd_create(name: UserPointer, flags: u32) -> Result<usize, Errno> {
 
 /// `userfaultfd(2)`
 pub fn userfaultfd(flags: u32) -> Result<usize, Errno> {
-    let effective = current_process().credentials.lock().capabilities.effective;
     let allowed = flags & user_faults::USER_MODE_ONLY != 0
         || user_faults::UNPRIVILEGED.load(Ordering::Relaxed)
-        || effective & Capabilities::TRACE != 0;
+        || crate::task::has_capability(Capabilities::TRACE);
     if !allowed {
         return Err(Errno::EPERM);
     }

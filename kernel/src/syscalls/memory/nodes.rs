@@ -114,10 +114,6 @@ fn policy_of(mode: u8, flags: u16, mask: Mask) -> Result<MemoryPolicy, Errno> {
     }
 }
 
-fn has_capability(capability: u64) -> bool {
-    current_process().credentials.lock().capabilities.effective & capability != 0
-}
-
 /// `set_mempolicy(2)`
 pub fn set_mempolicy(mode: i32, mask: UserPointer, bits: u64) -> Result<usize, Errno> {
     let (mode, flags) = mode_of(mode)?;
@@ -134,7 +130,7 @@ pub fn mbind(address: u64, length: usize, mode: i32, mask: UserPointer, bits: u6
     if flags & !7 != 0 {
         return Err(Errno::EINVAL);
     }
-    if flags & MOVE_ALL != 0 && !has_capability(Capabilities::SCHEDULING) {
+    if flags & MOVE_ALL != 0 && !task::has_capability(Capabilities::SCHEDULING) {
         return Err(Errno::EPERM);
     }
     let range = range(address, length)?;
@@ -248,7 +244,7 @@ pub fn migrate_pages(pid: i32, bits: u64, from: UserPointer, to: UserPointer) ->
     Mask::read(from, bits)?;
     let to = Mask::read(to, bits)?;
     check_process(pid)?;
-    if to.others && !has_capability(Capabilities::SCHEDULING) {
+    if to.others && !task::has_capability(Capabilities::SCHEDULING) {
         return Err(Errno::EPERM);
     }
     if to.first { Ok(0) } else { Err(Errno::EINVAL) }
@@ -267,7 +263,7 @@ pub fn move_pages(
     if flags & !6 != 0 {
         return Err(Errno::EINVAL);
     }
-    if flags & MOVE_ALL != 0 && !has_capability(Capabilities::SCHEDULING) {
+    if flags & MOVE_ALL != 0 && !task::has_capability(Capabilities::SCHEDULING) {
         return Err(Errno::EPERM);
     }
     check_process(pid)?;

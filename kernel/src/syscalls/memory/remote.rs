@@ -8,7 +8,7 @@ use pith_linux::Errno;
 
 use crate::memory::{AddressSpace, Destination, Frame, IoSlice, PAGE_SIZE, Protection, Purpose, Source, UserPointer};
 use crate::syscalls::files;
-use crate::task::{current_process, find_process, find_thread};
+use crate::task::{Looker, find_process, find_thread, may_look_into};
 
 /// Pieces here and there, and where there is.
 type Arguments = (Vec<IoSlice>, Vec<IoSlice>, Arc<AddressSpace>);
@@ -32,7 +32,7 @@ fn arguments(
     if process.family.has_ended() {
         return Err(Errno::ESRCH);
     }
-    if !current_process().may_look_into(&process) {
+    if !may_look_into(&process, Looker::Real) {
         return Err(Errno::EPERM);
     }
     Ok((local, remote, process.address_space()))

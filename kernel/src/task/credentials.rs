@@ -1,0 +1,118 @@
+//! Who the threads are. Each has credentials of its own, as on Linux, where libraries make all threads of a process follow
+//! one; others see a process as its first thread is.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use pith_linux::credentials::{Capabilities, Credentials};
+
+use super::process::Process;
+use super::thread::{Thread, current, try_current};
+
+/// In whose name a process is looked into (`ptrace(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looker {
+    /// The real user, with what capabilities it has: `PTRACE_MODE_REALCREDS`.
+    Real,
+    /// The user in whose name files are used: `PTRACE_MODE_FSCREDS`.
+    OfFiles,
+}
+
+impl Thread {
+    /// Who it is. Threads of the kernel are who their process is.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        match self.id() {
+            0 => self.process.credentials(),
+            _ => self.own_credentials.lock().clone(),
+        }
+    }
+
+    /// The same, to be looked at for a moment.
+    #[inline]
+    pub fn with_credentials<T>(&self, look: impl FnOnce(&Credentials) -> T) -> T {
+        match self.id() {
+            0 => look(&self.process.credentials()),
+            _ => look(&self.own_credentials.lock()),
+        }
+    }
+
+    /// The thread becomes somebody else.
+    pub(super) fn replace_credentials(&self, mut new: Credentials) {
+        let mut own = self.own_credentials.lock();
+        // Another thread may have said so meanwhile, and nobody takes it back.
+        new.no_new_privileges |= own.no_new_privileges;
+        let new = Arc::new(new);
+        let old = core::mem::replace(&mut *own, new.clone());
+        drop(own);
+        drop(old);
+        if self.id() == self.process.id {
+            let old = core::mem::replace(&mut *self.process.credentials.lock(), new);
+            drop(old);
+        }
+    }
+
+    /// No program that it runs has more rights from now on (`SECCOMP_FILTER_FLAG_TSYNC` of `seccomp(2)`, told by another
+    /// thread).
+    pub fn forgo_privileges(&self) {
+        let mut own = self.own_credentials.lock();
+        let new = Credentials {
+            no_new_privileges: true,
+            ..Credentials::clone(&own)
+        };
+        let old = core::mem::replace(&mut *own, Arc::new(new));
+        drop(own);
+        drop(old);
+    }
+}
+
+/// Who the current thread is.
+pub fn credentials() -> Arc<Credentials> {
+    current().credentials()
+}
+
+/// The same where there may be no thread yet.
+pub fn try_credentials() -> Option<Arc<Credentials>> {
+    try_current().map(|thread| thread.credentials())
+}
+
+/// Whether the current thread has a capability.
+pub fn has_capability(capability: u64) -> bool {
+    current().with_credentials(|own| own.has(capability))
+}
+
+/// The current thread becomes somebody else.
+pub fn set_credentials(new: Credentials) {
+    let thread = current();
+    if thread.with_credentials(|old| old.hides(&new)) {
+        hide(&thread.process);
+    }
+    thread.replace_credentials(new);
+}
+
+/// Others of its user may not look into a process any more, since it was, or is, somebody else. Nor may its parent signal it
+/// by its end.
+fn hide(process: &Process) {
+    process.settings.dumpable.store(false, Ordering::Relaxed);
+    process.family.parent_end_signal.store(0, Ordering::Relaxed);
+}
+
+/// Whether the current thread may look into a process (`PTRACE_MODE_*` of `ptrace(2)`).
+pub fn may_look_into(other: &Process, by: Looker) -> bool {
+    let thread = current();
+    if thread.process.id == other.id {
+        return true;
+    }
+    let own = thread.credentials();
+    if own.has(Capabilities::TRACE) {
+        return true;
+    }
+    let (user, group, capabilities) = match by {
+        Looker::Real => (own.users[0], own.groups[0], own.capabilities.permitted),
+        Looker::OfFiles => (own.file_user, own.file_group, own.capabilities.effective),
+    };
+    let theirs = other.credentials();
+    theirs.users == [user; 3]
+        && theirs.groups == [group; 3]
+        && other.is_dumpable()
+        && theirs.capabilities.permitted & !capabilities == 0
+}
