@@ -75,6 +75,11 @@ const PACKAGES: &[Package] = &[
     package("openssl", "/usr/bin/openssl", Purpose::Test),
     package("perl", "/usr/bin/perl", Purpose::Test),
     package("php-cli", "/usr/bin/php", Purpose::Test),
+    package(
+        "postgresql-15",
+        "/usr/lib/postgresql/15/bin/postgres",
+        Purpose::Test,
+    ),
     package("procps", "/usr/bin/ps", Purpose::Test),
     package("python3", "/usr/bin/python3", Purpose::Test),
     package(

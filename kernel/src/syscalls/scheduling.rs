@@ -362,10 +362,13 @@ pub fn setpriority(which: i32, who: i32, nice: i32) -> Result<usize, Errno> {
         Ok(())
     };
     // All are tried; of several failures the last counts.
-    threads_of(which, who)?
-        .iter()
-        .map(change)
-        .fold(Ok(0), |result, changed| changed.err().map_or(result, Err))
+    let mut result = Ok(0);
+    for thread in threads_of(which, who)? {
+        if let Err(errno) = change(&thread) {
+            result = Err(errno);
+        }
+    }
+    result
 }
 
 /// What `ioprio_set(2)` takes apart: the class is above these bits.

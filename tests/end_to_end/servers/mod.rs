@@ -9,6 +9,7 @@ mod memcached;
 mod names;
 mod nginx;
 mod outgoing;
+mod postgresql;
 mod proxy;
 mod redis;
 mod redis_suite;
@@ -55,6 +56,11 @@ pub const SERVICES: &[Service] = &[
         name: "redis-suite",
         boards: ONE,
         check: redis_suite::check,
+    },
+    Service {
+        name: "postgresql",
+        boards: ONE,
+        check: postgresql::check,
     },
     Service {
         name: "memcached",
