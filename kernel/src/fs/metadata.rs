@@ -131,6 +131,19 @@ impl Metadata {
         u32::from(kind | self.permissions)
     }
 
+    /// Changes it as a program asks, whose right to that was checked before.
+    pub fn apply(&mut self, change: &AttributeChange) {
+        if change.is_of_owner {
+            self.permissions = without_special_rights(self.permissions);
+        }
+        self.permissions = change.permissions.unwrap_or(self.permissions);
+        self.user = change.user.unwrap_or(self.user);
+        self.group = change.group.unwrap_or(self.group);
+        self.times.accessed = change.accessed.unwrap_or(self.times.accessed);
+        self.times.modified = change.modified.unwrap_or(self.times.modified);
+        self.times.changed = Timestamp::now();
+    }
+
     /// The form of `stat(2)`.
     pub fn stat(&self) -> Stat {
         Stat {

@@ -19,7 +19,7 @@ use spin::Mutex;
 
 use super::file::{File, OpenFile, WriteAt};
 use super::inode::{Inode, PathName};
-use super::metadata::{AttributeChange, Metadata, Timestamp, without_special_rights};
+use super::metadata::{AttributeChange, Metadata, Timestamp};
 use super::owner::Notices;
 use crate::memory::{Destination, Frame, PAGE_SIZE, Purpose, Source, UserPointer, write_object};
 use crate::task::{WaitQueue, signal};
@@ -505,13 +505,7 @@ impl Inode for PipeInode {
     }
 
     fn change(&self, change: AttributeChange) -> Result<(), Errno> {
-        let mut metadata = self.metadata.lock();
-        if change.is_of_owner {
-            metadata.permissions = without_special_rights(metadata.permissions);
-        }
-        metadata.permissions = change.permissions.unwrap_or(metadata.permissions);
-        metadata.user = change.user.unwrap_or(metadata.user);
-        metadata.group = change.group.unwrap_or(metadata.group);
+        self.metadata.lock().apply(&change);
         Ok(())
     }
 }

@@ -452,13 +452,13 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
     Ok(start + data_length)
 }
 
-/// A process is about to leave its memory: what the kernel does there on its behalf ends, unless others run in it.
+/// A process is about to leave its memory: what the kernel does there on its behalf ends, and with the last process that runs
+/// in it what the memory itself is known for.
 fn leave_memory(process: &Process) {
-    if process.address_space().is_shared() {
-        return;
-    }
     super::io_uring::forget_all();
-    super::asynchronous::forget_all();
+    if !process.address_space().is_shared() {
+        super::asynchronous::forget_all();
+    }
 }
 
 /// What the system calls have to do when a process ends.

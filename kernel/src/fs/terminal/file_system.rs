@@ -89,17 +89,6 @@ impl FileSystem for TerminalFileSystem {
     }
 }
 
-fn change_metadata(metadata: &Mutex<Metadata>, change: AttributeChange) {
-    let mut metadata = metadata.lock();
-    metadata.permissions = change.permissions.unwrap_or(metadata.permissions);
-    metadata.user = change.user.unwrap_or(metadata.user);
-    metadata.group = change.group.unwrap_or(metadata.group);
-    let times = &mut metadata.times;
-    times.accessed = change.accessed.unwrap_or(times.accessed);
-    times.modified = change.modified.unwrap_or(times.modified);
-    times.changed = Timestamp::now();
-}
-
 /// The directory.
 struct Root {
     above: Arc<dyn Inode>,
@@ -154,7 +143,7 @@ impl Inode for Root {
     }
 
     fn change(&self, change: AttributeChange) -> Result<(), Errno> {
-        change_metadata(&self.metadata, change);
+        self.metadata.lock().apply(&change);
         Ok(())
     }
 }
@@ -278,7 +267,7 @@ impl Inode for Device {
     }
 
     fn change(&self, change: AttributeChange) -> Result<(), Errno> {
-        change_metadata(&self.metadata, change);
+        self.metadata.lock().apply(&change);
         Ok(())
     }
 }

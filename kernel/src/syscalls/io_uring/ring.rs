@@ -104,6 +104,8 @@ struct Event {
 pub(super) struct Ring {
     /// The address space of whoever made it, where its requests have their memory.
     space: u64,
+    /// The process that made it.
+    maker: u32,
     itself: Weak<Ring>,
     shape: Shape,
     flags: u32,
@@ -216,6 +218,7 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
     let ring = Arc::new_cyclic(|itself| Ring {
         itself: itself.clone(),
         space: task::current_process().space_number(),
+        maker: task::current_process().id,
         shape,
         flags,
         memory: Arc::new(Memory { queues, entries }),
@@ -267,12 +270,13 @@ pub(super) fn of(open: &OpenFile) -> Result<&Arc<Ring>, Errno> {
     Ok(&ring.ring)
 }
 
-/// The current process is about to leave its address space, in which no other process runs: no request may touch that any
-/// more.
+/// The current process is about to leave its address space: no request of its rings may touch memory any more, for its
+/// thread for deferred work goes with it to another one.
 pub(in crate::syscalls) fn forget_all() {
-    let own = task::current_process().space_number();
+    let process = task::current_process();
+    let (own, maker) = (process.space_number(), process.id);
     let rings: Vec<Arc<Ring>> = RINGS.lock().iter().filter_map(Weak::upgrade).collect();
-    for ring in rings.iter().filter(|ring| ring.space == own) {
+    for ring in rings.iter().filter(|ring| ring.space == own && ring.maker == maker) {
         ring.end_requests();
     }
 }
