@@ -23,6 +23,8 @@ const DEATHS: &[(&str, &str)] = &[
     ("write-kernel-text", "SIGSEGV"),
     ("jump-to-kernel-data", "SIGSEGV"),
     ("non-canonical", "SIGSEGV"),
+    ("jump-nowhere", "SIGSEGV"),
+    ("return-nowhere", "SIGSEGV"),
     ("write-code", "SIGSEGV"),
     ("write-constant", "SIGSEGV"),
     ("execute-data", "SIGSEGV"),

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 static const char constant[4096] __attribute__((aligned(4096))) = "constant";
@@ -14,6 +15,15 @@ static __attribute__((noinline)) int overflow(volatile char *above) {
     volatile char frame[4096];
     frame[0] = above ? above[0] : 0;
     return overflow(frame) + frame[0];
+}
+
+/* Has the return from a signal lead nowhere. */
+static void lose(int signal, siginfo_t *information, void *context)
+{
+    ucontext_t *interrupted = context;
+    (void)signal, (void)information;
+    interrupted->uc_mcontext.gregs[REG_RIP] = 0x7ab46c28bb4e3edf;
+    interrupted->uc_mcontext.gregs[REG_RSP] = (greg_t)0x9ab46c28bb4e3edf;
 }
 
 int main(int argc, char **argv) {
@@ -35,7 +45,14 @@ int main(int argc, char **argv) {
         __asm__ volatile("int $2");
     else if (!strcmp(how, "non-canonical"))
         *(volatile int *)0x0123456789abcdef = 1;
-    else if (!strcmp(how, "write-code"))
+    else if (!strcmp(how, "jump-nowhere"))
+        /* As a longjmp does whose buffer was never filled. */
+        __asm__ volatile("movabs $0x9ab46c28bb4e3edf, %rdx; mov %rdx, %rsp; mov %rdx, %rbp; jmp *%rdx");
+    else if (!strcmp(how, "return-nowhere")) {
+        struct sigaction action = {.sa_sigaction = lose, .sa_flags = SA_SIGINFO};
+        sigaction(SIGUSR1, &action, NULL);
+        raise(SIGUSR1);
+    } else if (!strcmp(how, "write-code"))
         *(volatile char *)(uintptr_t)main = 1;
     else if (!strcmp(how, "write-constant"))
         *(volatile char *)(uintptr_t)constant = 1;

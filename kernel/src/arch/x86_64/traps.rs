@@ -41,6 +41,9 @@ pub struct Registers {
     pub ss: u64,
 }
 
+/// Where the upper half of the canonical addresses begins, which is the kernel's.
+const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
+
 impl Registers {
     /// Registers with which a program starts: flags clear but for interrupts, everything else zero.
     pub fn for_program(instruction: u64, stack: u64) -> Self {
@@ -55,10 +58,10 @@ impl Registers {
     }
 
     /// Whether the program was interrupted, and not the kernel. A program may have jumped anywhere, but then
-    /// its stack is still its own. (The kernel runs on the program's stack only for the first and the last
+    /// its stack is still its own, or no stack at all: what is not canonical is below the kernel's half too. (The kernel runs on the program's stack only for the first and the last
     /// instruction of a system call, with interrupts off.)
     pub fn is_program(&self) -> bool {
-        self.rip < 1 << 63 || self.rsp < 1 << 63
+        self.rip < KERNEL_HALF || self.rsp < KERNEL_HALF
     }
 
     /// The six arguments of a system call.

@@ -80,16 +80,20 @@ trap_stubs:
 trap_common:
     PUSH_GENERAL
     cld
+    # The kernel's half begins at 0xffff800000000000; what is not canonical is a program's (`Registers::is_program`).
     mov rax, [rsp + REGISTERS_RIP]
-    test rax, rax
-    js .Lkernel_interrupted
+    sar rax, 47
+    inc rax
+    jz .Lkernel_interrupted
 .Lprogram_interrupted:
     mov rdi, gs:[CPU_KERNEL_STACK_TOP]
     jmp .Lmove_frame
 .Lkernel_interrupted:
     mov rdi, [rsp + REGISTERS_RSP]
-    test rdi, rdi
-    jns .Lprogram_interrupted                 # a program that jumped to where it must not
+    mov rax, rdi
+    sar rax, 47
+    inc rax
+    jnz .Lprogram_interrupted                 # a program that jumped to where it must not
     cmp rdi, gs:[CPU_KERNEL_STACK_TOP]
     ja .Ldispatch
     cmp rdi, gs:[CPU_KERNEL_STACK_LIMIT]      # no room: the handler will say so, from here
