@@ -47,6 +47,51 @@ static long long now(clockid_t clock)
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
+enum { MANY = 300 };
+
+/* Hundreds of timers that expire each microsecond: their interrupts must leave the program some time. */
+static void many(void)
+{
+    struct itimerspec soon = { { 0, 1000 }, { 0, 1000 } }, stop = { { 0, 0 }, { 0, 0 } };
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN };
+    int files[MANY], files_right = 0, signals_right = 0, counts_right = 0;
+    timer_t timers[MANY / 3];
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    for (int i = 0; i < MANY; i++) {
+        files[i] = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+        timerfd_settime(files[i], 0, &soon, NULL);
+    }
+    for (int i = 0; i < MANY / 3; i++) {
+        timer_create(CLOCK_MONOTONIC, &event, &timers[i]);
+        timer_settime(timers[i], 0, &soon, NULL);
+    }
+    usleep(20000);
+    /* What happened while nobody looked is counted all the same, and it goes on. */
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < MANY; i++) {
+            uint64_t count = 0;
+            struct pollfd poller = { files[i], POLLIN, 0 };
+            files_right += poll(&poller, 1, 20000) == 1 && read(files[i], &count, sizeof count) == sizeof count;
+            counts_right += turn == 0 && count >= 20000;
+        }
+        for (int i = 0; i < MANY / 3; i++) {
+            siginfo_t information;
+            struct timespec most = { 20, 0 };
+            signals_right += sigtimedwait(&set, &information, &most) == SIGRTMIN;
+        }
+    }
+    for (int i = 0; i < MANY / 3; i++) {
+        timer_settime(timers[i], 0, &stop, NULL);
+        timer_delete(timers[i]);
+    }
+    for (int i = 0; i < MANY; i++)
+        close(files[i]);
+    printf("many timers %d %d %d\n", files_right, counts_right, signals_right);
+}
+
 int main(void)
 {
     struct sigaction action = { .sa_sigaction = timer_handler, .sa_flags = SA_SIGINFO };
@@ -150,5 +195,6 @@ int main(void)
         late += slept > span.tv_nsec + 500000000;
     }
     printf("early %d, half a second late %d\n", early, late);
+    many();
     return 0;
 }

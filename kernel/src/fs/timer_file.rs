@@ -9,7 +9,7 @@ use pith_linux::files::{OpenFlags, PollEvents};
 
 use super::file::{File, OpenFile};
 use crate::memory::Destination;
-use crate::task::countdown::{ClockWatcher, Countdown, Setting, TimerClock, watch_clock};
+use crate::task::countdown::{ClockWatcher, Countdown, Look, Setting, TimerClock, watch_clock};
 use crate::task::{Instant, TimerTarget, WaitQueue};
 
 /// Bytes of a count.
@@ -17,6 +17,7 @@ const SIZE: usize = 8;
 
 /// A timer.
 pub struct TimerFile {
+    own: Weak<Self>,
     countdown: Countdown,
     /// Expiries that nobody has read yet.
     expiries: AtomicU64,
@@ -33,8 +34,8 @@ impl TimerFile {
     }
 
     /// Sets it; gives what was left.
-    pub fn set(self: &Arc<Self>, new: Setting, absolute: bool, cancels: bool) -> Setting {
-        let target: Weak<dyn TimerTarget> = Arc::<Self>::downgrade(self);
+    pub fn set(&self, new: Setting, absolute: bool, cancels: bool) -> Setting {
+        let target: Weak<dyn TimerTarget> = self.own.clone();
         self.expiries.store(0, Ordering::SeqCst);
         self.cancelled.store(false, Ordering::SeqCst);
         self.cancels.store(cancels && absolute, Ordering::SeqCst);
@@ -48,26 +49,28 @@ impl TimerFile {
         }
         match self.expiries.swap(0, Ordering::SeqCst) {
             0 => None,
-            count => Some(Ok(count)),
+            count => Some(Ok(count + self.countdown.resume(self.own.clone()))),
         }
     }
 }
 
 impl TimerTarget for TimerFile {
     fn expired(&self, _now: Instant) -> Option<Instant> {
-        let (count, next) = self.countdown.advance();
-        if count != 0 {
-            self.expiries.fetch_add(count, Ordering::SeqCst);
-            self.queue.wake(PollEvents::IN | PollEvents::READ_NORMAL);
+        let count = self.countdown.advance();
+        if count == 0 {
+            return self.countdown.again(Look::Next);
         }
+        // Before whoever reads can have it go on.
+        let next = self.countdown.again(Look::WhenResumed);
+        self.expiries.fetch_add(count, Ordering::SeqCst);
+        self.queue.wake(PollEvents::IN | PollEvents::READ_NORMAL);
         next
     }
 }
 
 impl ClockWatcher for TimerFile {
     fn clock_was_set(self: Arc<Self>) {
-        let target: Weak<dyn TimerTarget> = Arc::<Self>::downgrade(&self);
-        self.countdown.clock_was_set(target);
+        self.countdown.clock_was_set(self.own.clone());
         if self.cancels.load(Ordering::SeqCst) {
             self.cancelled.store(true, Ordering::SeqCst);
             self.queue.wake_all();
@@ -114,7 +117,8 @@ impl File for TimerFile {
 /// A new timer, not armed. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
 pub fn create(clock: TimerClock, flags: OpenFlags) -> Arc<OpenFile> {
     let wall = matches!(clock, TimerClock::Wall);
-    let file = Arc::new(TimerFile {
+    let file = Arc::new_cyclic(|own| TimerFile {
+        own: own.clone(),
         countdown: Countdown::new(clock),
         expiries: AtomicU64::new(0),
         cancels: AtomicBool::new(false),

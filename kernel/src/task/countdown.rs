@@ -3,6 +3,9 @@
 //! A countdown follows a clock, expires at a point of it, and perhaps again and again. Expiries are counted by the
 //! clock, not by interrupts: whoever looks late learns how many there were.
 //!
+//! A short interval does not keep a processor busy with interrupts whose expiries nobody has noticed yet: until then the
+//! countdown looks seldom or not at all ([`Countdown::again`]), and whoever notices has it go on ([`Countdown::resume`]).
+//!
 //! Clocks of processor time need no tick: from how many processors can work on them at once follows when such a clock
 //! reaches a value at the earliest, and until then nobody looks.
 
@@ -19,6 +22,20 @@ use crate::sync::InterruptMutex;
 const SHORTEST: u64 = 50_000;
 /// As [`SHORTEST`], for clocks of processor time.
 const SHORTEST_PROCESSOR_TIME: u64 = 500_000;
+
+/// When a countdown looks again whose last expiry nobody has noticed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// At the next expiry: nothing is left to notice.
+    Next,
+    /// Seldom: it is not certain that somebody will call [`Countdown::resume`].
+    Seldom,
+    /// Not before [`Countdown::resume`] is called.
+    WhenResumed,
+}
+
+/// Nanoseconds between two looks of [`Look::Seldom`].
+const SELDOM: u64 = 10_000_000;
 
 /// A clock that a countdown can follow.
 #[derive(Clone)]
@@ -75,6 +92,8 @@ struct State {
     interval: u64,
     /// Follows the wall clock when that is set: its deadline is a point of it.
     absolute: bool,
+    /// It does not look at the next expiry unless it is resumed.
+    waits: bool,
 }
 
 /// What is left, in nanoseconds.
@@ -86,7 +105,7 @@ pub struct Setting {
     pub interval: u64,
 }
 
-/// A countdown. Its target is told by [`TimerTarget::expired`], which asks [`Countdown::advance`] what to do.
+/// A countdown. Its target is told by [`TimerTarget::expired`], which asks [`Countdown::advance`] what happened.
 pub struct Countdown {
     clock: TimerClock,
     timer: Timer,
@@ -144,6 +163,7 @@ impl Countdown {
             deadline,
             interval: new.interval,
             absolute,
+            waits: false,
         };
         self.arm(deadline, target);
         old
@@ -171,25 +191,67 @@ impl Countdown {
         }
     }
 
-    /// To be asked when the timer has expired: how often the clock has passed a deadline since the last time, and when to
-    /// look again.
-    pub fn advance(&self) -> (u64, Option<Instant>) {
-        let mut state = self.state.lock();
+    /// To be asked when the timer has expired: how often the clock has passed a deadline since the last time. Afterwards
+    /// [`again`](Self::again) says when to look again.
+    pub fn advance(&self) -> u64 {
+        self.pass(&mut self.state.lock())
+    }
+
+    fn pass(&self, state: &mut State) -> u64 {
         let (deadline, interval) = (state.deadline, state.interval);
-        let Some(now) = self.clock.now().filter(|_| deadline != 0) else {
-            return (0, None);
+        let Some(now) = self.clock.now().filter(|&now| deadline != 0 && now >= deadline) else {
+            return 0;
         };
-        if now < deadline {
-            return (0, self.clock.earliest(deadline));
-        }
         if interval == 0 {
             state.deadline = 0;
-            return (1, None);
+            return 1;
         }
         let count = (now - deadline) / interval + 1;
         state.deadline = deadline.saturating_add(count.saturating_mul(interval));
-        let soon = state.deadline.max(now.saturating_add(self.clock.shortest()));
-        (count, self.clock.earliest(soon))
+        count
+    }
+
+    /// When the timer is to expire again: the answer of its target.
+    pub fn again(&self, look: Look) -> Option<Instant> {
+        let mut state = self.state.lock();
+        if state.deadline == 0 {
+            return None;
+        }
+        let gap = match look {
+            Look::Next => self.clock.shortest(),
+            Look::Seldom => SELDOM,
+            Look::WhenResumed => {
+                state.waits = true;
+                return None;
+            }
+        };
+        state.waits = look == Look::Seldom;
+        self.soon(&state, gap)
+    }
+
+    /// When the next deadline can be passed that is at least `gap` nanoseconds away, if it is not the first.
+    fn soon(&self, state: &State, gap: u64) -> Option<Instant> {
+        let soon = match state.interval {
+            0 => state.deadline,
+            _ => state.deadline.max(self.clock.now()?.saturating_add(gap)),
+        };
+        self.clock.earliest(soon)
+    }
+
+    /// Goes on after the last expiry was noticed: how often the clock has passed a deadline since then.
+    pub fn resume(&self, target: Weak<dyn TimerTarget>) -> u64 {
+        let (count, next) = {
+            let mut state = self.state.lock();
+            if !core::mem::take(&mut state.waits) {
+                return 0;
+            }
+            let count = self.pass(&mut state);
+            (count, self.soon(&state, self.clock.shortest()))
+        };
+        if let Some(next) = next {
+            self.timer.arm(next, target);
+        }
+        count
     }
 }
 

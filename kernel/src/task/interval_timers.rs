@@ -6,7 +6,7 @@ use pith_linux::signal::Signal;
 use spin::Once;
 
 use super::clock::Instant;
-use super::countdown::{Countdown, Setting, TimerClock};
+use super::countdown::{Countdown, Look, Setting, TimerClock};
 use super::process::Process;
 use super::signal;
 use super::timer::TimerTarget;
@@ -50,13 +50,12 @@ struct IntervalTimer {
 
 impl TimerTarget for IntervalTimer {
     fn expired(&self, _now: Instant) -> Option<Instant> {
-        let (count, next) = self.countdown.advance();
-        if count != 0
+        if self.countdown.advance() != 0
             && let Some(process) = self.process.upgrade()
         {
             signal::post(&process, self.kind.signal());
         }
-        next
+        self.countdown.again(Look::Next)
     }
 }
 

@@ -12,7 +12,7 @@ use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
 use super::clock::Instant;
-use super::countdown::{ClockWatcher, Countdown, Setting, TimerClock, watch_clock};
+use super::countdown::{ClockWatcher, Countdown, Look, Setting, TimerClock, watch_clock};
 use super::process::Process;
 use super::signal;
 use super::thread::Thread;
@@ -127,6 +127,9 @@ impl PosixTimers {
             return;
         };
         timer.is_pending.store(false, Ordering::SeqCst);
+        let target: Weak<dyn TimerTarget> = Arc::<PosixTimer>::downgrade(&timer);
+        let more = timer.countdown.resume(target);
+        timer.overrun.fetch_add(more, Ordering::SeqCst);
         let overrun = timer.overrun.swap(0, Ordering::SeqCst).min(i32::MAX as u64) as i32;
         timer.told.store(overrun, Ordering::Relaxed);
         information.set_overrun(overrun);
@@ -182,13 +185,19 @@ impl PosixTimer {
 
 impl TimerTarget for PosixTimer {
     fn expired(&self, _now: Instant) -> Option<Instant> {
-        let (count, next) = self.countdown.advance();
+        let count = self.countdown.advance();
         if count == 0 {
-            return next;
+            return self.countdown.again(Look::Next);
         }
         if self.is_pending.swap(true, Ordering::SeqCst) {
             self.overrun.fetch_add(count, Ordering::SeqCst);
-            return next;
+            // Not never: a standard signal that merged with another is not delivered as this timer's.
+            let next = self.countdown.again(Look::Seldom);
+            return match self.is_pending.load(Ordering::SeqCst) {
+                true => next,
+                // It was delivered just now.
+                false => self.countdown.again(Look::Next),
+            };
         }
         self.overrun.fetch_add(count - 1, Ordering::SeqCst);
         let information =
@@ -207,7 +216,7 @@ impl TimerTarget for PosixTimer {
         if sent.is_err() || matches!(self.notification, Notification::None) {
             self.is_pending.store(false, Ordering::SeqCst);
         }
-        next
+        self.countdown.again(Look::Next)
     }
 }
 

@@ -159,8 +159,9 @@ pub fn fired() {
             super::scheduler::slice_over();
         }
     }
+    // What was armed again meanwhile waits for the next interrupt, so that the program gets on between them.
+    let now = monotonic();
     loop {
-        let now = monotonic();
         let mut locked = queue.lock();
         let due = match locked.armed.first_key_value() {
             Some((&key, _)) if key.0 <= now.0 => locked.armed.pop_first(),
