@@ -163,6 +163,7 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         directory: request.working_directory.clone().unwrap_or(base),
         environment: configuration.environment.clone(),
         placed,
+        by_another: false,
     };
     if main > 1 {
         start.arguments.insert(0, path.clone().into_os_string());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use pith_image::{BuildPlan, BuildRequest, FileMapping, SystemFiles, plan};
@@ -556,4 +556,105 @@ fn erlang_gets_its_emulator_and_the_applications_that_are_named() {
             "erlang/lib/ssl-10.8/ebin/ssl.app",
         ],
     );
+}
+
+#[test]
+fn shells_get_the_commands_of_a_script_and_what_these_need() {
+    let place = Place::new();
+    let shell = place.program("bin/dash");
+    let tool = place.program("bin/tool");
+    let perl = place.program("prefix/bin/perl");
+    place.program("bin/unneeded");
+    place.files(&[
+        ("prefix/share/perl/5.36.0/strict.pm", ""),
+        ("bin/launcher", "#!/bin/sh\nexec perl -e 1 # unneeded\n"),
+        ("app/data.txt", ""),
+        (
+            "app/app.sh",
+            "set -e\necho \"unneeded $(tool \"$1\")\"\nlauncher | cat <<X\nunneeded\nX\n",
+        ),
+    ]);
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(place.at("bin/launcher"), executable).unwrap();
+    let path = format!(
+        "{}:{}:/usr/bin:/bin",
+        tool.parent().unwrap().display(),
+        perl.parent().unwrap().display()
+    );
+    let with_path = |request: BuildRequest| BuildRequest {
+        environment: vec![("PATH".into(), path.clone().into())],
+        ..request
+    };
+    let taken = place.plan_with("app", &shell, &["app.sh"], with_path);
+    taken.check(
+        &[
+            "app/data.txt",
+            "bin/tool",
+            "bin/launcher",
+            "prefix/bin/perl",
+            "prefix/share/perl/5.36.0/strict.pm",
+        ],
+        &["bin/unneeded"],
+    );
+    taken.starts_in(&place.at("app"));
+    place
+        .plan_with("", &shell, &["-ec", "tool x | launcher", "name"], with_path)
+        .check(
+            &["bin/tool", "bin/launcher"],
+            &["app/app.sh", "bin/unneeded"],
+        );
+}
+
+#[test]
+fn pypy_gets_its_own_library() {
+    let place = Place::new();
+    let pypy = place.program("prefix/bin/pypy3.9");
+    place.files(&[
+        ("prefix/lib/pypy3.9/os.py", ""),
+        ("prefix/lib/pypy3.9/__pycache__/os.pypy39.pyc", ""),
+        ("prefix/lib/pypy3.9/__pycache__/os.cpython-39.pyc", ""),
+        ("app/app.py", ""),
+    ]);
+    place.plan("app", &pypy, &["app.py"]).check(
+        &[
+            "app/app.py",
+            "prefix/lib/pypy3.9/os.py",
+            "prefix/lib/pypy3.9/__pycache__/os.pypy39.pyc",
+        ],
+        &["prefix/lib/pypy3.9/__pycache__/os.cpython-39.pyc"],
+    );
+}
+
+#[test]
+fn elixir_gets_its_library_the_emulator_and_the_applications_that_are_named() {
+    let place = Place::new();
+    let elixir = place.file("elixir/bin/elixir", "#!/bin/sh\nexec erl\n");
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&elixir, executable).unwrap();
+    place.program("erlang/bin/erl");
+    place.program("erlang/erts-13.1/bin/beam.smp");
+    place.files(&[
+        ("elixir/lib/elixir/ebin/elixir.app", ""),
+        ("erlang/lib/kernel-8.5/ebin/kernel.app", ""),
+        ("erlang/lib/crypto-5.1/ebin/crypto.app", ""),
+        ("erlang/lib/ssh-4.15/ebin/ssh.app", ""),
+        ("app/mix.exs", ""),
+        ("app/lib/app.exs", ":crypto.hash(:sha256, \"x\")"),
+    ]);
+    let path = format!("{}:/usr/bin:/bin", place.at("erlang/bin").display());
+    place
+        .plan_with("app", &elixir, &["lib/app.exs"], |request| BuildRequest {
+            environment: vec![("PATH".into(), path.into())],
+            ..request
+        })
+        .check(
+            &[
+                "app/mix.exs",
+                "elixir/lib/elixir/ebin/elixir.app",
+                "erlang/erts-13.1/bin/beam.smp",
+                "erlang/lib/kernel-8.5/ebin/kernel.app",
+                "erlang/lib/crypto-5.1/ebin/crypto.app",
+            ],
+            &["erlang/lib/ssh-4.15/ebin/ssh.app"],
+        );
 }

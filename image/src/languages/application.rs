@@ -102,7 +102,8 @@ fn root(directory: &Path, marks: &[&str], typed: &Path) -> PathBuf {
 }
 
 impl Kind {
-    fn is_source(&self, path: &Path) -> bool {
+    /// Whether a file is a source by its name.
+    pub fn is_source(&self, path: &Path) -> bool {
         let extension = path.extension().and_then(OsStr::to_str);
         extension.is_some_and(|extension| self.extensions.contains(&extension))
     }
@@ -164,7 +165,11 @@ impl Application {
         basket: &mut Basket<'_, '_>,
     ) -> Result<(), Error> {
         let directory = script.parent().unwrap_or(Path::new("/"));
-        match owner(directory) {
+        let owner = match start.by_another {
+            true => Owner::System,
+            false => owner(directory),
+        };
+        match owner {
             Owner::Application => {
                 let root = root(directory, kind.roots, &start.directory);
                 self.take_directory(kind, loaded, &root, basket)?;

@@ -1,10 +1,11 @@
-//! Erlang: the emulator with its helpers, and the applications of OTP that the program names.
+//! Erlang and Elixir: the emulator with its helpers, and the applications of OTP that the program names.
 //!
 //! `erl` is a script for the shell that starts `erlexec`, which starts `beam.smp`, which starts `erl_child_setup`: none of
 //! them names the next in a way that a closure could follow. Of OTP's applications `kernel`, `stdlib` and `erts` are always
 //! taken, and others if their names, or those of their modules, are words of the program; from there, what they say that
 //! they need (`applications` in `NAME.app`). Only `ebin` and `priv` of them are used at run time.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::application::{self, Application, Kind};
@@ -72,6 +73,59 @@ impl Rule for Erlang {
             take_code_path(&mut application, loaded, start, basket)?;
             application.take_arguments(&KIND, start, 0, basket)?;
         }
+        take_applications(&mut application, root, loaded, basket)
+    }
+}
+
+/// The rule for Elixir, whose commands are scripts that start `erl`.
+pub(super) struct Elixir;
+
+const ELIXIR: Kind = Kind {
+    language: "elixir",
+    extensions: &["ex", "exs", "eex", "heex", "app", "config"],
+    roots: &["mix.exs"],
+    skipped: &[],
+};
+
+impl Rule for Elixir {
+    fn name(&self) -> &'static str {
+        ELIXIR.language
+    }
+
+    fn applies(&self, program: &Program) -> bool {
+        let is_command = ["elixir", "elixirc", "iex", "mix"]
+            .iter()
+            .any(|name| program.canonical.ends_with(Path::new("bin").join(name)));
+        is_command && prefix_of(program).ends_with("elixir")
+    }
+
+    fn collect(
+        &self,
+        program: &Program,
+        start: &Start,
+        basket: &mut Basket<'_, '_>,
+    ) -> Result<(), Error> {
+        let list = start.variable("PATH").unwrap_or_default();
+        let erl = basket
+            .closure
+            .find_in_path(OsStr::new("erl"), &list, &start.directory)?;
+        let chain = basket.closure.add_program(&erl)?;
+        let Some(erl) = chain.first() else {
+            return Ok(());
+        };
+        let root = prefix_of(erl);
+        let loaded = take_emulator(erl, root, basket)?;
+        let loaded = loaded.as_ref();
+        let library = prefix_of(program).join("lib");
+        let taken = gather::directory(basket.closure, loaded, &library, &mut |_, _| true)?;
+        application::note(&ELIXIR, "took the library", &taken, basket);
+        let mut application = Application::default();
+        application.read_arguments(start);
+        application.words.add("compiler");
+        if let Some(at) = start.file_from(0, basket.closure) {
+            application.take_script(&ELIXIR, loaded, start, at, basket)?;
+        }
+        application.take_arguments(&ELIXIR, start, 0, basket)?;
         take_applications(&mut application, root, loaded, basket)
     }
 }

@@ -1,8 +1,12 @@
 //! Taking directories into an image: what rules have in common.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::closure::{Closure, Loaded};
 use crate::error::Error;
@@ -47,14 +51,34 @@ impl std::fmt::Display for Taken {
 /// (bford.info/cachedir), of compilers for example, and virtual environments of Python.
 const MARKS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// Whether a file below a directory is nothing that a program needs: version control, caches, sockets, pipes, devices.
+/// Whether a file is the one that this process's own output goes to: it changes while the image is built.
+fn is_own_output(metadata: &Metadata) -> bool {
+    static OUTPUTS: LazyLock<Vec<(u64, u64)>> = LazyLock::new(|| {
+        let (output, error) = (io::stdout(), io::stderr());
+        [output.as_fd(), error.as_fd()]
+            .into_iter()
+            .filter_map(|stream| {
+                let metadata = File::from(stream.try_clone_to_owned().ok()?)
+                    .metadata()
+                    .ok()?;
+                metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+            })
+            .collect()
+    });
+    OUTPUTS.contains(&(metadata.dev(), metadata.ino()))
+}
+
+/// Whether a file below a directory is nothing that a program needs: version control, caches, sockets, pipes, devices, and
+/// the output of `pith` itself.
 fn never_wanted(path: &Path, is_directory: bool) -> bool {
     if is_directory {
         let name = path.file_name().unwrap_or_default();
         return VERSION_CONTROL.iter().any(|other| name == *other)
             || MARKS.iter().any(|mark| path.join(mark).exists());
     }
-    fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_symlink())
+    fs::symlink_metadata(path).is_ok_and(|metadata| {
+        !metadata.is_file() && !metadata.is_symlink() || is_own_output(&metadata)
+    })
 }
 
 /// Takes a directory of the view with everything below it that `wanted` does not refuse, what links in it lead to, and

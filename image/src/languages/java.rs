@@ -208,7 +208,11 @@ fn take_classes(
 }
 
 /// Takes a jar and those that its manifest names.
-fn take_jar(path: &Path, taken: &mut Taken, basket: &mut Basket<'_, '_>) -> Result<(), Error> {
+pub(super) fn take_jar(
+    path: &Path,
+    taken: &mut Taken,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
     let mut pending = vec![path.to_path_buf()];
     while let Some(path) = pending.pop() {
         let Found::File(jar) = basket.closure.tree.find(&path)? else {

@@ -9,6 +9,7 @@ mod application;
 mod erlang;
 mod gather;
 mod java;
+mod libraries;
 mod lua;
 mod node;
 mod perl;
@@ -16,6 +17,8 @@ mod php;
 mod python;
 mod python_packages;
 mod ruby;
+mod shell;
+mod shell_words;
 mod words;
 
 use std::collections::HashSet;
@@ -27,6 +30,7 @@ use serde::Serialize;
 
 use crate::closure::{Closure, Program};
 use crate::error::Error;
+use crate::tree::Found;
 
 /// A remark about what went into an image or was left out, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,6 +67,8 @@ pub(crate) struct Start {
     pub environment: Vec<Vec<u8>>,
     /// Guest paths of the files that the user placed.
     pub placed: HashSet<PathBuf>,
+    /// Another program starts it, not the user: what lies around its script is not its application.
+    pub by_another: bool,
 }
 
 impl Start {
@@ -118,6 +124,15 @@ impl Start {
         None
     }
 
+    /// The place of the first argument from `from` on that names a file.
+    fn file_from(&self, from: usize, closure: &Closure<'_>) -> Option<usize> {
+        (from..self.arguments.len()).find(|&at| {
+            let path = self.directory.join(&self.arguments[at]);
+            // What can't be a path names none.
+            matches!(closure.tree.find(&path), Ok(Found::File(_)))
+        })
+    }
+
     /// The argument at a place as text; empty if there is none.
     fn text(&self, at: usize) -> String {
         self.arguments
@@ -135,6 +150,27 @@ pub(crate) struct Basket<'a, 'tree> {
     pub notes: &'a mut Vec<Note>,
     /// Whether something was taken that is found only from the directory where the command was typed.
     pub uses_directory: bool,
+    /// Programs that were taken since others start them, as chains of a script and its interpreters; rules look at them too.
+    started: Vec<Vec<Program>>,
+    /// Those that were looked at.
+    seen: HashSet<PathBuf>,
+}
+
+impl Basket<'_, '_> {
+    /// Has the rules look at a program that another one starts.
+    fn start(&mut self, chain: Vec<Program>) {
+        let is_new = chain
+            .first()
+            .is_some_and(|program| self.seen.insert(program.canonical.clone()));
+        if is_new {
+            self.started.push(chain);
+        }
+    }
+
+    /// Tells something.
+    fn note(&mut self, subject: &str, message: String) {
+        self.notes.push(Note::new(subject, message));
+    }
 }
 
 /// Knows which files programs of one language need.
@@ -170,6 +206,18 @@ static RULES: &[&dyn Rule] = &[
     &perl::Perl,
     &lua::Lua,
     &erlang::Erlang,
+    &erlang::Elixir,
+    &shell::Shell,
+    &libraries::TCL,
+    &libraries::GUILE,
+    &libraries::SBCL,
+    &libraries::RACKET,
+    &libraries::CHICKEN,
+    &libraries::R,
+    &libraries::OCTAVE,
+    &libraries::PROLOG,
+    &libraries::FORTH,
+    &libraries::MONO,
 ];
 
 /// Applies every rule that fits to every program of an image.
@@ -187,6 +235,11 @@ pub(crate) fn collect(
         closure,
         notes,
         uses_directory: false,
+        started: Vec::new(),
+        seen: programs
+            .iter()
+            .map(|program| program.canonical.clone())
+            .collect(),
     };
     let other = Start {
         arguments: Vec::new(),
@@ -196,6 +249,8 @@ pub(crate) fn collect(
         arguments: start.arguments.iter().skip(1).cloned().collect(),
         ..start.clone()
     };
+    // Which rules were asked.
+    let mut asked = HashSet::new();
     for (index, program) in programs.iter().enumerate() {
         let start = match index {
             _ if index + 1 == main => start,
@@ -204,6 +259,29 @@ pub(crate) fn collect(
         };
         for rule in RULES.iter().filter(|rule| rule.applies(program)) {
             rule.collect(program, start, &mut basket)?;
+            asked.insert(rule.name());
+        }
+    }
+    while let Some(chain) = basket.started.pop() {
+        let of_interpreter = Start {
+            arguments: chain
+                .first()
+                .filter(|_| chain.len() > 1)
+                .map(|script| script.path.clone().into_os_string())
+                .into_iter()
+                .collect(),
+            by_another: true,
+            ..start.clone()
+        };
+        for (index, program) in chain.iter().enumerate() {
+            let is_last = index + 1 == chain.len();
+            let start = if is_last { &of_interpreter } else { &other };
+            for rule in RULES.iter().filter(|rule| rule.applies(program)) {
+                // Without arguments it would say the same again.
+                if asked.insert(rule.name()) || !start.arguments.is_empty() {
+                    rule.collect(program, start, &mut basket)?;
+                }
+            }
         }
     }
     Ok(basket.uses_directory)
@@ -273,6 +351,7 @@ mod tests {
             directory: "/base".into(),
             environment: vec![b"LIST=a:/b::c".to_vec()],
             placed: HashSet::new(),
+            by_another: false,
         }
     }
 

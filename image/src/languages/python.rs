@@ -1,4 +1,4 @@
-//! Python (CPython 3): the standard library of the interpreter.
+//! Python (CPython 3 and PyPy 3): the standard library of the interpreter.
 //!
 //! CPython finds its library by looking for `lib/pythonX.Y/os.py` in the directories above its own,
 //! resolved file (`Modules/getpath.py`); this rule does the same. Modules written in C lie in
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::program::Format;
 use crate::tree::{Found, Present};
 
-/// The rule for CPython 3.
+/// The rule for CPython 3 and PyPy 3.
 pub(super) struct Python;
 
 /// What Python's applications look like.
@@ -58,7 +58,7 @@ impl Rule for Python {
     }
 
     fn applies(&self, program: &Program) -> bool {
-        matches!(program.format, Format::Elf(_)) && version(&program.canonical).is_some()
+        matches!(program.format, Format::Elf(_)) && name_of_library(&program.canonical).is_some()
     }
 
     /// pyenv puts shell scripts called `shims/python3` into `PATH` that choose a version at run time: from
@@ -114,19 +114,19 @@ impl Rule for Python {
         start: &Start,
         basket: &mut Basket<'_, '_>,
     ) -> Result<(), Error> {
-        let Some(version) = version(&program.canonical) else {
+        let Some(name) = name_of_library(&program.canonical) else {
             return Ok(());
         };
-        let Some(library) = find_library(program, basket.closure, &version)? else {
+        let Some(library) = find_library(program, basket.closure, &name)? else {
             basket.notes.push(Note::new(self.name(), format!(
-                "no lib/python{version}/os.py above `{}`; the program must bring its standard library, or add it with --file",
+                "no lib/{name}/os.py above `{}`; the program must bring its standard library, or add it with --file",
                 program.canonical.display()
             )));
             return Ok(());
         };
-        take_library(program, &library, &version, basket)?;
+        take_library(program, &library, &name, basket)?;
         let application = take_application(program, start, basket)?;
-        let places = Places::find(program, start, &library, &version, basket.closure)?;
+        let places = Places::find(program, start, &library, &name, basket.closure)?;
         python_packages::take(&application, &places, program, basket)
     }
 }
@@ -245,7 +245,7 @@ fn take_module(
 fn take_library(
     program: &Program,
     library: &Path,
-    version: &str,
+    name: &str,
     basket: &mut Basket<'_, '_>,
 ) -> Result<(), Error> {
     let closure = &mut *basket.closure;
@@ -254,7 +254,7 @@ fn take_library(
     let files = closure
         .tree
         .copy(&host, library, Present::Keep, &mut |path, is_directory| {
-            wanted(path, is_directory, version)
+            wanted(path, is_directory, name)
         })?;
     follow_links(closure, library)?;
     let mut omitted = Vec::new();
@@ -306,32 +306,37 @@ fn installed(versions: &Path, version: &str) -> Option<PathBuf> {
         .map(|(_, directory)| directory)
 }
 
-/// The version in the name of an interpreter's file: `3.11` for `python3.11`; empty for `python3`.
-fn version(canonical: &Path) -> Option<String> {
+/// The name of the library's directory, for the name of an interpreter's file: `python3.11`, `pypy3.9`.
+fn name_of_library(canonical: &Path) -> Option<String> {
     let name = canonical.file_name()?.to_str()?;
-    let rest = name.strip_prefix("python3")?;
+    let kind = if name.starts_with("pypy") {
+        "pypy3"
+    } else {
+        "python3"
+    };
+    let rest = name.strip_prefix(kind)?;
     // Builds with other thread or debug settings have a letter behind the version.
     let rest = rest.trim_end_matches(['d', 'm', 't', 'u']);
     let minor = match rest.strip_prefix('.') {
         Some(minor) if !minor.is_empty() => minor,
-        None if rest.is_empty() => return Some("3".into()),
+        None if rest.is_empty() => return Some(kind.into()),
         _ => return None,
     };
     minor
         .bytes()
         .all(|byte| byte.is_ascii_digit())
-        .then(|| format!("3.{minor}"))
+        .then(|| format!("{kind}.{minor}"))
 }
 
-/// The directory of the standard library: `lib/pythonX.Y` above the interpreter.
+/// The directory of the standard library: `lib/pythonX.Y` or `lib/pypyX.Y` above the interpreter.
 fn find_library(
     program: &Program,
     closure: &Closure<'_>,
-    version: &str,
+    name: &str,
 ) -> Result<Option<PathBuf>, Error> {
     for directory in program.canonical.ancestors().skip(1) {
         for library in ["lib", "lib64"] {
-            let candidate = directory.join(library).join(format!("python{version}"));
+            let candidate = directory.join(library).join(name);
             if let Found::File(landmark) = closure.tree.find(&candidate.join("os.py"))? {
                 return Ok(landmark.parent().map(Path::to_path_buf));
             }
@@ -341,7 +346,8 @@ fn find_library(
 }
 
 /// Whether a file or directory of the standard library belongs in an image.
-fn wanted(path: &Path, is_directory: bool, version: &str) -> bool {
+/// `library` is the name of its directory.
+fn wanted(path: &Path, is_directory: bool, library: &str) -> bool {
     let name = path.file_name().unwrap_or_default();
     let bytes = name.as_bytes();
     if is_directory {
@@ -354,7 +360,10 @@ fn wanted(path: &Path, is_directory: bool, version: &str) -> bool {
     }
     if extension == "pyc" {
         // `python -O` is not how programs are started here, nor is another version.
-        let tag = format!(".cpython-{}.pyc", version.replace('.', ""));
+        let tag = format!(
+            ".{}.pyc",
+            library.replace("python", "cpython-").replace('.', "")
+        );
         return bytes.ends_with(tag.as_bytes()) || parent_name(path) != OsStr::new("__pycache__");
     }
     if parent_name(path) == OsStr::new("lib-dynload") {
@@ -388,17 +397,19 @@ mod tests {
     #[test]
     fn interpreters_are_recognised_by_name() {
         for (name, expected) in [
-            ("python3.11", Some("3.11")),
-            ("python3.7m", Some("3.7")),
-            ("python3.13t", Some("3.13")),
-            ("python3", Some("3")),
+            ("python3.11", Some("python3.11")),
+            ("python3.7m", Some("python3.7")),
+            ("python3.13t", Some("python3.13")),
+            ("python3", Some("python3")),
+            ("pypy3.9", Some("pypy3.9")),
+            ("pypy3compile", None),
             ("python3.11-config", None),
             ("python3-config", None),
             ("python2.7", None),
             ("python", None),
         ] {
             assert_eq!(
-                version(Path::new("/usr/bin").join(name).as_path()).as_deref(),
+                name_of_library(Path::new("/usr/bin").join(name).as_path()).as_deref(),
                 expected,
                 "{name}"
             );
@@ -455,7 +466,7 @@ mod tests {
             ("site-packages", true, false),
         ] {
             assert_eq!(
-                wanted(&library.join(path), is_directory, "3.11"),
+                wanted(&library.join(path), is_directory, "python3.11"),
                 expected,
                 "{path}"
             );

@@ -31,19 +31,18 @@ impl Places {
         program: &Program,
         start: &Start,
         library: &Path,
-        version: &str,
+        name: &str,
         closure: &Closure<'_>,
     ) -> Result<Self, Error> {
         let mut places = Self {
             named: start.directories("PYTHONPATH"),
             ..Self::default()
         };
-        let name = format!("python{version}");
         // The directory of the interpreter's name as it was started, or the one above.
         for directory in program.path.ancestors().skip(1).take(2) {
             let configuration = directory.join("pyvenv.cfg");
             if gather::is_file(closure, &configuration)? {
-                let packages = directory.join("lib").join(&name).join("site-packages");
+                let packages = directory.join("lib").join(name).join("site-packages");
                 let text = gather::contents(closure, &configuration)?;
                 places.environment = Some((packages, configuration));
                 if !includes_common(&text) {
@@ -54,14 +53,14 @@ impl Places {
         }
         let mut common = vec![
             PathBuf::from("/usr/local/lib")
-                .join(&name)
+                .join(name)
                 .join("dist-packages"),
             library.with_file_name("python3").join("dist-packages"),
             library.join("dist-packages"),
             library.join("site-packages"),
         ];
         if let Some(home) = start.variable("HOME") {
-            let own = Path::new(&home).join(".local/lib").join(&name);
+            let own = Path::new(&home).join(".local/lib").join(name);
             common.push(own.join("site-packages"));
         }
         for directory in common {

@@ -1,0 +1,283 @@
+//! Shells: the commands that a script starts, with what rules of their own say that those need.
+//!
+//! A script for the shell is of no use without the commands in it. Taken is every command of `PATH` whose name is a word of
+//! the script's code (`shell_words.rs`), and every file or directory of the system that the code names by its whole path,
+//! such as `/usr/share/java/x.jar`. Commands that are scripts themselves are followed. So launchers work as well: `groovy`,
+//! `clojure` and `R` are scripts that start `java` and the like.
+//!
+//! What a script puts together at run time is missed: name it with `--file`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::application::{self, Application, Kind};
+use super::gather::{self, Taken};
+use super::shell_words;
+use super::{Basket, Rule, Start, java};
+use crate::closure::{Closure, Program};
+use crate::error::Error;
+use crate::program::Format;
+use crate::tree::Found;
+
+/// The rule for shells.
+pub(super) struct Shell;
+
+const KIND: Kind = Kind {
+    language: "shell",
+    extensions: &["sh", "bash", "ksh", "zsh"],
+    roots: &[],
+    skipped: &[],
+};
+
+/// Names of shells whose language is that of POSIX, more or less. BusyBox has its commands inside.
+const SHELLS: [&str; 7] = ["sh", "dash", "bash", "ksh", "ksh93", "mksh", "zsh"];
+
+/// What shells do themselves, and words of their language.
+const BUILT_IN: [&str; 54] = [
+    "alias", "bg", "break", "case", "cd", "command", "continue", "declare", "do", "done", "echo",
+    "elif", "else", "esac", "eval", "exec", "exit", "export", "false", "fc", "fg", "fi", "for",
+    "function", "getopts", "hash", "if", "in", "jobs", "kill", "let", "local", "printf", "pwd",
+    "read", "readonly", "return", "select", "set", "shift", "source", "test", "then", "times",
+    "trap", "true", "type", "typeset", "ulimit", "umask", "unalias", "unset", "until", "while",
+];
+
+/// Directories whose own directories belong to one program each.
+const PARENTS: [&str; 6] = [
+    "/etc",
+    "/opt",
+    "/usr/lib",
+    "/usr/local/share",
+    "/usr/share",
+    "/usr/lib/x86_64-linux-gnu",
+];
+
+/// Directories below these that belong to many.
+const COMMON: [&str; 7] = [
+    "/etc/alternatives",
+    "/usr/lib/locale",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/share/doc",
+    "/usr/share/java",
+    "/usr/share/locale",
+    "/usr/share/man",
+];
+
+impl Rule for Shell {
+    fn name(&self) -> &'static str {
+        KIND.language
+    }
+
+    fn applies(&self, program: &Program) -> bool {
+        let name = program.canonical.file_name().unwrap_or_default();
+        matches!(program.format, Format::Elf(_)) && SHELLS.iter().any(|shell| name == *shell)
+    }
+
+    fn collect(
+        &self,
+        program: &Program,
+        start: &Start,
+        basket: &mut Basket<'_, '_>,
+    ) -> Result<(), Error> {
+        let loaded = program.loaded.as_ref();
+        let mut application = Application::default();
+        let mut named = BTreeSet::new();
+        match main(start) {
+            Main::Code(at) => {
+                named.extend(shell_words::words(&start.text(at)));
+                application.take_arguments(&KIND, start, at + 1, basket)?;
+            }
+            Main::Script(at) => {
+                application.take_script(&KIND, loaded, start, at, basket)?;
+                // A launcher of the system is told what to run.
+                if application.root.is_none()
+                    && let Some(at) = start.file_from(at + 1, basket.closure)
+                    && !is_taken(&start.directory.join(&start.arguments[at]), basket)
+                {
+                    application.take_script(&KIND, loaded, start, at, basket)?;
+                }
+                application.take_arguments(&KIND, start, at + 1, basket)?;
+                for source in &application.sources {
+                    let text = std::fs::read(source).unwrap_or_default();
+                    named.extend(shell_words::words(&String::from_utf8_lossy(&text)));
+                }
+            }
+            Main::Prompt => return Ok(()),
+        }
+        take_commands(&named, start, basket)?;
+        take_places(&named, basket)
+    }
+}
+
+/// Whether a rule for the launcher took the file already.
+fn is_taken(path: &Path, basket: &Basket<'_, '_>) -> bool {
+    let found = basket.closure.tree.find(path);
+    matches!(found, Ok(Found::File(file)) if basket.closure.tree.get(&file).is_some())
+}
+
+/// What a shell is to execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Main {
+    /// The argument at this place.
+    Code(usize),
+    /// The script that the argument at this place names.
+    Script(usize),
+    /// What somebody types, or standard input.
+    Prompt,
+}
+
+/// Finds out what the arguments have a shell do (sh(1p)).
+fn main(start: &Start) -> Main {
+    let Some(at) = start.positional(0, &["-o", "+o", "-O", "--rcfile", "--init-file"]) else {
+        return Main::Prompt;
+    };
+    let options = start.arguments.iter().take(at);
+    let is_short = |text: &str| text.starts_with('-') && !text.starts_with("--");
+    let has = |letter: char| {
+        options
+            .clone()
+            .map(|option| option.to_string_lossy())
+            .any(|option| is_short(&option) && option.contains(letter))
+    };
+    match (has('c'), has('s')) {
+        (true, _) => Main::Code(at),
+        (_, true) => Main::Prompt,
+        _ => Main::Script(at),
+    }
+}
+
+/// Takes the commands among words, and has the rules look at them.
+fn take_commands(
+    named: &BTreeSet<String>,
+    start: &Start,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let list = start.variable("PATH").unwrap_or_default();
+    let mut names = Vec::new();
+    for word in named {
+        let path = match word.contains('/') {
+            false if BUILT_IN.contains(&word.as_str()) => continue,
+            false => basket
+                .closure
+                .find_in_path(OsStr::new(word), &list, &start.directory)
+                .ok(),
+            // The home of a runtime of Java is named rather than its command.
+            true => [word.clone(), format!("{word}/bin/java")]
+                .iter()
+                .find_map(|path| command_at(path, basket.closure)),
+        };
+        let Some(path) = path else { continue };
+        match basket.closure.add_program(&path) {
+            Ok(chain) => basket.start(chain),
+            // It could not be executed on this machine either.
+            Err(
+                Error::NotAProgram { .. }
+                | Error::NotExecutable { .. }
+                | Error::MissingInterpreter { .. }
+                | Error::MissingLibrary { .. }
+                | Error::MalformedElf { .. }
+                | Error::ThirtyTwoBit { .. }
+                | Error::ForeignArchitecture { .. }
+                | Error::ProgramNotFound { .. },
+            ) => continue,
+            Err(error) => return Err(error),
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        names.push(name.into_owned());
+    }
+    if !names.is_empty() {
+        basket.note(
+            KIND.language,
+            format!("took the commands {}", names.join(", ")),
+        );
+    }
+    Ok(())
+}
+
+/// The path of a program that is named by its whole path.
+fn command_at(word: &str, closure: &Closure<'_>) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = Path::new(word);
+    if !path.is_absolute() {
+        return None;
+    }
+    // Paths made of words may be anything.
+    let Ok(Found::File(canonical)) = closure.tree.find(path) else {
+        return None;
+    };
+    let metadata = std::fs::metadata(closure.tree.host_path(&canonical)).ok()?;
+    (metadata.permissions().mode() & 0o111 != 0).then(|| path.to_path_buf())
+}
+
+/// Takes what words name by whole paths and is no command: jars and other files, and directories of one program.
+fn take_places(named: &BTreeSet<String>, basket: &mut Basket<'_, '_>) -> Result<(), Error> {
+    let mut taken = Taken::default();
+    for word in named {
+        let path = Path::new(word);
+        if !path.is_absolute() || !of_a_program(path) {
+            continue;
+        }
+        if path.extension().is_some_and(|ending| ending == "jar") {
+            java::take_jar(path, &mut taken, basket)?;
+        } else if let Ok(Found::File(_) | Found::Directory(_)) = basket.closure.tree.find(path) {
+            taken.extend(gather::either(basket.closure, None, path)?);
+        }
+    }
+    if !taken.files.is_empty() {
+        application::note(&KIND, "took what the script names", &taken, basket);
+    }
+    Ok(())
+}
+
+/// Whether a path lies in a directory that belongs to a program, or is such a directory.
+fn of_a_program(path: &Path) -> bool {
+    let is_common = COMMON.iter().any(|common| path == Path::new(common));
+    let below = PARENTS
+        .iter()
+        .any(|parent| path.starts_with(parent) && path != Path::new(parent));
+    // What is needed of a runtime of Java, the rule for Java knows.
+    below && !is_common && !path.starts_with("/usr/lib/jvm")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_is_told_to_run_is_understood() {
+        for (words, expected) in [
+            ("script x", Main::Script(0)),
+            ("-eu script", Main::Script(1)),
+            ("-o pipefail script", Main::Script(2)),
+            ("-c code name", Main::Code(1)),
+            ("-ec code", Main::Code(1)),
+            ("--norc -c code", Main::Code(2)),
+            ("-s argument", Main::Prompt),
+            ("-i", Main::Prompt),
+            ("", Main::Prompt),
+        ] {
+            let start = Start {
+                arguments: words.split_whitespace().map(Into::into).collect(),
+                ..Start::default()
+            };
+            assert_eq!(main(&start), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn only_directories_of_one_program_are_taken() {
+        for (path, expected) in [
+            ("/usr/share/groovy", true),
+            ("/usr/share/java/clojure.jar", true),
+            ("/usr/share/java", false),
+            ("/usr/share", false),
+            ("/usr/lib/jvm/java-17-openjdk-amd64", false),
+            ("/etc", false),
+            ("/etc/groovy/groovy.conf", true),
+            ("/dev/null", false),
+            ("/home/ann", false),
+        ] {
+            assert_eq!(of_a_program(Path::new(path)), expected, "{path}");
+        }
+    }
+}
