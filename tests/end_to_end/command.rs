@@ -7,6 +7,7 @@ use pith_end_to_end::workshop::{Build, fixture, make_directory};
 use rustix::process::{Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -32,6 +33,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("image-arguments", image_arguments),
     ("damaged-images", damaged_images),
     ("inspection", inspection),
+    ("user", user),
     ("trace", trace),
     ("statistics", statistics),
     (
@@ -117,6 +119,67 @@ fn build(
             .args(arguments),
     )?;
     Ok(image)
+}
+
+/// Who `id` says that it is, by names and by numbers.
+fn user(workshop: &Workshop) -> Result<(), String> {
+    let directory = workshop.directory_for("user")?;
+    let (passwd, group) = (directory.join("passwd"), directory.join("group"));
+    write(
+        &passwd,
+        "root:x:0:0::/root:/bin/sh\nalice:x:1001:2001::/home/alice:/bin/sh\n",
+    )?;
+    write(&group, "root:x:0:\nours:x:2001:\nmore:x:2002:alice\n")?;
+    let files = [(passwd, "/etc/passwd"), (group, "/etc/group")]
+        .map(|(host, guest)| format!("--file={}:{guest}", host.display()));
+    for (account, identity, home) in [
+        (
+            "alice",
+            "uid=1001(alice) gid=2001(ours) groups=2001(ours),2002(more)",
+            "/home/alice",
+        ),
+        (
+            "1001:more",
+            "uid=1001(alice) gid=2002(more) groups=2002(more)",
+            "/home/alice",
+        ),
+        ("1234:5678", "uid=1234 gid=5678 groups=5678", "/"),
+    ] {
+        // Nothing that root may do is left.
+        let script =
+            "id; echo $HOME; read line < /secret || echo refused; grep CapEff: /proc/self/status";
+        let secret = directory.join("secret");
+        write(&secret, "x\n")?;
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))
+            .map_err(|error| error.to_string())?;
+        let output = format!("{identity}\n{home}\nrefused\nCapEff:\t0000000000000000\n");
+        let outcome = succeed(
+            run(workshop)
+                .args(&files)
+                .args([
+                    "-q",
+                    "--user",
+                    account,
+                    "--file",
+                    "/usr/bin/id",
+                    "--file",
+                    "/usr/bin/grep",
+                ])
+                .arg(format!("--file={}:/secret", secret.display()))
+                .args(["--", "/bin/sh", "-c", script]),
+        )?;
+        let found = String::from_utf8_lossy(&outcome.output).into_owned();
+        ensure(found == output, format!("{account}: {found}"))?;
+    }
+    for (account, problem) in [("bob", "is no user"), ("alice:theirs", "is no group")] {
+        expect(
+            run(workshop).args(&files).args(["--user", account, "id"]),
+            &[125],
+            "^$",
+            problem,
+        )?;
+    }
+    Ok(())
 }
 
 fn missing_program(workshop: &Workshop) -> Result<(), String> {
