@@ -1,7 +1,7 @@
 //! Locks that interrupt handlers may take too, and locks that not everybody takes with the same right.
 
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::arch;
 
@@ -80,13 +80,27 @@ impl<T> Drop for InterruptGuard<'_, T> {
     }
 }
 
-/// A lock that some take only when nobody else waits for it: those who come again and again would else keep it from the
-/// others for a long time, for a free lock goes to whoever looks first.
+/// A lock for which processors may have to wait long, and that not everybody takes with the same right: those who come again
+/// and again let those go first who waited when they came, for a free lock goes to whoever looks first.
+///
+/// A processor that waits counts as idle for those who let others forget translations (`arch::shootdown`), so that the holder
+/// need not interrupt it for that. After a while it halts, so that a host with fewer processors than the machine can run
+/// the holder meanwhile. Interrupts are on while it waits.
 #[derive(Debug, Default)]
 pub struct YieldingMutex<T> {
     mutex: spin::Mutex<T>,
-    /// How many wait who have the right of way.
-    waiting: AtomicU32,
+    /// How many with the right of way have come to wait, ever.
+    came: AtomicU32,
+    /// How many of them have got the lock.
+    went: AtomicU32,
+    /// Processors that are halted until the lock is free: bit n for processor n.
+    halted: AtomicU64,
+}
+
+/// Access to the content of a [`YieldingMutex`].
+pub struct YieldingGuard<'a, T> {
+    guard: Option<spin::MutexGuard<'a, T>>,
+    halted: &'a AtomicU64,
 }
 
 impl<T> YieldingMutex<T> {
@@ -94,35 +108,110 @@ impl<T> YieldingMutex<T> {
     pub const fn new(value: T) -> Self {
         Self {
             mutex: spin::Mutex::new(value),
-            waiting: AtomicU32::new(0),
+            came: AtomicU32::new(0),
+            went: AtomicU32::new(0),
+            halted: AtomicU64::new(0),
         }
+    }
+
+    fn attempt(&self) -> Option<YieldingGuard<'_, T>> {
+        Some(YieldingGuard {
+            guard: Some(self.mutex.try_lock()?),
+            halted: &self.halted,
+        })
     }
 
     /// Waits for the lock, with the right of way.
-    pub fn lock(&self) -> spin::MutexGuard<'_, T> {
-        if let Some(guard) = self.mutex.try_lock() {
+    pub fn lock(&self) -> YieldingGuard<'_, T> {
+        if let Some(guard) = self.attempt() {
             return guard;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let guard = self.mutex.lock();
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.came.fetch_add(1, Ordering::Relaxed);
+        let guard = self.wait(&|| true);
+        // Before the lock is free again: whoever is woken by that sees it.
+        self.went.fetch_add(1, Ordering::Relaxed);
         guard
     }
 
-    /// Waits for the lock, and lets those who wait with the right of way go first, though not for ever.
-    pub fn lock_after_others(&self) -> spin::MutexGuard<'_, T> {
-        const PATIENCE: u32 = 10_000;
-        for _ in 0..PATIENCE {
-            if self.waiting.load(Ordering::Relaxed) == 0 {
-                break;
-            }
-            core::hint::spin_loop();
+    /// Waits for the lock, and lets those go first who wait with the right of way already.
+    pub fn lock_after_others(&self) -> YieldingGuard<'_, T> {
+        let came = self.came.load(Ordering::Relaxed);
+        let turn = || came.wrapping_sub(self.went.load(Ordering::Relaxed)).cast_signed() <= 0;
+        if turn()
+            && let Some(guard) = self.attempt()
+        {
+            return guard;
         }
-        self.mutex.lock()
+        self.wait(&turn)
+    }
+
+    #[cold]
+    fn wait(&self, turn: &dyn Fn() -> bool) -> YieldingGuard<'_, T> {
+        /// So often it looks before it halts: some ten microseconds, for which the lock is mostly held.
+        const LOOKS: u32 = 500;
+        let mut looks = 0;
+        let own = 1 << arch::cpu_index();
+        arch::enter_idle();
+        let guard = loop {
+            if turn()
+                && let Some(guard) = self.attempt()
+            {
+                break guard;
+            }
+            looks += 1;
+            if looks < LOOKS || !arch::interrupts_enabled() {
+                core::hint::spin_loop();
+                continue;
+            }
+            looks = 0;
+            arch::disable_interrupts();
+            self.halted.fetch_or(own, Ordering::SeqCst);
+            // Either this sees that the lock was given up, or whoever gives it up sees who is halted.
+            fence(Ordering::SeqCst);
+            if self.mutex.is_locked() {
+                arch::wait_for_interrupt();
+            }
+            self.halted.fetch_and(!own, Ordering::SeqCst);
+            arch::enable_interrupts();
+        };
+        arch::leave_idle();
+        guard
     }
 
     /// The value, of which nobody else knows.
     pub fn get_mut(&mut self) -> &mut T {
         self.mutex.get_mut()
+    }
+}
+
+impl<T> Deref for YieldingGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.guard {
+            Some(guard) => guard,
+            None => unreachable!("the guard is only empty while it is dropped"),
+        }
+    }
+}
+
+impl<T> DerefMut for YieldingGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match &mut self.guard {
+            Some(guard) => guard,
+            None => unreachable!("the guard is only empty while it is dropped"),
+        }
+    }
+}
+
+impl<T> Drop for YieldingGuard<'_, T> {
+    fn drop(&mut self) {
+        self.guard = None;
+        fence(Ordering::SeqCst);
+        let mut halted = self.halted.load(Ordering::Relaxed);
+        while halted != 0 {
+            arch::send_reschedule(halted.trailing_zeros() as usize);
+            halted &= halted - 1;
+        }
     }
 }

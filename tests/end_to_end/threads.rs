@@ -25,6 +25,7 @@ const PROGRAMS: &[&str] = &[
     "thread_translations",
     "large_pages",
     "user_faults",
+    "memory_storm",
     "thread_registers",
     "thread_atomics",
     "thread_first_ends",
@@ -61,12 +62,6 @@ pub fn cases() -> Vec<Case> {
         .iter()
         .map(|name| program(name, Build::Dynamic, &[]))
         .collect();
-    for case in &mut cases {
-        // Processors that spin while the host runs others: with four on two it takes most of a minute.
-        if case.name.contains("thread_memory") {
-            case.limit *= 3;
-        }
-    }
     for name in COMMUNICATION {
         let mut case = program(name, Build::Dynamic, &[]);
         // One at a time: on the host their names and keys are everybody's.

@@ -2,15 +2,15 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::task::{self, WaitQueue};
+use crate::task::WaitQueue;
 
 const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 /// Taken, and somebody may be waiting.
 const WANTED: u8 = 2;
 
-/// One thread at a time has the turn. Signals don't interrupt waiting for it, so it must not be kept while waiting for
-/// something that may never come.
+/// One thread at a time has the turn. Nothing interrupts waiting for it, not even the end of the process: so it must not be
+/// kept while waiting for something that may never come, unless the end of the process ends that.
 #[derive(Default)]
 pub struct Turn {
     state: AtomicU8,
@@ -43,11 +43,8 @@ impl Turn {
 
     #[cold]
     fn wait(&self) {
-        let attempt = || (self.state.swap(WANTED, Ordering::Acquire) == FREE).then_some(());
-        while self.queue.wait_exclusive(None, attempt).is_err() {
-            // A signal is pending; it is dealt with after the call.
-            task::yield_now();
-        }
+        self.queue
+            .wait_for_turn(|| (self.state.swap(WANTED, Ordering::Acquire) == FREE).then_some(()));
     }
 }
 

@@ -108,7 +108,7 @@ impl WaitQueue {
         wait_any(&[self], deadline, condition)
     }
 
-    /// As [`Self::wait_until`], woken one at a time by [`Self::wake`].
+    /// As [`Self::wait_until`], woken one at a time by [`Self::wake`]: whoever leaves something for others wakes the next.
     ///
     /// # Errors
     /// [`WaitError`].
@@ -117,7 +117,15 @@ impl WaitQueue {
         deadline: Option<Instant>,
         condition: impl FnMut() -> Option<T>,
     ) -> Result<T, WaitError> {
-        wait_any(&[self], deadline, condition)
+        wait_on(&[self], deadline, Ending::Signals, true, condition)
+    }
+
+    /// Waits until `condition` gives a value, woken one at a time by [`Self::wake`], whatever happens: as for a lock.
+    pub fn wait_for_turn<T>(&self, condition: impl FnMut() -> Option<T>) -> T {
+        match wait_on(&[self], None, Ending::Nothing, true, condition) {
+            Ok(value) => value,
+            Err(_) => unreachable!("nothing interrupts this wait"),
+        }
     }
 
     /// As [`Self::wait`], but only a signal that ends the program, or the end of the thread, interrupts it.
@@ -173,6 +181,8 @@ enum Ending {
     SignalsOutsideCalls,
     /// The end of the thread.
     Death,
+    /// Only what is waited for.
+    Nothing,
 }
 
 fn wait_on<T>(
@@ -241,6 +251,7 @@ fn look<T>(
     }
     let interrupted = match ending {
         Ending::Death => signal::is_dying(thread),
+        Ending::Nothing => false,
         _ => thread.is_interrupted(),
     };
     if interrupted {

@@ -2,16 +2,20 @@
 //!
 //! Whoever changes page tables that other processors use has to wait until those have forgotten the old translations,
 //! before it gives frames back. It posts a request, interrupts the processors, and waits for all of them. While it
-//! waits it serves the requests of others, so that two that wait for each other go on. A processor that is idle is not
-//! woken: it forgets everything before it uses the program's memory again.
+//! waits it serves the requests of others, so that two that wait for each other go on. A processor that is idle, or waits for
+//! the lock of an address space (`sync::YieldingMutex`), is not interrupted: it forgets everything before it uses the
+//! program's memory again.
 //!
 //! **A rule**: nobody asks while it holds a lock for which others wait with interrupts off.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use super::cpu::{MAXIMUM_CPUS, cpu_index};
-use super::instructions::{flush_all_translations, flush_translations, invalidate_page};
+use super::instructions::{
+    disable_interrupts, enable_interrupts, flush_all_translations, flush_translations, interrupts_enabled,
+    invalidate_page, wait_for_interrupt,
+};
 use super::layout::{PAGE_SIZE, PROGRAM_END};
 use super::smp;
 use super::traps::SHOOTDOWN_VECTOR;
@@ -25,6 +29,8 @@ struct Request {
     end: AtomicU64,
     /// Processors that have not served it.
     remaining: AtomicUsize,
+    /// Who asked is halted until the last of them has.
+    halted: AtomicBool,
 }
 
 static REQUESTS: [Request; MAXIMUM_CPUS] = [const {
@@ -32,6 +38,7 @@ static REQUESTS: [Request; MAXIMUM_CPUS] = [const {
         start: AtomicU64::new(0),
         end: AtomicU64::new(0),
         remaining: AtomicUsize::new(0),
+        halted: AtomicBool::new(false),
     }
 }; MAXIMUM_CPUS];
 
@@ -89,9 +96,26 @@ pub fn invalidate_elsewhere(processors: u64, range: Range<u64>) {
         PENDING[target].fetch_or(1 << own, Ordering::AcqRel);
         smp::send(target, SHOOTDOWN_VECTOR);
     }
+    // A processor that the host does not run serves nothing: after some ten microseconds this one makes room for it.
+    const LOOKS: u32 = 500;
+    let mut looks = 0;
     while request.remaining.load(Ordering::Acquire) != 0 {
         serve();
-        core::hint::spin_loop();
+        looks += 1;
+        if looks < LOOKS || !interrupts_enabled() {
+            core::hint::spin_loop();
+            continue;
+        }
+        looks = 0;
+        disable_interrupts();
+        request.halted.store(true, Ordering::SeqCst);
+        // Either this sees that all have served it, or the last of them sees that this is halted. What others ask
+        // meanwhile comes with an interrupt.
+        if request.remaining.load(Ordering::SeqCst) != 0 {
+            wait_for_interrupt();
+        }
+        request.halted.store(false, Ordering::Relaxed);
+        enable_interrupts();
     }
 }
 
@@ -122,11 +146,13 @@ pub fn serve() {
         let request = &REQUESTS[from];
         invalidate_here(&(request.start.load(Ordering::Relaxed)..request.end.load(Ordering::Relaxed)));
         fence(Ordering::SeqCst);
-        request.remaining.fetch_sub(1, Ordering::Release);
+        if request.remaining.fetch_sub(1, Ordering::SeqCst) == 1 && request.halted.load(Ordering::SeqCst) {
+            smp::send(from, SHOOTDOWN_VECTOR);
+        }
     }
 }
 
-/// This processor is about to halt, and will not touch the program's memory before [`leave_idle`].
+/// This processor is about to halt or to wait for a lock, and will not touch the program's memory before [`leave_idle`].
 pub fn enter_idle() {
     IDLE.fetch_or(1 << cpu_index(), Ordering::SeqCst);
 }

@@ -159,7 +159,7 @@ impl UnixSocket {
             Patience::Until(deadline) => Some(deadline),
             Patience::Endless => None,
         };
-        queue.wait_exclusive(deadline, condition).map_err(|error| match error {
+        queue.wait_until(deadline, condition).map_err(|error| match error {
             WaitError::TimedOut => Errno::EAGAIN,
             WaitError::Interrupted => {
                 if deadline.is_some() {

@@ -2,11 +2,12 @@
 
 use core::arch::asm;
 use core::ops::Range;
+use core::sync::atomic::fence;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::super::shootdown;
+use super::super::{shootdown, smp};
 use super::*;
 
 /// What a processor needs of an address space to use it. It is apart from the [`PageTable`], whose owner holds a lock while
@@ -20,8 +21,10 @@ pub struct Activation {
 }
 
 impl Activation {
-    /// Processors that use it: bit n for processor n.
+    /// Processors that use it: bit n for processor n. A processor that is missing here sees all that was stored into the
+    /// tables before this was asked, once it comes to use them.
     fn users(&self) -> u64 {
+        fence(Ordering::SeqCst);
         self.users.load(Ordering::SeqCst)
     }
 
@@ -62,11 +65,14 @@ const NOTHING: Range<u64> = Range {
 const BATCH_PAGES: usize = 64;
 const BATCH_TABLES: usize = 16;
 
-/// What was taken out of a table: given back when all processors that use the table have forgotten it. What only this
-/// processor uses is given back at once.
+/// What was taken out of a table: given back when all processors that use the table have forgotten it. On a machine with one
+/// processor that is at once.
 struct Batch<'a> {
-    /// Other processors that use the table.
-    others: u64,
+    /// Who uses the table. A processor may come to use it at any time, and meet pages that are not taken out yet: so this is
+    /// asked when they have been, each time.
+    activation: Arc<Activation>,
+    /// There is no other processor.
+    alone: bool,
     /// The frames for splitting large pages: one of them goes with each.
     deposits: &'a mut u64,
     /// Bits that stay in entries.
@@ -81,7 +87,7 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(
-        users: u64,
+        activation: Arc<Activation>,
         deposits: &'a mut u64,
         kept: KeptMarks,
         release: &'a mut dyn FnMut(u64, Mapping),
@@ -90,7 +96,8 @@ impl<'a> Batch<'a> {
         Self {
             deposits,
             kept: kept.mask(),
-            others: users & !(1 << super::super::cpu::cpu_index()),
+            activation,
+            alone: smp::expected_processors() == 1,
             release,
             release_table,
             pages: Vec::new(),
@@ -106,7 +113,7 @@ impl<'a> Batch<'a> {
 
     /// A page was taken out, that was `present` or not.
     fn page(&mut self, address: u64, mapping: Mapping, present: bool) {
-        if self.others == 0 {
+        if self.alone {
             if present {
                 invalidate_page(address);
             }
@@ -139,7 +146,7 @@ impl<'a> Batch<'a> {
     /// A table was taken out, that served this address.
     fn table(&mut self, address: u64, table: u64) {
         // Processors may hold the pointer to the table in their paging-structure caches.
-        if self.others == 0 {
+        if self.alone {
             invalidate_page(address);
             (self.release_table)(table);
             return;
@@ -159,7 +166,7 @@ impl<'a> Batch<'a> {
     fn flush(&mut self) {
         if self.range.start < self.range.end {
             let range = core::mem::replace(&mut self.range, NOTHING);
-            forget(self.others, range);
+            forget(self.activation.users(), range);
         }
         for (address, mapping) in self.pages.drain(..) {
             (self.release)(address, mapping);
@@ -398,7 +405,7 @@ impl PageTable {
         release_table: &mut dyn FnMut(u64),
     ) {
         self.split_borders(range);
-        let mut batch = Batch::new(self.users(), &mut self.deposits, kept, release, release_table);
+        let mut batch = Batch::new(self.activation(), &mut self.deposits, kept, release, release_table);
         remove(self.root, 3, 0, range, unused, &mut batch);
         batch.flush();
     }
