@@ -25,6 +25,7 @@ const PROGRAMS: &[&str] = &[
     "thread_translations",
     "large_pages",
     "user_faults",
+    "user_faults_fork",
     "memory_storm",
     "thread_registers",
     "thread_atomics",

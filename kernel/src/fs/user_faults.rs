@@ -23,7 +23,7 @@ use crate::memory::{
     AddressSpace, AreaFlags, Destination, FaultReason, FaultWatcher, Fill, Frame, PAGE_SIZE, Purpose, RangeEvent,
     UserPointer, Waited, Waiting, WatchedFault, read_object, write_object,
 };
-use crate::task::{self, WaitQueue};
+use crate::task::{self, Capabilities, WaitQueue};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -32,6 +32,7 @@ bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Features: u64 {
         const PAGEFAULT_FLAG_WP = 1 << 0;
+        const EVENT_FORK = 1 << 1;
         const EVENT_REMAP = 1 << 2;
         const EVENT_REMOVE = 1 << 3;
         const MISSING_SHMEM = 1 << 5;
@@ -50,7 +51,7 @@ bitflags! {
     }
 }
 
-/// What a program may ask for. `EVENT_FORK` and what is for hugetlbfs are missing.
+/// What a program may ask for. What is for hugetlbfs is missing.
 const SUPPORTED: Features = Features::all().difference(Features::INITIALISED);
 
 /// `UFFD_API`
@@ -95,6 +96,19 @@ struct Notice {
     address: u64,
     /// Nobody has to wait any more.
     done: AtomicBool,
+    /// The file by which the child of a fork is watched: whoever reads the message gets a descriptor of it.
+    child: Option<Arc<UserFaults>>,
+}
+
+impl Notice {
+    fn new(message: Message, address: u64, child: Option<Arc<UserFaults>>) -> Arc<Self> {
+        Arc::new(Self {
+            message,
+            address,
+            done: AtomicBool::new(false),
+            child,
+        })
+    }
 }
 
 #[derive(Default)]
@@ -111,8 +125,12 @@ struct Lists {
 struct Watch {
     number: u32,
     user_mode_only: bool,
+    /// The flags with which the descriptor was made: those of children's are the same.
+    flags: OpenFlags,
     features: AtomicU64,
     lists: Mutex<Lists>,
+    /// Files for children that are being made, by the numbers of their watchers.
+    unborn: Mutex<Vec<Arc<UserFaults>>>,
     /// The descriptor is closed.
     released: AtomicBool,
     /// Events that are being told: the map changes.
@@ -124,6 +142,22 @@ struct Watch {
 }
 
 impl Watch {
+    fn new(user_mode_only: bool, flags: OpenFlags, features: u64) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            user_mode_only,
+            flags,
+            features: AtomicU64::new(features),
+            lists: Mutex::new(Lists::default()),
+            unborn: Mutex::new(Vec::new()),
+            released: AtomicBool::new(false),
+            changing: AtomicUsize::new(0),
+            readers: WaitQueue::new(),
+            waiters: WaitQueue::new(),
+        }
+    }
+
     fn features(&self) -> Features {
         Features::from_bits_retain(self.features.load(Ordering::Acquire))
     }
@@ -161,7 +195,27 @@ impl Watch {
             Waiting::Never | Waiting::Killable => self.waiters.wait_killable(done),
         };
         self.withdraw(notice);
+        // Who is about to read it puts it back no more.
+        notice.done.store(true, Ordering::Release);
         result.is_ok()
+    }
+
+    /// Puts an event on the list and waits until it was read.
+    fn tell_notice(&self, notice: &Arc<Notice>) {
+        let room = {
+            let mut lists = self.lists.lock();
+            let room = lists.events.try_reserve(1).is_ok();
+            if room {
+                lists.events.push_back(notice.clone());
+            }
+            room
+        };
+        if room {
+            self.readers.wake(PollEvents::IN | PollEvents::READ_NORMAL);
+            self.await_notice(notice, Waiting::Killable);
+        } else {
+            crate::warning!("an event of userfaultfd was lost: no memory");
+        }
     }
 
     fn withdraw(&self, notice: &Arc<Notice>) {
@@ -172,8 +226,8 @@ impl Watch {
         lists.events.retain(other);
     }
 
-    /// The next message, faults before events.
-    fn next(&self) -> Option<Message> {
+    /// The next message, faults before events. One with a child is done only when that has a descriptor.
+    fn next(&self) -> Option<Arc<Notice>> {
         let mut lists = self.lists.lock();
         if let Some(fault) = lists.pending.front().cloned() {
             // Without room for it, it stays the next.
@@ -181,15 +235,46 @@ impl Watch {
                 return None;
             }
             lists.pending.pop_front();
-            let message = fault.message;
-            lists.told.push(fault);
-            return Some(message);
+            lists.told.push(fault.clone());
+            return Some(fault);
         }
         let event = lists.events.pop_front()?;
         drop(lists);
+        if event.child.is_none() {
+            self.finish(&event);
+        }
+        Some(event)
+    }
+
+    /// Lets whoever told an event go on.
+    fn finish(&self, event: &Notice) {
         event.done.store(true, Ordering::Release);
         self.waiters.wake_all();
-        Some(event.message)
+    }
+
+    /// Makes the message of what was taken from the lists: a child gets its descriptor.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENOMEM`: the event is the next one again.
+    fn message_of(&self, notice: &Arc<Notice>) -> Result<Message, Errno> {
+        let Some(child) = &notice.child else {
+            return Ok(notice.message);
+        };
+        let flags = child.watch.flags;
+        let open = open_file(child.clone());
+        match super::context::current().add(open, flags.contains(OpenFlags::CLOSE_ON_EXEC), 0) {
+            Ok(descriptor) => {
+                self.finish(notice);
+                Ok([notice.message[0], descriptor as u64, 0, 0])
+            }
+            Err(errno) => {
+                let mut lists = self.lists.lock();
+                if !notice.done.load(Ordering::Acquire) && lists.events.try_reserve(1).is_ok() {
+                    lists.events.push_front(notice.clone());
+                }
+                Err(errno)
+            }
+        }
     }
 
     fn has_message(&self) -> bool {
@@ -229,16 +314,13 @@ impl FaultWatcher for Watch {
             FaultReason::Protected => 2,
             FaultReason::Minor => 4,
         };
-        let notice = Arc::new(Notice {
-            message: [
-                0x12, // UFFD_EVENT_PAGEFAULT
-                u64::from(fault.write) | reason,
-                if exact { fault.address } else { page },
-                if named { u64::from(thread.id()) } else { 0 },
-            ],
-            address: page,
-            done: AtomicBool::new(false),
-        });
+        let message = [
+            0x12, // UFFD_EVENT_PAGEFAULT
+            u64::from(fault.write) | reason,
+            if exact { fault.address } else { page },
+            if named { u64::from(thread.id()) } else { 0 },
+        ];
+        let notice = Notice::new(message, page, None);
         {
             let mut lists = self.lists.lock();
             if lists.pending.try_reserve(1).is_err() {
@@ -271,24 +353,40 @@ impl FaultWatcher for Watch {
             return;
         }
         self.changing.fetch_add(1, Ordering::SeqCst);
-        let notice = Arc::new(Notice {
-            message,
-            address,
-            done: AtomicBool::new(false),
-        });
-        let room = {
-            let mut lists = self.lists.lock();
-            let room = lists.events.try_reserve(1).is_ok();
-            if room {
-                lists.events.push_back(notice.clone());
-            }
-            room
+        self.tell_notice(&Notice::new(message, address, None));
+        self.changing.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn descendant(&self, copy: &Arc<AddressSpace>) -> Option<Arc<dyn FaultWatcher>> {
+        if !self.has(Features::EVENT_FORK) || self.released.load(Ordering::Acquire) {
+            return None;
+        }
+        let features = self.features.load(Ordering::Acquire);
+        let watch = Arc::new(Watch::new(self.user_mode_only, self.flags, features));
+        let file = UserFaults {
+            watch: watch.clone(),
+            space: Arc::downgrade(copy),
         };
-        if room {
-            self.readers.wake(PollEvents::IN | PollEvents::READ_NORMAL);
-            self.await_notice(&notice, Waiting::Killable);
-        } else {
-            crate::warning!("an event of userfaultfd was lost: no memory");
+        let mut unborn = self.unborn.lock();
+        unborn.try_reserve(1).ok()?;
+        unborn.push(Arc::new(file));
+        self.changing.fetch_add(1, Ordering::SeqCst);
+        Some(watch)
+    }
+
+    fn forked(&self, descendant: u32, succeeded: bool) {
+        let child = {
+            let mut unborn = self.unborn.lock();
+            let index = unborn.iter().position(|child| child.watch.number == descendant);
+            index.map(|index| unborn.swap_remove(index))
+        };
+        // If nobody reads of it, or there is no child, the file goes here, and with it all that is watched.
+        if let Some(child) = child
+            && succeeded
+            && !self.released.load(Ordering::Acquire)
+        {
+            const EVENT_FORK: u64 = 0x13;
+            self.tell_notice(&Notice::new([EVENT_FORK, 0, 0, 0], 0, Some(child)));
         }
         self.changing.fetch_sub(1, Ordering::SeqCst);
     }
@@ -326,7 +424,11 @@ impl UserFaults {
     fn choose(&self, argument: UserPointer) -> Result<usize, Errno> {
         let [api, wanted, _]: [u64; 3] = read_object(argument)?;
         let mut features = Features::from_bits_retain(wanted);
-        let chosen = if api != API || !SUPPORTED.contains(features) {
+        let chosen = if api != API {
+            Err(Errno::EINVAL)
+        } else if features.contains(Features::EVENT_FORK) && !may_follow_forks() {
+            Err(Errno::EPERM)
+        } else if !SUPPORTED.contains(features) {
             Err(Errno::EINVAL)
         } else {
             if features.contains(Features::WP_ASYNC) {
@@ -530,11 +632,16 @@ impl File for UserFaults {
             if to.remaining() < MESSAGE_SIZE {
                 return if done == 0 { Err(Errno::EINVAL) } else { Ok(done) };
             }
-            let message = match self.watch.next() {
-                Some(message) => message,
+            let notice = match self.watch.next() {
+                Some(notice) => notice,
                 None if done != 0 => return Ok(done),
                 None if flags.contains(OpenFlags::NONBLOCKING) => return Err(Errno::EAGAIN),
                 None => self.watch.readers.wait(|| self.watch.next())?,
+            };
+            let message = match self.watch.message_of(&notice) {
+                Ok(message) => message,
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => return Ok(done),
             };
             match to.put(message.as_bytes()) {
                 Ok(MESSAGE_SIZE) => done += MESSAGE_SIZE,
@@ -597,28 +704,14 @@ impl File for UserFaults {
     }
 }
 
-/// A new descriptor for the calling process. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
-pub fn create(user_mode_only: bool, flags: OpenFlags) -> Arc<OpenFile> {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let watch = Watch {
-        number: NEXT.fetch_add(1, Ordering::Relaxed),
-        user_mode_only,
-        features: AtomicU64::new(0),
-        lists: Mutex::new(Lists::default()),
-        released: AtomicBool::new(false),
-        changing: AtomicUsize::new(0),
-        readers: WaitQueue::new(),
-        waiters: WaitQueue::new(),
-    };
-    let file = UserFaults {
-        watch: Arc::new(watch),
-        space: Arc::downgrade(&task::current_process().address_space()),
-    };
-    super::anonymous::open(
-        "anon_inode:[userfaultfd]",
-        Arc::new(file),
-        flags & OpenFlags::NONBLOCKING,
-    )
+/// Children may be watched by those who may look into other processes.
+fn may_follow_forks() -> bool {
+    task::current_process().credentials.lock().capabilities.effective & Capabilities::TRACE != 0
+}
+
+fn open_file(file: Arc<UserFaults>) -> Arc<OpenFile> {
+    let flags = file.watch.flags & OpenFlags::NONBLOCKING;
+    super::anonymous::open("anon_inode:[userfaultfd]", file, flags)
 }
 
 /// `userfaultfd(2)` and its device's `USERFAULTFD_IOC_NEW`, after the question whether it is allowed.
@@ -631,7 +724,11 @@ pub fn open(flags: u32) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let open = OpenFlags::from_bits_truncate(flags & !USER_MODE_ONLY);
-    let file = create(flags & USER_MODE_ONLY != 0, open);
-    let descriptor = super::context::current().add(file, open.contains(OpenFlags::CLOSE_ON_EXEC), 0)?;
+    let file = UserFaults {
+        watch: Arc::new(Watch::new(flags & USER_MODE_ONLY != 0, open, 0)),
+        space: Arc::downgrade(&task::current_process().address_space()),
+    };
+    let descriptor =
+        super::context::current().add(open_file(Arc::new(file)), open.contains(OpenFlags::CLOSE_ON_EXEC), 0)?;
     Ok(descriptor as usize)
 }

@@ -63,11 +63,21 @@ impl AddressSpace {
     /// when they are next written to.
     pub fn duplicate(&self, promised_elsewhere: u64) -> Result<Arc<Self>, Errno> {
         let copy = Self::new().ok_or(Errno::ENOMEM)?;
-        self.copy_to(&copy, promised_elsewhere)?;
-        Ok(copy)
+        let mut descendants = Vec::new();
+        let result = self.copy_to(&copy, promised_elsewhere, &mut descendants);
+        // With no lock held: who watches may take its time.
+        for (watcher, descendant) in descendants {
+            watcher.forked(descendant.number(), result.is_ok());
+        }
+        result.map(|()| copy)
     }
 
-    fn copy_to(&self, copy: &Self, promised_elsewhere: u64) -> Result<(), Errno> {
+    fn copy_to(
+        &self,
+        copy: &Arc<Self>,
+        promised_elsewhere: u64,
+        descendants: &mut Vec<(Arc<dyn FaultWatcher>, Arc<dyn FaultWatcher>)>,
+    ) -> Result<(), Errno> {
         let inner = &mut *self.inner.lock();
         let own = inner.committed();
         let too_much = Overcommit::current() == Overcommit::Never
@@ -79,11 +89,34 @@ impl AddressSpace {
         theirs.map = inner.map.fork();
         theirs.layout = inner.layout;
         theirs.program_break = inner.program_break;
+        descendants
+            .try_reserve(inner.watchers.len())
+            .map_err(|_| Errno::ENOMEM)?;
+        theirs
+            .watchers
+            .try_reserve(inner.watchers.len())
+            .map_err(|_| Errno::ENOMEM)?;
+        for watcher in &inner.watchers {
+            if let Some(descendant) = watcher.descendant(copy) {
+                theirs.watchers.push(descendant.clone());
+                descendants.push((watcher.clone(), descendant));
+            }
+        }
+        for area in inner.map.iter().filter(|area| area.watcher != 0) {
+            let heir = descendants.iter().find(|(watcher, _)| watcher.number() == area.watcher);
+            if let Some((_, heir)) = heir {
+                let what = area.flags.intersection(AreaFlags::WATCHED);
+                // Whole areas, and what the copy does not get is a hole: nothing can fail.
+                let _ = theirs.map.watch(area.start, area.end, heir.number(), what);
+            }
+        }
         copy.set_small_only(self.is_small_only());
         copy.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
         let (mut pages, mut result) = (0, Ok(()));
         for area in theirs.map.iter() {
-            if area.flags.intersects(AreaFlags::SHARED | AreaFlags::WIPE_ON_FORK) {
+            // What is said of writes to pages goes with who is told of them.
+            let watched = area.flags.contains(AreaFlags::WATCH_WRITES);
+            if area.flags.contains(AreaFlags::WIPE_ON_FORK) || area.flags.contains(AreaFlags::SHARED) && !watched {
                 continue;
             }
             let mut retain = |physical| {
@@ -94,9 +127,10 @@ impl AddressSpace {
                 pages += 1;
             };
             let range = area.start..area.end;
+            let table = &mut theirs.table;
             result = inner
                 .table
-                .share(range, &mut theirs.table, &mut retain, &mut frame::user_table_frame);
+                .share(range, table, watched, &mut retain, &mut frame::user_table_frame);
             if result.is_err() {
                 break;
             }

@@ -88,6 +88,14 @@ pub trait FaultWatcher: Send + Sync {
 
     /// Tells an event and waits until it was taken, if the watcher wants to know such events.
     fn tell(&self, event: RangeEvent);
+
+    /// Makes the watcher that handles the same areas of a copy of the address space, if it wants to go on with copies
+    /// (`UFFD_FEATURE_EVENT_FORK`). [`Self::forked`] follows, whatever comes of the copy. `None` also without memory.
+    fn descendant(&self, copy: &Arc<AddressSpace>) -> Option<Arc<dyn FaultWatcher>>;
+
+    /// Tells that the copy is there for which [`Self::descendant`] has made the watcher of this number, and waits until that
+    /// was taken; or forgets that watcher if there is no copy.
+    fn forked(&self, descendant: u32, succeeded: bool);
 }
 
 /// What a missing page is to be.

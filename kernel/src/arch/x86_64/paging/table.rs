@@ -528,8 +528,8 @@ impl PageTable {
 
     /// Shares the private pages of a range with another table, in which nothing of the range is mapped: from now on neither
     /// may write to them, and whoever does gets a page of its own by the fault. `retain` is called for each page that both
-    /// have now, before the other table holds it. Other processors may write with what they remember until
-    /// [`Self::end_sharing`].
+    /// have now, before the other table holds it. With `watched`, what is watched here is so there too. Other processors may
+    /// write with what they remember until [`Self::end_sharing`].
     ///
     /// # Errors
     /// [`NoFrame`] for a table; what was shared until then stays so.
@@ -537,23 +537,24 @@ impl PageTable {
         &mut self,
         range: Range<u64>,
         with: &mut Self,
+        watched: bool,
         retain: &mut dyn FnMut(u64),
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<(), NoFrame> {
         // Large pages are not shared as such: a write to one of their small ones would have to copy all.
         self.split_within(&range);
         let (mut complete, mut last) = (true, (0, 0));
+        let kept_watch = if watched { WATCHED } else { 0 };
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
             let value = slot.load(Ordering::Relaxed);
             let mapped = decode(value).is_some();
-            // Pages of an object come by the first access; what is said of pages that are not there stays true, but for who
-            // watches them.
-            let wanted = if mapped {
-                value & OWN
-            } else {
-                value & (GUARD | POISONED)
+            let shared = mapped && value & OWN != 0;
+            // Pages of an object come by the first access. What is said of pages that are not there stays true.
+            let mark = match mapped {
+                true => value & kept_watch,
+                false => value & (GUARD | POISONED | kept_watch),
             };
-            if !complete || wanted == 0 {
+            if !complete || !shared && mark == 0 {
                 return;
             }
             // Tables are looked for once for all of their pages.
@@ -566,12 +567,12 @@ impl PageTable {
                 last = (span, core::ptr::from_ref(first) as u64 - DIRECT_MAP);
             }
             let place = entry(last.1, index(address, 0));
-            if !mapped {
-                place.store(wanted, Ordering::Release);
+            if !shared {
+                place.store(mark, Ordering::Release);
                 return;
             }
             retain(value & ADDRESS);
-            place.store(value & !(WRITABLE | WATCHED), Ordering::Release);
+            place.store(value & !(WRITABLE | WATCHED) | mark, Ordering::Release);
             slot.store(value & !WRITABLE, Ordering::Release);
         });
         if complete { Ok(()) } else { Err(NoFrame) }
