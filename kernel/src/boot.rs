@@ -27,7 +27,7 @@ use crate::fs;
 use crate::memory::{self, AddressSpace, FaultError, Waiting};
 use crate::net;
 use crate::syscalls::{self, program};
-use crate::task::{self, ExitReason, Process};
+use crate::task::{self, ExitReason, Process, memory_killer};
 
 /// `struct hvm_start_info`, version 1 (Xen, `public/arch-x86/hvm/start_info.h`).
 #[derive(Clone, Copy, FromBytes)]
@@ -604,73 +604,28 @@ fn page_fault(fault: PageFault) -> bool {
         Waiting::Killable
     };
     let mut repaired = space.handle_fault(fault.address, fault.access, waiting);
-    if repaired == Err(FaultError::OutOfMemory) {
+    while repaired == Err(FaultError::OutOfMemory) {
         memory::reclaim();
         repaired = space.handle_fault(fault.address, fault.access, waiting);
+        // Where the thread may not wait, it is told to touch the page first and to try again.
+        let waits = waiting != Waiting::Never;
+        if repaired == Err(FaultError::OutOfMemory) && !(waits && memory_killer::make_room(&thread, fault.address)) {
+            break;
+        }
     }
     match repaired {
         Ok(()) => true,
         // The program meets it again after its signal.
         Err(FaultError::Interrupted) if fault.by_program => true,
-        Err(FaultError::Watched) => {
+        // So it does if the thread has to end.
+        Err(FaultError::OutOfMemory) if fault.by_program => true,
+        Err(FaultError::Watched | FaultError::OutOfMemory) => {
             thread.note_unwaited_fault();
             false
-        }
-        Err(FaultError::OutOfMemory) => {
-            tell_of_memory(&space);
-            thread
-                .process
-                .exit(ExitReason::Signaled(9, out_of_memory(fault.address)))
         }
         Err(error) => {
             task::signal::note_fault(&thread, error);
             false
-        }
-    }
-}
-
-fn out_of_memory(address: u64) -> String {
-    let counters = memory::counters();
-    alloc::format!(
-        "out of memory: no frame for address {address:#x}; {} of {} KiB in use; give the machine more (-m)",
-        (counters.total - counters.free) >> 10,
-        counters.total >> 10
-    )
-}
-
-/// Says in the log what memory is used for: in all, and by the areas of the program that hold most of it.
-fn tell_of_memory(space: &AddressSpace) {
-    /// Areas that are named at most.
-    const MOST: usize = 32;
-    let counters = memory::counters();
-    let heap = memory::heap_counters();
-    crate::error!(
-        "memory: {} KiB, of which {} are free; program {}, file data {}, page tables {}, kernel stacks {}, kernel heap {} \
-         ({} used)",
-        counters.total >> 10,
-        counters.free >> 10,
-        space.own_bytes() >> 10,
-        memory::file_bytes() >> 10,
-        memory::table_bytes() >> 10,
-        memory::stack_bytes() >> 10,
-        heap.claimed >> 10,
-        heap.used >> 10
-    );
-    let mut large = Vec::new();
-    let least = counters.total / 64;
-    space.for_each_area(&mut |area| {
-        if large.len() < MOST && area.length() >= least {
-            large.push((area.start, area.end, area.name, area.protection));
-        }
-    });
-    for (start, end, name, protection) in large {
-        let resident = space.page_use(start..end).resident;
-        if resident >= least {
-            crate::error!(
-                "memory: {start:#x}-{end:#x} {protection:?} {}: {} KiB",
-                name.as_str(),
-                resident >> 10
-            );
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Locks that interrupt handlers may take too, and locks that not everybody takes with the same right.
 
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use pith_waiting::Halted;
 
 use crate::arch;
 
@@ -93,14 +95,13 @@ pub struct YieldingMutex<T> {
     came: AtomicU32,
     /// How many of them have got the lock.
     went: AtomicU32,
-    /// Processors that are halted until the lock is free: bit n for processor n.
-    halted: AtomicU64,
+    halted: Halted,
 }
 
 /// Access to the content of a [`YieldingMutex`].
 pub struct YieldingGuard<'a, T> {
     guard: Option<spin::MutexGuard<'a, T>>,
-    halted: &'a AtomicU64,
+    halted: &'a Halted,
 }
 
 impl<T> YieldingMutex<T> {
@@ -110,7 +111,7 @@ impl<T> YieldingMutex<T> {
             mutex: spin::Mutex::new(value),
             came: AtomicU32::new(0),
             went: AtomicU32::new(0),
-            halted: AtomicU64::new(0),
+            halted: Halted::new(),
         }
     }
 
@@ -150,7 +151,7 @@ impl<T> YieldingMutex<T> {
         /// So often it looks before it halts: some ten microseconds, for which the lock is mostly held.
         const LOOKS: u32 = 500;
         let mut looks = 0;
-        let own = 1 << arch::cpu_index();
+        let own = arch::cpu_index();
         arch::enter_idle();
         let guard = loop {
             if turn()
@@ -165,13 +166,11 @@ impl<T> YieldingMutex<T> {
             }
             looks = 0;
             arch::disable_interrupts();
-            self.halted.fetch_or(own, Ordering::SeqCst);
-            // Either this sees that the lock was given up, or whoever gives it up sees who is halted.
-            fence(Ordering::SeqCst);
+            self.halted.enter(own);
             if self.mutex.is_locked() {
                 arch::wait_for_interrupt();
             }
-            self.halted.fetch_and(!own, Ordering::SeqCst);
+            self.halted.leave(own);
             arch::enable_interrupts();
         };
         arch::leave_idle();
@@ -207,11 +206,6 @@ impl<T> DerefMut for YieldingGuard<'_, T> {
 impl<T> Drop for YieldingGuard<'_, T> {
     fn drop(&mut self) {
         self.guard = None;
-        fence(Ordering::SeqCst);
-        let mut halted = self.halted.load(Ordering::Relaxed);
-        while halted != 0 {
-            arch::send_reschedule(halted.trailing_zeros() as usize);
-            halted &= halted - 1;
-        }
+        self.halted.wake(arch::send_reschedule);
     }
 }

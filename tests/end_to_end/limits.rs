@@ -73,6 +73,15 @@ pub fn cases() -> Vec<Case> {
             "^$",
             r"memory: \d+ KiB, of which .*\n.*memory: 0x.*READ \| WRITE.*KiB\n(?s:.*)out of memory",
         ),
+        // Of several processes the one that holds most, or says that it may go first.
+        Case::new("limits::memory-killer", "{memory_killer:static}", &[])
+            .options(&["-m", "64M"])
+            .stated(
+                &[0],
+                "^(.*: yes\n)+$",
+                "(out of memory: process .* is killed.*(?s:.*)){5}",
+            )
+            .on_several_processors(),
         // The kernel's own objects of all kinds: refused in order, and all memory is there again when they are gone.
         Case::new(
             "limits::memory-for-objects",

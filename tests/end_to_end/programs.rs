@@ -121,6 +121,7 @@ pub fn cases() -> Vec<Case> {
         .on_q35_too(),
         program("memory_files", Build::Static, &[]),
         program("memory_corners", Build::Dynamic, &[]),
+        program("memory_droppable", Build::Dynamic, &[]),
         program("memory_nodes", Build::Static, &[]),
         program("memory_calls", Build::Static, &[]),
         program("memory_calls", Build::Dynamic, &[]).on_q35_too(),

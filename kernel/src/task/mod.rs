@@ -10,6 +10,7 @@ pub mod futex;
 pub mod interval_timers;
 pub mod jobs;
 pub mod load;
+pub mod memory_killer;
 mod pending;
 pub mod posix_timers;
 mod process;

@@ -56,6 +56,8 @@ bitflags! {
         const WATCH_WRITES = 1 << 16;
         /// It is told of accesses to pages that the object has and the process does not (`UFFDIO_REGISTER_MODE_MINOR`).
         const WATCH_MINOR = 1 << 17;
+        /// The kernel may forget the content if memory is short; never locked, never inherited (`MAP_DROPPABLE`).
+        const DROPPABLE = 1 << 18;
     }
 }
 

@@ -9,7 +9,7 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 use pith_scheduling::{Clock, Entity, Next, RunQueue, Schedulable, Scheduler};
 use pith_waiting::{
-    Bucket, End, FutexKey, FutexTable, FutexWaiter, Listed, Lock, Membership, Population,
+    Bucket, End, FutexKey, FutexTable, FutexWaiter, Halted, Listed, Lock, Membership, Population,
     ReadyList, WaitList,
 };
 use std::collections::VecDeque;
@@ -48,6 +48,41 @@ fn machine() -> (Arc<Machine>, Handle) {
     let own = StdArc::new(Thread(Entity::new(u64::MAX)));
     machine.adopt(0, &own, 0);
     (Arc::new(machine), own)
+}
+
+/// Processors that wait for a lock halt, as in the kernel's lock of an address space: each is woken when it is free. An
+/// interrupt that comes before a processor has halted is kept.
+#[test]
+fn who_is_halted_until_a_lock_is_free_is_woken() {
+    loom::model(|| {
+        let taken = Arc::new(AtomicBool::new(true));
+        let halted = Arc::new(Halted::new());
+        let interrupts = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
+        let processors: Vec<_> = (0..2)
+            .map(|processor| {
+                let (taken, halted, interrupts) =
+                    (taken.clone(), halted.clone(), interrupts.clone());
+                thread::spawn(move || {
+                    halted.enter(processor);
+                    if taken.load(Ordering::Relaxed) {
+                        while !interrupts[processor].load(Ordering::Acquire) {
+                            thread::yield_now();
+                        }
+                        assert!(
+                            !taken.load(Ordering::Relaxed),
+                            "woken before the lock was free"
+                        );
+                    }
+                    halted.leave(processor);
+                })
+            })
+            .collect();
+        taken.store(false, Ordering::Release);
+        halted.wake(|processor| interrupts[processor].store(true, Ordering::Release));
+        for processor in processors {
+            processor.join().unwrap();
+        }
+    });
 }
 
 /// A wait queue as the kernel has it: register, announce, look, sleep; change, then wake.

@@ -260,6 +260,7 @@ fn property_letters(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
         (flag(AreaFlags::HUGE_PAGE), "hg"),
         (flag(AreaFlags::NO_HUGE_PAGE), "nh"),
         (flag(AreaFlags::SEALED), "sl"),
+        (flag(AreaFlags::DROPPABLE), "dp"),
     ] {
         if holds {
             write!(text, "{letters} ")?;
@@ -471,7 +472,7 @@ pub fn virtual_memory_statistics(text: &mut Text) -> Result<(), Errno> {
                 .sum(),
         ),
         ("pgmajfault", 0),
-        ("oom_kill", 0),
+        ("oom_kill", task::memory_killer::kills()),
         ("thp_fault_alloc", memory::large_pages_made()),
     ];
     for (name, value) in rows {

@@ -31,6 +31,28 @@ pub struct PageUse {
 }
 
 impl Inner {
+    /// Sets how areas are locked, but for those that never are: the kernel's, and what may be forgotten at any time.
+    ///
+    /// # Errors
+    /// `ENOMEM` for too many areas.
+    fn change_locks(&mut self, range: Range<u64>, flags: AreaFlags) -> Result<(), Errno> {
+        let mut cursor = range.start;
+        loop {
+            let Some(area) = self.map.range(cursor, range.end).next() else {
+                return Ok(());
+            };
+            let part = area.start.max(cursor)..area.end.min(range.end);
+            let never = area.flags.intersects(AreaFlags::KERNEL_PROVIDED | AreaFlags::DROPPABLE);
+            cursor = part.end;
+            if !never {
+                let changed = self
+                    .map
+                    .modify_flags(part.start, part.end, flags, LOCKING.difference(flags));
+                changed.map_err(|change| error_of(change.error))?;
+            }
+        }
+    }
+
     /// Refuses (`EPERM`) to throw content away that the program itself could not change, and sealed.
     fn check_discard(&self, range: &Range<u64>) -> Result<(), Errno> {
         let mut areas = self.map.range(range.start, range.end);
@@ -357,10 +379,7 @@ impl AddressSpace {
             }
             let end = inner.map.first_hole(range.start, range.end);
             if end > range.start {
-                let changed = inner
-                    .map
-                    .modify_flags(range.start, end, flags, LOCKING.difference(flags));
-                changed.map_err(|change| error_of(change.error))?;
+                inner.change_locks(range.start..end, flags)?;
             }
             if end < range.end {
                 return Err(Errno::ENOMEM);
@@ -388,20 +407,7 @@ impl AddressSpace {
             inner.future_flags = future;
             let Some(flags) = current else { return Ok(()) };
             let bounds = inner.map.bounds();
-            let mut cursor = bounds.start;
-            loop {
-                let Some(area) = inner.map.range(cursor, bounds.end).next() else {
-                    break;
-                };
-                let (part, provided) = (area.start..area.end, area.flags.contains(AreaFlags::KERNEL_PROVIDED));
-                cursor = part.end;
-                if !provided {
-                    let changed = inner
-                        .map
-                        .modify_flags(part.start, part.end, flags, LOCKING.difference(flags));
-                    changed.map_err(|change| error_of(change.error))?;
-                }
-            }
+            inner.change_locks(bounds.clone(), flags)?;
             bounds
         };
         // What can't be had now is told when it is touched.

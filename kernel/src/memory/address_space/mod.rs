@@ -611,6 +611,11 @@ impl AddressSpace {
         self.page_use(0..layout::PROGRAM_END).own
     }
 
+    /// Bytes that are mapped, but for the shared zeroes (`VmRSS`).
+    pub fn resident_bytes(&self) -> u64 {
+        self.resident.load(Ordering::Relaxed) * PAGE
+    }
+
     /// Page faults that were repaired (`ru_minflt`; none takes input or output).
     pub fn fault_count(&self) -> u64 {
         self.faults.load(Ordering::Relaxed)

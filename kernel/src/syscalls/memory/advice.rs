@@ -38,7 +38,17 @@ fn is_object(area: &pith_address_space::Area<Backing>) -> bool {
     area.backing != Backing::Anonymous || area.flags.contains(AreaFlags::SHARED)
 }
 
+/// What may be forgotten at any time is neither dumped nor inherited.
+fn is_droppable(area: &pith_address_space::Area<Backing>) -> bool {
+    area.flags.contains(AreaFlags::DROPPABLE)
+}
+
 /// Areas that the kernel made are never part of a dump.
+fn is_never_dumped(area: &pith_address_space::Area<Backing>) -> bool {
+    is_provided(area) || is_droppable(area)
+}
+
+/// Areas that the kernel made.
 fn is_provided(area: &pith_address_space::Area<Backing>) -> bool {
     area.flags.contains(AreaFlags::KERNEL_PROVIDED)
 }
@@ -75,10 +85,10 @@ fn action(advice: i32) -> Result<Action, Errno> {
         15 => Action::Flags(AreaFlags::NO_HUGE_PAGE, AreaFlags::HUGE_PAGE, never),
         // MADV_DONTDUMP, MADV_DODUMP
         16 => Action::Flags(AreaFlags::DONT_DUMP, none, never),
-        17 => Action::Flags(none, AreaFlags::DONT_DUMP, is_provided),
+        17 => Action::Flags(none, AreaFlags::DONT_DUMP, is_never_dumped),
         // MADV_WIPEONFORK, MADV_KEEPONFORK
         18 => Action::Flags(AreaFlags::WIPE_ON_FORK, none, is_object),
-        19 => Action::Flags(none, AreaFlags::WIPE_ON_FORK, never),
+        19 => Action::Flags(none, AreaFlags::WIPE_ON_FORK, is_droppable),
         // MADV_POPULATE_READ, MADV_POPULATE_WRITE
         22 => Action::Populate(Access::Read),
         23 => Action::Populate(Access::Write),

@@ -29,6 +29,7 @@ use crate::task::{Capabilities, current_process};
 const MAP_SHARED: u32 = 0x01;
 const MAP_PRIVATE: u32 = 0x02;
 const MAP_SHARED_VALIDATE: u32 = 0x03;
+const MAP_DROPPABLE: u32 = 0x08;
 const MAP_TYPE: u32 = 0x0f;
 const MAP_FIXED: u32 = 0x10;
 const MAP_ANONYMOUS: u32 = 0x20;
@@ -184,9 +185,15 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     if shared {
         area_flags |= AreaFlags::SHARED;
     }
+    if kind == MAP_DROPPABLE && anonymous {
+        if flags & (MAP_LOCKED | MAP_GROWSDOWN) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        area_flags |= AreaFlags::DROPPABLE | AreaFlags::NO_RESERVE | AreaFlags::WIPE_ON_FORK | AreaFlags::DONT_DUMP;
+    }
     let (backing, maximum_protection) = match file {
         Some(file) => mapped_file(file, (offset as u64, whole), bits, flags)?,
-        None if !matches!(kind, MAP_SHARED | MAP_PRIVATE) || shared && flags & MAP_GROWSDOWN != 0 => {
+        None if !matches!(kind, MAP_SHARED | MAP_PRIVATE | MAP_DROPPABLE) || shared && flags & MAP_GROWSDOWN != 0 => {
             return Err(Errno::EINVAL);
         }
         None => (zeroes(shared, whole), Protection::all()),

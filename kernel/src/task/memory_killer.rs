@@ -1,0 +1,148 @@
+//! Who ends when there is no memory left for a page: as on Linux the process that holds most of it, unless `oom_score_adj` says
+//! otherwise. The thread that met the fault waits until the memory is there, if it is not one of the victim's.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pith_linux::signal::Signal;
+use spin::Mutex;
+
+use super::clock::{Instant, monotonic};
+use super::process::{ExitReason, Process};
+use super::thread::{Thread, current_process};
+use super::wait::sleep_until;
+use super::{family, scheduler, signal};
+use crate::memory::{self, AddressSpace, PAGE_SIZE};
+
+/// The adjustment of who is never chosen (`OOM_SCORE_ADJ_MIN`).
+const NEVER: i64 = -1000;
+/// So long a victim may take before another one is chosen, in nanoseconds: it may wait for something of the thread that waits
+/// for it.
+const PATIENCE: u64 = 2_000_000_000;
+/// How long to wait before looking again, in nanoseconds.
+const PAUSE: u64 = 1_000_000;
+
+/// Who was told to end last, and when.
+static LAST: Mutex<Option<(u32, Instant)>> = Mutex::new(None);
+static KILLS: AtomicU64 = AtomicU64::new(0);
+
+/// How often a process was chosen (`oom_kill` of `/proc/vmstat`).
+pub fn kills() -> u64 {
+    KILLS.load(Ordering::Relaxed)
+}
+
+/// Lets some process end for the sake of a page, and waits a moment for its memory. Ends the calling one if that is chosen, or
+/// if there is none. False if the thread has to end anyway.
+pub fn make_room(thread: &Thread, address: u64) -> bool {
+    if signal::is_dying(thread) {
+        return false;
+    }
+    if !is_awaited() {
+        match choose() {
+            Some(victim) if victim.id != thread.process.id => end(&victim),
+            _ => end_own(address),
+        }
+    }
+    if sleep_until(monotonic().after(PAUSE)).is_err() {
+        // A signal, which comes after the fault.
+        scheduler::yield_now();
+    }
+    true
+}
+
+/// Whether a victim has not ended yet, and has had little time so far.
+fn is_awaited() -> bool {
+    let last = *LAST.lock();
+    last.is_some_and(|(number, since)| {
+        let lives = family::find_process(number).is_some_and(|process| !process.family.has_ended());
+        lives && monotonic() < since.after(PATIENCE)
+    })
+}
+
+/// Pages of the process, moved by its adjustment, which is in thousandths of all memory. `None` for who is never chosen.
+fn badness(process: &Process) -> Option<i64> {
+    let adjustment = i64::from(process.settings.memory_adjustment.load(Ordering::Relaxed));
+    if adjustment == NEVER || process.family.has_ended() || process.is_ending() {
+        return None;
+    }
+    let all = (memory::counters().total / PAGE_SIZE as u64) as i64;
+    let held = process.address_space().resident_bytes() / PAGE_SIZE as u64;
+    Some(held as i64 + adjustment * all / 1000)
+}
+
+fn choose() -> Option<Arc<Process>> {
+    let processes = family::processes().into_iter();
+    let rated = processes.filter_map(|process| Some((badness(&process)?, process)));
+    rated.max_by_key(|(badness, _)| *badness).map(|(_, process)| process)
+}
+
+/// Ends a process, and those that live in its memory.
+fn end(victim: &Arc<Process>) {
+    let space = victim.address_space();
+    tell(&space);
+    let name = String::from_utf8_lossy(&victim.program.lock().path).into_owned();
+    crate::error!(
+        "out of memory: process {} ({name}) is killed, which holds {} KiB",
+        victim.id,
+        space.resident_bytes() >> 10
+    );
+    KILLS.fetch_add(1, Ordering::Relaxed);
+    *LAST.lock() = Some((victim.id, monotonic()));
+    for process in family::processes() {
+        if process.space_number() == space.number() {
+            signal::post(&process, Signal::SIGKILL);
+        }
+    }
+}
+
+fn end_own(address: u64) -> ! {
+    let process = current_process();
+    tell(&process.address_space());
+    KILLS.fetch_add(1, Ordering::Relaxed);
+    let counters = memory::counters();
+    let reason = alloc::format!(
+        "out of memory: no frame for address {address:#x}; {} of {} KiB in use; give the machine more (-m)",
+        (counters.total - counters.free) >> 10,
+        counters.total >> 10
+    );
+    process.exit(ExitReason::Signaled(9, reason))
+}
+
+/// Says in the log what memory is used for: in all, and by the areas of the program that hold most of it.
+fn tell(space: &AddressSpace) {
+    /// Areas that are named at most.
+    const MOST: usize = 32;
+    let counters = memory::counters();
+    let heap = memory::heap_counters();
+    crate::error!(
+        "memory: {} KiB, of which {} are free; program {}, file data {}, page tables {}, kernel stacks {}, kernel heap {} \
+         ({} used)",
+        counters.total >> 10,
+        counters.free >> 10,
+        space.own_bytes() >> 10,
+        memory::file_bytes() >> 10,
+        memory::table_bytes() >> 10,
+        memory::stack_bytes() >> 10,
+        heap.claimed >> 10,
+        heap.used >> 10
+    );
+    let mut large = Vec::new();
+    let least = counters.total / 64;
+    space.for_each_area(&mut |area| {
+        if large.len() < MOST && area.length() >= least {
+            large.push((area.start, area.end, area.name, area.protection));
+        }
+    });
+    for (start, end, name, protection) in large {
+        let resident = space.page_use(start..end).resident;
+        if resident >= least {
+            crate::error!(
+                "memory: {start:#x}-{end:#x} {protection:?} {}: {} KiB",
+                name.as_str(),
+                resident >> 10
+            );
+        }
+    }
+}

@@ -1,0 +1,98 @@
+/* Several processes and too little memory: who is killed, and that the others live on. For a machine of 64 MiB. */
+#include "check.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, MEGABYTE = 1 << 20 };
+
+static void adjust(const char *value) {
+    int file = open("/proc/self/oom_score_adj", O_WRONLY);
+    if (write(file, value, strlen(value)) < 0)
+        perror("oom_score_adj");
+    close(file);
+}
+static char *touch(size_t bytes) {
+    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (size_t at = 0; memory != MAP_FAILED && at < bytes; at += PAGE)
+        memory[at] = 1;
+    return memory;
+}
+/* A child that holds so much and waits. */
+static pid_t holder(size_t bytes, const char *adjustment) {
+    int ends[2];
+    if (pipe(ends) != 0)
+        exit(1);
+    pid_t child = fork();
+    if (child == 0) {
+        adjust(adjustment);
+        touch(bytes);
+        if (write(ends[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char byte;
+    if (read(ends[0], &byte, 1) != 1)
+        exit(2);
+    close(ends[0]);
+    close(ends[1]);
+    return child;
+}
+/* A child that takes all there is. */
+static pid_t taker(int through_call) {
+    pid_t child = fork();
+    if (child == 0) {
+        if (through_call) {
+            /* The kernel meets the faults for it. */
+            char *memory = mmap(NULL, 1UL << 32, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            int file = open("/dev/zero", O_RDONLY);
+            for (size_t at = 0; at < 1UL << 32; at += MEGABYTE)
+                if (read(file, memory + at, MEGABYTE) != MEGABYTE)
+                    _exit(6);
+        }
+        touch(1UL << 32);
+        _exit(5);
+    }
+    return child;
+}
+static int killed(pid_t child) {
+    int status = -1;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+static int lives(pid_t child) {
+    return waitpid(child, NULL, WNOHANG) == 0;
+}
+
+int main(void) {
+    pid_t small = holder(4 * MEGABYTE, "0");
+    CHECK(killed(taker(0)));
+    CHECK(lives(small));
+    CHECK(killed(taker(1)));
+    CHECK(lives(small));
+    /* The one that is to be killed first goes first, although it has little. */
+    pid_t first = holder(2 * MEGABYTE, "1000");
+    CHECK(killed(taker(0)));
+    CHECK(killed(first));
+    CHECK(lives(small));
+    /* What is large is killed for the sake of a small one that asks for a page. */
+    pid_t large = holder(30 * MEGABYTE, "0");
+    adjust("-1000");
+    pid_t child = fork();
+    if (child == 0) {
+        adjust("-500");
+        touch(20 * MEGABYTE);
+        _exit(7);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    CHECK(killed(large));
+    CHECK(lives(small));
+    kill(small, SIGKILL);
+    CHECK(killed(small));
+    return 0;
+}
