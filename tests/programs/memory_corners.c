@@ -176,7 +176,9 @@ static void other_order(void) {
     RESULT(syscall(SYS_remap_file_pages, area + 100, PAGE, 0, 3, 0)); /* rounded down */
     CHECK(area[0] == 'd');
     RESULT(syscall(SYS_remap_file_pages, area, PAGE, 0, -1UL, 0));
-    RESULT(syscall(SYS_remap_file_pages, area + 8 * PAGE, PAGE, 0, 0, 0));
+    char *gone = mmap(0, PAGE, READ_WRITE, MAP_SHARED, fd, 0);
+    munmap(gone, PAGE);
+    RESULT(syscall(SYS_remap_file_pages, gone, PAGE, 0, 0, 0));
     char *own = mmap(0, PAGE, READ_WRITE, MAP_PRIVATE, fd, 0), *none = map(1);
     RESULT(syscall(SYS_remap_file_pages, own, PAGE, 0, 1, 0));
     RESULT(syscall(SYS_remap_file_pages, none, PAGE, 0, 1, 0));

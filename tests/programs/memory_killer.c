@@ -79,7 +79,7 @@ int main(void) {
     CHECK(killed(first));
     CHECK(lives(small));
     /* What is large is killed for the sake of a small one that asks for a page. */
-    pid_t large = holder(30 * MEGABYTE, "0");
+    pid_t large = holder(45 * MEGABYTE, "0");
     adjust("-1000");
     pid_t child = fork();
     if (child == 0) {

@@ -31,6 +31,8 @@ pub enum Mappable {
     Zero,
     /// The object's own pages.
     Object(Arc<dyn PageSource>),
+    /// The same, for the program alone (`memfd_secret(2)`).
+    Secret(Arc<dyn PageSource>),
 }
 
 /// An entry of a directory listing.

@@ -56,7 +56,7 @@ use spin::Once;
 pub use context::FileContext;
 pub use file::Mappable;
 pub use open::{Executable, FileForMapping, executable, file_for_mapping, open_executable};
-pub use tree::{lacking, memory_file};
+pub use tree::{lacking, memory_file, secret_file};
 
 use inode::{FileSystem, Inode, NewFile};
 use metadata::AttributeChange;
@@ -86,6 +86,11 @@ const MEMORY_FILES: Character = Character {
     type_name: "tmpfs",
     magic: 0x0102_1994,
     device: DeviceNumber::new(0, 1),
+};
+const SECRET_MEMORY: Character = Character {
+    type_name: "secretmem",
+    magic: 0x5345_434d,
+    device: DeviceNumber::new(0, 6),
 };
 const SHARED_MEMORY: Character = Character {
     type_name: "tmpfs",

@@ -80,18 +80,11 @@ fn choose() -> Option<Arc<Process>> {
 
 /// Ends a process, and those that live in its memory.
 fn end(victim: &Arc<Process>) {
-    let space = victim.address_space();
-    tell(&space);
-    let name = String::from_utf8_lossy(&victim.program.lock().path).into_owned();
-    crate::error!(
-        "out of memory: process {} ({name}) is killed, which holds {} KiB",
-        victim.id,
-        space.resident_bytes() >> 10
-    );
-    KILLS.fetch_add(1, Ordering::Relaxed);
+    tell(victim);
     *LAST.lock() = Some((victim.id, monotonic()));
+    let number = victim.space_number();
     for process in family::processes() {
-        if process.space_number() == space.number() {
+        if process.space_number() == number {
             signal::post(&process, Signal::SIGKILL);
         }
     }
@@ -99,8 +92,7 @@ fn end(victim: &Arc<Process>) {
 
 fn end_own(address: u64) -> ! {
     let process = current_process();
-    tell(&process.address_space());
-    KILLS.fetch_add(1, Ordering::Relaxed);
+    tell(&process);
     let counters = memory::counters();
     let reason = alloc::format!(
         "out of memory: no frame for address {address:#x}; {} of {} KiB in use; give the machine more (-m)",
@@ -110,8 +102,21 @@ fn end_own(address: u64) -> ! {
     process.exit(ExitReason::Signaled(9, reason))
 }
 
+/// Says in the log who is killed, and what memory is used for.
+fn tell(victim: &Process) {
+    KILLS.fetch_add(1, Ordering::Relaxed);
+    let space = victim.address_space();
+    tell_of_memory(&space);
+    let name = String::from_utf8_lossy(&victim.program.lock().path).into_owned();
+    crate::error!(
+        "out of memory: process {} ({name}) is killed, which holds {} KiB",
+        victim.id,
+        space.resident_bytes() >> 10
+    );
+}
+
 /// Says in the log what memory is used for: in all, and by the areas of the program that hold most of it.
-fn tell(space: &AddressSpace) {
+fn tell_of_memory(space: &AddressSpace) {
     /// Areas that are named at most.
     const MOST: usize = 32;
     let counters = memory::counters();

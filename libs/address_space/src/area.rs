@@ -58,6 +58,8 @@ bitflags! {
         const WATCH_MINOR = 1 << 17;
         /// The kernel may forget the content if memory is short; never locked, never inherited (`MAP_DROPPABLE`).
         const DROPPABLE = 1 << 18;
+        /// Only the program itself may look at it; locked as long as it is mapped (`memfd_secret(2)`).
+        const SECRET = 1 << 19;
     }
 }
 

@@ -31,7 +31,7 @@ use pith_linux::files::{DeviceNumber, NAME_MAX, OpenFlags, RenameFlags, Statfs};
 use spin::{Mutex, Once};
 
 use super::device_files;
-use super::file::File;
+use super::file::{File, OpenFile};
 use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Place, Replacement, Target};
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
 use super::permission;
@@ -138,16 +138,49 @@ pub(super) fn volume_errno(error: pith_erofs::Error) -> Errno {
 /// `ENOSPC`
 pub fn memory_file(name: &[u8], executable: bool, sealable: bool) -> Result<Arc<dyn Inode>, Errno> {
     static FILES: Once<Arc<Tree>> = Once::new();
-    let tree = FILES.call_once(|| Tree::new(super::MEMORY_FILES, 0o1777, SpaceLimits::default()));
-    let number = tree.new_number()?;
     let mut seals = if sealable { Seals::empty() } else { Seals::SEAL };
     seals.set(Seals::EXECUTE, !executable);
-    let attributes = AttributesOfNode::new(if executable { 0o777 } else { 0o666 }, 0);
-    let content = Content::Regular(RegularContent::with_seals(seals));
-    let node = Node::new(tree, number, FileKind::Regular, attributes, content, None);
+    let permissions = if executable { 0o777 } else { 0o666 };
+    let node = nameless(
+        FILES.call_once(|| Tree::new(super::MEMORY_FILES, 0o1777, SpaceLimits::default())),
+        [b"memfd:", name].concat(),
+        permissions,
+        RegularContent::with_seals(seals),
+    )?;
+    Ok(node)
+}
+
+/// A file that can only be mapped, by its owner alone (`memfd_secret(2)`).
+///
+/// # Errors
+/// `ENOSPC`
+pub fn secret_file() -> Result<Arc<OpenFile>, Errno> {
+    static FILES: Once<Arc<Tree>> = Once::new();
+    let node = nameless(
+        FILES.call_once(|| Tree::new(super::SECRET_MEMORY, 0o1777, SpaceLimits::default())),
+        b"secretmem".to_vec(),
+        0o600,
+        RegularContent::new(None),
+    )?;
+    let file = Arc::new(regular::SecretFile(node.clone()));
+    Ok(OpenFile::new(node, file, OpenFlags::READ_WRITE))
+}
+
+/// A regular file without a place in any directory.
+fn nameless(tree: &Arc<Tree>, name: Vec<u8>, permissions: u16, content: RegularContent) -> Result<Arc<Node>, Errno> {
+    let number = tree.new_number()?;
+    let attributes = AttributesOfNode::new(permissions, 0);
+    let node = Node::new(
+        tree,
+        number,
+        FileKind::Regular,
+        attributes,
+        Content::Regular(content),
+        None,
+    );
     *node.place.lock() = PlaceOfNode {
         parent: Some(tree.root_node().clone()),
-        name: [b"memfd:", name].concat().into(),
+        name: name.into(),
         removed: true,
         linkable: false,
     };

@@ -674,3 +674,27 @@ impl File for RegularFile {
         content.seals.add(&self.0, seals)
     }
 }
+
+/// A file of `memfd_secret(2)`: it has no calls for its content, and its size is set once.
+pub(super) struct SecretFile(pub(super) Arc<Node>);
+
+impl File for SecretFile {
+    fn size(&self) -> u64 {
+        self.0.regular().map_or(0, RegularContent::size)
+    }
+
+    fn mappable(&self) -> Result<Mappable, Errno> {
+        Ok(Mappable::Secret(self.0.clone()))
+    }
+
+    fn truncate(&self, size: u64) -> Result<(), Errno> {
+        if self.size() != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.0.regular()?.truncate(&self.0, size)
+    }
+
+    fn allocate(&self, _mode: u32, _start: u64, _length: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+}

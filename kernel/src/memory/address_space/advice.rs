@@ -31,7 +31,7 @@ pub struct PageUse {
 }
 
 impl Inner {
-    /// Sets how areas are locked, but for those that never are: the kernel's, and what may be forgotten at any time.
+    /// Sets how areas are locked, but for those that never are, the kernel's and what may be forgotten at any time, or always.
     ///
     /// # Errors
     /// `ENOMEM` for too many areas.
@@ -42,7 +42,9 @@ impl Inner {
                 return Ok(());
             };
             let part = area.start.max(cursor)..area.end.min(range.end);
-            let never = area.flags.intersects(AreaFlags::KERNEL_PROVIDED | AreaFlags::DROPPABLE);
+            let never = area
+                .flags
+                .intersects(AreaFlags::KERNEL_PROVIDED | AreaFlags::DROPPABLE | AreaFlags::SECRET);
             cursor = part.end;
             if !never {
                 let changed = self

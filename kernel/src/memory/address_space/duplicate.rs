@@ -192,6 +192,10 @@ impl AddressSpace {
             return false;
         }
         let mut inner = self.inner.lock();
+        let secret = |area: &Area<Backing>| area.flags.contains(AreaFlags::SECRET);
+        if inner.map.find(address).is_some_and(secret) {
+            return false;
+        }
         let Ok(physical) = self.fault(&mut inner, address, access) else {
             return false;
         };

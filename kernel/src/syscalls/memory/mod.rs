@@ -126,7 +126,8 @@ fn mapped_file(
     file.open.accessed();
     let backing = match object {
         fs::Mappable::Zero => zeroes(shared, length),
-        fs::Mappable::Object(source) => Backing::Object { source, offset },
+        fs::Mappable::Secret(_) if !shared => return Err(Errno::EINVAL),
+        fs::Mappable::Object(source) | fs::Mappable::Secret(source) => Backing::Object { source, offset },
     };
     Ok((backing, maximum))
 }
@@ -191,6 +192,12 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         }
         area_flags |= AreaFlags::DROPPABLE | AreaFlags::NO_RESERVE | AreaFlags::WIPE_ON_FORK | AreaFlags::DONT_DUMP;
     }
+    if file
+        .as_ref()
+        .is_some_and(|file| matches!(file.object, Ok(fs::Mappable::Secret(_))))
+    {
+        area_flags |= AreaFlags::SECRET | AreaFlags::LOCKED | AreaFlags::DONT_DUMP;
+    }
     let (backing, maximum_protection) = match file {
         Some(file) => mapped_file(file, (offset as u64, whole), bits, flags)?,
         None if !matches!(kind, MAP_SHARED | MAP_PRIVATE | MAP_DROPPABLE) || shared && flags & MAP_GROWSDOWN != 0 => {
@@ -250,6 +257,17 @@ pub fn memfd_create(name: UserPointer, flags: u32) -> Result<usize, Errno> {
     .map_err(|_| Errno::ENOMEM)?;
     let file = fs::open::open_inode(inode, OpenFlags::READ_WRITE)?;
     let descriptor = fs::context::current().add(file, flags & CLOSE_ON_EXEC != 0, 0)?;
+    Ok(descriptor as usize)
+}
+
+/// `memfd_secret(2)`
+pub fn memfd_secret(flags: u32) -> Result<usize, Errno> {
+    // The call takes the flag of `open(2)`, and no other.
+    if flags & !OpenFlags::CLOSE_ON_EXEC.bits() != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = fs::secret_file()?;
+    let descriptor = fs::context::current().add(file, flags != 0, 0)?;
     Ok(descriptor as usize)
 }
 
