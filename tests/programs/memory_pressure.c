@@ -209,16 +209,19 @@ static void round_trip(void) {
 static void churn(int rounds) {
     for (int i = 0; i < 10; i++)
         round_trip();
-    /* What the heap keeps for the next time is not lost. */
-    long free_before = number_in("MemFree:") + number_in("KernelHeap:"), heap = number_in("Slab:"), tables = number_in("PageTables:");
-    long files = number_in("Shmem:");
+    /* What the heap keeps for the next time is not lost, and no more are stacks of threads: how many of them end at one time
+     * is chance. */
+    long free_before = number_in("MemFree:") + number_in("KernelHeap:") + number_in("KernelStack:"), heap = number_in("Slab:"), tables = number_in("PageTables:");
+    long files = number_in("Shmem:"), stacks = number_in("KernelStack:");
     for (int i = 0; i < rounds; i++)
         round_trip();
-    long lost = free_before - number_in("MemFree:") - number_in("KernelHeap:"), grown = number_in("Slab:") - heap;
+    long lost = free_before - number_in("MemFree:") - number_in("KernelHeap:") - number_in("KernelStack:"),
+         grown = number_in("Slab:") - heap;
     CHECK(free_before > 0 && heap > 0 && tables > 0);
     if (lost > 64 || grown > 8)
         printf("%ld KiB less are free, %ld KiB more of the heap are used\n", lost, grown);
     CHECK(lost <= 64 && grown <= 8);
+    CHECK(number_in("KernelStack:") <= stacks + 8 * 32);
     CHECK(number_in("PageTables:") <= tables && number_in("Shmem:") == files);
 }
 
