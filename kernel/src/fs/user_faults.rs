@@ -426,7 +426,7 @@ impl UserFaults {
         let mut features = Features::from_bits_retain(wanted);
         let chosen = if api != API {
             Err(Errno::EINVAL)
-        } else if features.contains(Features::EVENT_FORK) && !may_follow_forks() {
+        } else if features.contains(Features::EVENT_FORK) && !task::has_capability(Capabilities::TRACE) {
             Err(Errno::EPERM)
         } else if !SUPPORTED.contains(features) {
             Err(Errno::EINVAL)
@@ -702,11 +702,6 @@ impl File for UserFaults {
             "pending:\t{pending}\ntotal:\t{all}\nAPI:\t{API:x}:{features:x}:{controls:x}"
         )
     }
-}
-
-/// Children may be watched by those who may look into other processes.
-fn may_follow_forks() -> bool {
-    task::current_process().credentials.lock().capabilities.effective & Capabilities::TRACE != 0
 }
 
 fn open_file(file: Arc<UserFaults>) -> Arc<OpenFile> {
