@@ -9,6 +9,9 @@ use alloc::sync::Weak;
 
 use super::*;
 
+/// A watcher, and the one that handles the same areas of a copy.
+type Heir = (Arc<dyn FaultWatcher>, Arc<dyn FaultWatcher>);
+
 /// All address spaces, for objects whose pages change. The places of those that are gone are taken again; nothing ever moves,
 /// so that nobody who goes through the list misses one.
 static SPACES: Mutex<Vec<Weak<AddressSpace>>> = Mutex::new(Vec::new());
@@ -72,12 +75,7 @@ impl AddressSpace {
         result.map(|()| copy)
     }
 
-    fn copy_to(
-        &self,
-        copy: &Arc<Self>,
-        promised_elsewhere: u64,
-        descendants: &mut Vec<(Arc<dyn FaultWatcher>, Arc<dyn FaultWatcher>)>,
-    ) -> Result<(), Errno> {
+    fn copy_to(&self, copy: &Arc<Self>, promised_elsewhere: u64, descendants: &mut Vec<Heir>) -> Result<(), Errno> {
         let inner = &mut *self.inner.lock();
         let own = inner.committed();
         let too_much = Overcommit::current() == Overcommit::Never
