@@ -50,38 +50,34 @@ fn machine() -> (Arc<Machine>, Handle) {
     (Arc::new(machine), own)
 }
 
-/// Processors that wait for a lock halt, as in the kernel's lock of an address space: each is woken when it is free. An
-/// interrupt that comes before a processor has halted is kept.
+/// A processor that waits for a lock halts, as in the kernel's lock of an address space: it is woken when that is free. An
+/// interrupt that comes before it has halted is kept.
 #[test]
 fn who_is_halted_until_a_lock_is_free_is_woken() {
     loom::model(|| {
         let taken = Arc::new(AtomicBool::new(true));
         let halted = Arc::new(Halted::new());
-        let interrupts = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
-        let processors: Vec<_> = (0..2)
-            .map(|processor| {
-                let (taken, halted, interrupts) =
-                    (taken.clone(), halted.clone(), interrupts.clone());
-                thread::spawn(move || {
-                    halted.enter(processor);
-                    if taken.load(Ordering::Relaxed) {
-                        while !interrupts[processor].load(Ordering::Acquire) {
-                            thread::yield_now();
-                        }
-                        assert!(
-                            !taken.load(Ordering::Relaxed),
-                            "woken before the lock was free"
-                        );
-                    }
-                    halted.leave(processor);
-                })
+        let interrupt = Arc::new(loom::sync::Notify::new());
+        let processor = {
+            let (taken, halted, interrupt) = (taken.clone(), halted.clone(), interrupt.clone());
+            thread::spawn(move || {
+                halted.enter(3);
+                if taken.load(Ordering::Relaxed) {
+                    interrupt.wait();
+                    assert!(
+                        !taken.load(Ordering::Relaxed),
+                        "woken before the lock was free"
+                    );
+                }
+                halted.leave(3);
             })
-            .collect();
+        };
         taken.store(false, Ordering::Release);
-        halted.wake(|processor| interrupts[processor].store(true, Ordering::Release));
-        for processor in processors {
-            processor.join().unwrap();
-        }
+        halted.wake(|processor| {
+            assert_eq!(processor, 3);
+            interrupt.notify();
+        });
+        processor.join().unwrap();
     });
 }
 
