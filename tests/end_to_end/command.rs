@@ -494,8 +494,8 @@ fn images_run(workshop: &Workshop) -> Result<(), String> {
         )?;
     }
     ensure(
-        size < 5 << 19,
-        format!("the image of hello has {size} bytes; it should stay below 2.5 MiB"),
+        size < 3 << 20,
+        format!("the image of hello has {size} bytes; it should stay below 3 MiB"),
     )
 }
 

@@ -31,7 +31,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("datagram_corners", &[]),
     ("interfaces", &[]),
     // On the host it counts away from others.
-    ("proc_net", &["system call unshare"]),
+    ("proc_net", &["there are no namespaces: unshare"]),
     ("socket_options", &[]),
     ("splice", &[]),
     ("sys_net", &[]),
@@ -70,7 +70,7 @@ pub fn cases() -> Vec<Case> {
         );
         if program != "internet6" {
             // On Linux it wants to be alone.
-            case = case.message("system call unshare");
+            case = case.message("there are no namespaces: unshare");
         }
         if matches!(program, "administration" | "counts") {
             // Nobody else's packets are counted, and there are no ways but those that it makes.
