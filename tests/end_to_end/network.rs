@@ -31,7 +31,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("datagram_corners", &[]),
     ("interfaces", &[]),
     // On the host it counts away from others.
-    ("proc_net", &["there are no namespaces: unshare"]),
+    ("proc_net", &["there are no namespaces of users: unshare"]),
     ("socket_options", &[]),
     ("splice", &[]),
     ("sys_net", &[]),
