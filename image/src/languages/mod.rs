@@ -345,6 +345,16 @@ fn version_behind<'a>(path: &'a Path, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
+    impl Start {
+        /// A start with arguments that are words between spaces.
+        pub(super) fn of_words(words: &str) -> Self {
+            Self {
+                arguments: words.split_whitespace().map(Into::into).collect(),
+                ..Self::default()
+            }
+        }
+    }
+
     fn start(arguments: &[&str]) -> Start {
         Start {
             arguments: arguments.iter().map(OsString::from).collect(),

@@ -433,11 +433,7 @@ mod tests {
             ("", Main::Other(0)),
             ("-- -app", Main::Script(1)),
         ] {
-            let start = Start {
-                arguments: words.split_whitespace().map(Into::into).collect(),
-                ..Start::default()
-            };
-            assert_eq!(main(&start), expected, "{words}");
+            assert_eq!(main(&Start::of_words(words)), expected, "{words}");
         }
     }
 

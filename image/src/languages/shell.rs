@@ -256,11 +256,7 @@ mod tests {
             ("-i", Main::Prompt),
             ("", Main::Prompt),
         ] {
-            let start = Start {
-                arguments: words.split_whitespace().map(Into::into).collect(),
-                ..Start::default()
-            };
-            assert_eq!(main(&start), expected, "{words}");
+            assert_eq!(main(&Start::of_words(words)), expected, "{words}");
         }
     }
 

@@ -137,24 +137,10 @@ pub fn is_stricter(answer: u32, than: u32) -> bool {
 mod tests {
     use super::*;
     use crate::About;
-    use std::vec;
+    use crate::tests::instructions;
 
-    fn instruction(code: u16, if_true: u8, if_false: u8, constant: u32) -> Instruction {
-        Instruction {
-            code,
-            if_true,
-            if_false,
-            constant,
-        }
-    }
-
-    fn program(instructions: &[(u16, u8, u8, u32)]) -> Result<Program, Wrong> {
-        Program::for_calls(
-            instructions
-                .iter()
-                .map(|&(code, yes, no, constant)| instruction(code, yes, no, constant))
-                .collect(),
-        )
+    fn program(parts: &[(u16, u8, u8, u32)]) -> Result<Program, Wrong> {
+        Program::for_calls(instructions(parts))
     }
 
     const CALL: Call = Call {
@@ -198,13 +184,7 @@ mod tests {
                 program(&[(code, 0, 0, constant), end]).is_err(),
                 "{code:#x}"
             );
-            assert!(
-                Program::new(vec![
-                    instruction(code, 0, 0, constant),
-                    instruction(6, 0, 0, 0)
-                ])
-                .is_ok()
-            );
+            assert!(Program::new(instructions(&[(code, 0, 0, constant), (6, 0, 0, 0)])).is_ok());
         }
         for (offset, right) in [(60, true), (64, false), (2, false), (0xffff_f000, false)] {
             assert_eq!(

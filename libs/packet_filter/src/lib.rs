@@ -401,21 +401,23 @@ fn calculate(operation: u16, left: u32, right: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn instruction(code: u16, if_true: u8, if_false: u8, constant: u32) -> Instruction {
-        Instruction {
+    /// Instructions as Linux's macros write them: code, jumps if true and if false, constant.
+    pub(crate) fn instructions(parts: &[(u16, u8, u8, u32)]) -> Vec<Instruction> {
+        let instruction = |&(code, if_true, if_false, constant)| Instruction {
             code,
             if_true,
             if_false,
             constant,
-        }
+        };
+        parts.iter().map(instruction).collect()
+    }
+
+    fn refused(program: &[(u16, u8, u8, u32)]) -> bool {
+        Program::new(instructions(program)).err() == Some(Wrong)
     }
 
     fn run(program: &[(u16, u8, u8, u32)], packet: &[u8]) -> u32 {
-        let instructions = program
-            .iter()
-            .map(|&(code, yes, no, constant)| instruction(code, yes, no, constant))
-            .collect();
-        let program = Program::new(instructions).expect("a program");
+        let program = Program::new(instructions(program)).expect("a program");
         let facts = About {
             protocol: 0x0800,
             kind: 1,
@@ -505,13 +507,6 @@ mod tests {
 
     #[test]
     fn what_is_no_program_is_refused() {
-        let refused = |program: &[(u16, u8, u8, u32)]| {
-            let instructions = program
-                .iter()
-                .map(|&(code, yes, no, constant)| instruction(code, yes, no, constant))
-                .collect();
-            Program::new(instructions).err() == Some(Wrong)
-        };
         assert!(refused(&[]));
         assert!(refused(&[(0, 0, 0, 1)]), "runs over its end");
         assert!(refused(&[(0x15, 1, 0, 1), (6, 0, 0, 0)]), "jumps out");
@@ -528,13 +523,6 @@ mod tests {
 
     #[test]
     fn scratch_memory_is_written_before_it_is_read() {
-        let refused = |program: &[(u16, u8, u8, u32)]| {
-            let instructions = program
-                .iter()
-                .map(|&(code, yes, no, constant)| instruction(code, yes, no, constant))
-                .collect();
-            Program::new(instructions).is_err()
-        };
         assert!(refused(&[(0x60, 0, 0, 3), (6, 0, 0, 0)]));
         assert!(refused(&[(0x61, 0, 0, 3), (6, 0, 0, 0)]));
         assert!(!refused(&[(0x02, 0, 0, 3), (0x60, 0, 0, 3), (6, 0, 0, 0)]));
@@ -570,8 +558,7 @@ mod tests {
     fn every_code_either_is_refused_or_ends() {
         for code in 0..=u16::MAX {
             for constant in [0, 1, 15, 31, u32::MAX, ABOUT] {
-                let program =
-                    std::vec![instruction(code, 0, 0, constant), instruction(6, 0, 0, 3),];
+                let program = instructions(&[(code, 0, 0, constant), (6, 0, 0, 3)]);
                 if let Ok(program) = Program::new(program) {
                     program.run(&[1, 2, 3, 4], About::default());
                 }
