@@ -14,6 +14,10 @@ const TARGETS: &[(&str, &str)] = &[
     ("volume", "libs/erofs/fuzz"),
     ("executable", "libs/elf_plan/fuzz"),
     ("configuration", "abi/fuzz"),
+    ("line", "libs/terminal/fuzz"),
+    ("netlink", "libs/linux/fuzz"),
+    ("storage", "libs/storage_settings/fuzz"),
+    ("network", "libs/network_settings/fuzz"),
 ];
 /// How long each runs if nothing is said.
 const SECONDS: u32 = 300;

@@ -258,7 +258,7 @@ impl LineDiscipline {
         while done < bytes.len() {
             let used = self.input.len();
             // Marking may make three bytes of one.
-            let mut room = (CAPACITY - used)
+            let mut room = CAPACITY.saturating_sub(used)
                 / if self.has_input_mode(input::PARMRK) {
                     3
                 } else {
@@ -270,9 +270,8 @@ impl LineDiscipline {
                 if !too_long {
                     break;
                 }
-                if used >= CAPACITY {
-                    self.input.pop_back();
-                }
+                // Marks may have led beyond it.
+                self.input.truncate(CAPACITY - 1);
                 room = 1;
             }
             let count = room.min(bytes.len() - done);
