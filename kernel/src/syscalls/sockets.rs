@@ -87,8 +87,11 @@ pub fn bind(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errno> 
 
 /// `connect(2)`
 pub fn connect(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errno> {
-    let (open, socket) = find(fd)?;
-    let result = socket.connect(&Address::read(address, length)?, is_nonblocking(&open));
+    let open = context::current().file(fd)?;
+    open.file()?;
+    // As on Linux, the address is looked at before what the descriptor is of.
+    let address = Address::read(address, length)?;
+    let result = socket::of(&open)?.connect(&address, is_nonblocking(&open));
     open.note_shortage(&result);
     result.map(|()| 0)
 }
@@ -106,11 +109,13 @@ pub fn accept(fd: i32, address: UserPointer, length: UserPointer) -> Result<usiz
 
 /// `accept4(2)`
 pub fn accept4(fd: i32, address: UserPointer, length: UserPointer, flags: u32) -> Result<usize, Errno> {
+    let open = context::current().file(fd)?;
+    open.file()?;
     accept_flags(flags)?;
-    let (open, socket) = find(fd)?;
+    let socket = socket::of(&open)?;
     // Who is out of descriptors does not lose the connection.
     context::current().check_room()?;
-    let (file, close_on_exec) = accept_from(&*socket, is_nonblocking(&open), address, length, flags)?;
+    let (file, close_on_exec) = accept_from(&**socket, is_nonblocking(&open), address, length, flags)?;
     let descriptor = context::current().add(file, close_on_exec, 0)?;
     Ok(descriptor as usize)
 }
@@ -325,11 +330,12 @@ fn aligned(length: usize) -> usize {
 
 const CONTROL_HEADER: usize = size_of::<ControlHeader>();
 
-/// Reads the ancillary data that a program sends.
+/// Reads the ancillary data that a program sends by a socket of a family. Only local sockets and netlink look at files and
+/// credentials.
 ///
 /// # Errors
 /// As `sendmsg(2)`.
-pub(super) fn read_control(header: &MessageHeader) -> Result<Ancillary, Errno> {
+pub(super) fn read_control(header: &MessageHeader, family: u16) -> Result<Ancillary, Errno> {
     let mut ancillary = Ancillary::default();
     if header.control == 0 || header.control_length == 0 {
         return Ok(ancillary);
@@ -345,6 +351,7 @@ pub(super) fn read_control(header: &MessageHeader) -> Result<Ancillary, Errno> {
         let length = usize::try_from(head.length).map_err(|_| Errno::EINVAL)?;
         let content = rest.get(CONTROL_HEADER..length).ok_or(Errno::EINVAL)?;
         match (head.level, head.kind) {
+            (level::SOCKET, control::RIGHTS | control::CREDENTIALS) if family::is_internet(family) => {}
             (level::SOCKET, control::RIGHTS) => {
                 let files = context::current();
                 for number in content.chunks_exact(size_of::<i32>()) {
@@ -404,7 +411,7 @@ fn send_message(open: &OpenFile, socket: &dyn Socket, header: &MessageHeader, fl
     let result = socket.send(Outgoing {
         data: &mut Source::program(&pieces),
         address,
-        ancillary: read_control(header)?,
+        ancillary: read_control(header, socket.family())?,
         flags: flags_of(open, flags),
     });
     open.note_shortage(&result);

@@ -197,9 +197,11 @@ pub fn nanosleep(request: UserPointer, remaining: UserPointer) -> Result<usize, 
 
 /// `clock_nanosleep(2)`
 pub fn clock_nanosleep(clock: i32, flags: u64, request: UserPointer, remaining: UserPointer) -> Result<usize, Errno> {
-    let clock = clock_of(clock)?;
+    let number = clock;
+    let clock = clock_of(number)?;
     let absolute = flags & TIMER_ABSTIME != 0;
     match &clock {
+        Clock::Thread(_) if ClockId::from_number(number) == Some(ClockId::ThreadCpu) => return Err(Errno::EOPNOTSUPP),
         // Linux can't sleep on these clocks either.
         Clock::Common(ClockId::MonotonicRaw | ClockId::RealtimeCoarse | ClockId::MonotonicCoarse) => {
             return Err(Errno::EOPNOTSUPP);

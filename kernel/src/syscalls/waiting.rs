@@ -74,7 +74,16 @@ fn wait(watches: &mut [Watch], patience: Patience, mask: Option<u64>) -> Result<
         return Ok(count);
     }
     let deadline = match patience {
-        Patience::None => return Ok(0),
+        // A signal that the mask lets through is delivered even so.
+        Patience::None => {
+            return signal::with_mask(mask, || match task::current().is_interrupted() {
+                false => Ok(0),
+                true => {
+                    signal::set_restart(Restart::IfNoHandlerRuns);
+                    Err(Errno::EINTR)
+                }
+            });
+        }
         Patience::Until(deadline) => Some(deadline),
         Patience::Endless => None,
     };

@@ -874,6 +874,10 @@ pub fn wait_for_child(whom: &Whom, wishes: &Wishes) -> Result<Option<News>, Errn
             if !meant || wishes.unusual.is_some_and(|wanted| wanted != is_unusual) {
                 continue;
             }
+            // Of one that has ended, nothing but that is told.
+            if child.family.has_ended() && !wishes.ended {
+                continue;
+            }
             any = true;
             if let Some(news) = look_at(child, wishes) {
                 found = Some((child.clone(), news));

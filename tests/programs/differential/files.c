@@ -75,16 +75,22 @@ static void run_preadv2(struct argument *a) {
 }
 
 static void run_write(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[1].number))
+        return;
     fill(buffer, fitting(a[1].number), a[2].number);
     answer(syscall(SYS_write, descriptor(&a[0]), buffer, fitting(a[1].number)));
 }
 
 static void run_pwrite(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[1].number))
+        return;
     fill(buffer, fitting(a[1].number), a[3].number);
     answer(syscall(SYS_pwrite64, descriptor(&a[0]), buffer, fitting(a[1].number), a[2].number));
 }
 
 static void run_writev(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[1].number))
+        return;
     struct iovec pieces[2];
     fill(buffer, fitting(a[1].number), a[2].number);
     cut(pieces, fitting(a[1].number));
@@ -92,6 +98,8 @@ static void run_writev(struct argument *a) {
 }
 
 static void run_pwritev2(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[1].number))
+        return;
     struct iovec pieces[2];
     fill(buffer, fitting(a[1].number), a[4].number);
     cut(pieces, fitting(a[1].number));
@@ -175,6 +183,8 @@ static int overlaps(int output, int input, long from, long count) {
 }
 
 static void run_sendfile(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[3].number))
+        return;
     long from = a[2].number;
     if (overlaps(descriptor(&a[0]), descriptor(&a[1]), from, a[3].number)) {
         say(" overlaps");

@@ -93,8 +93,26 @@ extern unsigned char buffer[BUFFER_SIZE];
 // Whether room was made in a file in this round. tmpfs takes such pages for holes until they are written, Pith does not.
 extern int made_room;
 
-// /proc/self/maps.
-extern int maps_file;
+// Whether a descriptor is a terminal's, and whether it is and gets more than it surely takes, which is not tried then.
+int is_terminal(int fd);
+int is_too_much(int fd, long length);
+
+// /proc/self/maps, /proc and /dev/pts: a script's root directory is elsewhere.
+extern int maps_file, proc_directory, device_directory;
+
+// Opens the maps of a process that was forked.
+void open_maps(void);
+
+// Puts out what was said, and begins anew.
+void put_line(void);
+
+// Runs the next lines of the script, or leaves them out.
+void run_lines(long count);
+void skip_lines(long count);
+
+// Whether a file was mapped in this round. On Linux a mapping keeps what it was made from open, with its locks; in a machine
+// it does not.
+extern int made_mapping;
 
 // Whether a file got a second name in this round.
 extern int made_link;

@@ -197,10 +197,17 @@ static void take_back(long address, long length) {
 
 static void run_mmap(struct argument *a) {
     long flags = a[4].number;
+    struct stat status;
+    // Linux's TCP can receive into mappings.
+    if (fstat(descriptor(&a[5]), &status) == 0 && S_ISSOCK(status.st_mode)) {
+        say(" not here");
+        return;
+    }
     if (!(flags & MAP_FIXED_NOREPLACE))
         flags |= MAP_FIXED;
     long result = syscall(SYS_mmap, page(&a[0]) + a[1].number, a[2].number, (int)a[3].number, flags,
                           descriptor(&a[5]), a[6].number);
+    made_mapping |= result > 0 && !(flags & MAP_ANONYMOUS);
     say_address(result);
     take_back(result, a[2].number);
 }
@@ -366,6 +373,8 @@ static int writes_nothing_behind_end(int fd, unsigned char *from, long position)
 }
 
 static void run_write_from(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[3].number))
+        return;
     int fd = descriptor(&a[0]);
     long position = lseek(fd, 0, SEEK_CUR);
     if (writes_nothing_behind_end(fd, page(&a[1]) + a[2].number, position) ||
@@ -375,6 +384,8 @@ static void run_write_from(struct argument *a) {
 }
 
 static void run_pwrite_from(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[3].number))
+        return;
     if (writes_nothing_behind_end(descriptor(&a[0]), page(&a[1]) + a[2].number, a[4].number) ||
         copies_over_itself(descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number, a[4].number))
         return;

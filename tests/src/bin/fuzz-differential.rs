@@ -1,4 +1,4 @@
-//! The differential fuzzer by hand: `cargo xtask fuzz-differential [--seed N] [--rounds N]`.
+//! The differential fuzzer by hand: `cargo xtask fuzz-differential [--seed N] [--rounds N] [--tables NAMES]`.
 //!
 //! It goes on after a difference, with other calls, and ends with all that it has found, each as a script that can be
 //! kept in `tests/differential/`.
@@ -11,8 +11,7 @@ use std::process::ExitCode;
 use pith_end_to_end::Workshop;
 use pith_end_to_end::differential::Fuzzer;
 
-const USAGE: &str =
-    "usage: cargo xtask fuzz-differential [--seed N] [--rounds N] [--place DIRECTORY]";
+const USAGE: &str = "usage: cargo xtask fuzz-differential [--seed N] [--rounds N] [--place DIRECTORY] [--tables NAME,NAME...]";
 
 /// Rounds of one boot.
 const BATCH: usize = 100;
@@ -31,6 +30,7 @@ fn main() -> ExitCode {
 /// Returns how many calls answered differently.
 fn fuzz() -> Result<usize, String> {
     let (mut seed, mut rounds, mut place) = (1_u64, 1000_usize, String::from("/dev/shm"));
+    let mut tables = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(option) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
@@ -39,6 +39,7 @@ fn fuzz() -> Result<usize, String> {
             "--seed" => seed = number?,
             "--rounds" => rounds = number? as usize,
             "--place" => place = value,
+            "--tables" => tables = Some(value),
             _ => return Err(USAGE.into()),
         }
     }
@@ -53,7 +54,8 @@ fn fuzz() -> Result<usize, String> {
     let mut known = BTreeMap::new();
     let mut different = 0;
     for start in (0..rounds).step_by(BATCH) {
-        let scripts = fuzzer.generate(seed + start as u64, BATCH.min(rounds - start))?;
+        let count = BATCH.min(rounds - start);
+        let scripts = fuzzer.generate(seed + start as u64, count, tables.as_deref())?;
         for difference in fuzzer.differences(&scripts)? {
             different += 1;
             let count = known.entry(difference.call().to_owned()).or_insert(0);

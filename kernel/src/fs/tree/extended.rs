@@ -19,8 +19,9 @@ type Attribute = (Box<[u8]>, Box<[u8]>);
 #[derive(Default)]
 pub(super) struct ExtendedAttributes(Mutex<Vec<Attribute>>);
 
-/// Most bytes that names and values of one file take together.
-const MOST_BYTES: usize = 128 * 1024;
+/// Most bytes that names and values of one file take together. Linux's tmpfs knows no limit but memory; this leaves room for
+/// some of the longest values.
+const MOST_BYTES: usize = 1024 * 1024;
 
 /// Refuses names that no attribute can have here.
 fn check(name: &[u8]) -> Result<(), Errno> {

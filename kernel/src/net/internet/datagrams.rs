@@ -164,13 +164,18 @@ impl InternetSocket {
             .map(|to| self.without_protocol(to))
             .transpose()?;
         let length = message.data.remaining();
-        if length > usize::from(u16::MAX) {
+        let too_long = length > usize::from(u16::MAX);
+        // Linux's IPv6 looks for the peer first.
+        if too_long && self.family == family::INTERNET {
             return Err(Errno::EMSGSIZE);
         }
         let peer = to.or_else(|| self.network.stack.lock().remote(self.handle));
         let Some(peer) = peer else {
             return Err(self.take_failure().unwrap_or(Errno::EDESTADDRREQ));
         };
+        if too_long {
+            return Err(Errno::EMSGSIZE);
+        }
         if self.no_more_output.load(Ordering::Relaxed) {
             return Err(Errno::EPIPE);
         }

@@ -18,6 +18,7 @@ use crate::memory::{LARGE_PACKET, PacketRoom};
 use crate::net::address::Address;
 use crate::net::message::{Incoming, Outgoing};
 use crate::net::options::Patience;
+use crate::net::socket::Socket;
 use crate::task::{self, signal};
 
 impl InternetSocket {
@@ -94,7 +95,12 @@ impl InternetSocket {
         let more = message.flags.contains(MessageFlags::MORE);
         let urgent = message.flags.contains(MessageFlags::OUT_OF_BAND);
         let mut done = 0;
-        while message.data.remaining() != 0 {
+        // Who sends nothing learns too that nothing can be sent.
+        loop {
+            let nothing = message.data.remaining() == 0;
+            if nothing && done != 0 {
+                break;
+            }
             let room = || {
                 let stack = self.network.stack.lock();
                 let Some(connection) = stack.connection(self.handle) else {
@@ -107,7 +113,7 @@ impl InternetSocket {
                     State::SynSent | State::SynReceived => None,
                     _ if !connection.can_send() => Some(Err(Errno::EPIPE)),
                     _ => match connection.free() {
-                        0 => None,
+                        0 if !nothing => None,
                         free => Some(Ok(free)),
                     },
                 }
@@ -115,6 +121,9 @@ impl InternetSocket {
             // A call that blocks sends everything.
             let step = self.in_turn(&self.sending, patience, room).and_then(|(_turn, room)| {
                 let length = room.min(LARGE_PACKET).min(message.data.remaining());
+                if nothing {
+                    return Ok(0);
+                }
                 let mut packet = PacketRoom::up_to(length).ok_or(Errno::ENOBUFS)?;
                 let length = length.min(packet.capacity());
                 let copied = message.data.take(&mut packet.bytes_mut()[..length])?;
@@ -152,6 +161,9 @@ impl InternetSocket {
         if !self.is_stream() {
             return Err(Errno::EOPNOTSUPP);
         }
+        if self.listens() {
+            return Err(Errno::ENOTCONN);
+        }
         let only_look = message.peeks();
         let urgent = self
             .network
@@ -184,9 +196,10 @@ impl InternetSocket {
             true => message.data.remaining(),
             false => self.common.receive_low_water.load(Ordering::Relaxed) as usize,
         };
-        let least = least.min(message.data.remaining());
+        // Who asks for nothing waits too, until there is something.
+        let least = least.min(message.data.remaining()).max(1);
         let mut done = 0;
-        while message.data.remaining() != 0 {
+        loop {
             let wanted = message.data.remaining();
             let available = || {
                 let stack = self.network.stack.lock();
@@ -252,6 +265,9 @@ impl InternetSocket {
             self.network.with(|stack, now| {
                 stack.with_connection(self.handle, now, |connection| connection.consume(copied));
             });
+            if message.data.remaining() == 0 {
+                break;
+            }
         }
         Ok(done)
     }
@@ -283,7 +299,6 @@ impl InternetSocket {
 
     /// Connects it, or goes on with what an earlier call has begun.
     pub(super) fn connect_stream(&self, address: &Address, nonblocking: bool) -> Result<(), Errno> {
-        let remote = name::read(self.family, address)?;
         let patience = self.common.send_patience(nonblocking);
         if self.connecting.load(Ordering::Relaxed) {
             let pending = matches!(self.connection(), Some((State::SynSent | State::SynReceived, _)));
@@ -299,6 +314,8 @@ impl InternetSocket {
         if self.connection().is_some() {
             return Err(Errno::EISCONN);
         }
+        // As on Linux, the address is of no interest before.
+        let remote = name::read(self.family, address)?;
         let asked = self
             .network
             .with(|stack, now| stack.tcp_connect(self.handle, remote, now));

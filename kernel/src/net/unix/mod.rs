@@ -473,7 +473,8 @@ impl UnixSocket {
         let mut result = Ok(());
         // Who only looks keeps the others away until everything is back.
         let mut turn = None;
-        while message.data.remaining() != 0 {
+        // Who asks for nothing waits too, until there is something.
+        loop {
             if !peeks {
                 drop(turn.take());
             }
@@ -531,7 +532,7 @@ impl UnixSocket {
                     break;
                 }
             }
-            if had_rights {
+            if had_rights || message.data.remaining() == 0 {
                 break;
             }
         }

@@ -219,7 +219,7 @@ impl SocketOperation {
             }),
             Self::SendMessage(transfer, letter) => transfer.run(ring, socket, |pieces, flags| {
                 let ancillary = match transfer.moved() {
-                    0 => sockets::read_control(&letter.header)?,
+                    0 => sockets::read_control(&letter.header, socket.family())?,
                     // It went with the first part.
                     _ => Ancillary::default(),
                 };
