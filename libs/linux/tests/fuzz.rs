@@ -20,7 +20,7 @@ fn netlink_survives_any_request() {
         let mut input: Vec<u8> = (0..length).map(|_| next(&mut state) as u8).collect();
         // Lengths that can be: of a message, and of what may be attributes in it.
         for place in (0..length.saturating_sub(4)).step_by(4) {
-            if place == 0 || next(&mut state) % 3 == 0 {
+            if place == 0 || next(&mut state).is_multiple_of(3) {
                 input[place..place + 2].copy_from_slice(&[(next(&mut state) % 64) as u8, 0]);
                 input[place + 2] &= if place == 0 { 0 } else { 0x1f };
                 input[place + 3] &= if place == 0 { 0 } else { 0x1f };
