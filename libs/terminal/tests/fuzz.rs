@@ -15,10 +15,10 @@ fn next(state: &mut u64) -> usize {
 fn terminals_survive_whatever_is_typed_and_set() {
     let mut state = 0x9e37_79b9_7f4a_7c15;
     let mut read = 0;
-    for _ in 0..2000 {
+    for _ in 0..200 {
         let length = next(&mut state) % 3000;
         let input: Vec<u8> = (0..length).map(|_| next(&mut state) as u8).collect();
         read += subject::line(&input);
     }
-    assert!(read > 100_000, "only {read} bytes were read");
+    assert!(read > 10_000, "only {read} bytes were read");
 }
