@@ -600,6 +600,11 @@ impl AddressSpace {
         self.inner.lock().map.total_bytes()
     }
 
+    /// Bytes of its page tables (`VmPTE`), without the root.
+    pub fn table_bytes(&self) -> u64 {
+        self.inner.lock().table.tables() * PAGE
+    }
+
     /// The most bytes that were mapped, and that were touched, at one time (`VmPeak`, `VmHWM`).
     pub fn peak_bytes(&self) -> (u64, u64) {
         let peak = self.peak_resident.load(Ordering::Relaxed) * PAGE;

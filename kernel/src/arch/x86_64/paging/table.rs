@@ -600,6 +600,11 @@ impl PageTable {
         });
     }
 
+    /// How many tables there are below the root for the program's half; those that lie ready for large pages to be split count.
+    pub fn tables(&self) -> u64 {
+        count_tables(self.root, 3, super::super::layout::PROGRAM_END)
+    }
+
     /// Physical address of the root table, for its owner to release after [`Self::unmap`] of everything.
     pub fn root(&self) -> u64 {
         self.root
@@ -630,6 +635,22 @@ fn visit(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut d
             visit(value & ADDRESS, level - 1, address, start.max(address), end, action);
         }
     }
+}
+
+/// Counts the tables below one of a level.
+fn count_tables(table: u64, level: u32, end: u64) -> u64 {
+    let slots = end.div_ceil(PAGE_SIZE << (9 * level)).min(512) as usize;
+    let mut count = 0;
+    for slot in 0..slots {
+        let value = entry(table, slot).load(Ordering::Relaxed);
+        if value & PRESENT != 0 {
+            count += 1;
+            if level > 1 {
+                count += count_tables(value & ADDRESS, level - 1, u64::MAX);
+            }
+        }
+    }
+    count
 }
 
 /// Whether an entry of a level is a large page and no table.
