@@ -251,7 +251,7 @@ impl<B: Backing> AddressMap<B> {
     ///
     /// # Errors
     /// [`MapError::Invalid`], [`MapError::OutOfRange`], [`MapError::Overlap`], [`MapError::TooManyAreas`].
-    pub fn insert(&mut self, area: Area<B>) -> Result<(), MapError> {
+    pub fn insert(&mut self, mut area: Area<B>) -> Result<(), MapError> {
         self.check(area.start, area.end)?;
         if area.flags.contains(AreaFlags::GROWS_DOWN)
             && area.backing.advance(PAGE_SIZE) != area.backing
@@ -259,22 +259,45 @@ impl<B: Backing> AddressMap<B> {
             // What would belong below the start of a file?
             return Err(MapError::Invalid);
         }
-        if !self.is_free(area.start, area.end) {
+        let Range { start, end } = area.start..area.end;
+        let full = self.areas.len() >= self.maximum_areas;
+        let next = self.areas.range(end..).next();
+        let next =
+            next.map(|(_, next)| (next.start, next.guarded_start(), next.end, area.joins(next)));
+        let below = self
+            .areas
+            .range_mut(..end)
+            .next_back()
+            .map(|(_, below)| below);
+        if below.as_ref().is_some_and(|below| below.end > start) {
             return Err(MapError::Overlap);
         }
-        if self.areas.len() >= self.maximum_areas {
+        if full {
             return Err(MapError::TooManyAreas);
         }
-        let Range { start, end } = area.start..area.end;
-        if let Some(next) = self.find_at_or_above(end)
-            && next.guarded_start() < end
+        let length = area.length();
+        let locked = area.flags.contains(AreaFlags::LOCKED);
+        let joined = next.filter(|(_, _, _, joins)| *joins);
+        area.end = joined.map_or(end, |(_, _, end, _)| end);
+        let below = below.filter(|below| below.joins(&area));
+        let extends = below.is_some();
+        if let Some(below) = below {
+            below.end = area.end;
+        }
+        if joined.is_some() {
+            self.areas.remove(&end);
+        }
+        if !extends {
+            self.areas.insert(start, area);
+        }
+        self.total_bytes += length;
+        self.locked_bytes += if locked { length } else { 0 };
+        if let Some((next, guarded_start, _, _)) = next
+            && guarded_start < end
         {
             // Only the next area above keeps its guard gap: what lies below this one may be larger now.
-            self.searched.above = self.searched.above.max(next.start);
+            self.searched.above = self.searched.above.max(next);
         }
-        self.add(area);
-        self.join_at(end);
-        self.join_at(start);
         Ok(())
     }
 
@@ -287,18 +310,24 @@ impl<B: Backing> AddressMap<B> {
     pub fn unmap(&mut self, start: u64, end: u64) -> Result<Vec<Area<B>>, MapError> {
         self.check(start, end)?;
         let mut removed = Vec::new();
-        removed
-            .try_reserve_exact(self.range(start, end).count())
-            .map_err(|_| MapError::OutOfMemory)?;
-        if let Some(area) = self.find(start)
-            && area.start < start
-            && area.end > end
-            && self.areas.len() >= self.maximum_areas
-        {
+        let mut parts = self.range(start, end);
+        let Some(first) = parts.next() else {
+            return Ok(removed);
+        };
+        let mut left = 1 + parts.count();
+        if first.start < start && first.end > end && self.areas.len() >= self.maximum_areas {
             return Err(MapError::TooManyAreas);
         }
-        while let Some(first) = self.first_in(start, end) {
-            let Some(area) = self.take(first) else { break };
+        removed
+            .try_reserve_exact(left)
+            .map_err(|_| MapError::OutOfMemory)?;
+        let mut next = Some(first.start);
+        while let Some(area) = next.and_then(|first| self.take(first)) {
+            left -= 1;
+            next = match left {
+                0 => None,
+                _ => self.areas.range(area.end..).next().map(|(start, _)| *start),
+            };
             if area.start < start {
                 self.add(area.part(area.start, start));
             }
@@ -308,14 +337,12 @@ impl<B: Backing> AddressMap<B> {
             removed.push(area.part(area.start.max(start), area.end.min(end)));
         }
         // The gap that exists now ends at the next area; what is known of the addresses above it stays true.
-        if !removed.is_empty() {
-            let gap_end = self
-                .areas
-                .range(end..)
-                .next()
-                .map_or(self.bounds.end, |(start, _)| *start);
-            self.searched.above = self.searched.above.max(gap_end);
-        }
+        let gap_end = self
+            .areas
+            .range(end..)
+            .next()
+            .map_or(self.bounds.end, |(start, _)| *start);
+        self.searched.above = self.searched.above.max(gap_end);
         Ok(removed)
     }
 
@@ -655,11 +682,6 @@ impl<B: Backing> AddressMap<B> {
             return Err(MapError::OutOfRange);
         }
         Ok(())
-    }
-
-    /// Start of the first area of which some part lies between `start` and `end`.
-    fn first_in(&self, start: u64, end: u64) -> Option<u64> {
-        self.range(start, end).next().map(|area| area.start)
     }
 
     /// Adds an area as it is.
