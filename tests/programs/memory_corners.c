@@ -1,9 +1,11 @@
 /* Rarer calls and flags about memory: guards, other orders of a file's pages, what is cached, and the limits of it all. */
 #include "check.h"
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -261,6 +263,129 @@ static void page_map(void) {
     close(fd);
 }
 
+#define SCAN 0xc0606610
+enum { WRITTEN = 2, OF_FILE = 4, PRESENT = 8, SWAPPED = 16, OF_ZEROES = 32, GUARDS = 256 };
+struct scan {
+    uint64_t size, flags, start, end, walk_end, regions, room, most, inverted, all_of, any_of, told;
+};
+/* What a scan finds in an area of eight pages, with pages counted from its start. */
+static void scan(const char *what, const char *area, struct scan request) {
+    static uint64_t found[16][3];
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+    request.size = sizeof request;
+    request.start = (uintptr_t)area;
+    request.end = request.end ? request.end : request.start + 8 * PAGE;
+    request.regions = request.room ? (uintptr_t)found : 0;
+    errno = 0;
+    int count = ioctl(fd, SCAN, &request);
+    printf("%s: %d, %s", what, count, strerror(errno));
+    if (count >= 0)
+        printf(", up to %lu:", (request.walk_end - (uintptr_t)area) / PAGE);
+    for (int i = 0; i < count; i++)
+        printf(" %lu-%lu:%llx", (found[i][0] - (uintptr_t)area) / PAGE, (found[i][1] - (uintptr_t)area) / PAGE,
+               (long long)found[i][2]);
+    puts("");
+    close(fd);
+}
+static void scanning(void) {
+    puts("-- looking for pages");
+    char *area = map(8);
+    area[PAGE] = area[2 * PAGE] = area[6 * PAGE] = 1;
+    (void)*(volatile char *)(area + 4 * PAGE);
+    uint64_t told = PRESENT | SWAPPED | OF_FILE | OF_ZEROES | GUARDS;
+    scan("present", area, (struct scan){.room = 16, .all_of = PRESENT, .told = told});
+    scan("zeroes", area, (struct scan){.room = 16, .any_of = OF_ZEROES | SWAPPED, .told = told});
+    scan("not zeroes", area, (struct scan){.room = 16, .inverted = OF_ZEROES, .all_of = PRESENT | OF_ZEROES, .told = told});
+    scan("absent", area, (struct scan){.room = 16, .inverted = PRESENT, .all_of = PRESENT, .told = told});
+    scan("all", area, (struct scan){.room = 16, .told = told});
+    scan("a region", area, (struct scan){.room = 1, .all_of = PRESENT, .told = told});
+    scan("a page", area, (struct scan){.room = 16, .most = 1, .all_of = PRESENT, .told = told});
+    scan("three pages", area, (struct scan){.room = 16, .most = 3, .all_of = PRESENT, .told = told});
+    scan("untold", area, (struct scan){.all_of = PRESENT});
+    madvise(area + 3 * PAGE, PAGE, GUARD_INSTALL);
+    scan("guards", area, (struct scan){.room = 16, .any_of = GUARDS | SWAPPED, .told = GUARDS});
+    scan("flags", area, (struct scan){.room = 16, .flags = 4});
+    scan("categories", area, (struct scan){.room = 16, .told = 1 << 9});
+    scan("unaligned", area + 1, (struct scan){.room = 16, .end = (uintptr_t)area + PAGE});
+    scan("checked", area, (struct scan){.room = 16, .flags = 2, .told = told});
+    scan("protected", area, (struct scan){.room = 16, .flags = 1, .told = told});
+    int fd = file_of(2);
+    char *file = mmap(0, 8 * PAGE, READ_WRITE, MAP_SHARED, fd, 0);
+    file[0] = file[PAGE] = 1;
+    char *own = mmap(0, 8 * PAGE, READ_WRITE, MAP_PRIVATE, fd, 0);
+    own[PAGE] = 1;
+    scan("of a file", file, (struct scan){.room = 16, .most = 1, .all_of = PRESENT | OF_FILE, .told = OF_FILE});
+    scan("own", own, (struct scan){.room = 16, .inverted = OF_FILE, .all_of = PRESENT | OF_FILE, .told = told});
+
+    /* Writes are noted, and nobody is told. */
+    madvise(area + 3 * PAGE, PAGE, GUARD_REMOVE);
+    struct uffdio_api api = {.api = UFFD_API, .features = 1 << 15 | 1 << 13};
+    int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+    RESULT(ioctl(faults, UFFDIO_API, &api));
+    struct uffdio_register range = {.range = {(uintptr_t)area, 8 * PAGE}, .mode = UFFDIO_REGISTER_MODE_WP};
+    RESULT(ioctl(faults, UFFDIO_REGISTER, &range));
+    struct scan take = {.room = 16, .flags = 1 | 2, .all_of = WRITTEN, .told = WRITTEN | PRESENT};
+    scan("written", area, take);
+    scan("since then", area, take);
+    area[2 * PAGE] = area[5 * PAGE] = 2;
+    scan("two pages", area, take);
+    area[7 * PAGE] = area[6 * PAGE] = 3;
+    scan("one of two", area, (struct scan){.room = 16, .most = 1, .flags = 1, .all_of = WRITTEN, .told = WRITTEN});
+    scan("the other", area, take);
+    CHECK(area[2 * PAGE] == 2 && area[5 * PAGE] == 2 && area[6 * PAGE] == 3 && area[1] == 0);
+    close(faults);
+    close(fd);
+}
+
+/* A row of an area in smaps, in kB. */
+static long row_of(const void *address, const char *name) {
+    char line[512];
+    FILE *file = fopen("/proc/self/smaps", "r");
+    unsigned long start, end;
+    long value = -1;
+    int inside = 0;
+    while (value < 0 && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = start <= (uintptr_t)address && (uintptr_t)address < end;
+        else if (inside && !strncmp(line, name, strlen(name)))
+            value = atol(line + strlen(name));
+    }
+    fclose(file);
+    return value;
+}
+static long status_row(const char *name) {
+    char line[512];
+    FILE *file = fopen("/proc/self/status", "r");
+    long value = -1;
+    while (value < 0 && fgets(line, sizeof line, file))
+        if (!strncmp(line, name, strlen(name)))
+            value = atol(line + strlen(name));
+    fclose(file);
+    return value;
+}
+static void references(void) {
+    puts("-- clear_refs");
+    char *area = map(512);
+    memset(area, 1, 512 * PAGE);
+    RESULT(row_of(area, "Referenced:"));
+    int fd = open("/proc/self/clear_refs", O_WRONLY);
+    RESULT(write(fd, "3\n", 2));
+    RESULT(row_of(area, "Referenced:"));
+    RESULT(write(fd, "2", 1));
+    RESULT(row_of(area, "Referenced:"));
+    RESULT(row_of(area, "Rss:"));
+    CHECK(area[0] == 1 && area[511 * PAGE] == 1);
+    long with = status_row("VmHWM:"), tables = status_row("VmPTE:");
+    munmap(area, 512 * PAGE);
+    RESULT(write(fd, " 5 ", 3));
+    CHECK(with - status_row("VmHWM:") >= 1024);
+    CHECK(tables > 0 && tables < 1024);
+    for (const char *const *text = (const char *const[]){"0", "6", "", "x", "1 2", "-1", "1", "4", NULL}; *text; text++)
+        RESULT(write(fd, *text, strlen(*text)));
+    RESULT(open("/proc/self/clear_refs", O_RDONLY) < 0 ? -1 : 0);
+    close(fd);
+}
+
 static void kinds(void) {
     puts("-- kinds of mappings");
     CHECK(mmap(0, PAGE, READ_WRITE, PRIVATE | MAP_HUGETLB, -1, 0) == MAP_FAILED && errno == ENOMEM);
@@ -351,6 +476,8 @@ int main(void) {
     other_order();
     cached();
     page_map();
+    scanning();
+    references();
     kinds();
     synchronised();
     return 0;

@@ -174,7 +174,6 @@ impl Resources for FileContext {
             Table::Shared(shared) => shared.leave(),
         };
         descriptors.close();
-        locks::ended();
     }
 }
 

@@ -132,44 +132,40 @@ pub fn own_record(file: &OpenFile, owner: usize, range: Range) -> Option<RangeLo
 struct Waiting {
     /// Which of its threads.
     thread: u32,
-    /// Device and number of the file.
-    file: (u64, u64),
-    wanted: RangeLock<usize>,
+    owner: usize,
+    /// Whose lock is in the way.
+    blocked_by: usize,
 }
 
-impl Waiting {
-    /// Whose lock is in the way now: not who was when it began to wait, for that one may have given its lock up since.
-    fn blocked_by(&self, records: &[Records]) -> Option<usize> {
-        let records = records.iter().find(|records| records.file == self.file)?;
-        Some(records.locks.conflict(&self.wanted)?.owner)
-    }
-}
-
-/// Who waits for record locks. Its lock is taken after that of the locks.
+/// Who waits for record locks.
 static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
 /// As many processes are looked at that wait for one another; as on Linux, which looks no further either.
 const LONGEST_CIRCLE: usize = 10;
 
-/// Notes that the current thread waits for a lock of a process.
+/// Notes that the current thread waits, for a lock of a process or of its own description, whoever is in the way.
 ///
 /// # Errors
-/// `EDEADLK` if whoever is in the way waits, by way of others or not, for the process; `ENOLCK` without memory.
-fn note_waiting(records: &[Records], file: (u64, u64), wanted: RangeLock<usize>) -> Result<(), Errno> {
+/// `EDEADLK` if that one waits, by way of others or not, for the process; `ENOLCK` without memory.
+fn note_waiting(owner: usize, blocked_by: usize) -> Result<(), Errno> {
     let thread = task::current().id();
-    let own = Waiting { thread, file, wanted };
     let mut waiting = WAITING.lock();
     waiting.retain(|other| other.thread != thread);
-    let mut next = own.blocked_by(records);
+    let mut next = blocked_by;
     for _ in 0..LONGEST_CIRCLE {
-        let Some(owner) = next else { break };
-        if owner == wanted.owner {
+        if next == owner {
             return Err(Errno::EDEADLK);
         }
-        let other = waiting.iter().find(|other| other.wanted.owner == owner);
-        next = other.and_then(|other| other.blocked_by(records));
+        match waiting.iter().find(|other| other.owner == next) {
+            Some(other) => next = other.blocked_by,
+            None => break,
+        }
     }
     waiting.try_reserve(1).map_err(|_| Errno::ENOLCK)?;
-    waiting.push(own);
+    waiting.push(Waiting {
+        thread,
+        owner,
+        blocked_by,
+    });
     Ok(())
 }
 
@@ -206,14 +202,14 @@ pub fn lock_record(file: &OpenFile, wanted: RangeLock<usize>, nonblocking: bool)
                 }
             };
             let locks = &mut records[place].locks;
-            if locks.conflict(&wanted).is_some() {
+            if let Some(in_the_way) = locks.conflict(&wanted) {
                 if nonblocking {
                     return Some(Err(Errno::EAGAIN));
                 }
                 // Locks of descriptions may be given up by anybody: nobody can tell that they never will.
                 if process_of(wanted.owner).is_some() {
                     waits = true;
-                    return note_waiting(&records, file, wanted).err().map(Err);
+                    return note_waiting(wanted.owner, in_the_way.owner).err().map(Err);
                 }
                 return None;
             }
@@ -273,22 +269,6 @@ pub fn closed(file: &OpenFile) {
     }
 }
 
-/// The process has ended. What it still has was got by descriptors that others use, too (`CLONE_FILES`).
-pub fn ended() {
-    if !PROCESS_LOCKS.load(Ordering::Relaxed) {
-        return;
-    }
-    let process = process();
-    let mut released = false;
-    RECORDS.lock().retain_mut(|records| {
-        released |= records.locks.release(process);
-        !records.locks.is_empty()
-    });
-    if released {
-        QUEUE.wake_all();
-    }
-}
-
 /// Gives up all that a description holds.
 pub fn forget(file: &OpenFile) {
     unlock(file);
@@ -323,10 +303,8 @@ pub fn lock(file: &OpenFile, exclusive: bool, nonblocking: bool) -> Result<(), E
     QUEUE
         .wait(|| {
             let mut locks = LOCKS.lock();
-            // Another thread may have locked it by the same description meanwhile, which is changed, not waited for.
-            let in_the_way =
-                |(other, held): (&usize, &Held)| *other != holder && held.file == file && (held.exclusive || exclusive);
-            if locks.iter().any(in_the_way) {
+            let in_the_way = |held: &Held| held.file == file && (held.exclusive || exclusive);
+            if locks.values().any(in_the_way) {
                 return nonblocking.then_some(Err(Errno::EAGAIN));
             }
             let process = task::current_process().id;

@@ -21,8 +21,9 @@ mod user;
 
 pub use address_space::{
     AddressSpace, Allowance, Backing, FaultError, FaultReason, FaultWatcher, Fill, Forget, Layout, MapRequest,
-    MemoryPolicy, Overcommit, PageShares, PageUse, Placement, RangeEvent, RemapRequest, Waited, Waiting, WatchedFault,
-    area_limit, committed_elsewhere, for_each_area_everywhere, forget_object_everywhere, set_area_limit,
+    MemoryPolicy, Overcommit, PageCategories, PageScan, PageShares, PageUse, Placement, RangeEvent, RemapRequest,
+    SCANNED_AT_ONCE, Waited, Waiting, WatchedFault, area_limit, committed_elsewhere, for_each_area_everywhere,
+    forget_object_everywhere, set_area_limit,
 };
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{

@@ -66,6 +66,23 @@ pub fn areas(process: &Process) -> Vec<AreaLine> {
     lines
 }
 
+/// What is written to `clear_refs`: which accesses are forgotten, or that the peak is. As on a Linux without
+/// `CONFIG_MEM_SOFT_DIRTY`, nobody notes which pages are written, so that there is nothing to be forgotten of that.
+pub fn clear_references(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    let space = subject.process.address_space();
+    let is_object = |area: &pith_address_space::Area<Backing>| area.backing != Backing::Anonymous;
+    match text.trim().parse() {
+        Ok(1) => space.forget_accesses(|_| true),
+        Ok(2) => space.forget_accesses(|area| area.backing == Backing::Anonymous),
+        Ok(3) => space.forget_accesses(is_object),
+        Ok(4) => {}
+        Ok(5) => space.reset_peak(),
+        Ok(_) | Err(_) => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
 /// `maps`
 pub fn maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     for area in areas(&subject.process) {
@@ -301,7 +318,7 @@ fn usage_rows(
         ("Shared_Dirty", shares.shared_dirty),
         ("Private_Clean", private.saturating_sub(private_dirty)),
         ("Private_Dirty", private_dirty),
-        ("Referenced", usage.resident),
+        ("Referenced", usage.accessed),
         ("Anonymous", usage.own),
         ("LazyFree", 0),
         ("AnonHugePages", usage.huge),
@@ -321,11 +338,10 @@ fn usage_rows(
 /// `smaps`
 pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let space = subject.process.address_space();
-    let of_objects = space.object_pages()?;
     for area in areas(&subject.process) {
         map_line(&area, text)?;
         let usage = space.page_use(area.start..area.end);
-        let shares = space.page_shares(area.start, &of_objects);
+        let shares = space.page_shares(area.start)?;
         // As on Linux, what is locked counts by its part.
         let locked = match area.flags.contains(AreaFlags::LOCKED) {
             true => shares.part / PageShares::SCALE,
@@ -346,7 +362,6 @@ pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
 /// `smaps_rollup`
 pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let space = subject.process.address_space();
-    let of_objects = space.object_pages()?;
     let areas = areas(&subject.process);
     let (mut all, mut all_shares) = (PageUse::default(), PageShares::default());
     let (mut locked, mut shared) = (0, 0);
@@ -354,9 +369,10 @@ pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno
         let usage = space.page_use(area.start..area.end);
         all.resident += usage.resident;
         all.own += usage.own;
+        all.accessed += usage.accessed;
         all.dirty += usage.dirty;
         all.huge += usage.huge;
-        let shares = space.page_shares(area.start, &of_objects);
+        let shares = space.page_shares(area.start)?;
         all_shares.add(&shares);
         if area.flags.contains(AreaFlags::LOCKED) {
             locked += shares.part / PageShares::SCALE;

@@ -22,7 +22,9 @@ pub enum Forget {
 pub struct PageUse {
     /// Pages that are mapped.
     pub resident: u64,
-    /// Of these, those that belong to the process alone: written to, and of no file.
+    /// Of these, those that were accessed since that was last forgotten.
+    pub accessed: u64,
+    /// Of those that are mapped, those that belong to the process alone: written to, and of no file.
     pub own: u64,
     /// Pages that may have been written to.
     pub dirty: u64,
@@ -295,26 +297,18 @@ impl AddressSpace {
                 continue;
             }
             let address_of = |index: u64| area.start + (index - first) * PAGE;
-            let mut found = Vec::new();
-            table.for_each(address_of(part.start), address_of(part.end), &mut |address, mapping| {
-                if stale(first + (address - area.start) / PAGE, mapping.physical) {
-                    found.push(address);
-                }
-            });
-            for address in &found {
-                // Tables stay with the area.
-                table.empty(
-                    &(*address..address + PAGE),
-                    KeptMarks::All,
-                    &mut |_, mapping| {
-                        // SAFETY: the entry held this reference and is gone; the translation was forgotten.
-                        drop(unsafe { Frame::from_raw(mapping.physical) });
-                    },
-                    &mut frame::release_table,
-                );
-            }
+            let mut count = 0;
+            table.empty_where(
+                &(address_of(part.start)..address_of(part.end)),
+                &|address, mapping| stale(first + (address - area.start) / PAGE, mapping.physical),
+                &mut |_, mapping| {
+                    count += 1;
+                    // SAFETY: the entry held this reference and is gone; the translation was forgotten.
+                    drop(unsafe { Frame::from_raw(mapping.physical) });
+                },
+            );
             // An object never shows the shared zeroes.
-            self.resident.fetch_sub(found.len() as u64, Ordering::Relaxed);
+            self.resident.fetch_sub(count, Ordering::Relaxed);
         }
     }
 
@@ -450,12 +444,21 @@ impl AddressSpace {
         inner.table.for_each(range.start, range.end, &mut |_, mapping| {
             if mapping.physical != zero {
                 usage.resident += PAGE;
+                usage.accessed += if mapping.accessed { PAGE } else { 0 };
                 usage.own += if mapping.own { PAGE } else { 0 };
                 usage.dirty += if mapping.dirty { PAGE } else { 0 };
                 usage.huge += if mapping.large { PAGE } else { 0 };
             }
         });
         usage
+    }
+
+    /// Forgets which pages were accessed (`/proc/PID/clear_refs`), in those areas that `chosen` takes.
+    pub fn forget_accesses(&self, chosen: fn(&Area<Backing>) -> bool) {
+        let inner = &mut *self.inner.lock();
+        for area in inner.map.iter().filter(|area| chosen(area)) {
+            inner.table.clear_accessed(area.start, area.end);
+        }
     }
 
     /// The words of `/proc/PID/pagemap` for some pages (`pagemap` in Linux's documentation): the frame's number, 57 it is

@@ -84,7 +84,8 @@ impl AddressSpace {
         }
         let table = &mut inner.table;
 
-        if let Some(mapping) = table.query(page) {
+        let (known, mark) = table.look(page);
+        if let Some(mapping) = known {
             if mapping.rights.read
                 && (!write || mapping.rights.write)
                 && (access != Access::Execute || mapping.rights.execute)
@@ -131,7 +132,6 @@ impl AddressSpace {
             return Ok(physical);
         }
 
-        let mark = table.mark(page);
         match mark {
             Some(Mark::Guard) => return Err(FaultError::Guarded),
             Some(Mark::Poisoned) => return Err(FaultError::Poisoned),
@@ -210,11 +210,13 @@ impl AddressSpace {
         if mark == Some(Mark::Watched) && !write {
             table.watch(page, page + PAGE, true);
         }
+        // Neighbours too, but for those of a private page that is written, which gets a copy. Who writes does so mostly in order,
+        // and Linux maps nothing else for it: so only what comes next.
         if let Backing::Object { source, offset } = &area.backing
-            && !write
+            && !own_frame
             && area.watcher == 0
         {
-            let window = page & !(FAULT_AROUND * PAGE - 1);
+            let window = if write { page } else { page & !(FAULT_AROUND * PAGE - 1) };
             for neighbour in
                 (window.max(area.start)..(window + FAULT_AROUND * PAGE).min(area.end)).step_by(PAGE as usize)
             {

@@ -24,19 +24,20 @@
 mod advice;
 mod duplicate;
 mod fault;
+mod limits;
 mod policy;
 mod remap;
+mod request;
+mod scan;
 mod shares;
 mod watch;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use pith_address_space::{
-    AddressMap, Area, AreaFlags, AreaName, Backing as _, GapRequest, MAXIMUM_AREAS, MapError, Protection,
-};
+use pith_address_space::{AddressMap, Area, AreaFlags, AreaName, Backing as _, GapRequest, MapError, Protection};
 use pith_linux::Errno;
 use spin::Mutex;
 
@@ -47,11 +48,15 @@ use super::page_source::{PageError, PageSource};
 use crate::arch::{
     Access, Activation, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout,
 };
+use limits::Growth;
 
 pub use advice::{Forget, PageUse};
 pub use duplicate::{committed_elsewhere, for_each_area_everywhere, forget_object_everywhere};
+pub use limits::{Allowance, Overcommit, area_limit, set_area_limit};
 pub use policy::MemoryPolicy;
 pub use remap::RemapRequest;
+pub use request::{Backing, MapRequest, Placement};
+pub use scan::{PageCategories, PageScan, SCANNED_AT_ONCE};
 pub use shares::PageShares;
 pub use watch::{FaultReason, FaultWatcher, Fill, RangeEvent, Waited, Waiting, WatchedFault};
 
@@ -62,195 +67,6 @@ const FAULT_AROUND: u64 = 16;
 
 /// Where mappings go that must be reached with 31 bits of address (`MAP_32BIT`), as on Linux.
 const LOW_RANGE: Range<u64> = 0x4000_0000..0x8000_0000;
-
-/// Where the content of an area comes from.
-#[derive(Clone)]
-pub enum Backing {
-    /// Zeroes, private to the process.
-    Anonymous,
-    /// An object, from `offset` (bytes, page aligned) on.
-    Object {
-        /// A file, shared memory, or pages of the kernel.
-        source: Arc<dyn PageSource>,
-        /// Offset of the area's start.
-        offset: u64,
-    },
-}
-
-impl PartialEq for Backing {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Anonymous, Self::Anonymous) => true,
-            (
-                Self::Object {
-                    source: one,
-                    offset: first,
-                },
-                Self::Object {
-                    source: two,
-                    offset: second,
-                },
-            ) => Arc::ptr_eq(one, two) && first == second,
-            _ => false,
-        }
-    }
-}
-
-impl pith_address_space::Backing for Backing {
-    fn advance(&self, bytes: u64) -> Self {
-        match self {
-            Self::Anonymous => Self::Anonymous,
-            Self::Object { source, offset } => Self::Object {
-                source: source.clone(),
-                offset: offset + bytes,
-            },
-        }
-    }
-
-    fn follows(&self, next: &Self, length: u64) -> bool {
-        match (self, next) {
-            (Self::Anonymous, Self::Anonymous) => true,
-            (
-                Self::Object {
-                    source: one,
-                    offset: first,
-                },
-                Self::Object {
-                    source: two,
-                    offset: second,
-                },
-            ) => Arc::ptr_eq(one, two) && first.checked_add(length) == Some(*second),
-            _ => false,
-        }
-    }
-}
-
-/// Where a new mapping goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// Anywhere, here if it is free (0: no wish).
-    Hint(u64),
-    /// As [`Self::Hint`], but below 2 GiB (`MAP_32BIT`).
-    Low(u64),
-    /// Here; what was there goes (`MAP_FIXED`).
-    Fixed(u64),
-    /// Here, or not at all (`MAP_FIXED_NOREPLACE`).
-    FixedNoReplace(u64),
-}
-
-/// A wish for a mapping.
-pub struct MapRequest {
-    /// Where.
-    pub placement: Placement,
-    /// Bytes; rounded up to pages.
-    pub length: u64,
-    /// What the program may do.
-    pub protection: Protection,
-    /// What `mprotect` may allow at most.
-    pub maximum_protection: Protection,
-    /// Other properties.
-    pub flags: AreaFlags,
-    /// Role.
-    pub name: AreaName,
-    /// Content.
-    pub backing: Backing,
-}
-
-impl MapRequest {
-    /// Private zeroes that may be read and written, anywhere.
-    pub fn anonymous(length: u64) -> Self {
-        Self {
-            placement: Placement::Hint(0),
-            length,
-            protection: Protection::READ | Protection::WRITE,
-            maximum_protection: Protection::all(),
-            flags: AreaFlags::empty(),
-            name: AreaName::None,
-            backing: Backing::Anonymous,
-        }
-    }
-}
-
-/// How much a process may map: its limits (`getrlimit(2)`), in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Allowance {
-    /// All mappings (`RLIMIT_AS`).
-    pub address_space: u64,
-    /// Private memory that can be written, without stacks (`RLIMIT_DATA`).
-    pub data: u64,
-    /// Locked memory (`RLIMIT_MEMLOCK`); no limit for who has the privilege.
-    pub locked: u64,
-    /// What other processes were promised, where that counts ([`Overcommit::Never`]).
-    pub promised_elsewhere: u64,
-}
-
-impl Allowance {
-    /// Everything: for the kernel's own mappings.
-    pub const UNLIMITED: Self = Self {
-        address_space: u64::MAX,
-        data: u64::MAX,
-        locked: u64::MAX,
-        promised_elsewhere: 0,
-    };
-}
-
-/// How much memory may be promised (`/proc/sys/vm/overcommit_memory`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overcommit {
-    /// What could never be backed is refused (0).
-    Heuristic,
-    /// Everything is promised (1).
-    Always,
-    /// All promises together stay below a share of memory (2).
-    Never,
-}
-
-static OVERCOMMIT: AtomicU8 = AtomicU8::new(0);
-/// Per cent of memory that may be promised (`/proc/sys/vm/overcommit_ratio`).
-static OVERCOMMIT_RATIO: AtomicU8 = AtomicU8::new(50);
-/// Areas that an address space may have (`/proc/sys/vm/max_map_count`).
-static AREA_LIMIT: AtomicUsize = AtomicUsize::new(MAXIMUM_AREAS);
-
-impl Overcommit {
-    /// The policy now.
-    pub fn current() -> Self {
-        match OVERCOMMIT.load(Ordering::Relaxed) {
-            0 => Self::Heuristic,
-            1 => Self::Always,
-            _ => Self::Never,
-        }
-    }
-
-    /// Makes this the policy.
-    pub fn choose(self) {
-        OVERCOMMIT.store(self as u8, Ordering::Relaxed);
-    }
-
-    /// Per cent of memory that may be promised under [`Self::Never`].
-    pub fn ratio() -> u8 {
-        OVERCOMMIT_RATIO.load(Ordering::Relaxed)
-    }
-
-    /// Sets [`Self::ratio`].
-    pub fn set_ratio(percent: u8) {
-        OVERCOMMIT_RATIO.store(percent, Ordering::Relaxed);
-    }
-
-    /// Bytes that may be promised under [`Self::Never`] (`CommitLimit`).
-    pub fn limit() -> u64 {
-        frame::total() / 100 * u64::from(Self::ratio())
-    }
-}
-
-/// How many areas an address space may have.
-pub fn area_limit() -> usize {
-    AREA_LIMIT.load(Ordering::Relaxed)
-}
-
-/// Sets [`area_limit`]; address spaces look when they grow.
-pub fn set_area_limit(areas: usize) {
-    AREA_LIMIT.store(areas, Ordering::Relaxed);
-}
 
 /// Where the parts of a program lie. Decided by `execve`, with randomness.
 #[derive(Clone, Copy, Debug, Default)]
@@ -350,104 +166,7 @@ fn error_of(error: MapError) -> Errno {
     }
 }
 
-/// Bytes that count against overcommit: those that a process may come to own by writing.
-fn charge(protection: Protection, flags: AreaFlags, bytes: u64) -> u64 {
-    let accountable =
-        protection.contains(Protection::WRITE) && !flags.intersects(AreaFlags::SHARED | AreaFlags::NO_RESERVE);
-    if accountable { bytes } else { 0 }
-}
-
-/// Whether an area counts as data (`RLIMIT_DATA`).
-fn is_data(protection: Protection, flags: AreaFlags) -> bool {
-    protection.contains(Protection::WRITE) && !flags.intersects(AreaFlags::SHARED | AreaFlags::GROWS_DOWN)
-}
-
-/// What an area that grows or comes needs.
-struct Growth {
-    /// Bytes more than there are.
-    added: u64,
-    protection: Protection,
-    flags: AreaFlags,
-}
-
 impl Inner {
-    /// Refuses growth that a limit forbids, that could never be backed (see [`Overcommit`]), or for which the kernel
-    /// has no memory to spare.
-    ///
-    /// # Errors
-    /// `EAGAIN` for locked memory, else `ENOMEM`.
-    fn check_growth(&self, growth: &Growth, allowance: &Allowance) -> Result<(), Errno> {
-        let added = growth.added;
-        if growth.flags.contains(AreaFlags::LOCKED) && self.map.locked_bytes().saturating_add(added) > allowance.locked
-        {
-            return Err(Errno::EAGAIN);
-        }
-        let data_fits = allowance.data == u64::MAX
-            || !is_data(growth.protection, growth.flags)
-            || self.data_bytes().saturating_add(added) <= allowance.data;
-        let within_limits = self.map.total_bytes().saturating_add(added) <= allowance.address_space && data_fits;
-        if within_limits
-            && self.may_promise(charge(growth.protection, growth.flags, added), allowance)
-            && !frame::is_low()
-        {
-            Ok(())
-        } else {
-            Err(Errno::ENOMEM)
-        }
-    }
-
-    fn may_promise(&self, charged: u64, allowance: &Allowance) -> bool {
-        match Overcommit::current() {
-            Overcommit::Heuristic => charged <= frame::total(),
-            Overcommit::Always => true,
-            Overcommit::Never => {
-                let promised = self.committed().saturating_add(allowance.promised_elsewhere);
-                charged == 0 || promised.saturating_add(charged) <= Overcommit::limit()
-            }
-        }
-    }
-
-    /// Bytes of private memory that can be written, without stacks.
-    fn data_bytes(&self) -> u64 {
-        let areas = self.map.iter();
-        areas
-            .filter(|area| is_data(area.protection, area.flags))
-            .map(Area::length)
-            .sum()
-    }
-
-    /// Bytes that were promised.
-    fn committed(&self) -> u64 {
-        let areas = self.map.iter();
-        areas
-            .map(|area| charge(area.protection, area.flags, area.length()))
-            .sum()
-    }
-
-    /// Refuses (`ENOMEM`) to make memory writable that a limit or the promises forbid.
-    fn check_becomes_data(
-        &self,
-        range: &Range<u64>,
-        protection: Protection,
-        allowance: &Allowance,
-    ) -> Result<(), Errno> {
-        let (mut data, mut charged) = (0, 0);
-        for area in self.map.range(range.start, range.end) {
-            if !area.protection.contains(Protection::WRITE) {
-                let bytes = area.end.min(range.end) - area.start.max(range.start);
-                data += if is_data(protection, area.flags) { bytes } else { 0 };
-                charged += charge(protection, area.flags, bytes);
-            }
-        }
-        let data_fits =
-            allowance.data == u64::MAX || data == 0 || self.data_bytes().saturating_add(data) <= allowance.data;
-        if data_fits && self.may_promise(charged, allowance) {
-            Ok(())
-        } else {
-            Err(Errno::ENOMEM)
-        }
-    }
-
     /// Refuses (`EPERM`) to change what was sealed.
     fn check_sealed(&self, range: &Range<u64>) -> Result<(), Errno> {
         let mut areas = self.map.range(range.start, range.end);
@@ -600,15 +319,16 @@ impl AddressSpace {
         self.inner.lock().map.total_bytes()
     }
 
-    /// Bytes of its page tables (`VmPTE`), without the root.
-    pub fn table_bytes(&self) -> u64 {
-        self.inner.lock().table.tables() * PAGE
-    }
-
     /// The most bytes that were mapped, and that were touched, at one time (`VmPeak`, `VmHWM`).
     pub fn peak_bytes(&self) -> (u64, u64) {
         let peak = self.peak_resident.load(Ordering::Relaxed) * PAGE;
         (self.inner.lock().peak_bytes, peak)
+    }
+
+    /// Lets the most that was touched at one time be what is touched now.
+    pub fn reset_peak(&self) {
+        self.peak_resident
+            .store(self.resident.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Bytes that belong to the process alone.
@@ -624,6 +344,11 @@ impl AddressSpace {
     /// Page faults that were repaired (`ru_minflt`; none takes input or output).
     pub fn fault_count(&self) -> u64 {
         self.faults.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of page tables below the root (`VmPTE`).
+    pub fn table_bytes(&self) -> u64 {
+        self.inner.lock().table.table_count() * PAGE
     }
 
     /// Bytes of locked areas (`VmLck`).

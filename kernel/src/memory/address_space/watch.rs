@@ -139,7 +139,7 @@ fn may_watch(area: &Area<Backing>, what: AreaFlags, lets_writes_pass: bool) -> b
 }
 
 impl Inner {
-    fn watcher(&self, number: u32) -> Option<&Arc<dyn FaultWatcher>> {
+    pub(super) fn watcher(&self, number: u32) -> Option<&Arc<dyn FaultWatcher>> {
         self.watchers.iter().find(|watcher| watcher.number() == number)
     }
 

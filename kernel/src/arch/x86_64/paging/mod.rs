@@ -112,6 +112,8 @@ pub struct Mapping {
     pub rights: Rights,
     /// It may have been written since it was mapped.
     pub dirty: bool,
+    /// It was accessed since that was last forgotten.
+    pub accessed: bool,
     /// The frame belongs to the process alone: it is no page of an object.
     pub own: bool,
     /// It may not be written before that was told ([`Mark::Watched`]).
@@ -178,8 +180,8 @@ fn index(address: u64, level: u32) -> usize {
 /// The frame is memory that nobody else uses.
 pub unsafe fn clear_frame(physical: u64) {
     let words = direct(physical).cast::<u64>();
-    for line in (0..PAGE_SIZE as usize / 8).step_by(8) {
-        for word in line..line + 8 {
+    for line in (0..PAGE_SIZE as usize / 8).step_by(32) {
+        for word in line..line + 32 {
             // SAFETY: inside the frame, which is the caller's. Volatile, or the loop becomes a string instruction.
             unsafe { words.add(word).write_volatile(0) };
         }
@@ -222,6 +224,22 @@ fn find(root: u64, address: u64) -> Option<&'static AtomicU64> {
     Some(entry(table, index(address, 0)))
 }
 
+/// The entry that says what is at an address: of a small page or, as [`is_large`] tells, of a large one. 0 where there is no table.
+fn leaf(root: u64, address: u64) -> u64 {
+    let mut table = root;
+    for level in (1..=3).rev() {
+        let value = entry(table, index(address, level)).load(Ordering::Relaxed);
+        if value & PRESENT == 0 {
+            return 0;
+        }
+        if value & LARGE != 0 {
+            return value;
+        }
+        table = value & ADDRESS;
+    }
+    entry(table, index(address, 0)).load(Ordering::Relaxed)
+}
+
 fn encode(physical: u64, rights: Rights) -> u64 {
     let mut value = physical & ADDRESS;
     // Accessed and dirty are set at once, so that the processor need not come back to do it.
@@ -252,6 +270,7 @@ fn decode(value: u64) -> Option<Mapping> {
             execute: present && value & NO_EXECUTE == 0,
         },
         dirty: value & DIRTY != 0,
+        accessed: value & ACCESSED != 0,
         own: value & OWN != 0,
         watched: value & WATCHED != 0,
         large: false,

@@ -77,6 +77,8 @@ struct Batch<'a> {
     deposits: &'a mut u64,
     /// Bits that stay in entries.
     kept: u64,
+    /// Only pages for which this holds are taken out, if there is such a condition.
+    only: Option<&'a dyn Fn(u64, Mapping) -> bool>,
     release: &'a mut dyn FnMut(u64, Mapping),
     release_table: &'a mut dyn FnMut(u64),
     pages: Vec<(u64, Mapping)>,
@@ -96,6 +98,7 @@ impl<'a> Batch<'a> {
         Self {
             deposits,
             kept: kept.mask(),
+            only: None,
             activation,
             alone: smp::expected_processors() == 1,
             release,
@@ -305,8 +308,7 @@ impl PageTable {
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<Option<Mapping>, NoFrame> {
         debug_assert!(address < super::super::layout::PROGRAM_END);
-        self.split(address);
-        let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
+        let slot = self.slot(address, frames)?;
         let new = encode(physical, rights) | if own { OWN } else { 0 };
         let old = slot.swap(new, Ordering::AcqRel);
         if old & PRESENT != 0 {
@@ -320,16 +322,33 @@ impl PageTable {
         Ok(decode(old))
     }
 
+    /// The entry of a small page, with the tables down to it.
+    fn slot(&mut self, address: u64, frames: &mut dyn FnMut() -> Option<u64>) -> Result<&'static AtomicU64, NoFrame> {
+        if let Some(slot) = find(self.root, address) {
+            return Ok(slot);
+        }
+        self.split(address);
+        walk(self.root, address, 0, frames).ok_or(NoFrame)
+    }
+
     /// What is mapped at an address.
     pub fn query(&self, address: u64) -> Option<Mapping> {
-        match find(self.root, address) {
-            Some(slot) => decode(slot.load(Ordering::Relaxed)),
-            None => {
-                let value = self.large_slot(address)?.load(Ordering::Relaxed);
-                let offset = address & (LARGE_PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
-                is_large(value).then(|| decode_large(value, offset)).flatten()
-            }
+        self.look(address).0
+    }
+
+    /// What is mapped at an address, or the mark of a page without a frame.
+    pub fn look(&self, address: u64) -> (Option<Mapping>, Option<Mark>) {
+        let value = leaf(self.root, address);
+        if is_large(value) {
+            let offset = address & (LARGE_PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+            return (decode_large(value, offset), None);
         }
+        (decode(value), Mark::decode(value))
+    }
+
+    /// How many tables there are below the root, with those that are kept for splitting large pages.
+    pub fn table_count(&self) -> u64 {
+        count_tables(self.root, 3)
     }
 
     /// Calls `change` for each mapped page in a range; what it returns becomes the page's rights.
@@ -382,7 +401,7 @@ impl PageTable {
         release: &mut dyn FnMut(u64, Mapping),
         release_table: &mut dyn FnMut(u64),
     ) {
-        self.take_out(&range, &unused, KeptMarks::None, release, release_table);
+        self.take_out(&range, &unused, KeptMarks::None, None, release, release_table);
     }
 
     /// As [`Self::unmap`], but all tables stay, and some marks.
@@ -393,7 +412,17 @@ impl PageTable {
         release: &mut dyn FnMut(u64, Mapping),
         release_table: &mut dyn FnMut(u64),
     ) {
-        self.take_out(range, &(0..0), kept, release, release_table);
+        self.take_out(range, &(0..0), kept, None, release, release_table);
+    }
+
+    /// As [`Self::empty`] with [`KeptMarks::All`], of small pages for which a condition holds.
+    pub fn empty_where(
+        &mut self,
+        range: &Range<u64>,
+        only: &dyn Fn(u64, Mapping) -> bool,
+        release: &mut dyn FnMut(u64, Mapping),
+    ) {
+        self.take_out(range, &(0..0), KeptMarks::All, Some(only), release, &mut |_| {});
     }
 
     fn take_out(
@@ -401,23 +430,25 @@ impl PageTable {
         range: &Range<u64>,
         unused: &Range<u64>,
         kept: KeptMarks,
+        only: Option<&dyn Fn(u64, Mapping) -> bool>,
         release: &mut dyn FnMut(u64, Mapping),
         release_table: &mut dyn FnMut(u64),
     ) {
         self.split_borders(range);
         let mut batch = Batch::new(self.activation(), &mut self.deposits, kept, release, release_table);
+        batch.only = only;
         remove(self.root, 3, 0, range, unused, &mut batch);
         batch.flush();
     }
 
     /// The mark of a page without a frame.
     pub fn mark(&self, address: u64) -> Option<Mark> {
-        Mark::decode(find(self.root, address)?.load(Ordering::Relaxed))
+        self.look(address).1
     }
 
     /// Whether there is neither a frame nor a mark at an address.
     pub fn is_vacant(&self, address: u64) -> bool {
-        self.query(address).is_none() && self.mark(address).is_none()
+        self.look(address) == (None, None)
     }
 
     /// Marks a page that has no frame; a mark that was there goes.
@@ -430,8 +461,7 @@ impl PageTable {
         mark: Mark,
         frames: &mut dyn FnMut() -> Option<u64>,
     ) -> Result<(), NoFrame> {
-        self.split(address);
-        let slot = walk(self.root, address, 0, frames).ok_or(NoFrame)?;
+        let slot = self.slot(address, frames)?;
         debug_assert!(decode(slot.load(Ordering::Relaxed)).is_none(), "no frame is there");
         slot.store(mark.encode(), Ordering::Release);
         Ok(())
@@ -477,6 +507,23 @@ impl PageTable {
                 stale = stale.start.min(address)..address + PAGE_SIZE;
             }
         });
+        if stale.start < stale.end {
+            forget(self.users(), stale);
+        }
+    }
+
+    /// Forgets which pages of a range were accessed.
+    pub fn clear_accessed(&mut self, start: u64, end: u64) {
+        let mut stale = NOTHING;
+        let mut clear = |address: u64, slot: &AtomicU64| {
+            // The processor may set bits at the same time.
+            if slot.load(Ordering::Relaxed) & ACCESSED != 0 {
+                slot.fetch_and(!ACCESSED, Ordering::AcqRel);
+                stale = stale.start.min(address)..stale.end.max(address + PAGE_SIZE);
+            }
+        };
+        visit_large(self.root, start, end, &mut clear);
+        visit(self.root, 3, 0, start, end, &mut clear);
         if stale.start < stale.end {
             forget(self.users(), stale);
         }
@@ -600,11 +647,6 @@ impl PageTable {
         });
     }
 
-    /// How many tables there are below the root for the program's half; those that lie ready for large pages to be split count.
-    pub fn tables(&self) -> u64 {
-        count_tables(self.root, 3, super::super::layout::PROGRAM_END)
-    }
-
     /// Physical address of the root table, for its owner to release after [`Self::unmap`] of everything.
     pub fn root(&self) -> u64 {
         self.root
@@ -637,22 +679,6 @@ fn visit(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut d
     }
 }
 
-/// Counts the tables below one of a level.
-fn count_tables(table: u64, level: u32, end: u64) -> u64 {
-    let slots = end.div_ceil(PAGE_SIZE << (9 * level)).min(512) as usize;
-    let mut count = 0;
-    for slot in 0..slots {
-        let value = entry(table, slot).load(Ordering::Relaxed);
-        if value & PRESENT != 0 {
-            count += 1;
-            if level > 1 {
-                count += count_tables(value & ADDRESS, level - 1, u64::MAX);
-            }
-        }
-    }
-    count
-}
-
 /// Whether an entry of a level is a large page and no table.
 fn is_large_at(value: u64, level: u32) -> bool {
     level == 1 && is_large(value)
@@ -682,6 +708,22 @@ fn visit_large_below(table: u64, level: u32, base: u64, start: u64, end: u64, ac
     }
 }
 
+fn count_tables(table: u64, level: u32) -> u64 {
+    let slots = if level == 3 { 256 } else { 512 };
+    let values = (0..slots).map(|slot| entry(table, slot).load(Ordering::Relaxed));
+    values
+        .filter(|value| value & PRESENT != 0)
+        // One table for each entry: a large page keeps it for the time when it is split.
+        .map(|value| {
+            1 + if level == 1 {
+                0
+            } else {
+                count_tables(value & ADDRESS, level - 1)
+            }
+        })
+        .sum()
+}
+
 fn remove(table: u64, level: u32, base: u64, range: &Range<u64>, unused: &Range<u64>, batch: &mut Batch<'_>) {
     let span = PAGE_SIZE << (9 * level);
     for slot in index(range.start.max(base), level)..512 {
@@ -692,14 +734,22 @@ fn remove(table: u64, level: u32, base: u64, range: &Range<u64>, unused: &Range<
         let item = entry(table, slot);
         let value = item.load(Ordering::Relaxed);
         if level == 0 {
+            let mapping = decode(value);
+            if let Some(only) = batch.only
+                && !mapping.is_some_and(|mapping| only(address, mapping))
+            {
+                continue;
+            }
             if value != 0 {
                 item.store(value & batch.kept, Ordering::Release);
             }
-            if let Some(mapping) = decode(value) {
+            if let Some(mapping) = mapping {
                 batch.page(address, mapping, value & PRESENT != 0);
             }
         } else if is_large_at(value, level) {
-            if let Some(mapping) = decode_large(value, 0) {
+            if let Some(mapping) = decode_large(value, 0)
+                && batch.only.is_none()
+            {
                 item.store(0, Ordering::Release);
                 batch.large_page(address, mapping);
             }
