@@ -489,14 +489,24 @@ fn perl_gets_its_library_and_the_modules_that_are_named() {
         ("prefix/share/perl5/Named/Part.pm", "use Needed;"),
         ("prefix/share/perl5/Needed.pm", ""),
         ("prefix/share/perl5/Unneeded.pm", ""),
+        ("prefix/share/perl5/ByLink.pm", ""),
+        ("elsewhere/Linked.pm", "use ByLink;"),
         ("app/app.pl", "use Named::Part;"),
         ("app/lib/Own.pm", ""),
     ]);
+    // What a link in a module's directory leads to has words too.
+    symlink(
+        "../../../../elsewhere/Linked.pm",
+        place.at("prefix/share/perl5/Named/Linked.pm"),
+    )
+    .unwrap();
     place.plan("app", &perl, &["-w", "app.pl"]).check(
         &[
             "prefix/share/perl/5.36.0/strict.pm",
             "prefix/share/perl5/Named/Part.pm",
             "prefix/share/perl5/Needed.pm",
+            "prefix/share/perl5/ByLink.pm",
+            "elsewhere/Linked.pm",
             "app/lib/Own.pm",
         ],
         &[

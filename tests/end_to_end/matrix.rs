@@ -2,9 +2,9 @@
 //! a directory, without listing files.
 //!
 //! Every program does one thing after the other in one boot: it greets, with its modules and data; computes on all
-//! processors, with threads where the language has them; waits for timers; serves and asks a page over HTTP with its own
-//! standard library, where that has it (Haskell's and Lua's have no network, OCaml's and PHP's no HTTP for both sides); and
-//! catches what its own null pointer, or the like, leads to.
+//! processors, in threads, or in processes where the language has no threads that run at the same time; waits for timers;
+//! serves and asks pages over HTTP with its own standard library, or with a few lines over its sockets where that has no HTTP;
+//! and catches what its own null pointer, or the like, leads to.
 
 use pith_end_to_end::Case;
 
@@ -35,7 +35,8 @@ pub fn cases() -> Vec<Case> {
         application("ruby", "/usr/bin/ruby", &["app.rb"], "512M"),
         application("php", "/usr/bin/php", &["public/index.php"], "256M"),
         application("perl", "/usr/bin/perl", &["app.pl"], "256M"),
-        application("lua", "/usr/bin/lua5.4", &["app.lua"], "128M"),
+        // `io.popen` starts a shell.
+        application("lua", "/usr/bin/lua5.4", &["app.lua"], "128M").file("/bin/sh"),
         application(
             "erlang",
             "/usr/bin/escript",
@@ -49,6 +50,8 @@ pub fn cases() -> Vec<Case> {
             "1G",
         )
         .remark("^pith: note: java: took "),
+        program("c++", "{runtime:c++}", &[], "64M"),
+        program("rust", "{runtime:rust-dynamic}", &[], "64M"),
         program("go", "{runtime:go}", &[], "256M"),
         program("haskell", "{runtime:haskell}", &[], "256M"),
         program("ocaml", "{runtime:ocaml}", &[], "128M"),

@@ -27,7 +27,7 @@ public class Runtime {
     public static void main(String[] arguments) throws Exception {
         System.out.println("hello from Java");
         // On all processors, with garbage for the collector's threads.
-        long sum = IntStream.range(1, 60000).parallel().mapToObj(Integer::valueOf).mapToLong(Runtime::steps).sum();
+        long sum = IntStream.range(1, 20000).parallel().mapToObj(Integer::valueOf).mapToLong(Runtime::steps).sum();
         System.out.println(sum);
 
         var timers = Executors.newScheduledThreadPool(2);

@@ -27,7 +27,7 @@ pub enum Build {
     Go,
     /// C with OpenMP.
     OpenMp,
-    /// C++, with a library of its own from `thrower.cpp`.
+    /// C++, with a library of its own from `thrower.cpp`. Handlers of signals may throw.
     Cpp,
     /// A binary of the cargo project `tests/runtimes/rust`.
     Cargo,
@@ -84,7 +84,7 @@ impl Build {
                 r#"set -e
                 directory=$(dirname "$2")
                 g++ -O2 -fPIC -shared -o "$directory/libthrower.so" "$(dirname "$1")/thrower.cpp"
-                exec g++ -O2 -std=c++20 -pthread -o "$2" "$1" "$directory/libthrower.so""#
+                exec g++ -O2 -std=c++20 -fnon-call-exceptions -pthread -o "$2" "$1" "$directory/libthrower.so""#
             }
             Self::Java => {
                 r#"set -e

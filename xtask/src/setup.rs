@@ -52,6 +52,11 @@ const PACKAGES: &[Package] = &[
         Purpose::Test,
     ),
     package("libaio-dev", "/usr/include/libaio.h", Purpose::Test),
+    package(
+        "libghc-network-dev",
+        "/usr/share/doc/libghc-network-dev",
+        Purpose::Test,
+    ),
     package("liburing-dev", "/usr/include/liburing.h", Purpose::Test),
     package(
         "libpython3.11-testsuite",
@@ -59,6 +64,7 @@ const PACKAGES: &[Package] = &[
         Purpose::Test,
     ),
     package("lighttpd", "/usr/sbin/lighttpd", Purpose::Test),
+    package("lua-socket", "/usr/share/lua/5.4/socket.lua", Purpose::Test),
     package("lua5.4", "/usr/bin/lua5.4", Purpose::Test),
     package("memcached", "/usr/bin/memcached", Purpose::Test),
     package("musl-tools", "musl-gcc", Purpose::Test),

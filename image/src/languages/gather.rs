@@ -1,5 +1,6 @@
 //! Taking directories into an image: what rules have in common.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::AsFd;
@@ -19,7 +20,7 @@ const VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 /// What was taken from a place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
-    /// Guest paths of the regular files, without links.
+    /// Guest paths of the regular files, with those that links in the place lead to, not the links themselves.
     pub files: Vec<PathBuf>,
     /// Their size in bytes.
     pub bytes: u64,
@@ -91,17 +92,14 @@ pub(super) fn directory(
 ) -> Result<Taken, Error> {
     let mut taken = Taken::default();
     let mut pending = vec![path.to_path_buf()];
-    let mut seen = Vec::new();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    let mut linked = BTreeSet::new();
     while let Some(path) = pending.pop() {
         let Found::Directory(canonical) = closure.tree.import(&path)? else {
             continue;
         };
         // A link may lead back into what was taken, or to everything.
-        if canonical.parent().is_none()
-            || seen
-                .iter()
-                .any(|other: &PathBuf| canonical.starts_with(other))
-        {
+        if canonical.parent().is_none() || seen.iter().any(|other| canonical.starts_with(other)) {
             continue;
         }
         let host = closure.tree.host_path(&canonical);
@@ -119,12 +117,19 @@ pub(super) fn directory(
         )?;
         taken.files.extend(files);
         for link in closure.tree.links_below(&canonical) {
-            if let Found::Directory(_) = closure.tree.import(&link)? {
-                pending.push(link);
+            match closure.tree.import(&link)? {
+                Found::Directory(_) => pending.push(link),
+                Found::File(canonical) => {
+                    linked.insert(canonical);
+                }
+                Found::Nothing => {}
             }
         }
         seen.push(canonical);
     }
+    // Debian's modules for one version of a language are often links to those for another.
+    linked.retain(|file| !seen.iter().any(|other| file.starts_with(other)));
+    taken.files.extend(linked);
     taken.bytes = taken.files.iter().map(|file| length(closure, file)).sum();
     if let Some(loaded) = loaded {
         taken.lacking = libraries(closure, loaded, &taken.files)?;

@@ -20,7 +20,7 @@ print Greeting::greeting('Perl'), ' ', <$file>;
 sub steps {
     my ($index) = @_;
     my $steps = 0;
-    for my $start ($index * 5000 + 1 .. ($index + 1) * 5000) {
+    for my $start ($index * 2000 + 1 .. ($index + 1) * 2000) {
         for (my $value = $start; $value != 1; $steps++) {
             $value = $value % 2 ? 3 * $value + 1 : $value / 2;
         }

@@ -13,7 +13,7 @@ Warning[:experimental] = false
 workers = 4.times.map do |index|
   Ractor.new(index) do |number|
     sum = 0
-    (number * 4000 + 1..(number + 1) * 4000).each do |value|
+    (number * 1500 + 1..(number + 1) * 1500).each do |value|
       while value != 1
         value = value.even? ? value / 2 : 3 * value + 1
         sum += 1
