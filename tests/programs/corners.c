@@ -1,5 +1,6 @@
 /* Corner cases that were wrong once. */
 #include "check.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -8,7 +9,44 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static void names_that_stay(void) {
+    /* A place in a listing holds for whoever opens the directory again. */
+    char names[] = "/dev/shm/names-XXXXXX", path[64];
+    SUCCESS(mkdtemp(names) ? 0 : -1);
+    for (int i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%d", names, i);
+        close(creat(path, 0600));
+    }
+    DIR *directory = opendir(names);
+    for (int i = 0; i < 4; i++)
+        readdir(directory);
+    long place = telldir(directory);
+    closedir(directory);
+    int left = 0, listed = open(names, O_RDONLY | O_DIRECTORY);
+    lseek(listed, place, SEEK_SET);
+    directory = fdopendir(listed);
+    while (readdir(directory))
+        left++;
+    closedir(directory);
+    printf("left of a listing: %d\n", left);
+    for (int i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%d", names, i);
+        unlink(path);
+    }
+    RESULT(rmdir(names));
+
+    /* What something is mounted on stays where it is. */
+    char exchanged[] = "/exchanged-XXXXXX";
+    mkdtemp(exchanged);
+    errno = 0;
+    int answer = renameat2(AT_FDCWD, exchanged, AT_FDCWD, "/proc", RENAME_EXCHANGE);
+    printf("exchange with a mount: %d, %s\n", answer, strerror(errno));
+    rmdir(exchanged);
+}
+
 int main(void) {
+    names_that_stay();
+
     /* What sendfile read and could not write must not be skipped. */
     static char block[1 << 16], back[1 << 16];
     int file = open("/tmp/corners", O_RDWR | O_CREAT | O_TRUNC, 0600);

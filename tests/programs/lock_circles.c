@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,6 +98,90 @@ static void no_circle(void) {
     waitpid(child, NULL, 0);
 }
 
+/* Who gives a lock up that another waits for is not waited for any more, even if that one has not run since. */
+static void no_circle_any_more(void) {
+    int ready[2];
+    (void)!pipe(ready);
+    RESULT(set(F_SETLK, F_UNLCK, 1));
+    RESULT(set(F_SETLKW, F_WRLCK, 0));
+    pid_t child = fork();
+    char byte = 0;
+    if (child == 0) {
+        set(F_SETLKW, F_WRLCK, 1);
+        (void)!write(ready[1], &byte, 1);
+        set(F_SETLKW, F_WRLCK, 0);
+        set(F_SETLK, F_UNLCK, 1);
+        _exit(0);
+    }
+    (void)!read(ready[0], &byte, 1);
+    wait_until_asleep(child);
+    RESULT(set(F_SETLK, F_UNLCK, 0));
+    RESULT(set(F_SETLKW, F_WRLCK, 1));
+    RESULT(set(F_SETLK, F_UNLCK, 1));
+    waitpid(child, NULL, 0);
+}
+
+static int closed_meanwhile;
+
+static void *takes_and_finds_it_closed(void *unused) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 7, .l_len = 1};
+    RESULT(fcntl(closed_meanwhile, F_SETLKW, &lock));
+    return unused;
+}
+
+/* A lock that comes after its descriptor was closed would stay for ever. */
+static void closed_while_waiting(void) {
+    int ready[2];
+    (void)!pipe(ready);
+    closed_meanwhile = dup(fd);
+    char byte = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        set(F_SETLKW, F_WRLCK, 7);
+        (void)!write(ready[1], &byte, 1);
+        usleep(60000);
+        _exit(0);
+    }
+    (void)!read(ready[0], &byte, 1);
+    pthread_t thread;
+    pthread_create(&thread, NULL, takes_and_finds_it_closed, NULL);
+    usleep(20000);
+    close(closed_meanwhile);
+    pthread_join(thread, NULL);
+    waitpid(child, NULL, 0);
+    child = fork();
+    if (child == 0) {
+        RESULT(set(F_SETLK, F_WRLCK, 7));
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static int shared;
+
+static void *locks_exclusively(void *result) {
+    *(int *)result = flock(shared, LOCK_EX);
+    return NULL;
+}
+
+/* Two threads lock a file by one description: what one has is not in the way of the other. */
+static void by_one_description(const char *path) {
+    shared = open(path, O_RDWR);
+    int other = open(path, O_RDWR);
+    RESULT(flock(other, LOCK_SH));
+    pthread_t thread;
+    int exclusive = -1;
+    pthread_create(&thread, NULL, locks_exclusively, &exclusive);
+    usleep(20000);
+    RESULT(flock(shared, LOCK_SH));
+    RESULT(flock(other, LOCK_UN));
+    pthread_join(thread, NULL);
+    printf("%d\n", exclusive);
+    RESULT(flock(other, LOCK_SH | LOCK_NB));
+    close(shared);
+    close(other);
+}
+
 static void *takes(void *unused) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 5, .l_len = 1};
     RESULT(fcntl(fd, F_OFD_SETLKW, &lock));
@@ -117,11 +202,14 @@ int main(void) {
     setvbuf(stdout, NULL, _IONBF, 0);
     char path[] = "/dev/shm/circles-XXXXXX";
     fd = mkstemp(path);
+    by_one_description(path);
     unlink(path);
     circle(2);
     circle(3);
     circle(6);
     no_circle();
+    no_circle_any_more();
+    closed_while_waiting();
     of_descriptions();
     return 0;
 }

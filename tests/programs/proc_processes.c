@@ -256,6 +256,35 @@ static void shares(void) {
     tell("alone again", common);
 }
 
+static long of_status(pid_t process, const char *name) {
+    const char *at = strstr(content(process, "status"), name);
+    return at ? atol(at + strlen(name)) : -1;
+}
+
+/* Page tables are counted by process. */
+static void tables(void) {
+    puts("-- page tables");
+    const size_t large = 2 << 20, count = 64;
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        pause();
+        _exit(0);
+    }
+    char *memory = mmap(NULL, large * count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    madvise(memory, large * count, MADV_NOHUGEPAGE);
+    long before = of_status(getpid(), "\nVmPTE:"), of_child = of_status(child, "\nVmPTE:");
+    for (size_t index = 0; index < count; index++)
+        memory[index * large] = 1;
+    long more = of_status(getpid(), "\nVmPTE:") - before;
+    /* A table for each, and perhaps one more for the first of them and one above. */
+    CHECK(more >= 4 * (long)count - 4 && more <= 4 * (long)count + 8);
+    CHECK(of_child > 0 && of_status(child, "\nVmPTE:") == of_child);
+    munmap(memory, large * count);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
 static void namespaces(void) {
     puts("-- ns");
     const char *names[] = {"cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "user", "uts"};
@@ -288,6 +317,19 @@ static void changes(void) {
     change("comm", "another name that is long\n");
     change("timerslack_ns", "70000");
     change("timerslack_ns", "0");
+    change("coredump_filter", "0x7f\n");
+    change("coredump_filter", "0x3ff");
+    change("coredump_filter", "-1");
+    change("coredump_filter", "1 2");
+    change("coredump_filter", "0x100000000");
+    change("coredump_filter", "23");
+    fflush(stdout);
+    if (!fork()) {
+        printf("inherited: %s", content(getpid(), "coredump_filter"));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
     change("uid_map", "0 0 1\n");
     change("setgroups", "deny");
     RESULT(open("/proc/self/stat", O_RDWR | O_CREAT | O_EXCL, 0600));
@@ -339,6 +381,7 @@ int main(int argc, char **argv) {
     names();
     memory(argv[0]);
     shares();
+    tables();
     namespaces();
     changes();
     others();

@@ -111,6 +111,23 @@ int main(void) {
         *(volatile char *)0x0123456789abcdef = 1;
     CHECK(seen_signal == SIGSEGV && seen_code == SI_KERNEL && seen_address == NULL);
     CHECK(on_alternate == 0);
+    /* Vectors of exceptions that come with an error code, which `int` does not bring, and instructions of the kernel. */
+    for (int which = 0; which < 5; which++) {
+        seen_signal = 0;
+        if (!sigsetjmp(escape, 1)) {
+            if (which == 0)
+                __asm__ volatile("int $8");
+            else if (which == 1)
+                __asm__ volatile("int $13");
+            else if (which == 2)
+                __asm__ volatile("int $14");
+            else if (which == 3)
+                __asm__ volatile("sysretq" ::"c"(main), "r"(0L) : "r11");
+            else
+                __asm__ volatile("sysretl" ::"c"(0x1000) : "r11");
+        }
+        CHECK(seen_signal == SIGSEGV && seen_code == SI_KERNEL && seen_address == NULL);
+    }
 
     handle(SIGFPE, observe, SA_NODEFER);
     volatile int zero = 0;

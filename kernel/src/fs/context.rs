@@ -174,6 +174,7 @@ impl Resources for FileContext {
             Table::Shared(shared) => shared.leave(),
         };
         descriptors.close();
+        locks::ended();
     }
 }
 

@@ -132,40 +132,44 @@ pub fn own_record(file: &OpenFile, owner: usize, range: Range) -> Option<RangeLo
 struct Waiting {
     /// Which of its threads.
     thread: u32,
-    owner: usize,
-    /// Whose lock is in the way.
-    blocked_by: usize,
+    /// Device and number of the file.
+    file: (u64, u64),
+    wanted: RangeLock<usize>,
 }
 
-/// Who waits for record locks.
+impl Waiting {
+    /// Whose lock is in the way now: not who was when it began to wait, for that one may have given its lock up since.
+    fn blocked_by(&self, records: &[Records]) -> Option<usize> {
+        let records = records.iter().find(|records| records.file == self.file)?;
+        Some(records.locks.conflict(&self.wanted)?.owner)
+    }
+}
+
+/// Who waits for record locks. Its lock is taken after that of the locks.
 static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
 /// As many processes are looked at that wait for one another; as on Linux, which looks no further either.
 const LONGEST_CIRCLE: usize = 10;
 
-/// Notes that the current thread waits, for a lock of a process or of its own description, whoever is in the way.
+/// Notes that the current thread waits for a lock of a process.
 ///
 /// # Errors
-/// `EDEADLK` if that one waits, by way of others or not, for the process; `ENOLCK` without memory.
-fn note_waiting(owner: usize, blocked_by: usize) -> Result<(), Errno> {
+/// `EDEADLK` if whoever is in the way waits, by way of others or not, for the process; `ENOLCK` without memory.
+fn note_waiting(records: &[Records], file: (u64, u64), wanted: RangeLock<usize>) -> Result<(), Errno> {
     let thread = task::current().id();
+    let own = Waiting { thread, file, wanted };
     let mut waiting = WAITING.lock();
     waiting.retain(|other| other.thread != thread);
-    let mut next = blocked_by;
+    let mut next = own.blocked_by(records);
     for _ in 0..LONGEST_CIRCLE {
-        if next == owner {
+        let Some(owner) = next else { break };
+        if owner == wanted.owner {
             return Err(Errno::EDEADLK);
         }
-        match waiting.iter().find(|other| other.owner == next) {
-            Some(other) => next = other.blocked_by,
-            None => break,
-        }
+        let other = waiting.iter().find(|other| other.wanted.owner == owner);
+        next = other.and_then(|other| other.blocked_by(records));
     }
     waiting.try_reserve(1).map_err(|_| Errno::ENOLCK)?;
-    waiting.push(Waiting {
-        thread,
-        owner,
-        blocked_by,
-    });
+    waiting.push(own);
     Ok(())
 }
 
@@ -202,14 +206,14 @@ pub fn lock_record(file: &OpenFile, wanted: RangeLock<usize>, nonblocking: bool)
                 }
             };
             let locks = &mut records[place].locks;
-            if let Some(in_the_way) = locks.conflict(&wanted) {
+            if locks.conflict(&wanted).is_some() {
                 if nonblocking {
                     return Some(Err(Errno::EAGAIN));
                 }
                 // Locks of descriptions may be given up by anybody: nobody can tell that they never will.
                 if process_of(wanted.owner).is_some() {
                     waits = true;
-                    return note_waiting(wanted.owner, in_the_way.owner).err().map(Err);
+                    return note_waiting(&records, file, wanted).err().map(Err);
                 }
                 return None;
             }
@@ -269,6 +273,22 @@ pub fn closed(file: &OpenFile) {
     }
 }
 
+/// The process has ended. What it still has was got by descriptors that others use, too (`CLONE_FILES`).
+pub fn ended() {
+    if !PROCESS_LOCKS.load(Ordering::Relaxed) {
+        return;
+    }
+    let process = process();
+    let mut released = false;
+    RECORDS.lock().retain_mut(|records| {
+        released |= records.locks.release(process);
+        !records.locks.is_empty()
+    });
+    if released {
+        QUEUE.wake_all();
+    }
+}
+
 /// Gives up all that a description holds.
 pub fn forget(file: &OpenFile) {
     unlock(file);
@@ -303,8 +323,10 @@ pub fn lock(file: &OpenFile, exclusive: bool, nonblocking: bool) -> Result<(), E
     QUEUE
         .wait(|| {
             let mut locks = LOCKS.lock();
-            let in_the_way = |held: &Held| held.file == file && (held.exclusive || exclusive);
-            if locks.values().any(in_the_way) {
+            // Another thread may have locked it by the same description meanwhile, which is changed, not waited for.
+            let in_the_way =
+                |(other, held): (&usize, &Held)| *other != holder && held.file == file && (held.exclusive || exclusive);
+            if locks.iter().any(in_the_way) {
                 return nonblocking.then_some(Err(Errno::EAGAIN));
             }
             let process = task::current_process().id;

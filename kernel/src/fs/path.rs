@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use bitflags::bitflags;
 use pith_erofs::FileKind;
@@ -78,6 +79,26 @@ pub enum LastName {
     Above,
 }
 
+/// Moves of directories to other directories that have begun and that have ended, ever.
+static MOVES: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+
+/// A directory is being moved to another directory. Begun before `..` of it, or of anything in it, can lead elsewhere.
+pub struct DirectoryMove(());
+
+impl DirectoryMove {
+    /// It begins.
+    pub fn begin() -> Self {
+        MOVES[0].fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for DirectoryMove {
+    fn drop(&mut self) {
+        MOVES[1].fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// The state of a walk along a path.
 struct Walk<'a> {
     origin: &'a Origin,
@@ -85,6 +106,8 @@ struct Walk<'a> {
     links: usize,
     /// The root was met already. As long as it was not, Linux takes an absolute link for one to another mount.
     knows_root: bool,
+    /// Moves of directories that had ended when the walk began.
+    moves: usize,
 }
 
 fn trim_start(mut path: &[u8]) -> &[u8] {
@@ -94,7 +117,19 @@ fn trim_start(mut path: &[u8]) -> &[u8] {
     path
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(origin: &'a Origin) -> Self {
+        Self {
+            origin,
+            directory: origin.start.clone(),
+            links: 0,
+            knows_root: origin
+                .restrictions
+                .intersects(Restrictions::BENEATH | Restrictions::IN_ROOT),
+            moves: MOVES[1].load(Ordering::SeqCst),
+        }
+    }
+
     /// The file under a name of the current directory, mounts crossed, links not followed.
     fn step(&mut self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         if self.directory.kind() != FileKind::Directory {
@@ -111,6 +146,12 @@ impl Walk<'_> {
             }
             b".." => {
                 let above = self.cross(self.directory.parent()?)?;
+                // Since the walk came down, something may have been moved out of where it must stay. Linux says so, too.
+                if self.is_restricted(Restrictions::BENEATH | Restrictions::IN_ROOT)
+                    && MOVES[0].load(Ordering::SeqCst) != self.moves
+                {
+                    return Err(Errno::EAGAIN);
+                }
                 if self.is_restricted(Restrictions::ONE_MOUNT)
                     && above.metadata().device != self.directory.metadata().device
                 {
@@ -266,14 +307,7 @@ fn check_length(path: &[u8]) -> Result<(), Errno> {
 /// `ENOENT`, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`, and what the file system answers.
 pub fn find(origin: &Origin, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>, Errno> {
     check_length(path)?;
-    let mut walk = Walk {
-        origin,
-        directory: origin.start.clone(),
-        links: 0,
-        knows_root: origin
-            .restrictions
-            .intersects(Restrictions::BENEATH | Restrictions::IN_ROOT),
-    };
+    let mut walk = Walk::new(origin);
     let (last, directory_only) = walk.walk_to_last(path)?;
     walk.finish(&last, follow, directory_only)
 }
@@ -284,14 +318,7 @@ pub fn find(origin: &Origin, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>
 /// As for [`find`].
 pub fn find_place(origin: &Origin, path: &[u8]) -> Result<NamedPlace, Errno> {
     check_length(path)?;
-    let mut walk = Walk {
-        origin,
-        directory: origin.start.clone(),
-        links: 0,
-        knows_root: origin
-            .restrictions
-            .intersects(Restrictions::BENEATH | Restrictions::IN_ROOT),
-    };
+    let mut walk = Walk::new(origin);
     let (name, directory_only) = walk.walk_to_last(path)?;
     Ok(NamedPlace {
         directory: walk.directory,
@@ -315,14 +342,7 @@ pub enum Found {
 /// As for [`find`]; `EISDIR` if the path ends with a slash, as no directory is made so.
 pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found, Errno> {
     check_length(path)?;
-    let mut walk = Walk {
-        origin,
-        directory: origin.start.clone(),
-        links: 0,
-        knows_root: origin
-            .restrictions
-            .intersects(Restrictions::BENEATH | Restrictions::IN_ROOT),
-    };
+    let mut walk = Walk::new(origin);
     let mut path = path.to_vec();
     loop {
         let (last, directory_only) = walk.walk_to_last(&path)?;

@@ -1,9 +1,11 @@
 //! Descriptors: opening, closing, duplicating and controlling them.
 
+use alloc::sync::Arc;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, FileLock, OpenFlags, OpenHow, PATH_MAX};
 use pith_linux::signal::Signal;
+
 use pith_range_locks::{Range, RangeLock};
 
 use super::threads::CloneFlags;
@@ -270,7 +272,15 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
             let lock: FileLock = read_object(UserPointer(argument))?;
             let waits = matches!(command, F_SETLKW | F_OFD_SETLKW);
-            set_lock(&file, &lock, command >= F_OFD_SETLK, waits)?;
+            let of_description = command >= F_OFD_SETLK;
+            set_lock(&file, &lock, of_description, waits)?;
+            let closed = || !matches!(context::current().file(fd), Ok(now) if Arc::ptr_eq(&now, &file));
+            if lock.kind != FileLock::UNLOCK && !of_description && closed() {
+                // Closed while it waited, when there was no lock yet to be given up.
+                let kind = FileLock::UNLOCK;
+                set_lock(&file, &FileLock { kind, ..lock }, false, false)?;
+                return Err(Errno::EBADF);
+            }
             Ok(0)
         }
         F_SETOWN => file.set_owner(owner::target_of(argument as i32)?).map(|()| 0),

@@ -104,6 +104,8 @@ pub struct Settings {
     pub memory_adjustment: AtomicI32,
     /// See there.
     pub least_memory_adjustment: AtomicI32,
+    /// What a dump of its memory would hold (`/proc/self/coredump_filter`).
+    pub dump_filter: AtomicU32,
     /// For which commands of `membarrier(2)` it has registered: their numbers, which are bits.
     pub barriers: AtomicU32,
 }
@@ -115,6 +117,7 @@ impl Default for Settings {
             timer_slack: AtomicI32::new(50_000),
             memory_adjustment: AtomicI32::new(0),
             least_memory_adjustment: AtomicI32::new(0),
+            dump_filter: AtomicU32::new(0x33),
             barriers: AtomicU32::new(0),
         }
     }
@@ -128,6 +131,7 @@ impl Settings {
             timer_slack: AtomicI32::new(self.timer_slack.load(Ordering::Relaxed)),
             memory_adjustment: AtomicI32::new(self.memory_adjustment.load(Ordering::Relaxed)),
             least_memory_adjustment: AtomicI32::new(self.least_memory_adjustment.load(Ordering::Relaxed)),
+            dump_filter: AtomicU32::new(self.dump_filter.load(Ordering::Relaxed)),
             barriers: AtomicU32::new(self.barriers.load(Ordering::Relaxed)),
         }
     }

@@ -18,6 +18,7 @@ const MSR_LSTAR: u32 = 0xc000_0082;
 const MSR_FMASK: u32 = 0xc000_0084;
 const MSR_FS_BASE: u32 = 0xc000_0100;
 const MSR_GS_BASE: u32 = 0xc000_0101;
+const MSR_KERNEL_GS_BASE: u32 = 0xc000_0102;
 const MSR_TSC_AUX: u32 = 0xc000_0103;
 
 /// `rdfsbase` and `wrfsbase` work.
@@ -150,6 +151,8 @@ unsafe fn enter(data: &'static PerCpu, stack: (u64, u64)) {
     // the descriptors that were just loaded; LSTAR is the entry for exactly this mechanism.
     unsafe {
         write_msr(MSR_GS_BASE, &raw const *data as u64);
+        // The other base is the same, so that a program's `swapgs` takes nothing away.
+        write_msr(MSR_KERNEL_GS_BASE, &raw const *data as u64);
         write_msr(MSR_EFER, read_msr(MSR_EFER) | 1);
         write_msr(MSR_STAR, 8u64 << 32);
         write_msr(MSR_LSTAR, system_call_entry as *const () as u64);

@@ -155,6 +155,9 @@ fn recovery_address(instruction: u64) -> Option<u64> {
     table.iter().find(|entry| entry[0] == instruction).map(|entry| entry[1])
 }
 
+/// The flag with which interrupts come.
+const INTERRUPTS_ON: u64 = 0x200;
+
 /// All flags but carry, parity, adjust, zero, sign, interrupt and overflow (and the bit that is always set).
 const UNUSUAL_FLAGS: u64 = !0xad7;
 
@@ -203,6 +206,13 @@ const DEVICE_NOT_AVAILABLE: u64 = 7;
 /// The vector of 32-bit system calls; never given to a device.
 pub const LEGACY_SYSTEM_CALL: u8 = 0x80;
 
+/// A general protection fault that no segment is the cause of.
+const GENERAL_PROTECTION: Exception = Exception {
+    vector: 13,
+    error_code: 0,
+    fault: None,
+};
+
 #[unsafe(no_mangle)]
 extern "C" fn trap_entry(registers: &mut Registers) {
     let Some(handlers) = HANDLERS.get() else {
@@ -219,23 +229,35 @@ extern "C" fn trap_entry(registers: &mut Registers) {
         super::instructions::halt_forever();
     }
     let from_program = registers.is_program();
+    if from_program {
+        // It may have switched them off by `cli`: what is done for it may have to wait.
+        registers.rflags |= INTERRUPTS_ON;
+    }
+    // `sysret` has brought it to ring 3, where nothing is mapped; there it would have been a general protection fault itself.
+    let left_ring = from_program && registers.cs != u64::from(super::descriptors::CODE_SELECTOR);
     if vector == u64::from(SHOOTDOWN_VECTOR) {
         super::apic::end_of_interrupt();
         super::shootdown::interrupted();
     } else if vector == u64::from(LEGACY_SYSTEM_CALL) && from_program {
         // `int 0x80`: on a Linux without 32-bit programs a general protection fault.
+        registers.rip -= 2;
+        let error_code = 0x80 << 3 | 2;
         (handlers.exception)(
             registers,
             Exception {
-                vector: 13,
-                error_code: 0x80 << 3 | 2,
-                fault: None,
+                error_code,
+                ..GENERAL_PROTECTION
             },
         );
     } else if vector >= 32 {
         (handlers.interrupt)(vector as u8);
-    } else {
+    } else if !left_ring {
         exception(handlers, registers, vector, from_program);
+    }
+    if left_ring {
+        registers.sanitise();
+        enable_interrupts();
+        (handlers.exception)(registers, GENERAL_PROTECTION);
     }
     disable_interrupts();
     if from_program {
@@ -253,7 +275,7 @@ fn exception(handlers: &Handlers, registers: &mut Registers, vector: u64, from_p
             _ => Access::Read,
         },
         by_program: from_program,
-        may_sleep: registers.rflags & 0x200 != 0,
+        may_sleep: registers.rflags & INTERRUPTS_ON != 0,
     });
     if !on_thread_stack {
         let name = match fault {
@@ -262,7 +284,7 @@ fn exception(handlers: &Handlers, registers: &mut Registers, vector: u64, from_p
         };
         (handlers.fatal)(registers, name);
     }
-    if registers.rflags & 0x200 != 0 {
+    if registers.rflags & INTERRUPTS_ON != 0 {
         enable_interrupts();
     }
     if let Some(fault) = fault

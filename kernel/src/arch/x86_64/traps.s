@@ -64,18 +64,42 @@ trap_stubs:
 .set vector, 0
 .rept 256
     .balign 16
-    .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+    .if (vector == 8)
+        push vector
+        jmp trap_double_fault
+    .elseif ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+        push vector
+        jmp trap_with_code
     .else
         push 0
-    .endif
-    push vector
-    .if (vector == 2) || (vector == 8) || (vector == 18)
-        jmp trap_critical
-    .else
-        jmp trap_common
+        push vector
+        .if (vector == 2) || (vector == 18)
+            jmp trap_critical
+        .else
+            jmp trap_common
+        .endif
     .endif
     .set vector, vector + 1
 .endr
+
+# `int n` of a program, which at ring 0 arrives like the exception but without its error code: the stack, whose top is
+# aligned to 16 bytes, tells that. It becomes what it is at ring 3, general protection at the instruction itself.
+.macro UNLESS_PRETENDED target
+    test spl, 8
+    jnz \target
+    push [rsp]
+    shl qword ptr [rsp + 8], 3
+    or qword ptr [rsp + 8], 2
+    mov qword ptr [rsp], 13
+    sub qword ptr [rsp + 16], 2
+.endm
+
+trap_double_fault:
+    UNLESS_PRETENDED trap_critical
+    jmp trap_common
+
+trap_with_code:
+    UNLESS_PRETENDED trap_common
 
 trap_common:
     PUSH_GENERAL

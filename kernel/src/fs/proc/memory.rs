@@ -338,10 +338,11 @@ fn usage_rows(
 /// `smaps`
 pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let space = subject.process.address_space();
+    let of_objects = space.object_pages()?;
     for area in areas(&subject.process) {
         map_line(&area, text)?;
         let usage = space.page_use(area.start..area.end);
-        let shares = space.page_shares(area.start)?;
+        let shares = space.page_shares(area.start, &of_objects);
         // As on Linux, what is locked counts by its part.
         let locked = match area.flags.contains(AreaFlags::LOCKED) {
             true => shares.part / PageShares::SCALE,
@@ -362,6 +363,7 @@ pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
 /// `smaps_rollup`
 pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let space = subject.process.address_space();
+    let of_objects = space.object_pages()?;
     let areas = areas(&subject.process);
     let (mut all, mut all_shares) = (PageUse::default(), PageShares::default());
     let (mut locked, mut shared) = (0, 0);
@@ -372,7 +374,7 @@ pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno
         all.accessed += usage.accessed;
         all.dirty += usage.dirty;
         all.huge += usage.huge;
-        let shares = space.page_shares(area.start)?;
+        let shares = space.page_shares(area.start, &of_objects);
         all_shares.add(&shares);
         if area.flags.contains(AreaFlags::LOCKED) {
             locked += shares.part / PageShares::SCALE;

@@ -123,7 +123,7 @@ const FILES: &[Entry] = &[
     identity_map("uid_map"),
     constant("wchan", "0"),
     // Only a process has these: see [`THREAD`].
-    constant("coredump_filter", "00000033\n"),
+    changeable("coredump_filter", 0o644, dump_filter, set_dump_filter),
     entry("map_files", 0o500, Body::MappedFiles(UNKNOWN)),
     entry("task", 0o555, Body::Threads(UNKNOWN)),
     constant(
@@ -468,6 +468,28 @@ fn set_timer_slack(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
         slack => i32::try_from(slack).unwrap_or(i32::MAX),
     };
     subject.process.settings.timer_slack.store(slack, Ordering::Relaxed);
+    Ok(())
+}
+
+/// What a dump would hold (`core(5)`). It is kept and inherited; dumps are not made.
+fn dump_filter(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    // What a process that has ended had is not told.
+    match &subject.thread {
+        Some(_) => writeln!(
+            text,
+            "{:08x}",
+            subject.process.settings.dump_filter.load(Ordering::Relaxed)
+        ),
+        None => Ok(()),
+    }
+}
+
+fn set_dump_filter(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    /// The kinds of areas that there are.
+    const KINDS: u32 = 0x1ff;
+    let value = settings::unsigned_number(bytes)?;
+    let filter = &subject.process.settings.dump_filter;
+    filter.store(value & KINDS, Ordering::Relaxed);
     Ok(())
 }
 

@@ -64,6 +64,8 @@ pub const SYSTEM: &[Entry] = &[
             constant("cap_last_cap", "40\n"),
             constant("core_pattern", "core\n"),
             constant("core_uses_pid", "0\n"),
+            // As Debian has it: only the privileged read the kernel's log.
+            constant("dmesg_restrict", "1\n"),
             setting(
                 "domainname",
                 |text| writeln!(text, "{}", system_name::domain()),
@@ -226,6 +228,18 @@ pub fn signed_number(bytes: &[u8]) -> Result<i32, Errno> {
     }
     let value = i32::try_from(value).map_err(|_| Errno::ERANGE)?;
     Ok(if negative { -value } else { value })
+}
+
+/// The same of one of 32 bits that may not.
+///
+/// # Errors
+/// `EINVAL`, `ERANGE`
+pub fn unsigned_number(bytes: &[u8]) -> Result<u32, Errno> {
+    let (negative, value) = leading_number(bytes.trim_ascii())?;
+    if negative || bytes.trim_ascii().iter().any(u8::is_ascii_whitespace) {
+        return Err(Errno::EINVAL);
+    }
+    u32::try_from(value).map_err(|_| Errno::ERANGE)
 }
 
 /// The same of one that may not.

@@ -15,6 +15,7 @@ use super::regular::RegularContent;
 use super::{AttributesOfNode, Content, Node, Tree, volume_errno};
 use crate::fs::file::{File, ListedEntry, Listing};
 use crate::fs::inode::{Inode, NewFile};
+use crate::fs::path::DirectoryMove;
 use crate::fs::permission::Rights;
 use crate::memory;
 
@@ -41,6 +42,12 @@ struct Entries {
     last_added: u64,
     /// The directory was removed: nothing can be made in it.
     removed: bool,
+}
+
+impl Entries {
+    fn last_position(&self) -> u64 {
+        FIRST_ADDED + self.last_added
+    }
 }
 
 /// The content of a directory.
@@ -374,7 +381,8 @@ impl Node {
                 }
             }
         }
-        if node.covered.get().is_some() {
+        let covered = |node: &Arc<Node>| node.covered.get().is_some();
+        if covered(&node) || existing.as_ref().is_some_and(covered) {
             return Err(Errno::EBUSY);
         }
         let (here, there) = (self.me()?, to.me()?);
@@ -383,6 +391,8 @@ impl Node {
             true => Some(self.whiteout(&here, &old)?),
             false => None,
         };
+        let moved = |node: &Arc<Node>| node.is_directory() && !core::ptr::eq(self, to);
+        let _moving = (moved(&node) || exchange && existing.as_ref().is_some_and(moved)).then(DirectoryMove::begin);
         to_content.insert(&self.tree, &new, node.clone())?;
         match &existing {
             Some(other) if exchange => {
@@ -508,17 +518,19 @@ impl Node {
 /// A directory that is open.
 pub(super) struct DirectoryFile {
     node: Arc<Node>,
-    /// The last position of a listing: what was added since it began is not shown, so that it ends although names are
-    /// made on the way.
+    /// The last position of a listing: what was added since it began, or since the directory was opened, is not shown, so
+    /// that it ends although names are made on the way.
     last: AtomicU64,
 }
 
 impl DirectoryFile {
     pub(super) fn new(node: Arc<Node>) -> Self {
-        Self {
-            node,
-            last: AtomicU64::new(0),
-        }
+        let last = match &node.content {
+            Content::Directory(content) => content.entries.lock().last_position(),
+            _ => 0,
+        };
+        let last = AtomicU64::new(last);
+        Self { node, last }
     }
 }
 
@@ -547,7 +559,7 @@ impl File for DirectoryFile {
                 return Err(Errno::ENOENT);
             }
             if position == DOT {
-                self.last.store(FIRST_ADDED + entries.last_added, Ordering::Relaxed);
+                self.last.store(entries.last_position(), Ordering::Relaxed);
             }
         }
         self.node.list(position, self.last.load(Ordering::Relaxed), listing)

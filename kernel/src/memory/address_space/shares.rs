@@ -46,86 +46,116 @@ impl PageShares {
     }
 }
 
-/// A page of an object, and how often it was found.
+/// A frame of an object, and in how many places it was found.
 struct ObjectPage {
-    index: u64,
     physical: u64,
-    dirty: bool,
     mapped: u32,
 }
 
+/// The frames of objects that an address space has mapped, and how often all of them together have each. Made once for all
+/// areas: the page tables of the others are looked through once, however many areas are asked for.
+pub struct ObjectPages(Vec<ObjectPage>);
+
+impl ObjectPages {
+    fn place(&self, physical: u64) -> Option<usize> {
+        self.0.binary_search_by_key(&physical, |page| page.physical).ok()
+    }
+
+    /// How often a frame is mapped; once if it came after the counting.
+    fn mapped(&self, physical: u64) -> u32 {
+        self.place(physical).map_or(1, |place| self.0[place].mapped)
+    }
+}
+
 impl AddressSpace {
-    /// What others have of the pages of an area, which starts at this address.
+    /// Counts who has the pages of objects that are mapped here.
     ///
     /// # Errors
     /// `ENOMEM`
-    pub fn page_shares(&self, start: u64) -> Result<PageShares, Errno> {
-        let mut shares = PageShares::default();
-        let mut pages: Vec<ObjectPage> = Vec::new();
-        let object = {
-            let inner = self.inner.lock();
-            let Some(area) = inner.map.find(start) else {
-                return Ok(shares);
-            };
-            let zero = Frame::shared_zero().physical();
-            let object = match &area.backing {
-                Backing::Object { source, offset } => Some((source.clone(), *offset)),
-                Backing::Anonymous => None,
-            };
-            let offset = object.as_ref().map_or(0, |(_, offset)| *offset);
-            let mut enough = true;
-            inner.table.for_each(area.start, area.end, &mut |address, mapping| {
-                if mapping.physical == zero {
-                    return;
-                }
-                if mapping.own {
-                    // SAFETY: the entry holds the reference and can't go while the lock is held; it is only borrowed.
-                    let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(mapping.physical) });
-                    return shares.add_page(frame.references(), mapping.dirty, true);
-                }
-                enough &= pages.try_reserve(1).is_ok();
+    pub fn object_pages(&self) -> Result<ObjectPages, Errno> {
+        let (mut pages, mut objects) = (Vec::new(), Vec::new());
+        let mut enough = true;
+        self.for_each_object_page(&mut |source, physical| {
+            let object = Arc::as_ptr(source).addr();
+            if objects.last() != Some(&object) {
+                enough &= objects.try_reserve(1).is_ok();
                 if enough {
-                    pages.push(ObjectPage {
-                        index: (offset + (address - area.start)) / PAGE,
-                        physical: mapping.physical,
-                        dirty: mapping.dirty,
-                        mapped: 0,
-                    });
+                    objects.push(object);
                 }
-            });
-            if !enough {
-                return Err(Errno::ENOMEM);
             }
-            object
-        };
-        pages.sort_unstable_by_key(|page| page.index);
-        if let Some((source, _)) = &object
-            && !pages.is_empty()
-        {
-            duplicate::for_each_other(0, &mut |space| space.count_pages(source, &mut pages));
+            enough &= pages.try_reserve(1).is_ok();
+            if enough {
+                pages.push(ObjectPage { physical, mapped: 0 });
+            }
+        });
+        if !enough {
+            return Err(Errno::ENOMEM);
         }
-        for page in &pages {
-            shares.add_page(page.mapped, page.dirty, false);
+        objects.sort_unstable();
+        objects.dedup();
+        pages.sort_unstable_by_key(|page| page.physical);
+        pages.dedup_by_key(|page| page.physical);
+        let mut pages = ObjectPages(pages);
+        if !objects.is_empty() {
+            duplicate::for_each_other(0, &mut |space| space.count_pages(&objects, &mut pages));
         }
-        Ok(shares)
+        Ok(pages)
     }
 
-    /// Counts which of some pages of an object are mapped here.
-    fn count_pages(&self, object: &Arc<dyn PageSource>, pages: &mut [ObjectPage]) {
+    /// What others have of the pages of an area, which starts at this address.
+    pub fn page_shares(&self, start: u64, of_objects: &ObjectPages) -> PageShares {
+        let mut shares = PageShares::default();
+        let inner = self.inner.lock();
+        let Some(area) = inner.map.find(start) else {
+            return shares;
+        };
+        let zero = Frame::shared_zero().physical();
+        inner.table.for_each(area.start, area.end, &mut |_, mapping| {
+            if mapping.physical == zero {
+                return;
+            }
+            let mapped = if mapping.own {
+                // SAFETY: the entry holds the reference and can't go while the lock is held; it is only borrowed.
+                let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(mapping.physical) });
+                frame.references()
+            } else {
+                of_objects.mapped(mapping.physical)
+            };
+            shares.add_page(mapped, mapping.dirty, mapping.own);
+        });
+        shares
+    }
+
+    /// Calls `action` for each frame of an object that is mapped here.
+    fn for_each_object_page(&self, action: &mut dyn FnMut(&Arc<dyn PageSource>, u64)) {
+        let zero = Frame::shared_zero().physical();
         let inner = self.inner.lock();
         for area in inner.map.range(0, layout::PROGRAM_END) {
-            let Backing::Object { source, offset } = &area.backing else {
+            if let Backing::Object { source, .. } = &area.backing {
+                inner.table.for_each(area.start, area.end, &mut |_, mapping| {
+                    if !mapping.own && mapping.physical != zero {
+                        action(source, mapping.physical);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Counts which of some pages of these objects, whose addresses are sorted, are mapped here.
+    fn count_pages(&self, objects: &[usize], pages: &mut ObjectPages) {
+        let inner = self.inner.lock();
+        for area in inner.map.range(0, layout::PROGRAM_END) {
+            let Backing::Object { source, .. } = &area.backing else {
                 continue;
             };
-            if !Arc::ptr_eq(source, object) {
+            if objects.binary_search(&Arc::as_ptr(source).addr()).is_err() {
                 continue;
             }
-            inner.table.for_each(area.start, area.end, &mut |address, mapping| {
-                let index = (offset + (address - area.start)) / PAGE;
-                if let Ok(place) = pages.binary_search_by_key(&index, |page| page.index)
-                    && pages[place].physical == mapping.physical
+            inner.table.for_each(area.start, area.end, &mut |_, mapping| {
+                if !mapping.own
+                    && let Some(place) = pages.place(mapping.physical)
                 {
-                    pages[place].mapped += 1;
+                    pages.0[place].mapped += 1;
                 }
             });
         }
