@@ -40,6 +40,8 @@ int main(void) {
     printf("%s\n", strerror(refused(ADJ_OFFSET_SS_READ, 0, 0)));
     struct timeval rest = {7, 7};
     RESULT(adjtime(NULL, &rest));
+    struct timeval nothing = {0, 0};
+    RESULT(adjtime(&nothing, NULL));
     fflush(stdout);
     if (fork() == 0) {
         setresuid(1000, 1000, 1000);

@@ -98,7 +98,7 @@ fn check(wanted: &Adjustment) -> Result<(), Errno> {
 
 fn change(wanted: &Adjustment) -> Result<(), Errno> {
     let modes = wanted.modes;
-    let slews = modes & OLD_CALL != 0 && modes & IN_NANOSECONDS == 0
+    let slews = modes & OLD_CALL != 0 && modes & IN_NANOSECONDS == 0 && wanted.offset != 0
         || modes & OLD_CALL == 0
             && (modes & OFFSET != 0 && wanted.offset != 0
                 || modes & FREQUENCY != 0 && wanted.frequency != 0

@@ -5,11 +5,15 @@
 //! not sleep; what takes longer belongs to [`super::deferred`]. Each processor has its own: what a card has for a processor
 //! is dealt with there, near the threads that wait for it.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use spin::Once;
 
+use super::timer::TimerTarget;
 use crate::arch::{self, MAXIMUM_CPUS};
+use crate::sync::InterruptMutex;
 
 static WORK: Once<fn()> = Once::new();
 
@@ -18,6 +22,33 @@ static WORK: Once<fn()> = Once::new();
 struct Wanted(AtomicBool, AtomicU64);
 
 static WANTED: [Wanted; MAXIMUM_CPUS] = [const { Wanted(AtomicBool::new(false), AtomicU64::new(0)) }; MAXIMUM_CPUS];
+
+/// What a handler of a processor's interrupts had to do with and may have the last reference to.
+struct Left {
+    anything: AtomicBool,
+    references: InterruptMutex<Vec<Arc<dyn TimerTarget>>>,
+}
+
+static LEFT: [Left; MAXIMUM_CPUS] = [const {
+    Left {
+        anything: AtomicBool::new(false),
+        references: InterruptMutex::new(Vec::new()),
+    }
+}; MAXIMUM_CPUS];
+
+/// Has a reference dropped soon. For interrupt handlers: with the last one to a thread its process may go, and files with
+/// that, whose locks the handler may have interrupted.
+pub fn leave(reference: Arc<dyn TimerTarget>) {
+    let left = &LEFT[arch::cpu_index()];
+    let mut references = left.references.lock();
+    if references.try_reserve(1).is_err() {
+        // One for each timer that expires at once is seldom too many. What is kept for ever is at least no deadlock.
+        core::mem::forget(reference);
+        return;
+    }
+    references.push(reference);
+    left.anything.store(true, Ordering::Relaxed);
+}
 
 /// How often a processor has done the work.
 pub fn count(cpu: usize) -> u64 {
@@ -46,11 +77,30 @@ pub fn want_on(cpu: usize) {
 /// nothing to do.
 #[inline]
 pub fn work_if_wanted() -> bool {
-    WANTED[arch::cpu_index()].0.load(Ordering::Relaxed) && work()
+    let cpu = arch::cpu_index();
+    (WANTED[cpu].0.load(Ordering::Relaxed) || LEFT[cpu].anything.load(Ordering::Relaxed)) && work()
+}
+
+/// Drops what handlers have left on this processor.
+fn drop_left() {
+    let left = &LEFT[arch::cpu_index()];
+    if !left.anything.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    arch::enable_interrupts();
+    loop {
+        let reference = left.references.lock().pop();
+        if reference.is_none() {
+            break;
+        }
+        drop(reference);
+    }
+    arch::disable_interrupts();
 }
 
 #[inline(never)]
 fn work() -> bool {
+    drop_left();
     if !WANTED[arch::cpu_index()].0.swap(false, Ordering::Acquire) {
         return false;
     }

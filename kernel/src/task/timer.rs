@@ -181,5 +181,6 @@ pub fn fired() {
                 locked.insert(place, next, target);
             }
         }
+        super::soon::leave(living);
     }
 }
