@@ -3,8 +3,8 @@
 //   differential generate SEED ROUNDS CALLS [TABLES]
 //                                               writes scripts, made by chance, of these tables (names with commas between
 //                                               them) or of all
-//   differential run DIRECTORY [isolated]       runs scripts from standard input in a directory of their own, and in a
-//                                               network of their own
+//   differential run DIRECTORY [isolated]       runs scripts from standard input in a directory; or, so that nothing
+//                                               outside is touched, in files, processes and a network of their own
 //
 // Each script begins with a line `round NAME`, starts with the same few files, and leaves nothing behind. The tables
 // of calls are in `differential/`; what a row means says `framework.h`.
@@ -281,6 +281,11 @@ static void empty_directory(int fd) {
     closedir(directory);
 }
 
+static void open_devices(void) {
+    proc_directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    device_directory = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 void open_maps(void) {
     int opened = openat(proc_directory, "self/maps", O_RDONLY | O_CLOEXEC);
     if (opened < 0) {
@@ -418,6 +423,38 @@ void skip_lines(long count) {
         ;
 }
 
+// Waits for the process in which the rest happens, and ends as it does.
+static void end_with(pid_t pid) {
+    int status = 0;
+    if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        perror("can't start a process");
+    exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+// On a host: nothing that a script can name is the host's. Processes, terminals and the network are its own, so are
+// files, in a tmpfs behind which there is nothing, with no way up. As in a machine, the next process is number 2.
+static void isolate(const char *where) {
+    if (unshare(CLONE_NEWNS | CLONE_NEWPID)) {
+        perror("can't leave the host");
+        exit(1);
+    }
+    pid_t pid = fork();
+    if (pid != 0)
+        end_with(pid);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    isolate_network();
+    isolate_terminals();
+    if (mount("proc", "/proc", "proc", 0, NULL) || mount("tmpfs", where, "tmpfs", 0, "mode=755") || chdir(where)) {
+        perror("can't make files of its own");
+        exit(1);
+    }
+    open_devices();
+    if (mkdir("scripts", 0755) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/")) {
+        perror("can't leave the host's files");
+        exit(1);
+    }
+}
+
 // The rest happens in a session of its own, whose group of processes nobody outside can stop: as in a machine, so here.
 static void begin_session(void) {
     pid_t pid = fork();
@@ -426,13 +463,15 @@ static void begin_session(void) {
         setsid();
         return;
     }
-    int status = 0;
-    if (pid < 0 || waitpid(pid, &status, 0) < 0)
-        perror("can't start a session");
-    exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    end_with(pid);
 }
 
 static int run(const char *where, int isolated) {
+    close_range(3, ~0U, 0);
+    if (isolated)
+        isolate(where);
+    else
+        open_devices();
     begin_session();
     static char script[4000000];
     size_t length = fread(script, 1, sizeof script - 1, stdin);
@@ -442,18 +481,11 @@ static int run(const char *where, int isolated) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGIO, SIG_IGN);
-    close_range(3, ~0U, 0);
     prepare_memory();
     // Whoever dies by a signal leaves nothing behind.
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    if (isolated) {
-        isolate_network();
-        isolate_terminals();
-    }
-    proc_directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    device_directory = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     open_maps();
-    if (chroot(where) || chdir("/") || (top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    if (chroot(isolated ? "/scripts" : where) || chdir("/") || (top = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
         perror(where);
         return 1;
     }

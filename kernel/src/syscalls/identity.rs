@@ -167,7 +167,12 @@ pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
     let mut groups = Vec::new();
     groups.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
     for index in 0..size {
-        groups.push(read_object::<u32>(list.offset(index as u64 * 4))?);
+        let group = read_object::<u32>(list.offset(index as u64 * 4))?;
+        // That number is nobody's.
+        if group == u32::MAX {
+            return Err(Errno::EINVAL);
+        }
+        groups.push(group);
     }
     groups.sort_unstable();
     become_of(|own| {

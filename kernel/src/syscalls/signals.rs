@@ -177,18 +177,22 @@ fn from_self(process: &Process, code: i32) -> impl Fn(Signal) -> SignalInformati
     move |signal| SignalInformation::sent(signal, code, process, user)
 }
 
-/// Whether the current process may send a signal to another one.
-fn may_signal(target: &Process, number: i32) -> bool {
+/// Refuses a signal that there is not, and one that the current process may not send to another one. `number` 0 only asks.
+fn check_signal(target: &Process, number: i32) -> Result<(), Errno> {
+    if number != 0 {
+        signal_number(number)?;
+    }
     let own = task::current_process();
     if own.id == target.id {
-        return true;
+        return Ok(());
     }
     let credentials = task::credentials();
     let theirs = target.real_and_saved_users();
     // Real or effective user here, real or saved user there.
-    credentials.has(Capabilities::KILL)
+    let allowed = credentials.has(Capabilities::KILL)
         || credentials.users[..2].iter().any(|user| theirs.contains(user))
-        || number == i32::from(Signal::SIGCONT.number()) && own.family.session() == target.family.session()
+        || number == i32::from(Signal::SIGCONT.number()) && own.family.session() == target.family.session();
+    allowed.then_some(()).ok_or(Errno::EPERM)
 }
 
 /// As [`send`], if the current process may do that.
@@ -197,11 +201,8 @@ fn send_if_allowed(
     number: i32,
     information: impl Fn(Signal) -> SignalInformation,
 ) -> Result<usize, Errno> {
-    if may_signal(process, number) {
-        send(process, number, information)
-    } else {
-        Err(Errno::EPERM)
-    }
+    check_signal(process, number)?;
+    send(process, number, information)
 }
 
 /// The process of this number; as on Linux that of any of its threads does.
@@ -226,10 +227,8 @@ pub fn kill(pid: i32, number: i32) -> Result<usize, Errno> {
         0 => &|process| process.family.group() == own_group,
         group => &move |process| process.family.group() == group.unsigned_abs(),
     };
-    let signal = match number {
-        0 => None,
-        number => Some(signal_number(number)?),
-    };
+    // Each of them refuses one that there is not.
+    let signal = signal_number(number).ok();
     // It is enough if one of them can be told; else the last error counts.
     let mut result = Err(Errno::ESRCH);
     family::tell_all(
@@ -263,9 +262,7 @@ fn send_to_thread(
     number: i32,
     information: impl Fn(Signal) -> SignalInformation,
 ) -> Result<usize, Errno> {
-    if !may_signal(&thread.process, number) {
-        return Err(Errno::EPERM);
-    }
+    check_signal(&thread.process, number)?;
     if number != 0 {
         let signal = signal_number(number)?;
         signal::send_to_thread(thread, signal, information(signal))?;
@@ -350,7 +347,8 @@ pub fn pidfd_send_signal(fd: i32, number: i32, information: UserPointer, flags: 
             None => process_file::of(&file)?,
         }
     };
-    if process.family.has_ended() {
+    // Until its parent has waited for it, it may be told what it will never hear.
+    if !task::find_process(process.id).is_some_and(|known| Arc::ptr_eq(&known, &process)) {
         return Err(Errno::ESRCH);
     }
     if information.is_null() {

@@ -240,6 +240,10 @@ pub fn getsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
         },
     };
     let bytes = match answer {
+        // As on Linux, whoever has no room for a number gets one byte of it.
+        OptionValue::Integer(number @ 0..=0xff) if of_level == level::IP && (1..size_of::<i32>()).contains(&room) => {
+            Vec::from([number as u8])
+        }
         OptionValue::Integer(number) => Vec::from(number.to_ne_bytes()),
         OptionValue::Bytes(bytes) => bytes,
     };

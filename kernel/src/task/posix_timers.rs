@@ -173,8 +173,11 @@ impl PosixTimer {
     /// Sets it; gives what was left.
     pub fn set(self: &Arc<Self>, new: Setting, absolute: bool) -> Setting {
         self.overrun.store(0, Ordering::SeqCst);
+        self.told.store(0, Ordering::Relaxed);
         let target: Weak<dyn TimerTarget> = Arc::<Self>::downgrade(self);
-        self.countdown.set(new, absolute, target)
+        // One that is disarmed has no interval either.
+        let interval = if new.value == 0 { 0 } else { new.interval };
+        self.countdown.set(Setting { interval, ..new }, absolute, target)
     }
 
     /// Overruns that the last signal told.

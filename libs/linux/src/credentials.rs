@@ -299,6 +299,15 @@ impl Credentials {
         if !self.is_privileged(kind) && !wanted.iter().all(allowed) {
             return Err(Errno::EPERM);
         }
+        // Who asks for nothing new keeps what was set for files only; who names the effective number asks for that as well.
+        let for_files = match kind {
+            Kind::User => self.file_user,
+            Kind::Group => self.file_group,
+        };
+        let is_as_before = |index: usize| wanted[index] == UNCHANGED || wanted[index] == old[index];
+        if (0..3).all(is_as_before) && (wanted[1] == UNCHANGED || wanted[1] == for_files) {
+            return Ok(self.clone());
+        }
         let mut new = old;
         for (new, wanted) in new.iter_mut().zip(wanted) {
             if wanted != UNCHANGED {

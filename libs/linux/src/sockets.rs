@@ -172,6 +172,8 @@ pub mod control {
 
 /// Protocols that options and ancillary data belong to (`SOL_…`).
 pub mod level {
+    /// IPv4.
+    pub const IP: i32 = 0;
     /// Sockets in general.
     pub const SOCKET: i32 = 1;
 }

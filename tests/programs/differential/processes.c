@@ -100,6 +100,8 @@ static void run_in_child(struct argument *a) {
         open_maps();
         run_lines(a[0].number);
         fflush(stdout);
+        // The parent is to hear first of whom this one has killed.
+        usleep(2000);
         _exit(0);
     }
     skip_lines(a[0].number);
@@ -174,6 +176,8 @@ static void behave(long behaviour) {
         break;
     case 6:
         raise(SIGSTOP);
+        // Its parent is to hear that it went on before it hears that it has ended.
+        usleep(3000);
         _exit(3);
     case 8:
         if (syscall(SYS_fork) == 0)
@@ -352,7 +356,8 @@ static void run_getpgid(struct argument *a) {
 
 static void run_priority(struct argument *a) {
     pid_t pid = child(&a[0]);
-    if (pid <= 0) {
+    // One that has ended has a nice value in Linux still, but nothing in Pith that could have one.
+    if (pid <= 0 || state_of(pid) == 'Z') {
         say(" nobody");
         return;
     }

@@ -84,10 +84,12 @@ static void say_remaining(const struct itimerspec *set) {
 static void wait_for_timer(int number) {
     struct itimerspec now;
     for (int tries = 0; tries < 1000; tries++) {
-        if (syscall(SYS_timer_gettime, number, &now) || (now.it_value.tv_sec == 0 && now.it_value.tv_nsec == 0) ||
-            now.it_value.tv_sec > 300)
+        if (syscall(SYS_timer_gettime, number, &now) || (now.it_value.tv_sec == 0 && now.it_value.tv_nsec == 0))
             return;
+        // If it goes off again and again, its time may have come a moment ago.
         usleep(1000);
+        if (now.it_value.tv_sec > 300)
+            return;
     }
 }
 
@@ -95,6 +97,11 @@ static void run_timer_settime(struct argument *a) {
     struct itimerspec new = {{a[2].number, a[3].number}, {a[4].number, a[5].number}}, old = {{0, 0}, {0, 0}};
     // When so little time of the processor was used up is found out at the next tick.
     if (counts_processor[a[0].number % TIMERS] && a[5].number == 1) {
+        say(" not here");
+        return;
+    }
+    // Whether such a time is past, and how often it was, depends on how long the machine has been running.
+    if ((a[1].number & TIMER_ABSTIME) && (a[4].number > 0 || a[2].number > 0)) {
         say(" not here");
         return;
     }

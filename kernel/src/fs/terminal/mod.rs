@@ -103,8 +103,9 @@ struct Owner {
     time: u64,
     /// The process group in the foreground; 0 for none.
     group: u32,
-    /// Only the privileged may open it once more (`TIOCEXCL`).
+    /// Only the privileged may open it once more (`TIOCEXCL`). The master has that for itself, where it has no effect.
     exclusive: bool,
+    master_exclusive: bool,
     /// Flags and characters of the settings that nobody may change (`TIOCSLCKTRMIOS`).
     locked: Option<Termios>,
 }
@@ -121,6 +122,7 @@ impl Ownership {
                 time: 0,
                 group: 0,
                 exclusive: false,
+                master_exclusive: false,
                 locked: None,
             }),
         }

@@ -121,9 +121,20 @@ pub fn request(at: &Request<'_>, request: u32, argument: UserPointer) -> Result<
         TIOCGDEV => write_object(argument, &(terminal.number().encode() as u32))?,
         TIOCVHANGUP if !is_privileged() => return Err(Errno::EPERM),
         TIOCVHANGUP => terminal.hang_up(),
-        TIOCEXCL | TIOCNXCL => terminal.ownership().owner.lock().exclusive = request == TIOCEXCL,
+        TIOCEXCL | TIOCNXCL => {
+            let owner = &mut *terminal.ownership().owner.lock();
+            let exclusive = match at.by_master {
+                true => &mut owner.master_exclusive,
+                false => &mut owner.exclusive,
+            };
+            *exclusive = request == TIOCEXCL;
+        }
         TIOCGEXCL => {
-            let exclusive = terminal.ownership().owner.lock().exclusive;
+            let owner = *terminal.ownership().owner.lock();
+            let exclusive = match at.by_master {
+                true => owner.master_exclusive,
+                false => owner.exclusive,
+            };
             write_object(argument, &i32::from(exclusive))?;
         }
         TIOCOUTQ => write_object(argument, &0_i32)?, // what is written is on the other side at once

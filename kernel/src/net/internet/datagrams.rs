@@ -90,7 +90,10 @@ impl InternetSocket {
     /// The value of an option of IP or UDP.
     pub(super) fn ip_option(&self, level: i32, name: i32) -> Result<i32, Errno> {
         if level == IPV6 && self.family == family::INTERNET || level == UDP && self.is_stream() {
-            return Err(Errno::EOPNOTSUPP);
+            return Err(match self.family {
+                family::INTERNET => Errno::EOPNOTSUPP,
+                _ => Errno::ENOPROTOOPT,
+            });
         }
         if matches!((level, name), (IP, v4::MTU) | (IPV6, v6::MTU)) {
             let mtu = self.network.with(|stack, now| {
@@ -176,8 +179,11 @@ impl InternetSocket {
         if too_long {
             return Err(Errno::EMSGSIZE);
         }
+        if message.flags.contains(MessageFlags::OUT_OF_BAND) && peer.is_ipv4() {
+            return Err(Errno::EOPNOTSUPP);
+        }
         if self.no_more_output.load(Ordering::Relaxed) {
-            return Err(Errno::EPIPE);
+            return Err(self.take_failure().unwrap_or(Errno::EPIPE));
         }
         let chosen = *self.chosen.lock();
         let (exception, segment) = chosen.exception(peer.ip(), self.common.device(), &message.ancillary)?;

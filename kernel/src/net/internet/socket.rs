@@ -70,8 +70,6 @@ pub struct InternetSocket {
     pub(super) receiving: Turn,
     pub(super) sending: Turn,
     pub(super) connecting: AtomicBool,
-    /// The last call of `connect` has failed, and another one may try again.
-    pub(super) failed: AtomicBool,
     /// A signal has told of the urgent data that is there.
     pub(super) urgent_told: AtomicBool,
     /// Idle time, interval and number of questions, for when `SO_KEEPALIVE` is on.
@@ -152,7 +150,6 @@ impl InternetSocket {
             receiving: Turn::new(),
             sending: Turn::new(),
             connecting: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
             urgent_told: AtomicBool::new(false),
             keep_alive: Mutex::new((7200 * SECOND, 75 * SECOND, 9)),
             no_more_input: AtomicBool::new(false),
@@ -200,6 +197,12 @@ impl InternetSocket {
         reach.unwrap_or(Reach::V4)
     }
 
+    /// Gives a socket of UDP a port before it is used, as Linux does whatever comes of that use.
+    fn complete_datagrams(&self) -> Result<(), Errno> {
+        let completed = self.network.with(|stack, _| stack.udp_complete(self.handle));
+        completed.map_err(|_| Errno::EAGAIN)
+    }
+
     /// To whom a datagram goes, if the program says so.
     pub(super) fn peer_of(&self, message: &Outgoing<'_, '_>) -> Result<Option<SocketAddr>, Errno> {
         match &message.address {
@@ -207,7 +210,11 @@ impl InternetSocket {
             Some(address) if address.family() == Some(family::UNSPECIFIED) && self.family != family::INTERNET => {
                 Ok(None)
             }
-            Some(address) => name::read_peer(self.family, address).map(Some),
+            Some(address) => match name::read_peer(self.family, address) {
+                // As Linux tells it, for datagrams of IPv6 only.
+                Err(Errno::EAFNOSUPPORT) if self.is_udp() && self.family == family::INTERNET_6 => Err(Errno::EINVAL),
+                read => read.map(Some),
+            },
             None => Ok(None),
         }
     }
@@ -245,7 +252,17 @@ impl Socket for InternetSocket {
     }
 
     fn bind(&self, address: &Address) -> Result<(), Errno> {
-        let address = name::read(self.family, address)?;
+        // Without a family, the address of nobody in particular is one of IPv4 (`bind(2)` of old programs).
+        let address = match (self.family, address.family()) {
+            (family::INTERNET, Some(family::UNSPECIFIED)) => {
+                let read = name::read_peer(self.family, address)?;
+                if !read.ip().is_unspecified() {
+                    return Err(Errno::EAFNOSUPPORT);
+                }
+                read
+            }
+            _ => name::read(self.family, address)?,
+        };
         if address.is_ipv4() && self.reach() == Reach::V6 {
             return Err(Errno::EINVAL);
         }
@@ -272,6 +289,9 @@ impl Socket for InternetSocket {
                 .map_err(errno);
         }
         if !self.is_stream() {
+            if address.family().is_some() {
+                self.complete_datagrams()?;
+            }
             let remote = name::read_peer(self.family, address)?;
             if remote.is_ipv4() && self.reach() == Reach::V6 && address.family() == Some(family::INTERNET) {
                 return Err(Errno::EAFNOSUPPORT);
@@ -324,7 +344,7 @@ impl Socket for InternetSocket {
 
     fn peer_address(&self) -> Result<Address, Errno> {
         if self.is_stream()
-            && !matches!(self.connection(), Some((state, _)) if state != State::Closed && state != State::SynSent)
+            && !matches!(self.connection(), Some((state, _)) if !matches!(state, State::Closed | State::TimeWait | State::SynSent))
         {
             return Err(Errno::ENOTCONN);
         }
@@ -336,21 +356,24 @@ impl Socket for InternetSocket {
     }
 
     fn send(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
-        if message.flags.contains(MessageFlags::OUT_OF_BAND) && !self.is_stream() {
+        if self.is_stream() {
+            return self.send_stream(message);
+        }
+        self.complete_datagrams()?;
+        // UDP over IPv6 does not look at that.
+        let looks = !self.is_udp() || self.family == family::INTERNET;
+        if message.flags.contains(MessageFlags::OUT_OF_BAND) && looks {
             return Err(Errno::EOPNOTSUPP);
         }
-        if self.is_stream() {
-            self.send_stream(message)
-        } else {
-            self.send_datagram(message)
-        }
+        self.send_datagram(message)
     }
 
     fn receive(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
         if message.flags.contains(MessageFlags::ERROR_QUEUE) {
             return self.receive_failure(message);
         }
-        if message.flags.contains(MessageFlags::OUT_OF_BAND) {
+        // Of datagrams nothing is urgent, and nobody looks at that.
+        if message.flags.contains(MessageFlags::OUT_OF_BAND) && !self.is_udp() {
             return self.receive_urgent(message);
         }
         if self.is_stream() {
@@ -483,6 +506,7 @@ impl Socket for InternetSocket {
                 let errno = taken.map_or(0, |errno| errno.number().into());
                 Some(Ok(OptionValue::Integer(errno)))
             }
+            number if number != level::SOCKET && self.family == family::INTERNET_6 => Some(Err(Errno::ENOPROTOOPT)),
             _ => None,
         }
     }
@@ -541,23 +565,15 @@ impl Socket for InternetSocket {
         if level == TCP && self.is_stream() {
             return self.set_tcp_option(name, value);
         }
-        let number = value
-            .first_chunk()
-            .map(|bytes| i32::from_ne_bytes(*bytes))
-            .ok_or(Errno::EINVAL)?;
-        let on = number != 0;
-        match (level, name) {
-            (IPV6, ipv6_option::ONLY_V6) if self.family == family::INTERNET_6 => {
-                let reach = if on { Reach::V6 } else { Reach::Both };
-                let changed = self.network.with(|stack, _| stack.set_reach(self.handle, reach));
-                changed.map_err(errno)?;
-            }
-            (TCP, _) if self.is_stream() => {
-                crate::warning_once!("option {name} of level {level} is not there yet: setsockopt answers ENOPROTOOPT");
-                return Err(Errno::ENOPROTOOPT);
-            }
-            _ => return Err(Errno::ENOPROTOOPT),
+        if level != IPV6 || self.family != family::INTERNET_6 {
+            return Err(Errno::ENOPROTOOPT);
         }
-        Ok(())
+        let value = value.first_chunk().ok_or(Errno::EINVAL)?;
+        let reach = match i32::from_ne_bytes(*value) {
+            0 => Reach::Both,
+            _ => Reach::V6,
+        };
+        let changed = self.network.with(|stack, _| stack.set_reach(self.handle, reach));
+        changed.map_err(errno)
     }
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::signal::Signal;
-use pith_linux::sockets::MessageFlags;
+use pith_linux::sockets::{MessageFlags, family};
 use pith_tcpip::Slice;
 use pith_tcpip::stack::Error;
 use pith_tcpip::tcp::{Options, Readiness, State, Urgent};
@@ -66,8 +66,36 @@ impl InternetSocket {
             None if state == State::Closed => Err(Errno::ECONNABORTED),
             None => Ok(()),
         };
-        self.failed.store(result.is_err(), Ordering::Relaxed);
+        if result.is_err() {
+            // It is as new, and may try again. Nothing to renew means that somebody else has connected it.
+            let _ = self.network.with(|stack, _| stack.tcp_renew(self.handle));
+        }
         result
+    }
+
+    /// Takes the connection away, or the listening (`connect(2)` to no family).
+    fn disconnect_stream(&self) -> Result<(), Errno> {
+        let state = self.connection().map(|(state, _)| state);
+        if self.listens() {
+            // Linux does it; here the socket goes on listening.
+            crate::warning_once!("connect to no family does not stop a socket from listening yet: it answers EINVAL");
+            return Err(Errno::EINVAL);
+        }
+        self.connecting.store(false, Ordering::Relaxed);
+        let Some(state) = state else { return Ok(()) };
+        // Who is reset learns it, and so does the one that has done it.
+        let resets = !matches!(state, State::Closed | State::TimeWait | State::LastAck | State::Closing);
+        self.network.with(|stack, now| {
+            stack.with_connection(self.handle, now, |connection| connection.abort());
+            // It has ended just now.
+            let _ = stack.tcp_renew(self.handle);
+        });
+        self.no_more_input.store(false, Ordering::Relaxed);
+        if resets {
+            self.common.set_error(Errno::ECONNRESET);
+        }
+        self.changed();
+        Ok(())
     }
 
     /// Takes the turn when `condition` gives something, which then holds as long as the turn is kept. While a thread
@@ -299,6 +327,12 @@ impl InternetSocket {
 
     /// Connects it, or goes on with what an earlier call has begun.
     pub(super) fn connect_stream(&self, address: &Address, nonblocking: bool) -> Result<(), Errno> {
+        match address.family() {
+            None => return Err(Errno::EINVAL),
+            Some(family::UNSPECIFIED) => return self.disconnect_stream(),
+            _ if self.listens() => return Err(Errno::EISCONN),
+            _ => {}
+        }
         let patience = self.common.send_patience(nonblocking);
         if self.connecting.load(Ordering::Relaxed) {
             let pending = matches!(self.connection(), Some((State::SynSent | State::SynReceived, _)));
@@ -306,10 +340,6 @@ impl InternetSocket {
                 return Err(Errno::EALREADY);
             }
             return self.finish_connecting(patience);
-        }
-        if self.failed.swap(false, Ordering::Relaxed) {
-            // Nothing to renew means that somebody else has connected it.
-            let _ = self.network.with(|stack, _| stack.tcp_renew(self.handle));
         }
         if self.connection().is_some() {
             return Err(Errno::EISCONN);

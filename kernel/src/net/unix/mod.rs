@@ -205,10 +205,9 @@ impl UnixSocket {
             let peer = {
                 let state = self.state.lock();
                 match &state.peer {
-                    _ if state.sending_shut => break Err(Errno::EPIPE),
-                    Some(peer) => peer.clone(),
-                    None if state.was_connected => break Err(Errno::EPIPE),
-                    None => break Err(Errno::ENOTCONN),
+                    None if !state.was_connected => break Err(Errno::ENOTCONN),
+                    Some(peer) if !state.sending_shut => peer.clone(),
+                    _ => break Err(Errno::EPIPE),
                 }
             };
             let gone = || {
@@ -285,35 +284,40 @@ impl UnixSocket {
         }
     }
 
-    /// Sends a message as a whole.
+    /// Sends a message as a whole. Errors are looked at in Linux's order.
     fn send_packet(&self, mut message: Outgoing<'_, '_>) -> Result<usize, Errno> {
         let flags = message.flags;
         let patience = self.common.send_patience(flags.contains(MessageFlags::DO_NOT_WAIT));
+        if self.is_connection() {
+            if let Some(errno) = self.common.take_error() {
+                return Err(errno);
+            }
+            let state = self.state.lock();
+            if state.peer.is_none() && !state.was_connected {
+                return Err(Errno::ENOTCONN);
+            }
+            // As on Linux, it goes to the peer whatever address is given.
+            message.address = None;
+        }
         let length = message.data.remaining();
         if length + MESSAGE_OVERHEAD > self.common.send_buffer.load(Ordering::Relaxed) {
             return Err(Errno::EMSGSIZE);
         }
-        let broken = || {
-            if self.is_connection() && !flags.contains(MessageFlags::NO_SIGNAL) {
-                signal::raise(Signal::SIGPIPE);
-            }
-            Errno::EPIPE
-        };
-        let peer = match (&message.address, self.is_connection()) {
-            (Some(_), true) => {
-                let connected = self.state.lock().peer.is_some();
-                return Err(if connected { Errno::EISCONN } else { Errno::ENOTCONN });
-            }
-            (Some(address), false) => names::find(address, self.kind)?,
-            (None, _) => match self.peer() {
+        if let Some(errno) = self.common.take_error() {
+            return Err(errno);
+        }
+        // Other than for streams, no signal tells of it.
+        if self.state.lock().sending_shut {
+            return Err(Errno::EPIPE);
+        }
+        let peer = match &message.address {
+            Some(address) => names::find(address, self.kind)?,
+            None => match self.peer() {
                 Some(peer) => peer,
-                None if self.state.lock().was_connected && self.is_connection() => return Err(broken()),
+                None if self.is_connection() => return Err(Errno::EPIPE),
                 None => return Err(Errno::ENOTCONN),
             },
         };
-        if self.state.lock().sending_shut {
-            return Err(broken());
-        }
         if !self.is_connection() {
             // Who is connected hears only the one it is connected with.
             let stranger = peer.peer().is_some_and(|other| !core::ptr::eq(&*other, self));
@@ -374,13 +378,16 @@ impl UnixSocket {
                 Ok(length)
             }
             Err(Errno::ECONNREFUSED) => {
-                let mut state = self.state.lock();
-                if state.peer.as_ref().is_some_and(|known| Arc::ptr_eq(known, &peer)) {
-                    state.peer = None;
+                let left = {
+                    let mut state = self.state.lock();
+                    let is_known = state.peer.as_ref().is_some_and(|known| Arc::ptr_eq(known, &peer));
+                    if is_known { state.peer.take() } else { None }
+                };
+                if let Some(peer) = left {
+                    self.forget_messages_of(&peer);
                 }
                 Err(Errno::ECONNREFUSED)
             }
-            Err(Errno::EPIPE) => Err(broken()),
             Err(errno) => Err(errno),
         }
     }
@@ -395,13 +402,20 @@ impl UnixSocket {
         loop {
             {
                 let mut content = self.inbox.content.lock();
+                // Of messages, an error is told before those that are there.
+                if self.kind != SocketKind::Stream
+                    && let Some(errno) = self.common.take_error()
+                {
+                    return Err(errno);
+                }
                 if let Some(packet) = content.packets.pop_front() {
                     return Ok(Some(packet));
                 }
                 if let Some(errno) = self.common.take_error() {
                     return Err(errno);
                 }
-                if content.shut {
+                // As on Linux, of datagrams only who would wait learns that nothing more comes.
+                if content.shut && (self.is_connection() || patience != Patience::None) {
                     return Ok(None);
                 }
             }
@@ -418,6 +432,26 @@ impl UnixSocket {
             self.inbox.waiting.fetch_sub(1, Ordering::SeqCst);
             waited?;
             *turn = Some(self.receiving.take());
+        }
+    }
+
+    /// A socket of datagrams has left its peer: what waits is thrown away, and a peer that is still connected with it learns
+    /// that it was.
+    fn forget_messages_of(&self, peer: &Self) {
+        let packets = {
+            let mut content = self.inbox.content.lock();
+            content.bytes = 0;
+            core::mem::take(&mut content.packets)
+        };
+        if packets.is_empty() {
+            return;
+        }
+        drop(packets);
+        self.inbox.room.wake_all();
+        let is_mutual = peer.peer().is_some_and(|other| core::ptr::eq(&*other, self));
+        if is_mutual && !peer.inbox.content.lock().dead {
+            peer.common.set_error(Errno::ECONNRESET);
+            peer.tell_readers();
         }
     }
 
@@ -735,7 +769,10 @@ impl Socket for UnixSocket {
             return self.connect_stream(address, nonblocking);
         }
         if address.family() == Some(family::UNSPECIFIED) {
-            self.state.lock().peer = None;
+            let old = self.state.lock().peer.take();
+            if let Some(old) = old {
+                self.forget_messages_of(&old);
+            }
             return Ok(());
         }
         let peer = names::find(address, self.kind)?;
@@ -743,11 +780,14 @@ impl Socket for UnixSocket {
         if !allowed {
             return Err(Errno::EPERM);
         }
-        let mut state = self.state.lock();
-        let old = state.peer.replace(peer);
-        state.was_connected = true;
-        drop(state);
-        drop(old);
+        let old = {
+            let mut state = self.state.lock();
+            state.was_connected = true;
+            state.peer.replace(peer.clone())
+        };
+        if let Some(old) = old.filter(|old| !Arc::ptr_eq(old, &peer)) {
+            self.forget_messages_of(&old);
+        }
         Ok(())
     }
 
@@ -828,9 +868,6 @@ impl Socket for UnixSocket {
 
     fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
         let peer = self.peer();
-        if self.is_connection() && peer.is_none() && !self.state.lock().listens {
-            return Err(Errno::ENOTCONN);
-        }
         if how.receiving() {
             self.end_input();
             self.inbox.room.wake_all();

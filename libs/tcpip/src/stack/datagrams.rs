@@ -21,6 +21,7 @@ impl<B: Buffer> Stack<B> {
             choice: Choice::default(),
             lost: 0,
             sharing: Sharing::default(),
+            chosen: (false, false),
             manner: Manner::default(),
             error: None,
             reports: VecDeque::new(),
@@ -41,7 +42,10 @@ impl<B: Buffer> Stack<B> {
     /// [`Error::Unreachable`], [`Error::NoPort`].
     pub fn udp_connect(&mut self, handle: Handle, remote: Option<SocketAddr>) -> Result<(), Error> {
         let remote = match remote {
-            None => None,
+            None => {
+                self.forget_unchosen(handle)?;
+                None
+            }
             Some(remote) => {
                 let (reach, bound) = self.udp_mut(handle).map(|one| (one.reach, one.local))?;
                 let remote = self.peer(reach, bound, remote)?;
@@ -61,6 +65,44 @@ impl<B: Buffer> Stack<B> {
             }
         };
         self.udp_mut(handle)?.remote = remote;
+        Ok(())
+    }
+
+    /// Gives a socket a port if it has none, as before it sends or is connected.
+    ///
+    /// # Errors
+    /// [`Error::NoPort`].
+    pub fn udp_complete(&mut self, handle: Handle) -> Result<(), Error> {
+        let socket = self.udp_mut(handle)?;
+        if socket.role != Role::Datagrams {
+            return Ok(());
+        }
+        let any = SocketAddr::new(socket.reach.any(), 0);
+        self.complete(handle, any, false)
+    }
+
+    /// Takes the address and the port away that the program has not chosen itself.
+    fn forget_unchosen(&mut self, handle: Handle) -> Result<(), Error> {
+        let socket = self.udp_mut(handle)?;
+        let (address, port) = socket.chosen;
+        let Some(local) = socket.local.filter(|_| socket.role == Role::Datagrams) else {
+            return Ok(());
+        };
+        let kept = match address {
+            true => local.ip(),
+            false => socket.reach.any(),
+        };
+        let mut kept = match local {
+            SocketAddr::V6(local) if address => SocketAddr::V6(local),
+            _ => SocketAddr::new(kept, local.port()),
+        };
+        if port {
+            socket.local = Some(kept);
+            return Ok(());
+        }
+        kept.set_port(0);
+        socket.local = address.then_some(kept);
+        self.unbind(handle, local.port(), true);
         Ok(())
     }
 

@@ -327,6 +327,8 @@ struct Udp<B> {
     /// Datagrams that were thrown away, for want of room or by the filter.
     lost: u64,
     sharing: Sharing,
+    /// Whether the program has chosen its own address, and its port.
+    chosen: (bool, bool),
     manner: Manner,
     /// What became of an earlier datagram; the next call tells it.
     error: Option<Cause>,

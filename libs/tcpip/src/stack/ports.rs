@@ -259,7 +259,23 @@ impl<B: Buffer> Stack<B> {
         address: SocketAddr,
         sharing: impl Into<Sharing>,
     ) -> Result<(), Error> {
-        self.bind_shared(handle, address, sharing.into())
+        self.bind_shared(handle, address, sharing.into())?;
+        self.note_bound(handle, address);
+        Ok(())
+    }
+
+    /// Remembers what the program has chosen. A socket with an address of IPv6 has nothing to do with IPv4 any more.
+    fn note_bound(&mut self, handle: Handle, address: SocketAddr) {
+        let chosen = !address.ip().is_unspecified();
+        let only_v6 = chosen && address.is_ipv6();
+        match self.sockets.get_mut(handle) {
+            Some(Socket::Udp(socket)) if socket.role == Role::Datagrams => {
+                socket.chosen = (chosen, address.port() != 0);
+                socket.reach = if only_v6 { Reach::V6 } else { socket.reach };
+            }
+            Some(Socket::Tcp(socket)) if only_v6 => socket.reach = Reach::V6,
+            _ => {}
+        }
     }
 
     fn bind_shared(
@@ -275,11 +291,16 @@ impl<B: Buffer> Stack<B> {
             Some(Socket::Udp(_)) => true,
             _ => false,
         };
-        if self.local(handle).is_some_and(|local| local.port() != 0) {
+        let is_bound = self.local(handle).is_some_and(|local| local.port() != 0);
+        let reach = self.reach(handle).ok_or(Error::State)?;
+        // As on Linux, with IPv4 a wrong address is told first.
+        if is_bound && reach != Reach::V4 {
             return Err(Error::State);
         }
-        let reach = self.reach(handle).ok_or(Error::State)?;
         let mut address = self.bindable(reach, datagrams, address)?;
+        if is_bound {
+            return Err(Error::State);
+        }
         if address.port() == 0 {
             let now = Instant::default();
             address.set_port(self.choose_port(datagrams, reach, address, None, now)?);
@@ -337,6 +358,7 @@ impl<B: Buffer> Stack<B> {
         let reach = self.reach(handle).ok_or(Error::State)?;
         let address = self.bindable(reach, datagrams, address)?;
         self.set_local(handle, address, sharing);
+        self.note_bound(handle, address);
         Ok(())
     }
 
