@@ -8,7 +8,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/times.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -261,6 +263,52 @@ static long of_status(pid_t process, const char *name) {
     return at ? atol(at + strlen(name)) : -1;
 }
 
+static double processor_time(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static double seconds(struct timeval time) {
+    return time.tv_sec + time.tv_usec / 1e6;
+}
+
+/* Processor time is told apart. */
+static void times_told(void) {
+    puts("-- program and kernel");
+    fflush(stdout);
+    if (!fork()) {
+        static char zeroes[1 << 16];
+        struct rusage start, between, end;
+        double began = processor_time();
+        getrusage(RUSAGE_SELF, &start);
+        for (volatile unsigned long round = 0; round % 1000 || processor_time() - began < 0.2; round++)
+            ;
+        getrusage(RUSAGE_SELF, &between);
+        int file = open("/dev/zero", O_RDONLY);
+        for (began = processor_time(); processor_time() - began < 0.2;)
+            for (int round = 0; round < 4; round++)
+                read(file, zeroes, sizeof zeroes);
+        getrusage(RUSAGE_SELF, &end);
+        CHECK(seconds(between.ru_utime) - seconds(start.ru_utime) > 0.1);
+        CHECK(seconds(end.ru_stime) - seconds(between.ru_stime) > 0.1);
+        struct tms told;
+        times(&told);
+        double all = processor_time();
+        CHECK(told.tms_utime + told.tms_stime <= all * 100 && told.tms_utime + told.tms_stime > all * 100 - 3);
+        CHECK(field(getpid(), 14) >= told.tms_utime && field(getpid(), 15) >= told.tms_stime);
+        fflush(stdout);
+        _exit(0);
+    }
+    struct rusage children;
+    wait4(-1, NULL, 0, &children);
+    CHECK(seconds(children.ru_utime) > 0.1 && seconds(children.ru_stime) > 0.1);
+    CHECK(field(getpid(), 16) > 10 && field(getpid(), 17) > 10);
+    long user = 0, nice = 0, kernel = 0;
+    sscanf(content(getpid(), "../stat"), "cpu %ld %ld %ld", &user, &nice, &kernel);
+    CHECK(user + nice > 10 && kernel > 10);
+}
+
 /* Page tables are counted by process. */
 static void tables(void) {
     puts("-- page tables");
@@ -382,6 +430,7 @@ int main(int argc, char **argv) {
     memory(argv[0]);
     shares();
     tables();
+    times_told();
     namespaces();
     changes();
     others();

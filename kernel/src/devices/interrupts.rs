@@ -181,15 +181,16 @@ fn count_own(index: usize) {
     OWN_COUNTS[arch::cpu_index()].0[index].fetch_add(1, Ordering::Relaxed);
 }
 
-/// Calls the handler of a vector and acknowledges it. To be called by the trap floor, with interrupts off.
-pub fn dispatch(vector: u8) {
+/// Calls the handler of a vector, which has interrupted the program or not, and acknowledges it. To be called by the trap
+/// floor, with interrupts off.
+pub fn dispatch(vector: u8, in_program: bool) {
     match vector {
         // Not in service, so there is nothing to acknowledge.
         arch::SPURIOUS_VECTOR => return count_own(1),
         // It also wakes the processor: whoever waits looks at the clock again.
         arch::TIMER_VECTOR => {
             count_own(0);
-            crate::task::timer_fired();
+            crate::task::timer_fired(in_program);
         }
         arch::RESCHEDULE_VECTOR => count_own(2),
         _ => {

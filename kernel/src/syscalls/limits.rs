@@ -89,7 +89,7 @@ pub fn prlimit64(pid: i32, resource: i32, new: UserPointer, old: UserPointer) ->
     Ok(0)
 }
 
-/// `getrusage(2)`. All processor time counts as the program's own: between program and kernel it isn't told apart.
+/// `getrusage(2)`
 pub fn getrusage(who: i32, place: UserPointer) -> Result<usize, Errno> {
     const SELF: i32 = 0;
     const CHILDREN: i32 = -1;
@@ -102,7 +102,7 @@ pub fn getrusage(who: i32, place: UserPointer) -> Result<usize, Errno> {
         THREAD => {
             let (waited, gave_way) = thread.entity.switches();
             Usage {
-                time: thread.cpu_time(),
+                time: thread.split_time(),
                 switches: (waited.into(), gave_way.into()),
                 ..Usage::of(process)
             }

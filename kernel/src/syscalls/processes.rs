@@ -108,10 +108,11 @@ fn wishes(options: u64) -> Wishes {
     }
 }
 
-/// What a process has used, as programs know it. All processor time counts as the program's own.
+/// What a process has used, as programs know it.
 pub(super) fn resource_usage(usage: &Usage) -> ResourceUsage {
     ResourceUsage {
-        user_time: Timeval::from_nanoseconds(usage.time),
+        user_time: Timeval::from_nanoseconds(usage.time.program),
+        system_time: Timeval::from_nanoseconds(usage.time.kernel),
         maximum_resident: (usage.memory >> 10) as i64,
         minor_faults: usage.faults as i64,
         voluntary_switches: usage.switches.0 as i64,

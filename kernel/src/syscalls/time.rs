@@ -158,10 +158,13 @@ pub fn time(location: UserPointer) -> Result<usize, Errno> {
 pub fn times(buffer: UserPointer) -> Result<usize, Errno> {
     let tick = NANOSECONDS / TICKS_PER_SECOND;
     if !buffer.is_null() {
+        let process = task::current_process();
+        let (own, children) = (process.split_time(), Usage::of_children(&process).time);
         let times = ProcessTimes {
-            user: (task::current_process().cpu_time() / tick) as i64,
-            children_user: (Usage::of_children(&task::current_process()).time / tick) as i64,
-            ..ProcessTimes::default()
+            user: (own.program / tick) as i64,
+            system: (own.kernel / tick) as i64,
+            children_user: (children.program / tick) as i64,
+            children_system: (children.kernel / tick) as i64,
         };
         write_object(buffer, &times)?;
     }

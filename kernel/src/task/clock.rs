@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use pith_timekeeping::Ratio;
+use pith_timekeeping::{Ratio, Split};
 use spin::Once;
 
 use super::vdso;
@@ -91,6 +91,11 @@ pub(super) fn publish() {
     }
 }
 
+/// Whether the parameters are measured.
+pub(super) fn is_known() -> bool {
+    PARAMETERS.get().is_some()
+}
+
 /// The parameters, measured on first use.
 pub fn clock_parameters() -> ClockParameters {
     if let Some(parameters) = PARAMETERS.get() {
@@ -109,6 +114,7 @@ pub fn clock_parameters() -> ClockParameters {
     });
     // The host may have been heard meanwhile.
     correct(&parameters);
+    super::scheduler::clock_known();
     parameters
 }
 
@@ -201,9 +207,15 @@ pub fn busy_time() -> u64 {
 }
 
 /// Time that one processor was not halted, in nanoseconds.
-pub fn busy_time_of(cpu: usize) -> u64 {
+fn busy_time_of(cpu: usize) -> u64 {
     let halted = ticks_to_nanoseconds(super::scheduler::halted_ticks_of(cpu));
     monotonic().0.saturating_sub(halted)
+}
+
+/// The same, told apart.
+pub fn busy_split_of(cpu: usize) -> Split {
+    let accounting = super::scheduler::accounting_of(cpu);
+    accounting.divide(busy_time_of(cpu), accounting.samples())
 }
 
 /// Asks for an interrupt at a time.

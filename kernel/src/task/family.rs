@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::signal::{ActionFlags, SIG_DFL, SIG_IGN, Signal, SignalInformation, code};
+use pith_timekeeping::Split;
 use spin::{Mutex, Once};
 
 use super::clock;
@@ -94,8 +95,8 @@ enum Outcome {
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Processor time in nanoseconds.
-    pub time: u64,
+    /// Processor time.
+    pub time: Split,
     /// Most memory at one time, in bytes.
     pub memory: u64,
     /// Page faults.
@@ -116,7 +117,7 @@ impl Usage {
             switches.1 += u64::from(involuntary);
         }
         Self {
-            time: process.cpu_time(),
+            time: process.split_time(),
             memory: space.peak_bytes().1.max(before.memory),
             faults: space.fault_count() + before.faults,
             switches,
@@ -129,7 +130,8 @@ impl Usage {
     }
 
     pub(super) fn add(&mut self, other: Self) {
-        self.time += other.time;
+        self.time.program += other.time.program;
+        self.time.kernel += other.time.kernel;
         self.memory = self.memory.max(other.memory);
         self.faults += other.faults;
         self.switches.0 += other.switches.0;
@@ -531,8 +533,9 @@ fn child_information(process: &Process, signal: Signal, what: i32, status: i32) 
     const HUNDREDTH: u64 = 10_000_000;
     let mut information = SignalInformation::sent(signal, what, process.id, process.real_user());
     information.fields[8..12].copy_from_slice(&status.to_le_bytes());
-    let time = clock::ticks_to_nanoseconds(process.ended_ticks()) / HUNDREDTH;
-    information.fields[16..24].copy_from_slice(&time.to_le_bytes());
+    let time = process.split_time();
+    information.fields[16..24].copy_from_slice(&(time.program / HUNDREDTH).to_le_bytes());
+    information.fields[24..32].copy_from_slice(&(time.kernel / HUNDREDTH).to_le_bytes());
     information
 }
 

@@ -18,7 +18,7 @@ pub enum IntervalTimerKind {
     Real,
     /// Processor time of the program: `SIGVTALRM`.
     Virtual,
-    /// Processor time of the program and of the kernel on its behalf: `SIGPROF`. (The two are not told apart here.)
+    /// Processor time of the program and of the kernel on its behalf: `SIGPROF`. (A timer does not tell the two apart here.)
     Profiling,
 }
 

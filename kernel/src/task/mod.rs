@@ -1,5 +1,6 @@
 //! Floor 3: threads and processes, waiting, time, signals.
 
+mod accounting;
 mod clock;
 pub mod countdown;
 mod credentials;
@@ -28,12 +29,13 @@ pub mod vdso;
 mod wait;
 
 pub use clock::{
-    Instant, busy_time, busy_time_of, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot,
+    Instant, busy_split_of, busy_time, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot,
     ticks_to_nanoseconds as nanoseconds, time_at, wall_clock, wall_clock_at, wall_clock_without_waiting,
 };
 pub use credentials::{Looker, credentials, has_capability, may_look_into, set_credentials, try_credentials};
 pub use family::{find_process, first_process, processes};
 pub use pith_linux::credentials::{Capabilities, Credentials};
+pub use pith_timekeeping::Split;
 pub use process::{ExitReason, Limits, Process, ProgramIdentity, READ, Resources, WRITTEN, end_machine, on_exit};
 pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,

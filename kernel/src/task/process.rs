@@ -11,7 +11,9 @@ use spin::{Mutex, Once};
 
 use pith_linux::credentials::{Capabilities, Credentials};
 use pith_linux::signal::Signal;
+use pith_timekeeping::Split;
 
+use super::accounting::Accounting;
 use super::deferred::Server;
 use super::family::{self, FIRST, Family, Usage};
 use super::interval_timers::IntervalTimers;
@@ -246,6 +248,8 @@ pub struct Process {
     pub(super) former_usage: Mutex<Usage>,
     /// Ticks of processor time of the threads that have ended.
     ended_ticks: AtomicU64,
+    /// Whether their time was the program's.
+    ended_accounting: Accounting,
     /// How often they gave way, because they waited and because their time was over.
     ended_switches: [AtomicU64; 2],
     /// How long they waited for processors, in ticks, and how often they got one.
@@ -320,6 +324,7 @@ impl Process {
             threads: InterruptMutex::new(BTreeMap::new()),
             former_usage: Mutex::new(Usage::default()),
             ended_ticks: AtomicU64::new(0),
+            ended_accounting: Accounting::new(),
             ended_switches: [const { AtomicU64::new(0) }; 2],
             ended_waits: [const { AtomicU64::new(0) }; 2],
             ended_transfers: Transfers::default(),
@@ -420,6 +425,7 @@ impl Process {
     /// A thread has ended that used so much processor time. Returns how many are left.
     pub(super) fn remove_thread(&self, thread: &Thread, ticks: u64) -> usize {
         self.ended_ticks.fetch_add(ticks, Ordering::Relaxed);
+        self.ended_accounting.add(&thread.accounting);
         let (waited, gave_way) = thread.entity.switches();
         self.ended_switches[0].fetch_add(waited.into(), Ordering::Relaxed);
         self.ended_switches[1].fetch_add(gave_way.into(), Ordering::Relaxed);
@@ -484,6 +490,14 @@ impl Process {
     /// Processor time that all its threads have used, in nanoseconds.
     pub fn cpu_time(&self) -> u64 {
         super::clock::ticks_to_nanoseconds(scheduler::used_ticks_of_process(self))
+    }
+
+    /// The same, told apart.
+    pub fn split_time(&self) -> Split {
+        let ended = self.ended_accounting.samples();
+        let samples = self.threads().into_iter().map(|thread| thread.accounting.samples());
+        let samples = samples.fold(ended, |sum, more| (sum.0 + more.0, sum.1 + more.1));
+        self.ended_accounting.divide(self.cpu_time(), samples)
     }
 
     pub(super) fn note_status(&self, status: u8) {

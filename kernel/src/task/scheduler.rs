@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use pith_scheduling::{Clock, Lock, Next, OthersWait, Policy, RunQueue, Scheduler, Woken};
 use spin::Mutex;
 
+use super::accounting::Accounting;
 use super::process::Process;
 use super::thread::{MOVED, MUST_END, Thread, current};
 use super::{clock, load, restartable, signal, soon, timer};
@@ -47,6 +48,10 @@ struct Cpu {
     must_look: AtomicBool,
     /// The timer is set for the end of a slice.
     slice_limited: AtomicBool,
+    /// The timer is set for samples of what it does.
+    sampled: AtomicBool,
+    /// Whether its time was the program's.
+    accounting: Accounting,
     /// Ticks that it was halted.
     halted: AtomicU64,
     /// Since when it is halted; 0 while it is not.
@@ -63,6 +68,8 @@ static CPUS: [Cpu; MAXIMUM_CPUS] = [const {
     Cpu {
         must_look: AtomicBool::new(false),
         slice_limited: AtomicBool::new(false),
+        sampled: AtomicBool::new(false),
+        accounting: Accounting::new(),
         halted: AtomicU64::new(0),
         halted_since: AtomicU64::new(0),
         space: AtomicU64::new(0),
@@ -202,6 +209,37 @@ pub(super) fn slice_over() {
     }
 }
 
+/// A thread runs on this processor, where samples may have ended because it was idle. Called with interrupts off.
+#[inline]
+fn runs_thread(state: &Cpu) {
+    if !state.sampled.load(Ordering::Relaxed) && clock::is_known() {
+        state.sampled.store(true, Ordering::Relaxed);
+        timer::start_sampling();
+    }
+}
+
+/// The clock can be used from now on. The processor starts samples when it looks what to do next: here locks may be held.
+pub(super) fn clock_known() {
+    this_cpu().must_look.store(true, Ordering::Relaxed);
+}
+
+/// Counts what the timer's interrupt has found on this processor. False if it is idle. Called by its handler.
+pub(super) fn sample(in_program: bool) -> bool {
+    let state = this_cpu();
+    let busy = state.halted_since.load(Ordering::Relaxed) == 0;
+    if busy {
+        state.accounting.sample(in_program);
+        current().accounting.sample(in_program);
+    }
+    state.sampled.store(busy, Ordering::Relaxed);
+    busy
+}
+
+/// The samples of a processor.
+pub(super) fn accounting_of(cpu: usize) -> &'static Accounting {
+    &CPUS[cpu].accounting
+}
+
 /// Lets a thread run that sleeps. May be called by interrupt handlers.
 pub fn wake(thread: &Thread) -> bool {
     if !thread.entity.sleeps_now() {
@@ -250,6 +288,7 @@ pub(super) fn block() {
             Next::Switch(next, others_wait) => switch(next, others_wait, false),
             Next::Idle => wait_in_place(),
         }
+        runs_thread(this_cpu());
         if !current().entity.may_run_on(arch::cpu_index()) {
             // Its affinity was changed while it slept, and it could not be moved.
             this_cpu().must_look.store(true, Ordering::Relaxed);
@@ -385,7 +424,10 @@ pub(super) fn idle_loop() -> ! {
     loop {
         let cpu = arch::cpu_index();
         match SCHEDULER.pick(cpu, now()) {
-            Next::Switch(next, others_wait) => switch(next, others_wait, false),
+            Next::Switch(next, others_wait) => {
+                runs_thread(&CPUS[cpu]);
+                switch(next, others_wait, false);
+            }
             Next::Same | Next::Idle if soon::work_if_wanted() => {}
             Next::Same | Next::Idle => {
                 use_address_space_of(&current());
@@ -405,6 +447,7 @@ fn look(yields: bool) {
     let cpu = arch::cpu_index();
     let state = &CPUS[cpu];
     state.must_look.store(false, Ordering::Relaxed);
+    runs_thread(state);
     let (next, moved_to) = SCHEDULER.reschedule(cpu, yields, time());
     if let Some(target) = moved_to {
         tell(Woken::Preempts(target));

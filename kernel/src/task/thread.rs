@@ -8,8 +8,10 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, 
 use pith_linux::credentials::Credentials;
 use pith_linux::files::PollEvents;
 use pith_scheduling::{Entity, Policy, Schedulable};
+use pith_timekeeping::Split;
 use spin::Mutex;
 
+use super::accounting::Accounting;
 use super::clock::Instant;
 use super::pending::PendingSignals;
 use super::process::{Process, Transfers};
@@ -92,6 +94,8 @@ pub struct Thread {
     pub transfers: Transfers,
     /// When it was made, by the time stamp counter.
     pub started: u64,
+    /// Whether its time was the program's.
+    pub(super) accounting: Accounting,
 }
 
 /// Locks are held that a watcher of faults may need.
@@ -136,6 +140,7 @@ impl Thread {
             seccomp: Mutex::new(Seccomp::Disabled),
             transfers: Transfers::default(),
             started: arch::read_time_stamp_counter(),
+            accounting: Accounting::new(),
         }))
     }
 
@@ -246,6 +251,11 @@ impl Thread {
     /// Processor time that it has used, in nanoseconds.
     pub fn cpu_time(&self) -> u64 {
         clock::ticks_to_nanoseconds(scheduler::used_ticks(self))
+    }
+
+    /// The same, told apart.
+    pub fn split_time(&self) -> Split {
+        self.accounting.divide(self.cpu_time(), self.accounting.samples())
     }
 }
 

@@ -1,13 +1,15 @@
 //! Timers: something that is to happen at a time.
 //!
 //! Each processor keeps the timers that were armed on it, ordered by deadline, and asks its hardware timer for the
-//! earliest. There is no tick: without a timer no interrupt comes. A timer that is disarmed leaves the hardware as it
-//! is, since most are disarmed and armed again long before their time; the interrupt then finds nothing to do.
+//! earliest. Beside that, a processor that is busy samples what it does ([`super::accounting`]). A timer that is disarmed
+//! leaves the hardware as it is, since most are disarmed and armed again long before their time; the interrupt then finds
+//! nothing to do.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::accounting::PERIOD;
 use super::clock::{Instant, arm_timer, monotonic};
 use crate::arch;
 use crate::sync::InterruptMutex;
@@ -42,6 +44,8 @@ struct Queue {
     armed: BTreeMap<Key, Armed>,
     /// When the slice of the thread that runs is over, if others wait for that.
     slice: Option<Instant>,
+    /// When to look what the processor does ([`super::accounting`]), unless it was idle last time.
+    sample: Option<Instant>,
     /// What the hardware timer is set to.
     hardware: Option<Instant>,
 }
@@ -50,6 +54,7 @@ static QUEUES: [InterruptMutex<Queue>; arch::MAXIMUM_CPUS] = [const {
     InterruptMutex::new(Queue {
         armed: BTreeMap::new(),
         slice: None,
+        sample: None,
         hardware: None,
     })
 }; arch::MAXIMUM_CPUS];
@@ -63,7 +68,7 @@ impl Queue {
             .armed
             .first_key_value()
             .map(|(&(deadline, _), _)| Instant(deadline));
-        let Some(earliest) = first.into_iter().chain(self.slice).min() else {
+        let Some(earliest) = first.into_iter().chain(self.slice).chain(self.sample).min() else {
             return;
         };
         if self.hardware.is_none_or(|set| set > earliest) {
@@ -147,12 +152,24 @@ pub(super) fn limit_slice(deadline: Instant) {
     queue.program();
 }
 
-/// The hardware timer of this processor has fired. Called by the interrupt's handler.
-pub fn fired() {
+/// Looks now and then what this processor does, from now on until it is found idle. Called with interrupts off.
+pub(super) fn start_sampling() {
+    let mut queue = QUEUES[arch::cpu_index()].lock();
+    queue.sample = Some(monotonic().after(PERIOD));
+    queue.program();
+}
+
+/// The hardware timer of this processor has fired, and interrupted the program or not. Called by the interrupt's handler.
+pub fn fired(in_program: bool) {
     let queue = &QUEUES[arch::cpu_index()];
     {
         let mut locked = queue.lock();
         locked.hardware = None;
+        let now = monotonic();
+        if locked.sample.is_some_and(|at| at <= now) {
+            let goes_on = super::scheduler::sample(in_program);
+            locked.sample = goes_on.then(|| now.after(PERIOD));
+        }
         if locked.slice.is_some_and(|end| end <= monotonic()) {
             locked.slice = None;
             drop(locked);

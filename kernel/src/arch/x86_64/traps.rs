@@ -123,7 +123,7 @@ pub struct Handlers {
     /// The program caused an exception: make it a signal.
     pub exception: fn(&mut Registers, Exception),
     /// A device asks for attention. Runs with interrupts off and must not sleep.
-    pub interrupt: fn(vector: u8),
+    pub interrupt: fn(vector: u8, in_program: bool),
     /// A system call. Interrupts are on. True if the registers were replaced as a whole.
     pub system_call: fn(&mut Registers) -> bool,
     /// Work before the program goes on: signals. Called with interrupts off, again and again until it
@@ -250,7 +250,7 @@ extern "C" fn trap_entry(registers: &mut Registers) {
             },
         );
     } else if vector >= 32 {
-        (handlers.interrupt)(vector as u8);
+        (handlers.interrupt)(vector as u8, from_program);
     } else if !left_ring {
         exception(handlers, registers, vector, from_program);
     }

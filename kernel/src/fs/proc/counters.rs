@@ -1,5 +1,6 @@
 //! What the kernel counts and measures: `/proc/stat`, `interrupts`, `softirqs`, `loadavg` and `uptime`.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
@@ -7,7 +8,7 @@ use pith_linux::Errno;
 use super::Text;
 use crate::arch;
 use crate::devices::interrupts::{self, Trigger};
-use crate::task::{self, load, soon};
+use crate::task::{self, Split, load, soon};
 
 const SECOND: u64 = 1_000_000_000;
 /// Units of processor time per second, as `sysconf(_SC_CLK_TCK)` tells.
@@ -54,16 +55,23 @@ fn own_interrupts(cpu: usize) -> u64 {
     kinds.map(|index| interrupts::own_count(index, cpu)).sum()
 }
 
-/// `stat`. Between the program and the kernel time isn't told apart: all counts as the program's own.
+/// `stat`
 pub fn statistics(text: &mut Text) -> Result<(), Errno> {
     let up = task::monotonic().0;
-    let mut line = |name: &str, busy: u64, all: u64| {
-        let (user, idle) = (busy / TICK, all.saturating_sub(busy) / TICK);
-        writeln!(text, "{name} {user} 0 0 {idle} 0 0 0 0 0 0")
+    let mut line = |name: &str, busy: Split, all: u64| {
+        let idle = all.saturating_sub(busy.program + busy.kernel);
+        let [program, kernel, idle] = [busy.program, busy.kernel, idle].map(|time| time / TICK);
+        writeln!(text, "{name} {program} 0 {kernel} {idle} 0 0 0 0 0 0")
     };
-    line("cpu ", task::busy_time(), up * task::cpu_count() as u64)?;
-    for cpu in processors() {
-        line(&alloc::format!("cpu{cpu}"), task::busy_time_of(cpu), up)?;
+    let busy: Vec<_> = processors().map(task::busy_split_of).collect();
+    let mut all = Split::NOTHING;
+    for one in &busy {
+        all.program += one.program;
+        all.kernel += one.kernel;
+    }
+    line("cpu ", all, up * task::cpu_count() as u64)?;
+    for (cpu, busy) in processors().zip(busy) {
+        line(&alloc::format!("cpu{cpu}"), busy, up)?;
     }
     let of_devices: u64 = interrupts::all().map(|one| one.total()).sum();
     let own: u64 = processors().map(own_interrupts).sum();

@@ -298,7 +298,7 @@ fn statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     )?;
     // Times, priority, nice value, threads, timer, start.
     let used = match (thread, subject.whole) {
-        (Some(thread), false) => thread.cpu_time(),
+        (Some(thread), false) => thread.split_time(),
         _ => usage.time,
     };
     let (nice, policy, real_time) = thread.map_or((0, 0, 0), |thread| {
@@ -315,9 +315,11 @@ fn statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     };
     write!(
         text,
-        "{} 0 {} 0 {priority} {nice} {} 0 {} ",
-        hundredths(used),
-        hundredths(children.time),
+        "{} {} {} {} {priority} {nice} {} 0 {} ",
+        hundredths(used.program),
+        hundredths(used.kernel),
+        hundredths(children.time.program),
+        hundredths(children.time.kernel),
         process.thread_count().max(1),
         hundredths(task::time_at(started).0)
     )?;
