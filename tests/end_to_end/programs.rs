@@ -141,6 +141,13 @@ pub fn cases() -> Vec<Case> {
             .fixture()
             .on_q35_too(),
         program("capabilities", Build::Dynamic, &[]),
+        // On Linux, the program makes mounts in a namespace of its own.
+        program("mounts", Build::Dynamic, &[])
+            // So little memory that what was unmounted and stays is missed.
+            .options(&["-m", "96M"])
+            .message("there are no namespaces")
+            .message("`size=nonsense` is no size")
+            .message("without the option nonsense"),
         program("calls", Build::Dynamic, &[]).file("/bin/echo"),
         program("clock_adjustment", Build::Static, &[]),
         program("lock_circles", Build::Dynamic, &[]),

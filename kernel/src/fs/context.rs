@@ -12,10 +12,11 @@ use pith_linux::files::{AT_FDCWD, OpenFlags};
 use spin::Mutex;
 
 use super::file::OpenFile;
-use super::inode::{Inode, PathName};
+use super::inode::{Inode, PathName, same};
+use super::mounts::{self, Mount};
 use super::path::{self, Origin, Restrictions};
 use super::permission::Rights;
-use super::{console, locks, root_directory};
+use super::{console, locks};
 use crate::task::{self, CurrentProcess, Limits, Process, Resources};
 
 /// More descriptors than this a process never has (`fs.nr_open` of Linux).
@@ -128,10 +129,33 @@ enum Table {
     Shared(Arc<SharedDescriptors>),
 }
 
+/// A directory that a process stays in, which keeps its mount in use.
+#[derive(Clone)]
+struct Standing {
+    directory: Arc<dyn Inode>,
+    _mount: Option<Arc<Mount>>,
+}
+
+impl Standing {
+    fn at(directory: Arc<dyn Inode>) -> Mutex<Self> {
+        Mutex::new(Self {
+            _mount: directory.mount(),
+            directory,
+        })
+    }
+}
+
+/// Goes to another directory.
+fn go(standing: &Mutex<Standing>, directory: Arc<dyn Inode>) {
+    let new = Standing::at(directory).into_inner();
+    let old = core::mem::replace(&mut *standing.lock(), new);
+    drop(old); // with no lock held
+}
+
 /// Where a process is among the files; several processes may share it (`CLONE_FS`).
 struct Whereabouts {
-    working_directory: Mutex<Arc<dyn Inode>>,
-    root: Mutex<Arc<dyn Inode>>,
+    working_directory: Mutex<Standing>,
+    root: Mutex<Standing>,
     mask: AtomicU32,
 }
 
@@ -236,7 +260,7 @@ impl FileContext {
     /// # Errors
     /// `ENOENT`, `ENOTDIR` and the like for the working directory; `ENODEV` without a root file system.
     pub fn first(working_directory: &[u8]) -> Result<Arc<Self>, Errno> {
-        let root = root_directory()?;
+        let root = mounts::root_directory()?;
         let origin = Origin::new(root.clone(), root.clone());
         let directory = path::find(&origin, working_directory, true)?;
         if directory.kind() != FileKind::Directory {
@@ -248,8 +272,8 @@ impl FileContext {
             descriptors.add(file, false, 0, 3)?;
         }
         let whereabouts = Whereabouts {
-            working_directory: Mutex::new(directory),
-            root: Mutex::new(root),
+            working_directory: Standing::at(directory),
+            root: Standing::at(root),
             mask: AtomicU32::new(0o022),
         };
         Ok(Arc::new(Self {
@@ -448,7 +472,7 @@ impl FileContext {
 
     /// The root directory of the process.
     pub fn root(&self) -> Arc<dyn Inode> {
-        self.whereabouts().root.lock().clone()
+        self.whereabouts().root.lock().directory.clone()
     }
 
     /// Changes the root directory (`chroot(2)`).
@@ -459,9 +483,19 @@ impl FileContext {
         if directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        let old = core::mem::replace(&mut *self.whereabouts().root.lock(), directory);
-        drop(old);
+        go(&self.whereabouts().root, directory);
         Ok(())
+    }
+
+    /// The root of all has changed (`pivot_root(2)`): who stands on the old one goes to the new one.
+    pub fn change_root(&self, old: &Arc<dyn Inode>, new: &Arc<dyn Inode>) {
+        let whereabouts = self.whereabouts();
+        for standing in [&whereabouts.root, &whereabouts.working_directory] {
+            let stands = same(&standing.lock().directory, old);
+            if stands {
+                go(standing, new.clone());
+            }
+        }
     }
 
     /// Where a file is, seen from the process's root directory. What lies outside begins with `(unreachable)`.
@@ -484,7 +518,7 @@ impl FileContext {
 
     /// The working directory.
     pub fn working_directory(&self) -> Arc<dyn Inode> {
-        self.whereabouts().working_directory.lock().clone()
+        self.whereabouts().working_directory.lock().directory.clone()
     }
 
     /// Changes the working directory.
@@ -495,8 +529,7 @@ impl FileContext {
         if directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
-        let old = core::mem::replace(&mut *self.whereabouts().working_directory.lock(), directory);
-        drop(old);
+        go(&self.whereabouts().working_directory, directory);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use spin::Once;
 
 use super::event_poll::Watchers;
 use super::inode::Inode;
+use super::mounts::{self, Mount};
 use super::owner::{Notices, Notifier};
 use super::proc::Text;
 use super::turn::{Turn, TurnGuard};
@@ -216,6 +217,9 @@ pub struct OpenFile {
     pub inode: Arc<dyn Inode>,
     /// Its input and output; `None` for `O_PATH`.
     file: Option<Arc<dyn File>>,
+    /// The mount that it keeps in use, and whether it keeps that from becoming read-only.
+    mount: Option<Arc<Mount>>,
+    keeps_writable: bool,
     flags: AtomicU32,
     position: Position,
     /// Whether [`locks`] may know it.
@@ -230,6 +234,11 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         if *self.ever_locked.get_mut() {
             locks::forget(self);
+        }
+        if self.keeps_writable
+            && let Some(mount) = &self.mount
+        {
+            mount.count_writer(false);
         }
         if let Some(file) = &self.file {
             self.watchers.end(&**file);
@@ -315,10 +324,17 @@ fn check_range(position: u64, length: usize) -> Result<(), Errno> {
 impl OpenFile {
     /// A description of a file that is open.
     pub fn new(inode: Arc<dyn Inode>, file: Arc<dyn File>, flags: OpenFlags) -> Arc<Self> {
+        let mount = inode.mount();
+        let keeps_writable = flags.writes() && mount.is_some() && inode.kind() == FileKind::Regular;
+        if keeps_writable && let Some(mount) = &mount {
+            mount.count_writer(true);
+        }
         let flags = AtomicU32::new((flags & KEPT).bits());
         Arc::new(Self {
             inode,
             file: Some(file),
+            mount,
+            keeps_writable,
             flags,
             position: Position::default(),
             ever_locked: AtomicBool::new(false),
@@ -331,6 +347,8 @@ impl OpenFile {
     pub fn path_only(inode: Arc<dyn Inode>, flags: OpenFlags) -> Arc<Self> {
         let kept = flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NO_FOLLOW);
         Arc::new(Self {
+            mount: inode.mount(),
+            keeps_writable: false,
             inode,
             file: None,
             flags: AtomicU32::new(kept.bits()),
@@ -482,9 +500,14 @@ impl OpenFile {
 
     #[inline]
     fn read_untold(&self, place: Place, to: &mut Destination<'_>, more: OpenFlags) -> Result<usize, Errno> {
-        let flags = self.flags() | more;
+        let mut flags = self.flags() | more;
         let file = self.file()?;
         self.check_readable(place)?;
+        if mounts::has_odd_times() && !flags.contains(OpenFlags::NO_ACCESS_TIME) {
+            // The mount may want it otherwise than files do by themselves.
+            flags |= OpenFlags::NO_ACCESS_TIME;
+            mounts::accessed(&*self.inode);
+        }
         if !file.has_positions() {
             return file.read(0, to, flags);
         }
@@ -635,7 +658,7 @@ impl OpenFile {
     /// Notes that the file was read, unless it was opened with `O_NOATIME`.
     pub fn accessed(&self) {
         if !self.flags().contains(OpenFlags::NO_ACCESS_TIME) {
-            self.inode.accessed();
+            mounts::accessed(&*self.inode);
         }
     }
 }

@@ -3,16 +3,18 @@
 //! The default methods answer what Linux answers for "not with this kind of file".
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, RenameFlags, Statfs};
+use pith_storage_settings::Settings;
 
 use super::file::File;
 use super::metadata::{AttributeChange, Metadata};
+use super::mounts::Mount;
 
 /// Where a symbolic link leads.
 pub enum Target {
@@ -84,9 +86,6 @@ pub struct Place {
 
 /// A file system.
 pub trait FileSystem: Send + Sync {
-    /// Its top directory.
-    fn root(&self) -> Arc<dyn Inode>;
-
     /// The name of its type, as `/proc/mounts` tells it.
     fn type_name(&self) -> &'static str;
 
@@ -95,6 +94,20 @@ pub trait FileSystem: Send + Sync {
 
     /// What `statfs(2)` tells.
     fn statistics(&self) -> Statfs;
+
+    /// Says which mount its files are seen through as themselves: the first one. False if there was one before.
+    fn set_mount(&self, mount: &Weak<Mount>) -> bool;
+
+    /// Changes how much it may hold.
+    ///
+    /// # Errors
+    /// `EINVAL` if it holds more, or has no limits.
+    fn set_limits(&self, _settings: &Settings) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Nobody can come to its files any more: it lets them go.
+    fn end(&self) {}
 }
 
 /// A file, found by a name or already nameless.
@@ -113,6 +126,21 @@ pub trait Inode: Any + Send + Sync {
 
     /// Where it is. For what has no name, a description.
     fn path(&self) -> PathName;
+
+    /// The path from the top of its mount on: empty for that itself, otherwise with a slash in front.
+    fn path_within(&self) -> PathName {
+        self.path()
+    }
+
+    /// The mount through which it is seen; `None` for what has no name.
+    fn mount(&self) -> Option<Arc<Mount>> {
+        None
+    }
+
+    /// If it is another file, seen through a mount: the mount and that file.
+    fn view(&self) -> Option<(&Arc<Mount>, &Arc<dyn Inode>)> {
+        None
+    }
 
     /// What tells it from all other files.
     fn identity(&self) -> FileIdentity {
@@ -149,9 +177,23 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
-    /// The root of the file system that is mounted on this directory.
+    /// The root of what is mounted on this file.
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
         None
+    }
+
+    /// Something is mounted on it, or is not any more, as seen through any mount: its name has to stay.
+    fn set_point(&self, _used: bool) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// What is mounted on it as it is seen through its file system's first mount. Only for who would take long to find
+    /// that in the table of mounts.
+    fn set_covered(&self, _by: Option<Arc<Mount>>) {}
+
+    /// Whether it knows by itself what is mounted on it.
+    fn is_covered(&self) -> bool {
+        false
     }
 
     /// Where the symbolic link leads.
@@ -202,8 +244,8 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
-    /// The file was read: its access time may have to be set.
-    fn accessed(&self) {}
+    /// The file was read: its access time has to be set, always or only where Linux's `relatime` does.
+    fn accessed(&self, _always: bool) {}
 
     /// An extended attribute.
     fn extended_attribute(&self, _name: &[u8]) -> Result<Vec<u8>, Errno> {
@@ -231,7 +273,11 @@ pub trait Inode: Any + Send + Sync {
     }
 }
 
-/// Whether two handles mean the same file.
+/// Whether two handles mean the same file, seen through the same mount.
 pub fn same(one: &Arc<dyn Inode>, two: &Arc<dyn Inode>) -> bool {
-    core::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(two))
+    let mount = |inode: &Arc<dyn Inode>| inode.view().map(|(mount, _)| mount.number);
+    core::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(two)) || {
+        let (first, second) = (one.as_any(), two.as_any());
+        core::ptr::addr_eq(&raw const *first, &raw const *second) && mount(one) == mount(two)
+    }
 }

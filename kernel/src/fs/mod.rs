@@ -3,6 +3,7 @@
 //! * [`inode`] and [`file`] hold the traits: what a file system offers, and what an open file does;
 //! * [`permission`] says who may do what;
 //! * [`names`] makes, moves and removes names, and [`notify`] tells who watches files, as [`inotify`] does;
+//! * [`mounts`] says what is mounted where;
 //! * [`path`] goes from names to files, [`open`] from files to open files, [`context`] keeps those of a process;
 //! * [`tree`] is the file tree in memory: the image's EROFS volume with changes above it, and `/dev`;
 //! * [`proc`] makes `/proc`, [`system`] `/sys`; [`device_files`], [`console`], [`kernel_log`], [`pipe`], [`event_counter`],
@@ -24,6 +25,7 @@ pub mod kernel_log;
 pub mod limits;
 pub mod locks;
 pub mod metadata;
+pub mod mounts;
 pub mod names;
 pub mod notify;
 pub mod open;
@@ -50,8 +52,8 @@ use core::fmt;
 use pith_erofs::{FileKind, Volume};
 use pith_linux::Errno;
 use pith_linux::files::DeviceNumber;
+use pith_linux::mounts::{MountFlags, MountOptions};
 use pith_storage_settings::Settings;
-use spin::Once;
 
 pub use context::FileContext;
 pub use file::Mappable;
@@ -59,12 +61,10 @@ pub use open::{Executable, FileForMapping, executable, file_for_mapping, open_ex
 pub use tree::{lacking, memory_file, secret_file};
 
 use inode::{FileSystem, Inode, NewFile};
-use metadata::AttributeChange;
+use mounts::{SuperBlock, limits_of, set_top, shown_settings};
 use path::Origin;
 use terminal::file_system::TerminalFileSystem;
-use tree::{Character, Node, SpaceLimits, Tree};
-
-use crate::memory;
+use tree::{Character, Tree};
 
 /// `st_dev` of files that belong to no file system with names: pipes and standard streams.
 pub const NAMELESS_DEVICE: DeviceNumber = DeviceNumber::new(0, 14);
@@ -100,30 +100,6 @@ const SHARED_MEMORY: Character = Character {
 
 const SHARED_MEMORY_POINT: &str = "/dev/shm";
 
-/// Minor number of the device of the first file system that was asked for. Those of message queues and the like come before.
-const FIRST_VOLUME: u32 = 64;
-
-/// A mount.
-pub struct Mount {
-    /// What is mounted, as `/proc/mounts` names it.
-    pub source: &'static str,
-    /// Where.
-    pub point: String,
-    /// Options of the mount, as `/proc/mounts` shows them.
-    pub options: &'static str,
-    /// Options of the file system, which follow those, each with a comma before it.
-    pub settings: String,
-    /// The file system.
-    pub file_system: Arc<dyn FileSystem>,
-}
-
-static MOUNTS: Once<Vec<Mount>> = Once::new();
-
-/// All mounts, the root first.
-pub fn mounts() -> &'static [Mount] {
-    MOUNTS.get().map_or(&[], Vec::as_slice)
-}
-
 /// Why there is no root file system.
 #[derive(Debug)]
 pub enum MountError {
@@ -142,17 +118,6 @@ impl fmt::Display for MountError {
     }
 }
 
-/// The root directory.
-///
-/// # Errors
-/// `ENODEV` before anything is mounted.
-pub fn root_directory() -> Result<Arc<dyn Inode>, Errno> {
-    mounts()
-        .first()
-        .map(|mount| mount.file_system.root())
-        .ok_or(Errno::ENODEV)
-}
-
 /// The directory of this name, which is made if it is missing.
 fn directory(parent: &Arc<dyn Inode>, name: &[u8], permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
     match parent.lookup(name) {
@@ -163,56 +128,8 @@ fn directory(parent: &Arc<dyn Inode>, name: &[u8], permissions: u16) -> Result<A
     }
 }
 
-fn cover(point: &Arc<dyn Inode>, root: Arc<dyn Inode>) -> Result<(), Errno> {
-    point.as_any().downcast_ref::<Node>().ok_or(Errno::EINVAL)?.cover(root);
-    Ok(())
-}
-
-/// How much a file system in memory may hold on this machine.
-fn limits_of(settings: &Settings) -> SpaceLimits {
-    let memory = memory::total();
-    SpaceLimits {
-        pages: settings.pages(memory),
-        files: settings.most_files(memory),
-    }
-}
-
-/// What differs from what every tmpfs has, as `/proc/mounts` shows it.
-fn shown_settings(settings: &Settings) -> String {
-    let mut text = String::new();
-    let mut word = |arguments: fmt::Arguments<'_>| {
-        let _ = fmt::write(&mut text, arguments);
-    };
-    if settings.size.is_some() {
-        let pages = settings.pages(memory::total()).unwrap_or(0);
-        word(format_args!(",size={}k", pages * (memory::PAGE_SIZE as u64 / 1024)));
-    }
-    if let Some(files) = settings.files {
-        word(format_args!(",nr_inodes={files}"));
-    }
-    if let Some(permissions) = settings.permissions.filter(|permissions| *permissions != 0o1777) {
-        word(format_args!(",mode={permissions:03o}"));
-    }
-    for (key, owner) in [("uid", settings.user), ("gid", settings.group)] {
-        if let Some(number) = owner.filter(|number| *number != 0) {
-            word(format_args!(",{key}={number}"));
-        }
-    }
-    text
-}
-
-/// Gives the top directory of a file system the permissions and the owner that it is to have.
-fn set_top(root: &Arc<dyn Inode>, settings: &Settings) -> Result<(), Errno> {
-    root.change(AttributeChange {
-        permissions: settings.permissions,
-        user: settings.user,
-        group: settings.group,
-        ..AttributeChange::default()
-    })
-}
-
 /// Makes a file system in memory and mounts it, after making the directories on the way that are missing.
-fn mount_in_memory(root: &Arc<dyn Inode>, settings: &Settings, device: DeviceNumber) -> Result<Mount, Errno> {
+fn mount_in_memory(root: &Arc<dyn Inode>, settings: &Settings) -> Result<(), Errno> {
     let origin = Origin::new(root.clone(), root.clone());
     let mut point = root.clone();
     for (end, _) in settings
@@ -230,28 +147,9 @@ fn mount_in_memory(root: &Arc<dyn Inode>, settings: &Settings, device: DeviceNum
             found => found?,
         };
     }
-    if point.kind() != FileKind::Directory {
-        return Err(Errno::ENOTDIR);
-    }
-    let tree = Tree::new(
-        Character {
-            device,
-            ..SHARED_MEMORY
-        },
-        0o1777,
-        limits_of(settings),
-    );
-    set_top(&tree.root(), settings)?;
-    let path = point.path().bytes;
-    tree.attach(&path, point.parent()?);
-    cover(&point, tree.root())?;
-    Ok(Mount {
-        source: "tmpfs",
-        point: String::from_utf8_lossy(&path).into_owned(),
-        options: "rw,relatime",
-        settings: shown_settings(settings),
-        file_system: tree,
-    })
+    let flags = MountFlags::empty();
+    let super_block = mounts::temporary(settings, flags)?;
+    mounts::mount_at("tmpfs", super_block, point, MountOptions::of_call(flags, None))
 }
 
 /// Mounts the image as `/`, with changes kept in memory, `/dev`, `/proc` and `/sys` in it, and further file systems in
@@ -265,77 +163,74 @@ pub fn mount_root(image: &'static [u8], storage: &[Settings]) -> Result<(), Moun
         let found = storage.iter().rfind(|settings| settings.path == path);
         found.cloned().unwrap_or_default()
     };
-    let tree = Tree::above(ROOT, volume, limits_of(&settings_of("/"))).map_err(MountError::Volume)?;
-    let root = tree.root();
+    let root = Tree::above(ROOT, volume, limits_of(&settings_of("/"))).map_err(MountError::Volume)?;
+    let super_block = SuperBlock::new(root.tree().clone(), root.clone(), MountFlags::empty(), String::new());
+    mounts::set_root("overlay", super_block, MountOptions::of_call(MountFlags::empty(), None));
+    let root: Arc<dyn Inode> = root;
     let at = |path: &str| {
         let path = path.to_owned();
         move |errno| MountError::Directory(path, errno)
     };
+    let mount = |place: &str, file_system: Arc<dyn FileSystem>, top: Arc<dyn Inode>, flags, settings: String| {
+        let (above, name) = place.rsplit_once('/').unwrap_or_default();
+        let kind = file_system.type_name();
+        let permissions = if matches!(kind, "proc" | "sysfs") { 0o555 } else { 0o755 };
+        let super_block = SuperBlock::new(file_system, top, MountFlags::empty(), settings);
+        let origin = Origin::new(root.clone(), root.clone());
+        let mounted = match above {
+            "" => Ok(root.clone()),
+            above => path::find(&origin, above.as_bytes(), true),
+        };
+        mounted
+            .and_then(|above| directory(&above, name.as_bytes(), permissions))
+            .and_then(|point| {
+                mounts::register(&super_block);
+                mounts::mount_at(kind, super_block, point, MountOptions::of_call(flags, None))
+            })
+            .map_err(at(place))
+    };
+    let harmless = MountFlags::NO_SET_USER | MountFlags::NO_DEVICES | MountFlags::NO_EXECUTE;
+    let processes = proc::TextFileSystem::new(proc::PROCESSES);
+    let top = processes.top();
+    mount("/proc", processes, top, harmless, String::new())?;
+    let system = proc::TextFileSystem::new(system::SYSTEM);
+    let top = system.top();
+    mount("/sys", system, top, harmless, String::new())?;
+    let groups = proc::TextFileSystem::new(system::GROUPS);
+    let (top, read_only) = (groups.top(), harmless | MountFlags::READ_ONLY);
+    mount("/sys/fs/cgroup", groups, top, read_only, String::new())?;
 
-    let point = directory(&root, b"dev", 0o755).map_err(at("/dev"))?;
-    let devices = Tree::new(DEVICES, 0o755, limits_of(&Settings::default()));
-    devices.attach(b"/dev", root.clone());
-    device_files::populate(&devices.root()).map_err(at("/dev"))?;
-    cover(&point, devices.root()).map_err(at("/dev"))?;
-
-    let point = directory(&devices.root(), b"shm", 0o1777).map_err(at("/dev/shm"))?;
+    let devices = Tree::empty(DEVICES, 0o755, limits_of(&Settings::default()));
+    let top: Arc<dyn Inode> = devices.clone();
+    device_files::populate(&top).map_err(at("/dev"))?;
+    let tree = devices.tree().clone();
+    mount("/dev", tree, top, MountFlags::NO_SET_USER, String::new())?;
+    let terminals = TerminalFileSystem::new();
+    let (top, flags) = (terminals.top(), MountFlags::NO_SET_USER | MountFlags::NO_EXECUTE);
+    mount(
+        "/dev/pts",
+        terminals,
+        top,
+        flags,
+        String::from(",gid=5,mode=620,ptmxmode=000"),
+    )?;
     let settings = settings_of(SHARED_MEMORY_POINT);
-    let shared = Tree::new(SHARED_MEMORY, 0o1777, limits_of(&settings));
-    set_top(&shared.root(), &settings).map_err(at("/dev/shm"))?;
-    shared.attach(b"/dev/shm", devices.root());
-    cover(&point, shared.root()).map_err(at("/dev/shm"))?;
-
-    let point = directory(&devices.root(), b"pts", 0o755).map_err(at("/dev/pts"))?;
-    let terminals = TerminalFileSystem::new(devices.root());
-    cover(&point, terminals.root()).map_err(at("/dev/pts"))?;
-
-    let point = directory(&root, b"proc", 0o555).map_err(at("/proc"))?;
-    let processes = proc::TextFileSystem::new(proc::PROCESSES, root.clone());
-    cover(&point, processes.root()).map_err(at("/proc"))?;
-
-    let point = directory(&root, b"sys", 0o555).map_err(at("/sys"))?;
-    let system = proc::TextFileSystem::new(system::SYSTEM, root.clone());
-    cover(&point, system.root()).map_err(at("/sys"))?;
-    let above = system.root().lookup(b"fs").map_err(at("/sys/fs"))?;
-    let groups = proc::TextFileSystem::new(system::GROUPS, above);
-    system::GROUP_ROOT.call_once(|| groups.root());
+    let shared = Tree::empty(SHARED_MEMORY, 0o1777, limits_of(&settings));
+    set_top(&*shared, &settings).map_err(at(SHARED_MEMORY_POINT))?;
+    let (tree, flags) = (shared.tree().clone(), MountFlags::NO_SET_USER | MountFlags::NO_DEVICES);
+    mount(SHARED_MEMORY_POINT, tree, shared, flags, shown_settings(&settings))?;
 
     // Programs rely on it, and an image may well have no file there.
     directory(&root, b"tmp", 0o1777).map_err(at("/tmp"))?;
 
-    let mount = |source, point: &str, options, file_system: Arc<dyn FileSystem>| Mount {
-        source,
-        point: point.to_owned(),
-        options,
-        settings: String::new(),
-        file_system,
-    };
-    let mut mounts = Vec::from([
-        mount("overlay", "/", "rw,relatime", tree),
-        mount("proc", "/proc", "rw,nosuid,nodev,noexec,relatime", processes),
-        mount("sysfs", "/sys", "rw,nosuid,nodev,noexec,relatime", system),
-        mount("cgroup2", "/sys/fs/cgroup", "ro,nosuid,nodev,noexec,relatime", groups),
-        mount("devtmpfs", "/dev", "rw,nosuid,relatime", devices),
-        mount(
-            "devpts",
-            "/dev/pts",
-            "rw,nosuid,noexec,relatime,gid=5,mode=620,ptmxmode=000",
-            terminals,
-        ),
-        Mount {
-            settings: shown_settings(&settings),
-            ..mount("tmpfs", SHARED_MEMORY_POINT, "rw,nosuid,nodev,relatime", shared)
-        },
-    ]);
     for (index, settings) in storage.iter().enumerate() {
         let replaced = storage[index + 1..].iter().any(|later| later.path == settings.path);
         if replaced || matches!(&*settings.path, "/" | SHARED_MEMORY_POINT) {
             continue;
         }
-        let device = DeviceNumber::new(0, FIRST_VOLUME + index as u32);
-        mounts.push(mount_in_memory(&root, settings, device).map_err(at(&settings.path))?);
+        mount_in_memory(&root, settings).map_err(at(&settings.path))?;
     }
-    MOUNTS.call_once(|| mounts);
+    mounts::all_can_be_written();
     Ok(())
 }
 

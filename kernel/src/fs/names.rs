@@ -9,8 +9,8 @@ use pith_linux::files::RenameFlags;
 use pith_linux::inotify::FileEvents;
 
 use super::inode::{Inode, NewFile, same};
-use super::notify;
 use super::permission::{Access, Rights};
+use super::{mounts, notify};
 
 /// Makes a file in a directory.
 ///
@@ -22,6 +22,7 @@ pub fn create(
     new: NewFile<'_>,
     permissions: u16,
 ) -> Result<Arc<dyn Inode>, Errno> {
+    mounts::check_writable(&**directory)?;
     let rights = Rights::current();
     rights.check_directory(&**directory)?;
     if let NewFile::Special(kind, device) = new {
@@ -39,6 +40,7 @@ pub fn create(
 /// # Errors
 /// What the file system answers.
 pub fn link(directory: &Arc<dyn Inode>, name: &[u8], file: &Arc<dyn Inode>) -> Result<(), Errno> {
+    mounts::check_writable(&**directory)?;
     let rights = Rights::current();
     rights.check_source_of_link(&**file)?;
     rights.check_directory(&**directory)?;

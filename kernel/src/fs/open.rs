@@ -8,6 +8,7 @@ use pith_linux::Errno;
 use pith_linux::credentials::FileCapabilities;
 use pith_linux::files::OpenFlags;
 use pith_linux::inotify::FileEvents;
+use pith_linux::mounts::MountOptions;
 
 use super::context;
 use super::file::{File, Mappable, OpenFile};
@@ -15,7 +16,7 @@ use super::inode::{Inode, NewFile};
 use super::metadata::Metadata;
 use super::path::{self, Found, LastName, NamedPlace, Origin};
 use super::permission::{self, Access};
-use super::{names, notify};
+use super::{mounts, names, notify};
 use crate::memory::{Destination, PageSource};
 use crate::task;
 
@@ -24,7 +25,21 @@ use crate::task;
 /// # Errors
 /// As `open(2)`.
 pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
+    let device = matches!(inode.kind(), FileKind::CharacterDevice | FileKind::BlockDevice);
+    if device && mounts::restricts(&*inode, MountOptions::NO_DEVICES) {
+        return Err(Errno::EACCES);
+    }
+    let changes = flags.asks_for_writing() && inode.kind() == FileKind::Regular;
+    if changes {
+        mounts::check_writable(&*inode)?;
+    }
     let file = inode.clone().open(flags)?;
+    // As in every 64-bit program.
+    let open = OpenFile::new(inode.clone(), file, flags | OpenFlags::LARGE_FILE);
+    if changes {
+        // From here on the mount can't become read-only; it may have done so just before.
+        mounts::check_writable(&*inode)?;
+    }
     let mut events: &[FileEvents] = &[FileEvents::OPEN];
     if flags.contains(OpenFlags::TRUNCATE) && inode.kind() == FileKind::Regular {
         inode.truncate(0)?;
@@ -35,8 +50,7 @@ pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFil
             notify::happened(&*inode, *event);
         }
     }
-    // As in every 64-bit program.
-    Ok(OpenFile::new(inode, file, flags | OpenFlags::LARGE_FILE))
+    Ok(open)
 }
 
 /// Refuses flags that don't go together, before anything is looked for.
@@ -71,6 +85,7 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
         if directory.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
+        mounts::check_writable(&*directory)?;
         origin.rights.check_directory(&*directory)?;
         let inode = directory.create_nameless(permissions, !flags.contains(OpenFlags::EXCLUSIVE))?;
         return open_inode(inode, flags);
@@ -147,6 +162,11 @@ impl Executable {
         self.inode.metadata()
     }
 
+    /// Whether its mount lets it give rights to who runs it.
+    pub fn gives_rights(&self) -> bool {
+        mounts::gives_rights(&*self.inode)
+    }
+
     /// The capabilities that its file gives.
     ///
     /// # Errors
@@ -177,7 +197,7 @@ pub fn open_executable(path: &[u8]) -> Result<Executable, Errno> {
     let inode = match task::try_current() {
         Some(_) => context::current().find(pith_linux::files::AT_FDCWD, path, true)?,
         None => {
-            let root = super::root_directory()?;
+            let root = mounts::root_directory()?;
             path::find(&Origin::new(root.clone(), root), path, true)?
         }
     };
@@ -193,6 +213,9 @@ pub fn executable(inode: Arc<dyn Inode>) -> Result<Executable, Errno> {
         FileKind::Regular => {}
         FileKind::Symlink => return Err(Errno::ELOOP),
         _ => return Err(Errno::EACCES),
+    }
+    if mounts::restricts(&*inode, MountOptions::NO_EXECUTE) {
+        return Err(Errno::EACCES);
     }
     permission::check(&inode, Access::EXECUTE)?;
     let file = inode.clone().open(OpenFlags::empty())?;
@@ -213,7 +236,7 @@ pub struct FileForMapping {
     pub writable: bool,
     /// It is sealed so that shared mappings can't write it.
     pub sealed: bool,
-    /// Its code can't be run: it lies in no file system with names.
+    /// Its code can't be run: it lies in no file system with names, or its mount forbids it.
     pub no_code: bool,
     /// Where it was opened.
     pub open: Arc<OpenFile>,
@@ -234,7 +257,8 @@ pub fn file_for_mapping(descriptor: i32) -> Result<FileForMapping, Errno> {
         sealed: file
             .seals()
             .is_ok_and(|seals| seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0),
-        no_code: open.inode.metadata().device == super::NAMELESS_DEVICE,
+        no_code: open.inode.metadata().device == super::NAMELESS_DEVICE
+            || mounts::restricts(&*open.inode, MountOptions::NO_EXECUTE),
         object: file.mappable(),
         open: open.clone(),
     })

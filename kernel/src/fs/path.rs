@@ -8,8 +8,10 @@ use bitflags::bitflags;
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::PATH_MAX;
+use pith_linux::mounts::MountOptions;
 
 use super::inode::{Inode, Target, same};
+use super::mounts;
 use super::permission::{Access, Rights};
 
 /// Most symbolic links that are followed for one path.
@@ -152,9 +154,7 @@ impl<'a> Walk<'a> {
                 {
                     return Err(Errno::EAGAIN);
                 }
-                if self.is_restricted(Restrictions::ONE_MOUNT)
-                    && above.metadata().device != self.directory.metadata().device
-                {
+                if self.is_restricted(Restrictions::ONE_MOUNT) && !mounts::same_mount(&*above, &*self.directory) {
                     return Err(Errno::EXDEV);
                 }
                 Ok(above)
@@ -190,16 +190,19 @@ impl<'a> Walk<'a> {
     /// Where a symbolic link leads, if it may be followed.
     fn target(&mut self, link: &Arc<dyn Inode>) -> Result<Target, Errno> {
         self.links += 1;
-        if self.links > MAXIMUM_LINKS || self.is_restricted(Restrictions::NO_SYMLINKS) {
+        if self.links > MAXIMUM_LINKS
+            || self.is_restricted(Restrictions::NO_SYMLINKS)
+            || mounts::restricts(&**link, MountOptions::NO_LINKS)
+        {
             return Err(Errno::ELOOP);
         }
         let target = link.target()?;
-        link.accessed();
+        mounts::accessed(&**link);
         if let Target::File(file) = &target {
             if self.is_restricted(Restrictions::NO_MAGIC_LINKS) {
                 return Err(Errno::ELOOP);
             }
-            let elsewhere = || file.metadata().device != link.metadata().device;
+            let elsewhere = || !mounts::same_mount(&**file, &**link);
             if self.is_restricted(Restrictions::BENEATH | Restrictions::IN_ROOT)
                 || self.is_restricted(Restrictions::ONE_MOUNT) && elsewhere()
             {
@@ -219,7 +222,7 @@ impl<'a> Walk<'a> {
                 return Err(Errno::EXDEV);
             }
             if self.links != 0 && self.is_restricted(Restrictions::ONE_MOUNT) {
-                let elsewhere = || self.origin.root.metadata().device != self.directory.metadata().device;
+                let elsewhere = || !mounts::same_mount(&*self.origin.root, &*self.directory);
                 if !self.knows_root || elsewhere() {
                     return Err(Errno::EXDEV);
                 }

@@ -11,7 +11,7 @@ use pith_linux::inotify::FileEvents;
 
 use crate::fs::inode::{Inode, Replacement};
 use crate::fs::permission::{self, Access};
-use crate::fs::{context, notify};
+use crate::fs::{context, mounts, notify};
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_string};
 
 /// Longest name of an attribute with its NUL (`XATTR_NAME_MAX`).
@@ -105,6 +105,7 @@ fn set(subject: Subject, name: UserPointer, value: UserPointer, size: usize, fla
     bytes.resize(size, 0);
     copy_from_user(&mut bytes, value)?;
     let file = subject.find()?;
+    mounts::check_writable(&*file)?;
     check(&file, &name, true)?;
     // As on Linux, nothing at all may be stored by anybody: no program can be run with that.
     if name == FileCapabilities::NAME && size != 0 {
@@ -147,6 +148,7 @@ fn list(subject: Subject, list: UserPointer, size: usize) -> Result<usize, Errno
 fn remove(subject: Subject, name: UserPointer) -> Result<usize, Errno> {
     let name = read_name(name)?;
     let file = subject.find()?;
+    mounts::check_writable(&*file)?;
     check(&file, &name, true)?;
     if name == FileCapabilities::NAME {
         permission::require(Capabilities::SET_FILE_CAPABILITIES)?;

@@ -492,6 +492,7 @@ pub fn truncate(path: UserPointer, length: i64) -> Result<usize, Errno> {
     let path = read_string(path, PATH_MAX, Errno::ENAMETOOLONG)?;
     let inode = context::current().find(AT_FDCWD, &path, true)?;
     if inode.kind() == FileKind::Regular {
+        crate::fs::mounts::check_writable(&*inode)?;
         permission::check(&inode, Access::WRITE)?;
     }
     inode.truncate(size)?;

@@ -7,12 +7,13 @@ use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, AtFlags, FileTime, PATH_MAX, Statx, StatxTime};
 use pith_linux::inotify::FileEvents;
+use pith_linux::mounts::MountOptions;
 
 use crate::fs::inode::Inode;
 use crate::fs::metadata::{AttributeChange, Timestamp};
 use crate::fs::path;
 use crate::fs::permission::{Access, Rights};
-use crate::fs::{context, notify};
+use crate::fs::{context, mounts, notify};
 use crate::memory::{UserPointer, read_object, read_string, write_object};
 
 pub(super) fn known_flags(flags: i32, known: AtFlags) -> Result<AtFlags, Errno> {
@@ -116,14 +117,10 @@ pub(super) fn extended_status(
         status.mask &= !Statx::CREATED;
         status.created = StatxTime::default();
     }
-    let mount = crate::fs::mounts()
-        .iter()
-        .zip(1_u64..)
-        .find(|(mount, _)| mount.file_system.device() == inode.metadata().device);
-    if let Some((mount, number)) = mount {
+    if let Some(mount) = inode.mount() {
         status.mask |= Statx::MOUNT;
-        status.mount = number;
-        if crate::fs::inode::same(&mount.file_system.root(), &inode) {
+        status.mount = mount.number.into();
+        if mount.is_top(&*inode) {
             status.attributes |= Statx::MOUNT_ROOT;
         }
     }
@@ -144,10 +141,10 @@ struct OldStatistics {
 
 /// `ustat(2)`: what is free on the file system of a device.
 pub fn ustat(device: i32, buffer: UserPointer) -> Result<usize, Errno> {
-    let mounted = crate::fs::mounts()
-        .iter()
-        .find(|mount| mount.file_system.device().encode() == u64::from(device as u32));
-    let statistics = mounted.ok_or(Errno::EINVAL)?.file_system.statistics();
+    let of_device =
+        |mount: &Arc<mounts::Mount>| mount.super_block.file_system.device().encode() == u64::from(device as u32);
+    let mounted = mounts::list().into_iter().find(of_device).ok_or(Errno::EINVAL)?;
+    let statistics = mounted.super_block.file_system.statistics();
     let answer = OldStatistics {
         free_blocks: statistics.free as i32,
         padding: 0,
@@ -194,7 +191,15 @@ fn check_access(directory: i32, path: UserPointer, mode: i32, flags: AtFlags) ->
         origin.rights = rights.clone();
         path::find(&origin, &path, !flags.contains(AtFlags::SYMLINK_NOFOLLOW))?
     };
-    rights.check(&*inode, Access::from_bits_truncate(mode as u16))?;
+    let access = Access::from_bits_truncate(mode as u16);
+    let regular = inode.kind() == FileKind::Regular;
+    if access.contains(Access::EXECUTE) && regular && mounts::restricts(&*inode, MountOptions::NO_EXECUTE) {
+        return Err(Errno::EACCES);
+    }
+    rights.check(&*inode, access)?;
+    if access.contains(Access::WRITE) && (regular || inode.kind() == FileKind::Directory) {
+        mounts::check_writable(&*inode)?;
+    }
     Ok(0)
 }
 
@@ -217,6 +222,7 @@ fn set_mode(inode: &Arc<dyn Inode>, mode: u32) -> Result<usize, Errno> {
     if inode.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
+    mounts::check_writable(&**inode)?;
     let (rights, file) = (Rights::current(), inode.metadata());
     if !rights.owns(file.user) {
         return Err(Errno::EPERM);
@@ -256,6 +262,7 @@ pub fn fchmodat2(directory: i32, path: UserPointer, mode: u32, flags: i32) -> Re
 
 fn set_owner(inode: &Arc<dyn Inode>, user: i32, group: i32) -> Result<usize, Errno> {
     let id = |id: i32| (id != -1).then_some(id as u32);
+    mounts::check_writable(&**inode)?;
     Rights::current().check_owner(&**inode, id(user), id(group))?;
     change(
         inode,
@@ -299,14 +306,14 @@ pub fn umask(mask: u32) -> Result<usize, Errno> {
 
 /// `statfs(2)`
 pub fn statfs(path: UserPointer, buffer: UserPointer) -> Result<usize, Errno> {
-    write_object(buffer, &find(AT_FDCWD, path, AtFlags::empty())?.statistics())?;
+    write_object(buffer, &mounts::statistics(&*find(AT_FDCWD, path, AtFlags::empty())?))?;
     Ok(0)
 }
 
 /// `fstatfs(2)`
 pub fn fstatfs(fd: i32, buffer: UserPointer) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
-    write_object(buffer, &file.inode.statistics())?;
+    write_object(buffer, &mounts::statistics(&*file.inode))?;
     Ok(0)
 }
 
@@ -331,6 +338,7 @@ fn set_times(
     modified: Option<Timestamp>,
     present: bool,
 ) -> Result<usize, Errno> {
+    mounts::check_writable(&**inode)?;
     let rights = Rights::current();
     if !rights.owns(inode.metadata().user) {
         match present {

@@ -18,6 +18,7 @@ mod limits;
 mod machine;
 mod memory;
 mod metadata;
+mod mounting;
 mod namespaces;
 mod notifications;
 mod paths;
@@ -184,11 +185,11 @@ const CREATING: [u64; LIMIT.div_ceil(64)] = {
     // mknod, timer_create, epoll_create, inotify_init, inotify_add_watch, openat, mkdirat, mknodat, renameat, linkat,
     // symlinkat, signalfd, timerfd_create, eventfd, accept4, signalfd4, eventfd2, epoll_create1, dup3, pipe2,
     // inotify_init1, setxattr and its kin, epoll_ctl, mq_open, renameat2, memfd_create, userfaultfd, pidfd_open, clone3,
-    // openat2
+    // openat2, mount
     const NUMBERS: &[u64] = &[
         2, 22, 32, 33, 41, 42, 43, 53, 49, 50, 56, 82, 83, 85, 86, 88, 133, 222, 213, 253, 254, 257, 258, 259, 264,
         265, 266, 282, 283, 284, 288, 289, 290, 291, 292, 293, 294, 188, 189, 190, 233, 240, 316, 319, 323, 434, 435,
-        437,
+        437, 165,
     ];
     let mut set = [0; LIMIT.div_ceil(64)];
     let mut index = 0;

@@ -8,6 +8,7 @@ use pith_linux::files::{AT_FDCWD, AtFlags, DeviceNumber, PATH_MAX, RenameFlags};
 
 use crate::fs::context;
 use crate::fs::inode::NewFile;
+use crate::fs::mounts;
 use crate::fs::names::{self, Named};
 use crate::fs::path::{LastName, NamedPlace, find_place};
 use crate::fs::permission::{self, Access};
@@ -218,7 +219,7 @@ pub(super) fn make_link(
         Err(Errno::ENOENT) if !place.directory_only => {}
         Err(errno) => return Err(errno),
     }
-    if file.metadata().device != place.directory.metadata().device {
+    if !mounts::same_mount(&*file, &*place.directory) {
         return Err(Errno::EXDEV);
     }
     names::link(&place.directory, &name, &file)?;
@@ -261,6 +262,7 @@ pub(super) fn remove(directory: i32, path: &[u8], flags: i32) -> Result<usize, E
         (LastName::Above, true) => return Err(Errno::ENOTEMPTY),
         (_, false) => return Err(Errno::EISDIR),
     };
+    mounts::check_writable(&*place.directory)?;
     let file = place.directory.lookup(&name)?;
     if file.mounted().is_some() {
         return Err(Errno::EBUSY);
@@ -329,7 +331,7 @@ pub(super) fn rename_paths(
     let flags = rename_flags(flags)?;
     let from = place(old_directory, old)?;
     let to = place(new_directory, new.map_err(|errno| *errno)?)?;
-    if from.directory.metadata().device != to.directory.metadata().device {
+    if !mounts::same_mount(&*from.directory, &*to.directory) {
         return Err(Errno::EXDEV);
     }
     let LastName::Name(old_name) = from.name else {
@@ -339,6 +341,7 @@ pub(super) fn rename_paths(
         let exists = flags.contains(RenameFlags::NO_REPLACE);
         return Err(if exists { Errno::EEXIST } else { Errno::EBUSY });
     };
+    mounts::check_writable(&*from.directory)?;
     let file = from.directory.lookup(&old_name)?;
     let existing = match to.directory.lookup(&new_name) {
         Ok(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
@@ -393,7 +396,7 @@ pub fn readlinkat(directory: i32, path: UserPointer, buffer: UserPointer, size: 
         files.find(directory, &path, false)?
     };
     let target = link.read_link()?;
-    link.accessed();
+    mounts::accessed(&*link);
     let target = &target[..target.len().min(size)];
     copy_to_user(buffer, target)?;
     Ok(target.len())

@@ -414,8 +414,7 @@ fn credentials_for(program: &fs::Executable) -> Result<(Credentials, bool), Errn
     };
     let file = program.metadata();
     let mut rights = ProgramRights::default();
-    // Elsewhere it counts for nothing: these are mounted with `nosuid`.
-    if file.device == fs::ROOT_DEVICE {
+    if program.gives_rights() {
         rights.user = (file.permissions & 0o4000 != 0).then_some(file.user);
         rights.group = (file.permissions & 0o2010 == 0o2010).then_some(file.group);
         rights.capabilities = program.capabilities()?;

@@ -15,6 +15,7 @@ pub mod files;
 pub mod inotify;
 pub mod io_uring;
 pub mod ipc;
+pub mod mounts;
 pub mod netlink;
 pub mod packet;
 pub mod signal;

@@ -7,12 +7,11 @@ use core::fmt;
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
-use spin::Once;
 
 use super::kind_of;
 use super::namespaces::Namespace;
 use crate::fs::file::File;
-use crate::fs::inode::{Inode, Target};
+use crate::fs::inode::Target;
 use crate::task::{self, Credentials, Process, Thread};
 
 /// Where a file's text goes.
@@ -180,8 +179,6 @@ pub(in crate::fs) enum Body {
     ThreadText(u32, MakeOfThread, Option<SetOfThread>),
     /// Something for each thing of a kind, and these.
     Each(&'static Things, &'static [Entry]),
-    /// A directory on which a file system is mounted, with this root.
-    MountPoint(&'static Once<Arc<dyn Inode>>),
     /// A directory for each part of the thing that is named by a directory above.
     OfThingParts(PartsOfThing, &'static [Entry]),
     ThingParts(u32, PartsOfThing, &'static [Entry]),

@@ -1,6 +1,7 @@
 //! What `/proc` tells about the machine.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use pith_linux::Errno;
@@ -83,7 +84,9 @@ fn version(text: &mut Text) -> Result<(), Errno> {
 }
 
 fn file_systems(text: &mut Text) -> Result<(), Errno> {
-    let mut names: Vec<&str> = mounts().iter().map(|mount| mount.file_system.type_name()).collect();
+    let mut names: Vec<&str> = Vec::from(["tmpfs"]);
+    let of_mount = |mount: &Arc<mounts::Mount>| mount.super_block.file_system.type_name();
+    names.extend(mounts::list().iter().map(of_mount));
     names.sort_unstable();
     names.dedup();
     for name in names {

@@ -26,6 +26,7 @@ mod devices;
 mod entry;
 mod machine;
 mod memory;
+mod mount_tables;
 mod namespaces;
 mod network;
 mod page_map;
@@ -41,9 +42,10 @@ pub(super) use entry::{
 use entry::{GUARDED, OF_TASK};
 
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -52,8 +54,9 @@ use spin::{Mutex, Once};
 
 use super::context;
 use super::file::{File, ListedEntry, Listing, OpenFile, WriteAt};
-use super::inode::{FileSystem, Inode, NewFile, PathName, Target};
+use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Target};
 use super::metadata::{Metadata, Timestamp};
+use super::mounts::{self, Mount};
 use crate::memory::{Destination, PAGE_SIZE, Source};
 use crate::task::{self, Process};
 
@@ -63,8 +66,6 @@ const ROOT_NUMBER: u64 = 1;
 pub struct Character {
     /// Its name in `/proc/filesystems`.
     pub type_name: &'static str,
-    /// Where it is.
-    pub path: &'static str,
     /// The type that `statfs(2)` tells.
     pub magic: i64,
     /// `st_dev` of its files.
@@ -78,7 +79,6 @@ pub struct Character {
 /// `/proc`
 pub const PROCESSES: Character = Character {
     type_name: "proc",
-    path: "/proc",
     magic: 0x9fa0,
     device: DeviceNumber::new(0, 21),
     writable: true,
@@ -89,7 +89,9 @@ pub const PROCESSES: Character = Character {
 pub struct TextFileSystem {
     character: Character,
     root: Once<Arc<TextNode>>,
-    above: Arc<dyn Inode>,
+    mount: Once<Weak<Mount>>,
+    /// How many of its files something is mounted on.
+    points: AtomicUsize,
     mounted: Timestamp,
 }
 
@@ -104,13 +106,14 @@ struct TextNode {
 }
 
 impl TextFileSystem {
-    /// A file system for a directory in `above`.
-    pub fn new(character: Character, above: Arc<dyn Inode>) -> Arc<Self> {
+    /// A file system that a table describes.
+    pub fn new(character: Character) -> Arc<Self> {
         let body = character.root;
         let file_system = Arc::new(Self {
             character,
             root: Once::new(),
-            above,
+            mount: Once::new(),
+            points: AtomicUsize::new(0),
             mounted: Timestamp::now(),
         });
         let root = TextNode {
@@ -123,6 +126,11 @@ impl TextFileSystem {
         };
         file_system.root.call_once(|| Arc::new(root));
         file_system
+    }
+
+    /// Its top directory.
+    pub fn top(&self) -> Arc<dyn Inode> {
+        self.root_node().clone()
     }
 
     fn root_node(&self) -> &Arc<TextNode> {
@@ -144,10 +152,6 @@ fn statistics(kind: i64) -> Statfs {
 }
 
 impl FileSystem for TextFileSystem {
-    fn root(&self) -> Arc<dyn Inode> {
-        self.root_node().clone()
-    }
-
     fn type_name(&self) -> &'static str {
         self.character.type_name
     }
@@ -158,6 +162,15 @@ impl FileSystem for TextFileSystem {
 
     fn statistics(&self) -> Statfs {
         statistics(self.character.magic)
+    }
+
+    fn set_mount(&self, mount: &Weak<Mount>) -> bool {
+        let mut set = false;
+        self.mount.call_once(|| {
+            set = true;
+            mount.clone()
+        });
+        set
     }
 }
 
@@ -246,7 +259,6 @@ fn kind_of(body: Body) -> FileKind {
     match body {
         Body::Directory(_)
         | Body::Each(..)
-        | Body::MountPoint(_)
         | Body::OfThingParts(..)
         | Body::ThingParts(..)
         | Body::OfThingDirectory(_)
@@ -396,18 +408,28 @@ impl Inode for TextNode {
     }
 
     fn path(&self) -> PathName {
-        let mut bytes = match &self.parent {
-            Some(parent) => parent.path().bytes,
-            None => {
-                return PathName {
-                    bytes: self.file_system.character.path.into(),
-                    removed: false,
-                };
-            }
-        };
-        bytes.push(b'/');
-        bytes.extend_from_slice(self.name.as_bytes());
+        mounts::absolute(self)
+    }
+
+    fn path_within(&self) -> PathName {
+        let mut bytes = Vec::new();
+        if let Some(parent) = &self.parent {
+            bytes = parent.path_within().bytes;
+            bytes.push(b'/');
+            bytes.extend_from_slice(self.name.as_bytes());
+        }
         PathName { bytes, removed: false }
+    }
+
+    fn identity(&self) -> FileIdentity {
+        FileIdentity {
+            device: self.file_system.character.device,
+            number: self.number,
+        }
+    }
+
+    fn mount(&self) -> Option<Arc<Mount>> {
+        self.file_system.mount.get()?.upgrade()
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
@@ -453,7 +475,6 @@ impl Inode for TextNode {
                 let (permissions, body) = Self::of_table(entries, name)?;
                 (permissions, body.about(number))
             }
-            Body::MountPoint(_) => return Err(Errno::ENOENT),
             Body::ThingParts(number, list, entries) => {
                 let parts = list(number);
                 let found = parts.iter().find(|(_, known)| known == name).ok_or(Errno::ENOENT)?;
@@ -506,16 +527,27 @@ impl Inode for TextNode {
     }
 
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
-        match self.body {
-            Body::MountPoint(root) => root.get().cloned(),
-            _ => None,
+        if self.file_system.points.load(Ordering::Relaxed) == 0 {
+            return None;
         }
+        mounts::covering(&self.mount()?, self)
+    }
+
+    fn set_point(&self, used: bool) -> Result<(), Errno> {
+        match used {
+            true => self.file_system.points.fetch_add(1, Ordering::Relaxed),
+            false => self.file_system.points.fetch_sub(1, Ordering::Relaxed),
+        };
+        Ok(())
     }
 
     fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
         match &self.parent {
             Some(parent) => Ok(parent.clone()),
-            None => Ok(self.file_system.above.clone()),
+            None => match self.mount().and_then(|mount| mount.above()) {
+                Some(above) => above,
+                None => Ok(self.file_system.root_node().clone()),
+            },
         }
     }
 
@@ -683,7 +715,6 @@ impl File for DirectoryFile {
                     }
                 }
             }
-            Body::MountPoint(_) => {}
             Body::ThingParts(number, list, _) => {
                 for (index, (_, name)) in list(number).iter().enumerate().skip(start) {
                     if !offer(index, name, FileKind::Directory) {

@@ -13,6 +13,7 @@ use super::counters::TICK;
 use super::memory::{
     areas, clear_references, maps, memory_statistics, node_maps, sizes, small_maps, small_maps_rollup,
 };
+use super::mount_tables::{mount_information, mount_statistics, mount_table};
 use super::network::NETWORK;
 use super::page_map::PageMap;
 use super::program_memory::ProgramMemory;
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::fs::inode::Target;
 use crate::fs::terminal;
-use crate::fs::{Mount, context, metadata::BLOCK_SIZE, mounts, path};
+use crate::fs::{context, metadata::BLOCK_SIZE, path};
 use crate::memory::{self, PAGE_SIZE};
 use crate::task::family::Usage;
 use crate::task::{self, Capabilities, Limits, Process, ProgramIdentity};
@@ -215,7 +216,7 @@ fn set_name(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
 fn executable(subject: &Subject) -> Result<Target, Errno> {
     alive(subject)?;
     // The program was found before it may have changed its root directory.
-    let root = crate::fs::root_directory()?;
+    let root = crate::fs::mounts::root_directory()?;
     let origin = path::Origin::new(root.clone(), root);
     path::find(&origin, &program(&subject.process).path, true).map(Target::File)
 }
@@ -696,73 +697,6 @@ fn limits(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The mounts that a process sees: those in its root directory, with their points as it knows them.
-fn seen_mounts(subject: &Subject) -> Vec<(usize, &'static Mount, String)> {
-    let root = context::of(&subject.process).root().path().bytes;
-    let root = String::from_utf8_lossy(&root).into_owned();
-    let seen = mounts().iter().enumerate().filter_map(|(index, mount)| {
-        let rest = match (&*root, &*mount.point) {
-            ("/", point) => point,
-            (root, point) => match point.strip_prefix(root)? {
-                "" => "/",
-                rest if rest.starts_with('/') => rest,
-                _ => return None,
-            },
-        };
-        Some((index, mount, String::from(rest)))
-    });
-    seen.collect()
-}
-
-fn mount_table(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    for (_, mount, point) in seen_mounts(subject) {
-        writeln!(
-            text,
-            "{} {point} {} {}{} 0 0",
-            mount.source,
-            mount.file_system.type_name(),
-            mount.options,
-            mount.settings
-        )?;
-    }
-    Ok(())
-}
-
-fn mount_statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    for (_, mount, point) in seen_mounts(subject) {
-        let kind = mount.file_system.type_name();
-        writeln!(text, "device {} mounted on {point} with fstype {kind}", mount.source)?;
-    }
-    Ok(())
-}
-
-fn mount_information(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
-    for (index, mount, point) in seen_mounts(subject) {
-        let device = mount.file_system.device();
-        // The mount above: the one whose point is the longest path to this one.
-        let above = mounts()
-            .iter()
-            .enumerate()
-            .filter(|(other_index, other)| {
-                let rest = mount.point.strip_prefix(&*other.point);
-                *other_index != index && rest.is_some_and(|rest| other.point == "/" || rest.starts_with('/'))
-            })
-            .max_by_key(|(_, other)| other.point.len())
-            .map_or(0, |(index, _)| index + 1);
-        let (source, kind, options) = (mount.source, mount.file_system.type_name(), mount.options);
-        writeln!(
-            text,
-            "{} {above} {}:{} / {point} {options} - {kind} {source} {}{}",
-            index + 1,
-            device.major,
-            device.minor,
-            options.get(..2).unwrap_or("rw"),
-            mount.settings
-        )?;
-    }
-    Ok(())
-}
-
 /// How readily the process is to be killed when memory is short. It is kept; the one that finds none is killed.
 fn adjustment(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let value = subject.process.settings.memory_adjustment.load(Ordering::Relaxed);
@@ -829,16 +763,9 @@ pub fn descriptor_text(subject: &Subject, descriptor: i32, text: &mut Text) -> R
         flags |= OpenFlags::CLOSE_ON_EXEC;
     }
     let metadata = file.inode.metadata();
-    let mount = mounts()
-        .iter()
-        .position(|mount| mount.file_system.device() == metadata.device);
+    let mount = file.inode.mount().map_or(0, |mount| mount.number);
     writeln!(text, "pos:\t{}\nflags:\t0{:o}", file.position(), flags.bits())?;
-    writeln!(
-        text,
-        "mnt_id:\t{}\nino:\t{}",
-        mount.map_or(0, |mount| mount + 1),
-        metadata.number
-    )?;
+    writeln!(text, "mnt_id:\t{mount}\nino:\t{}", metadata.number)?;
     match file.file() {
         Ok(file) => file.describe(text),
         Err(_) => Ok(()),

@@ -3,27 +3,20 @@
 
 use pith_linux::Errno;
 use pith_linux::files::DeviceNumber;
-use spin::Once;
 
 use super::processors::online_list;
-use crate::fs::inode::Inode;
 use crate::fs::proc::{Body, Character, Entry, Text, constant, text};
 use crate::memory;
 use crate::task;
-use alloc::sync::Arc;
 
 /// What is mounted there.
 pub const GROUPS: Character = Character {
     type_name: "cgroup2",
-    path: "/sys/fs/cgroup",
     magic: 0x6367_7270,
     device: DeviceNumber::new(0, 26),
     writable: false,
     root: Body::Directory(FILES),
 };
-
-/// Its root, once it is mounted.
-pub static ROOT: Once<Arc<dyn Inode>> = Once::new();
 
 /// `/proc/cgroups`
 pub const CONTROLLERS: &str = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n\

@@ -9,16 +9,15 @@ mod processors;
 
 use pith_linux::files::DeviceNumber;
 
-use super::proc::{Body, Character, Entry, constant, directory, entry};
+use super::proc::{Body, Character, Entry, constant, directory};
 
-pub use groups::{CONTROLLERS, GROUPS, ROOT as GROUP_ROOT};
+pub use groups::{CONTROLLERS, GROUPS};
 
-const FILE_SYSTEMS: &[Entry] = &[entry("cgroup", 0o555, Body::MountPoint(&GROUP_ROOT))];
+const FILE_SYSTEMS: &[Entry] = &[directory("cgroup", &[])];
 
 /// What is mounted at `/sys`.
 pub const SYSTEM: Character = Character {
     type_name: "sysfs",
-    path: "/sys",
     magic: 0x6265_6572,
     device: DeviceNumber::new(0, 25),
     writable: true,

@@ -3,17 +3,19 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, Statfs};
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use super::open_master;
 use super::pair::{self, Pair};
 use crate::fs::file::{File, ListedEntry, Listing};
 use crate::fs::inode::{FileSystem, Inode, PathName};
 use crate::fs::metadata::{AttributeChange, Metadata, Timestamp};
+use crate::fs::mounts::{self, Mount};
 use crate::fs::permission;
 use crate::memory::Destination;
 
@@ -22,8 +24,6 @@ const MAGIC: i64 = 0x1cd1;
 const DEVICE: DeviceNumber = DeviceNumber::new(0, 24);
 /// The device that makes pseudo-terminals.
 pub const MULTIPLEXER: DeviceNumber = DeviceNumber::new(5, 2);
-/// Where it is mounted.
-const PLACE: &[u8] = b"/dev/pts";
 const MULTIPLEXER_NAME: &[u8] = b"ptmx";
 /// Inode numbers: the root, the multiplexer, and from where on those of terminals are counted.
 const ROOT: u64 = 1;
@@ -49,11 +49,15 @@ pub struct TerminalFileSystem {
 }
 
 impl TerminalFileSystem {
-    /// A file system for a directory in `above`.
-    pub fn new(above: Arc<dyn Inode>) -> Arc<Self> {
+    /// Its top directory.
+    pub fn top(&self) -> Arc<dyn Inode> {
+        self.root.clone()
+    }
+
+    /// The file system of all pseudo-terminals.
+    pub fn new() -> Arc<Self> {
         let metadata = |number, kind, permissions| Metadata::new(DEVICE, number, kind, permissions, Timestamp::now());
         let root = Arc::new(Root {
-            above,
             metadata: Mutex::new(Metadata {
                 links: 2,
                 ..metadata(ROOT, FileKind::Directory, 0o755)
@@ -72,10 +76,6 @@ impl TerminalFileSystem {
 }
 
 impl FileSystem for TerminalFileSystem {
-    fn root(&self) -> Arc<dyn Inode> {
-        self.root.clone()
-    }
-
     fn type_name(&self) -> &'static str {
         "devpts"
     }
@@ -87,11 +87,44 @@ impl FileSystem for TerminalFileSystem {
     fn statistics(&self) -> Statfs {
         statistics()
     }
+
+    fn set_mount(&self, mount: &Weak<Mount>) -> bool {
+        let mut set = false;
+        MOUNT.call_once(|| {
+            set = true;
+            mount.clone()
+        });
+        set
+    }
+}
+
+/// Its first mount.
+static MOUNT: Once<Weak<Mount>> = Once::new();
+/// How many of its files something is mounted on.
+static POINTS: AtomicUsize = AtomicUsize::new(0);
+
+fn mount() -> Option<Arc<Mount>> {
+    MOUNT.get()?.upgrade()
+}
+
+/// What is mounted on a file.
+fn mounted(inode: &dyn Inode) -> Option<Arc<dyn Inode>> {
+    if POINTS.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    mounts::covering(&mount()?, inode)
+}
+
+fn set_point(used: bool) -> Result<(), Errno> {
+    match used {
+        true => POINTS.fetch_add(1, Ordering::Relaxed),
+        false => POINTS.fetch_sub(1, Ordering::Relaxed),
+    };
+    Ok(())
 }
 
 /// The directory.
 struct Root {
-    above: Arc<dyn Inode>,
     metadata: Mutex<Metadata>,
     multiplexer: Arc<Device>,
 }
@@ -114,10 +147,26 @@ impl Inode for Root {
     }
 
     fn path(&self) -> PathName {
+        mounts::absolute(self)
+    }
+
+    fn path_within(&self) -> PathName {
         PathName {
-            bytes: PLACE.to_vec(),
+            bytes: Vec::new(),
             removed: false,
         }
+    }
+
+    fn mount(&self) -> Option<Arc<Mount>> {
+        mount()
+    }
+
+    fn mounted(&self) -> Option<Arc<dyn Inode>> {
+        mounted(self)
+    }
+
+    fn set_point(&self, used: bool) -> Result<(), Errno> {
+        set_point(used)
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
@@ -139,7 +188,10 @@ impl Inode for Root {
     }
 
     fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
-        Ok(self.above.clone())
+        match mount().and_then(|mount| mount.above()) {
+            Some(above) => above,
+            None => Err(Errno::ENOENT),
+        }
     }
 
     fn change(&self, change: AttributeChange) -> Result<(), Errno> {
@@ -162,7 +214,7 @@ impl File for Listed {
 
     /// The position behind the entry of a terminal is its number and 4.
     fn list(&self, position: u64, listing: Listing<'_>) -> Result<(), Errno> {
-        let above = self.0.above.metadata().number;
+        let above = self.0.parent().map_or(ROOT, |above| above.identity().number);
         let fixed: [(&[u8], u64, FileKind); 3] = [
             (b".", ROOT, FileKind::Directory),
             (b"..", above, FileKind::Directory),
@@ -249,8 +301,23 @@ impl Inode for Device {
     }
 
     fn path(&self) -> PathName {
-        let mut bytes = PLACE.to_vec();
-        bytes.push(b'/');
+        mounts::absolute(self)
+    }
+
+    fn mount(&self) -> Option<Arc<Mount>> {
+        mount()
+    }
+
+    fn mounted(&self) -> Option<Arc<dyn Inode>> {
+        mounted(self)
+    }
+
+    fn set_point(&self, used: bool) -> Result<(), Errno> {
+        set_point(used)
+    }
+
+    fn path_within(&self) -> PathName {
+        let mut bytes = Vec::from(*b"/");
         bytes.extend_from_slice(&self.name);
         let gone = |pair: &Weak<Pair>| pair.upgrade().is_none_or(|pair| pair.has_no_master());
         PathName {

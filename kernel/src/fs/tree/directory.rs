@@ -136,6 +136,17 @@ impl DirectoryContent {
 }
 
 impl Node {
+    /// Takes any name out of the directory, for good: nothing can be made in it any more. For trees without a volume.
+    pub(super) fn take_any_child(&self) -> Option<Arc<Node>> {
+        let mut entries = self.directory().ok()?.entries.lock();
+        entries.removed = true;
+        let (_, name) = entries.order.pop_first()?;
+        match entries.slots.remove(&name)? {
+            Slot::Node { node, .. } => Some(node),
+            Slot::Whiteout => None,
+        }
+    }
+
     /// Finds a name in the directory.
     pub(super) fn child(&self, name: &[u8]) -> Result<Option<Arc<Node>>, Errno> {
         let content = self.directory()?;
@@ -301,10 +312,8 @@ impl Node {
         match (directory, node.is_directory()) {
             (true, false) => return Err(Errno::ENOTDIR),
             (false, true) => return Err(Errno::EISDIR),
+            _ if node.is_point() => return Err(Errno::EBUSY),
             (true, true) => {
-                if node.covered.get().is_some() {
-                    return Err(Errno::EBUSY);
-                }
                 if !node.directory()?.is_empty(&self.tree)? {
                     return Err(Errno::ENOTEMPTY);
                 }
@@ -374,15 +383,14 @@ impl Node {
                     match (node.is_directory(), other.is_directory()) {
                         (true, false) => return Err(Errno::ENOTDIR),
                         (false, true) => return Err(Errno::EISDIR),
-                        (true, true) if other.covered.get().is_some() => return Err(Errno::EBUSY),
+                        _ if other.is_point() => return Err(Errno::EBUSY),
                         (true, true) if !other.directory()?.is_empty(&self.tree)? => return Err(Errno::ENOTEMPTY),
                         _ => {}
                     }
                 }
             }
         }
-        let covered = |node: &Arc<Node>| node.covered.get().is_some();
-        if covered(&node) || existing.as_ref().is_some_and(covered) {
+        if node.is_point() || existing.as_ref().is_some_and(|other| other.is_point()) {
             return Err(Errno::EBUSY);
         }
         let (here, there) = (self.me()?, to.me()?);

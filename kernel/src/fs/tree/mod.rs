@@ -23,17 +23,19 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pith_erofs::{FileKind, Volume};
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, NAME_MAX, OpenFlags, RenameFlags, Statfs};
+use pith_storage_settings::Settings;
 use spin::{Mutex, Once};
 
 use super::device_files;
 use super::file::{File, OpenFile};
 use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Place, Replacement, Target};
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
+use super::mounts::{self, Mount};
 use super::permission;
 use super::{notify, pipe};
 use crate::memory::PAGE_SIZE;
@@ -60,9 +62,10 @@ pub struct Tree {
     character: Character,
     /// What lies below.
     lower: Option<Volume<'static>>,
-    root: Once<Arc<Node>>,
-    /// Where the tree is mounted: the path and the directory above. `None` for the root of all.
-    attachment: Once<(Vec<u8>, Arc<dyn Inode>)>,
+    /// The top directory, which is kept alive by who made the tree.
+    root: Once<Weak<Node>>,
+    /// Where the tree was mounted first.
+    mount: Once<Weak<Mount>>,
     /// Held while names change.
     structure: Mutex<()>,
     /// Numbers from here on belong to files that were made.
@@ -114,7 +117,9 @@ pub struct Node {
     attributes: Mutex<AttributesOfNode>,
     place: Mutex<PlaceOfNode>,
     content: Content,
-    covered: Once<Arc<dyn Inode>>,
+    /// How many mounts have it as their point, and which one those find who come through the tree's own mount.
+    points: AtomicU32,
+    covered: Mutex<Option<Arc<Mount>>>,
     /// Extended attributes; made for the first one.
     extended: Once<Box<ExtendedAttributes>>,
 }
@@ -137,12 +142,12 @@ pub(super) fn volume_errno(error: pith_erofs::Error) -> Errno {
 /// # Errors
 /// `ENOSPC`
 pub fn memory_file(name: &[u8], executable: bool, sealable: bool) -> Result<Arc<dyn Inode>, Errno> {
-    static FILES: Once<Arc<Tree>> = Once::new();
+    static FILES: Once<Arc<Node>> = Once::new();
     let mut seals = if sealable { Seals::empty() } else { Seals::SEAL };
     seals.set(Seals::EXECUTE, !executable);
     let permissions = if executable { 0o777 } else { 0o666 };
     let node = nameless(
-        FILES.call_once(|| Tree::new(super::MEMORY_FILES, 0o1777, SpaceLimits::default())),
+        FILES.call_once(|| Tree::empty(super::MEMORY_FILES, 0o1777, SpaceLimits::default())),
         [b"memfd:", name].concat(),
         permissions,
         RegularContent::with_seals(seals),
@@ -155,9 +160,9 @@ pub fn memory_file(name: &[u8], executable: bool, sealable: bool) -> Result<Arc<
 /// # Errors
 /// `ENOSPC`
 pub fn secret_file() -> Result<Arc<OpenFile>, Errno> {
-    static FILES: Once<Arc<Tree>> = Once::new();
+    static FILES: Once<Arc<Node>> = Once::new();
     let node = nameless(
-        FILES.call_once(|| Tree::new(super::SECRET_MEMORY, 0o1777, SpaceLimits::default())),
+        FILES.call_once(|| Tree::empty(super::SECRET_MEMORY, 0o1777, SpaceLimits::default())),
         b"secretmem".to_vec(),
         0o600,
         RegularContent::new(None),
@@ -167,7 +172,8 @@ pub fn secret_file() -> Result<Arc<OpenFile>, Errno> {
 }
 
 /// A regular file without a place in any directory.
-fn nameless(tree: &Arc<Tree>, name: Vec<u8>, permissions: u16, content: RegularContent) -> Result<Arc<Node>, Errno> {
+fn nameless(root: &Arc<Node>, name: Vec<u8>, permissions: u16, content: RegularContent) -> Result<Arc<Node>, Errno> {
+    let tree = &root.tree;
     let number = tree.new_number()?;
     let attributes = AttributesOfNode::new(permissions, 0);
     let node = Node::new(
@@ -179,7 +185,7 @@ fn nameless(tree: &Arc<Tree>, name: Vec<u8>, permissions: u16, content: RegularC
         None,
     );
     *node.place.lock() = PlaceOfNode {
-        parent: Some(tree.root_node().clone()),
+        parent: Some(root.clone()),
         name: name.into(),
         removed: true,
         linkable: false,
@@ -188,19 +194,19 @@ fn nameless(tree: &Arc<Tree>, name: Vec<u8>, permissions: u16, content: RegularC
 }
 
 impl Tree {
-    /// An empty tree.
-    pub fn new(character: Character, permissions: u16, limits: SpaceLimits) -> Arc<Self> {
+    /// The top directory of an empty tree.
+    pub fn empty(character: Character, permissions: u16, limits: SpaceLimits) -> Arc<Node> {
         let tree = Self::without_root(character, None, 2, limits);
         // The top directory counts, whatever the limit.
         let _ = tree.space.take_file();
         let attributes = AttributesOfNode::new(permissions, 2);
         let content = Content::Directory(DirectoryContent::new(None));
         let root = Node::new(&tree, 1, FileKind::Directory, attributes, content, None);
-        tree.root.call_once(|| root);
-        tree
+        tree.root.call_once(|| Arc::downgrade(&root));
+        root
     }
 
-    /// A tree that starts as a view of an EROFS volume.
+    /// The top directory of a tree that starts as a view of an EROFS volume.
     ///
     /// # Errors
     /// What is wrong with the volume.
@@ -208,15 +214,15 @@ impl Tree {
         character: Character,
         volume: Volume<'static>,
         limits: SpaceLimits,
-    ) -> Result<Arc<Self>, pith_erofs::Error> {
+    ) -> Result<Arc<Node>, pith_erofs::Error> {
         let root = volume.root()?;
         // Numbers of EROFS inodes are those of slots of 32 bytes in the image.
         let first_free = (volume.image().len() as u64 / 32).next_multiple_of(4096);
         let tree = Self::without_root(character, Some(volume), first_free, limits);
         let root =
             Node::of_volume(&tree, root, None).map_err(|_| pith_erofs::Error::NotADirectory { nid: root.nid })?;
-        tree.root.call_once(|| root);
-        Ok(tree)
+        tree.root.call_once(|| Arc::downgrade(&root));
+        Ok(root)
     }
 
     fn without_root(
@@ -229,25 +235,13 @@ impl Tree {
             character,
             lower,
             root: Once::new(),
-            attachment: Once::new(),
+            mount: Once::new(),
             structure: Mutex::new(()),
             first_made: first_free,
             next_number: AtomicU64::new(first_free),
             space: Space::new(limits),
             linked: Mutex::new(BTreeMap::new()),
         })
-    }
-
-    /// Says where the tree is mounted.
-    pub fn attach(&self, path: &[u8], above: Arc<dyn Inode>) {
-        self.attachment.call_once(|| (path.into(), above));
-    }
-
-    fn root_node(&self) -> &Arc<Node> {
-        match self.root.get() {
-            Some(root) => root,
-            None => unreachable!("a tree is given its root where it is made"),
-        }
     }
 
     /// A number for a new file, which counts from now on. Its node gives that back when it goes.
@@ -265,10 +259,6 @@ impl Tree {
 }
 
 impl FileSystem for Tree {
-    fn root(&self) -> Arc<dyn Inode> {
-        self.root_node().clone()
-    }
-
     fn type_name(&self) -> &'static str {
         self.character.type_name
     }
@@ -294,6 +284,39 @@ impl FileSystem for Tree {
             flags: 0x20 | 0x1000, // valid, access times only after changes
             spare: [0; 4],
         }
+    }
+
+    fn set_mount(&self, mount: &Weak<Mount>) -> bool {
+        let mut set = false;
+        self.mount.call_once(|| {
+            set = true;
+            mount.clone()
+        });
+        set
+    }
+
+    fn set_limits(&self, settings: &Settings) -> Result<(), Errno> {
+        self.space.set_limits(settings)
+    }
+
+    /// Names and directories hold each other: they are parted one after the other, since a tree may be deep.
+    fn end(&self) {
+        let Some(root) = self.root.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        let mut directory = root.clone();
+        loop {
+            match directory.take_any_child() {
+                Some(child) if child.is_directory() => directory = child,
+                Some(_) => {}
+                None if Arc::ptr_eq(&directory, &root) => break,
+                None => {
+                    let above = directory.place.lock().parent.clone();
+                    directory = above.unwrap_or_else(|| root.clone());
+                }
+            }
+        }
+        mounts::free_device(self.character.device);
     }
 }
 
@@ -343,9 +366,20 @@ impl Node {
             attributes: Mutex::new(attributes),
             place: Mutex::new(place),
             content,
-            covered: Once::new(),
+            points: AtomicU32::new(0),
+            covered: Mutex::new(None),
             extended: Once::new(),
         })
+    }
+
+    /// The tree that it belongs to.
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// Whether something is mounted on it, seen through whichever mount.
+    fn is_point(&self) -> bool {
+        self.points.load(Ordering::Relaxed) != 0
     }
 
     /// A view of an inode of the volume.
@@ -416,12 +450,13 @@ impl Node {
 
     /// The file was read. As Linux does with `relatime`, the access time is only set if something was changed since it
     /// was, or after a day.
-    fn touch_access(&self) {
+    fn touch_access(&self, always: bool) {
         const DAY: i64 = 24 * 60 * 60;
         let mut attributes = self.attributes.lock();
         let times = attributes.times;
         let now = Timestamp::now();
-        if times.accessed <= times.modified
+        if always
+            || times.accessed <= times.modified
             || times.accessed <= times.changed
             || now.seconds - times.accessed.seconds >= DAY
         {
@@ -464,11 +499,6 @@ impl Node {
             Content::Regular(content) => Ok(content),
             _ => Err(Errno::EINVAL),
         }
-    }
-
-    /// Covers the directory by another file system's root.
-    pub fn cover(&self, root: Arc<dyn Inode>) {
-        self.covered.call_once(|| root);
     }
 }
 
@@ -548,6 +578,14 @@ impl Inode for Node {
     }
 
     fn path(&self) -> PathName {
+        mounts::absolute(self)
+    }
+
+    fn mount(&self) -> Option<Arc<Mount>> {
+        self.tree.mount.get()?.upgrade()
+    }
+
+    fn path_within(&self) -> PathName {
         // Names from the file up to the root, then turned around.
         let mut names: Vec<Arc<[u8]>> = Vec::new();
         let mut removed = false;
@@ -560,13 +598,10 @@ impl Inode for Node {
             drop(place);
             node = Some(parent);
         }
-        let mut bytes = self.tree.attachment.get().map_or(Vec::new(), |(path, _)| path.clone());
+        let mut bytes = Vec::new();
         for name in names.iter().rev() {
             bytes.push(b'/');
             bytes.extend_from_slice(name);
-        }
-        if bytes.is_empty() {
-            bytes.push(b'/');
         }
         PathName { bytes, removed }
     }
@@ -600,14 +635,36 @@ impl Inode for Node {
         if let Some(parent) = &self.place.lock().parent {
             return Ok(parent.clone());
         }
-        match self.tree.attachment.get() {
-            Some((_, above)) => Ok(above.clone()),
+        match self.mount().and_then(|mount| mount.above()) {
+            Some(above) => above,
             None => Ok(self.me()?),
         }
     }
 
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
-        self.covered.get().cloned()
+        if !self.is_point() {
+            return None;
+        }
+        self.covered.lock().as_ref().map(Mount::root)
+    }
+
+    fn set_point(&self, used: bool) -> Result<(), Errno> {
+        let _structure = self.tree.structure.lock();
+        match used {
+            true if self.attributes.lock().links == 0 => return Err(Errno::ENOENT),
+            true => self.points.fetch_add(1, Ordering::Relaxed),
+            false => self.points.fetch_sub(1, Ordering::Relaxed),
+        };
+        Ok(())
+    }
+
+    fn set_covered(&self, by: Option<Arc<Mount>>) {
+        let old = core::mem::replace(&mut *self.covered.lock(), by);
+        drop(old);
+    }
+
+    fn is_covered(&self) -> bool {
+        self.covered.lock().is_some()
     }
 
     fn target(&self) -> Result<Target, Errno> {
@@ -684,8 +741,8 @@ impl Inode for Node {
         Ok(())
     }
 
-    fn accessed(&self) {
-        self.touch_access();
+    fn accessed(&self, always: bool) {
+        self.touch_access(always);
     }
 
     fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {

@@ -615,7 +615,7 @@ impl File for RegularFile {
         let result = self.0.regular()?.read(&self.0.tree, position, to);
         // As on Linux, also if the program's memory can't take anything.
         if !flags.contains(OpenFlags::NO_ACCESS_TIME) {
-            self.0.touch_access();
+            self.0.touch_access(false);
         }
         result
     }

@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
+use pith_storage_settings::Settings;
 
 use crate::memory::{self, PAGE_SIZE};
 
@@ -18,21 +19,38 @@ pub struct SpaceLimits {
 /// Something that is counted and has a limit.
 struct Quantity {
     used: AtomicU64,
-    most: u64,
+    most: AtomicU64,
 }
 
 impl Quantity {
     fn new(most: Option<u64>) -> Self {
         Self {
             used: AtomicU64::new(0),
-            most: most.unwrap_or(u64::MAX),
+            most: AtomicU64::new(most.unwrap_or(u64::MAX)),
         }
+    }
+
+    fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Sets how much there may be.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is more already, or if there was no limit before, as for Linux's tmpfs.
+    fn limit(&self, most: Option<u64>) -> Result<(), Errno> {
+        let most = most.unwrap_or(u64::MAX);
+        if self.used.load(Ordering::Relaxed) > most || self.most() == u64::MAX && most != u64::MAX {
+            return Err(Errno::EINVAL);
+        }
+        self.most.store(most, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Takes so much, all or nothing.
     fn take(&self, count: u64) -> Result<(), Errno> {
         let before = self.used.fetch_add(count, Ordering::Relaxed);
-        if before.saturating_add(count) > self.most {
+        if before.saturating_add(count) > self.most() {
             self.give_back(count);
             return Err(Errno::ENOSPC);
         }
@@ -45,7 +63,7 @@ impl Quantity {
 
     fn left(&self) -> u64 {
         // Somebody who is being refused may have counted already.
-        self.most.saturating_sub(self.used.load(Ordering::Relaxed))
+        self.most().saturating_sub(self.used.load(Ordering::Relaxed))
     }
 }
 
@@ -79,6 +97,21 @@ impl Space {
             pages: Quantity::new(limits.pages),
             files: Quantity::new(limits.files),
         }
+    }
+
+    /// Changes the limits that settings name.
+    ///
+    /// # Errors
+    /// `EINVAL`
+    pub(super) fn set_limits(&self, settings: &Settings) -> Result<(), Errno> {
+        let memory = memory::total();
+        if settings.size.is_some() {
+            self.pages.limit(settings.pages(memory))?;
+        }
+        if settings.files.is_some() {
+            self.files.limit(settings.most_files(memory))?;
+        }
+        Ok(())
     }
 
     /// Takes room for a page of data.
@@ -126,9 +159,9 @@ impl Space {
     pub(super) fn room(&self) -> Room {
         // What has no limit has that of memory.
         let used = self.pages.used.load(Ordering::Relaxed);
-        let pages = self.pages.most.min(memory::total() / PAGE_SIZE as u64);
+        let pages = self.pages.most().min(memory::total() / PAGE_SIZE as u64);
         let files_used = self.files.used.load(Ordering::Relaxed);
-        let free_files = match self.files.most {
+        let free_files = match self.files.most() {
             u64::MAX => memory::free() / PAGE_SIZE as u64,
             _ => self.files.left(),
         };
