@@ -174,7 +174,7 @@ impl MountOptions {
         }
         match before {
             Some(before) if !flags.intersects(MountFlags::ACCESS_TIMES) => {
-                options - Self::ACCESS_TIMES | before & Self::ACCESS_TIMES
+                (options - Self::ACCESS_TIMES) | (before & Self::ACCESS_TIMES)
             }
             _ => options,
         }
