@@ -12,48 +12,28 @@ use crate::arch;
 #[derive(Debug, Default)]
 pub struct InterruptMutex<T>(spin::Mutex<T>);
 
-/// Access to the content of an [`InterruptMutex`]; dropping it restores the interrupt state.
-pub struct InterruptGuard<'a, T> {
+/// What is done after a lock was given up.
+pub trait Afterwards {
+    /// Does it.
+    fn given_up(&self);
+}
+
+/// Access to the content of a lock; dropping it gives the lock up and does what is due then.
+pub struct Guard<'a, T, A: Afterwards> {
     guard: Option<spin::MutexGuard<'a, T>>,
-    enabled_before: bool,
+    afterwards: A,
 }
 
-impl<T> InterruptMutex<T> {
-    /// A lock around a value.
-    pub const fn new(value: T) -> Self {
-        Self(spin::Mutex::new(value))
-    }
-
-    /// Waits for the lock.
-    pub fn lock(&self) -> InterruptGuard<'_, T> {
-        let enabled_before = arch::interrupts_enabled();
-        arch::disable_interrupts();
-        InterruptGuard {
-            guard: Some(self.0.lock()),
-            enabled_before,
-        }
-    }
-
-    /// Takes the lock if it is free (for a panic, which may have interrupted its holder).
-    pub fn try_lock(&self) -> Option<InterruptGuard<'_, T>> {
-        let enabled_before = arch::interrupts_enabled();
-        arch::disable_interrupts();
-        match self.0.try_lock() {
-            Some(guard) => Some(InterruptGuard {
-                guard: Some(guard),
-                enabled_before,
-            }),
-            None => {
-                if enabled_before {
-                    arch::enable_interrupts();
-                }
-                None
-            }
+impl<'a, T, A: Afterwards> Guard<'a, T, A> {
+    fn new(guard: spin::MutexGuard<'a, T>, afterwards: A) -> Self {
+        Self {
+            guard: Some(guard),
+            afterwards,
         }
     }
 }
 
-impl<T> Deref for InterruptGuard<'_, T> {
+impl<T, A: Afterwards> Deref for Guard<'_, T, A> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -64,7 +44,7 @@ impl<T> Deref for InterruptGuard<'_, T> {
     }
 }
 
-impl<T> DerefMut for InterruptGuard<'_, T> {
+impl<T, A: Afterwards> DerefMut for Guard<'_, T, A> {
     fn deref_mut(&mut self) -> &mut T {
         match &mut self.guard {
             Some(guard) => guard,
@@ -73,12 +53,56 @@ impl<T> DerefMut for InterruptGuard<'_, T> {
     }
 }
 
-impl<T> Drop for InterruptGuard<'_, T> {
+impl<T, A: Afterwards> Drop for Guard<'_, T, A> {
     fn drop(&mut self) {
         self.guard = None;
-        if self.enabled_before {
+        self.afterwards.given_up();
+    }
+}
+
+/// Whether interrupts were on before a lock was taken, and are again afterwards.
+pub struct InterruptState(bool);
+
+impl InterruptState {
+    /// Switches them off.
+    fn hold_off() -> Self {
+        let enabled_before = arch::interrupts_enabled();
+        arch::disable_interrupts();
+        Self(enabled_before)
+    }
+}
+
+impl Afterwards for InterruptState {
+    fn given_up(&self) {
+        if self.0 {
             arch::enable_interrupts();
         }
+    }
+}
+
+/// Access to the content of an [`InterruptMutex`]; dropping it restores the interrupt state.
+pub type InterruptGuard<'a, T> = Guard<'a, T, InterruptState>;
+
+impl<T> InterruptMutex<T> {
+    /// A lock around a value.
+    pub const fn new(value: T) -> Self {
+        Self(spin::Mutex::new(value))
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> InterruptGuard<'_, T> {
+        let state = InterruptState::hold_off();
+        Guard::new(self.0.lock(), state)
+    }
+
+    /// Takes the lock if it is free (for a panic, which may have interrupted its holder).
+    pub fn try_lock(&self) -> Option<InterruptGuard<'_, T>> {
+        let state = InterruptState::hold_off();
+        let guard = self.0.try_lock();
+        if guard.is_none() {
+            state.given_up();
+        }
+        Some(Guard::new(guard?, state))
     }
 }
 
@@ -98,11 +122,14 @@ pub struct YieldingMutex<T> {
     halted: Halted,
 }
 
-/// Access to the content of a [`YieldingMutex`].
-pub struct YieldingGuard<'a, T> {
-    guard: Option<spin::MutexGuard<'a, T>>,
-    halted: &'a Halted,
+impl Afterwards for &Halted {
+    fn given_up(&self) {
+        self.wake(arch::send_reschedule);
+    }
 }
+
+/// Access to the content of a [`YieldingMutex`]; processors that wait halted are woken when it is dropped.
+pub type YieldingGuard<'a, T> = Guard<'a, T, &'a Halted>;
 
 impl<T> YieldingMutex<T> {
     /// A lock around a value.
@@ -116,10 +143,7 @@ impl<T> YieldingMutex<T> {
     }
 
     fn attempt(&self) -> Option<YieldingGuard<'_, T>> {
-        Some(YieldingGuard {
-            guard: Some(self.mutex.try_lock()?),
-            halted: &self.halted,
-        })
+        Some(Guard::new(self.mutex.try_lock()?, &self.halted))
     }
 
     /// Waits for the lock, with the right of way.
@@ -180,32 +204,5 @@ impl<T> YieldingMutex<T> {
     /// The value, of which nobody else knows.
     pub fn get_mut(&mut self) -> &mut T {
         self.mutex.get_mut()
-    }
-}
-
-impl<T> Deref for YieldingGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        match &self.guard {
-            Some(guard) => guard,
-            None => unreachable!("the guard is only empty while it is dropped"),
-        }
-    }
-}
-
-impl<T> DerefMut for YieldingGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        match &mut self.guard {
-            Some(guard) => guard,
-            None => unreachable!("the guard is only empty while it is dropped"),
-        }
-    }
-}
-
-impl<T> Drop for YieldingGuard<'_, T> {
-    fn drop(&mut self) {
-        self.guard = None;
-        self.halted.wake(arch::send_reschedule);
     }
 }

@@ -112,7 +112,7 @@ int main(void) {
     CHECK(seen_signal == SIGSEGV && seen_code == SI_KERNEL && seen_address == NULL);
     CHECK(on_alternate == 0);
     /* Vectors of exceptions that come with an error code, which `int` does not bring, and instructions of the kernel. */
-    for (int which = 0; which < 5; which++) {
+    for (volatile int which = 0; which < 5; which++) {
         seen_signal = 0;
         if (!sigsetjmp(escape, 1)) {
             if (which == 0)
