@@ -141,6 +141,7 @@ pub fn cases() -> Vec<Case> {
             .fixture()
             .on_q35_too(),
         program("capabilities", Build::Dynamic, &[]),
+        program("others_rights", Build::Static, &[]),
         // On Linux, the program makes mounts in a namespace of its own.
         program("mounts", Build::Dynamic, &[])
             // So little memory that what was unmounted and stays is missed.

@@ -177,8 +177,9 @@ fn from_self(process: &Process, code: i32) -> impl Fn(Signal) -> SignalInformati
     move |signal| SignalInformation::sent(signal, code, process, user)
 }
 
-/// Refuses a signal that there is not, and one that the current process may not send to another one. `number` 0 only asks.
-fn check_signal(target: &Process, number: i32) -> Result<(), Errno> {
+/// Refuses a signal that there is not, and one that the current process may not send to another one, or to a thread of it,
+/// whose real and saved users these are. `number` 0 only asks.
+fn check_signal(target: &Process, theirs: [u32; 2], number: i32) -> Result<(), Errno> {
     if number != 0 {
         signal_number(number)?;
     }
@@ -187,7 +188,6 @@ fn check_signal(target: &Process, number: i32) -> Result<(), Errno> {
         return Ok(());
     }
     let credentials = task::credentials();
-    let theirs = target.real_and_saved_users();
     // Real or effective user here, real or saved user there.
     let allowed = credentials.has(Capabilities::KILL)
         || credentials.users[..2].iter().any(|user| theirs.contains(user))
@@ -201,7 +201,7 @@ fn send_if_allowed(
     number: i32,
     information: impl Fn(Signal) -> SignalInformation,
 ) -> Result<usize, Errno> {
-    check_signal(process, number)?;
+    check_signal(process, process.real_and_saved_users(), number)?;
     send(process, number, information)
 }
 
@@ -262,7 +262,9 @@ fn send_to_thread(
     number: i32,
     information: impl Fn(Signal) -> SignalInformation,
 ) -> Result<usize, Errno> {
-    check_signal(&thread.process, number)?;
+    // Each thread may be somebody else.
+    let theirs = thread.with_credentials(|own| [own.users[0], own.users[2]]);
+    check_signal(&thread.process, theirs, number)?;
     if number != 0 {
         let signal = signal_number(number)?;
         signal::send_to_thread(thread, signal, information(signal))?;

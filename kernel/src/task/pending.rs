@@ -83,6 +83,20 @@ impl PendingSignals {
         Some((signal, information))
     }
 
+    /// Forgets what timers sent. A signal that something else sent, too, stays pending.
+    pub fn discard_timers(&self) {
+        let mut queue = self.queue.lock();
+        let (mut of_timers, mut others) = (0, 0);
+        queue.retain(|information| {
+            let timer = information.code == code::SI_TIMER;
+            let signal = Signal::from_number(information.signal as u64);
+            let set = if timer { &mut of_timers } else { &mut others };
+            *set |= signal.map_or(0, |signal| signal.bit());
+            !timer
+        });
+        self.set.fetch_and(!(of_timers & !others), Ordering::SeqCst);
+    }
+
     /// Forgets signals of a set.
     pub fn discard(&self, set: u64) {
         let mut queue = self.queue.lock();

@@ -246,6 +246,9 @@ pub fn reset_for_exec(process: &Process, thread: &Thread) {
     process.silent.store(actions.silent(), Ordering::Relaxed);
     drop(actions);
     process.posix_timers.clear();
+    for pending in [&process.pending, &thread.pending] {
+        pending.discard_timers();
+    }
     thread.signals.lock().stack = NO_STACK;
     restartable::forget(thread);
 }
