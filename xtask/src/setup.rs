@@ -31,6 +31,7 @@ struct Package {
 
 const PACKAGES: &[Package] = &[
     package("qemu-system-x86", "qemu-system-x86_64", Purpose::Run),
+    package("apache2-bin", "/usr/sbin/apache2", Purpose::Test),
     package("arping", "/usr/sbin/arping", Purpose::Test),
     package("busybox-static", "/bin/busybox", Purpose::Test),
     package("coreutils", "/usr/bin/sha256sum", Purpose::Test),
@@ -78,9 +79,12 @@ const PACKAGES: &[Package] = &[
         Purpose::Test,
     ),
     package("ocaml-nox", "ocamlopt", Purpose::Test),
+    package("openssh-client", "/usr/bin/ssh", Purpose::Test),
+    package("openssh-server", "/usr/sbin/sshd", Purpose::Test),
     package("openssl", "/usr/bin/openssl", Purpose::Test),
     package("perl", "/usr/bin/perl", Purpose::Test),
     package("php-cli", "/usr/bin/php", Purpose::Test),
+    package("php8.2-fpm", "/usr/sbin/php-fpm8.2", Purpose::Test),
     package(
         "postgresql-15",
         "/usr/lib/postgresql/15/bin/postgres",

@@ -10,6 +10,7 @@ mod names;
 mod nginx;
 mod outgoing;
 mod postgresql;
+mod processes;
 mod proxy;
 mod redis;
 mod redis_suite;
@@ -126,6 +127,21 @@ pub const SERVICES: &[Service] = &[
         name: "java-httpserver",
         boards: ONE,
         check: web::java,
+    },
+    Service {
+        name: "apache",
+        boards: ONE,
+        check: processes::apache,
+    },
+    Service {
+        name: "sshd",
+        boards: ONE,
+        check: processes::sshd,
+    },
+    Service {
+        name: "php-fpm",
+        boards: ONE,
+        check: processes::php_fpm,
     },
     Service {
         name: "example-echo",
