@@ -96,7 +96,8 @@ fn outcome(command: &mut Command) -> (i32, String, String) {
 }
 
 fn the_status_is_the_programs() {
-    for status in 0..=255 {
+    // The ends of the range, and what shells, timeout(1) and signals make of a status.
+    for status in [0, 1, 2, 64, 124, 125, 126, 127, 128, 130, 137, 254, 255] {
         let (found, output, error) =
             outcome(pith(&["run", "-q", "/bin/true"]).env(STATUS, status.to_string()));
         assert_eq!((found, error.as_str()), (status, ""));

@@ -213,6 +213,19 @@ const VARIABLE: &str = "PITH_SLOW_CASES";
 /// What the limits are multiplied by then.
 const PATIENCE: u32 = 6;
 
+/// Suites that wait most of their time, for timers and for what is slow on purpose: they need a processor for less than
+/// half of it.
+pub const WAITING: &[&str] = &[
+    "suites::python-asyncio",
+    "suites::python-futures",
+    "suites::python-processes",
+    "suites::python-selectors",
+    "suites::python-signal",
+    "suites::python-socket",
+    "suites::python-ssl",
+    "servers::redis-suite@microvm",
+];
+
 /// Runs a suite and compares with its list.
 pub fn check(workshop: &Workshop, suite: &Suite) -> Result<(), String> {
     let mut list = read_list(suite.name)?;
@@ -264,7 +277,7 @@ pub fn check(workshop: &Workshop, suite: &Suite) -> Result<(), String> {
             outcome.status
         ));
     }
-    println!("{}: {tally}", suite.name);
+    println!("{}: {tally}{}", suite.name, slowest(&text));
     if problems.is_empty() {
         // Kept only for whoever looks into a failure.
         let _ = fs::remove_dir_all(&directory);
@@ -278,6 +291,23 @@ pub fn check(workshop: &Workshop, suite: &Suite) -> Result<(), String> {
         suite.name,
         log.display()
     ))
+}
+
+/// How many of a suite's slowest cases are named.
+const SLOWEST: usize = 5;
+
+/// Those of Python's cases that took longest, for whoever wants the gate quicker: a line for each.
+fn slowest(text: &str) -> String {
+    let mut cases: Vec<(f64, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("took ")?.split_once(" s: "))
+        .filter_map(|(seconds, case)| Some((seconds.parse().ok()?, case)))
+        .collect();
+    cases.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let lines = cases.iter().take(SLOWEST);
+    lines
+        .map(|(seconds, case)| format!("\n{seconds:8.1}  {case}"))
+        .collect()
 }
 
 /// The directory of lists and of Python's runner.

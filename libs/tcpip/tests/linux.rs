@@ -301,8 +301,8 @@ fn with_loss_delay_and_reordering() {
         delay: 20,
     };
     let mut bridge = Bridge::new("bad", weather);
-    bridge.ask(V4.into(), Options::default(), 10 * MEGABYTES);
-    bridge.answer(OWN.into(), 81, 2 * MEGABYTES);
+    bridge.ask(V4.into(), Options::default(), 5 * MEGABYTES);
+    bridge.answer(OWN.into(), 81, MEGABYTES);
 }
 
 #[test]
@@ -313,12 +313,12 @@ fn with_more_loss() {
         delay: 5,
     };
     let mut bridge = Bridge::new("worse", weather);
-    bridge.ask(V4.into(), Options::default(), 5 * MEGABYTES);
+    bridge.ask(V4.into(), Options::default(), 3 * MEGABYTES);
     let reno = Options {
         algorithm: Algorithm::Reno,
         ..Options::default()
     };
-    bridge.ask(V4.into(), reno, 2 * MEGABYTES);
+    bridge.ask(V4.into(), reno, MEGABYTES);
     bridge.answer(OWN.into(), 81, MEGABYTES);
 }
 
