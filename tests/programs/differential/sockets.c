@@ -61,7 +61,8 @@ static const struct value ancillary[] = {
 };
 static const struct value room_for_ancillary[] = {ONE_OF(0), ONE_OF(8), ONE_OF(64), ONE_OF(64), ONE_OF(64), ONE_OF(20), END_OF_VALUES};
 
-// Without SO_PEEK_OFF, which Pith has for local sockets only.
+// Without SO_TIMESTAMP, which Linux's local sockets apply when a message is received, if it was not on when it was sent;
+// without SO_PEEK_OFF, which Pith has for local sockets only, and SO_RXQ_OVFL and IP_FREEBIND, which it has not.
 #define OPTION(level, name) NAMED(#name, (long)(level) << 32 | (name), 0)
 static const struct value options[] = {
     OPTION(SOL_SOCKET, SO_TYPE), OPTION(SOL_SOCKET, SO_ERROR), OPTION(SOL_SOCKET, SO_ERROR), OPTION(SOL_SOCKET, SO_ERROR),
@@ -70,15 +71,15 @@ static const struct value options[] = {
     OPTION(SOL_SOCKET, SO_PRIORITY), OPTION(SOL_SOCKET, SO_ACCEPTCONN), OPTION(SOL_SOCKET, SO_PROTOCOL),
     OPTION(SOL_SOCKET, SO_DOMAIN), OPTION(SOL_SOCKET, SO_PASSCRED), OPTION(SOL_SOCKET, SO_RCVLOWAT),
     OPTION(SOL_SOCKET, SO_SNDLOWAT), OPTION(SOL_SOCKET, SO_DONTROUTE), OPTION(SOL_SOCKET, SO_MARK),
-    OPTION(SOL_SOCKET, SO_TIMESTAMP), OPTION(SOL_SOCKET, SO_LINGER),
+    OPTION(SOL_SOCKET, SO_LINGER),
     OPTION(SOL_SOCKET, SO_RCVTIMEO), OPTION(SOL_SOCKET, SO_SNDTIMEO), OPTION(SOL_SOCKET, SO_NO_CHECK),
-    OPTION(SOL_SOCKET, SO_BSDCOMPAT), OPTION(SOL_SOCKET, SO_PEERCRED), OPTION(SOL_SOCKET, SO_RXQ_OVFL),
+    OPTION(SOL_SOCKET, SO_BSDCOMPAT), OPTION(SOL_SOCKET, SO_PEERCRED),
     OPTION(IPPROTO_TCP, TCP_NODELAY), OPTION(IPPROTO_TCP, TCP_KEEPIDLE), OPTION(IPPROTO_TCP, TCP_KEEPINTVL),
     OPTION(IPPROTO_TCP, TCP_KEEPCNT), OPTION(IPPROTO_TCP, TCP_SYNCNT), OPTION(IPPROTO_TCP, TCP_LINGER2),
     OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT), OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT), OPTION(IPPROTO_IP, IP_TTL),
     OPTION(IPPROTO_IP, IP_TOS), OPTION(IPPROTO_IP, IP_MTU_DISCOVER), OPTION(IPPROTO_IP, IP_RECVERR),
     OPTION(IPPROTO_IP, IP_PKTINFO), OPTION(IPPROTO_IP, IP_RECVTTL), OPTION(IPPROTO_IP, IP_RECVTOS),
-    OPTION(IPPROTO_IP, IP_FREEBIND), OPTION(IPPROTO_IP, IP_MULTICAST_TTL), OPTION(IPPROTO_IP, IP_MULTICAST_LOOP),
+    OPTION(IPPROTO_IP, IP_MULTICAST_TTL), OPTION(IPPROTO_IP, IP_MULTICAST_LOOP),
     OPTION(IPPROTO_IPV6, IPV6_V6ONLY), OPTION(IPPROTO_IPV6, IPV6_UNICAST_HOPS), OPTION(IPPROTO_IPV6, IPV6_MULTICAST_HOPS),
     OPTION(IPPROTO_IPV6, IPV6_RECVPKTINFO), OPTION(IPPROTO_IPV6, IPV6_TCLASS), OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER),
     OPTION(IPPROTO_IPV6, IPV6_RECVERR), OPTION(SOL_SOCKET, 9999), OPTION(9999, 1), END_OF_VALUES,
@@ -120,8 +121,18 @@ void isolate_network(void) {
     close(fd);
 }
 
+// Which descriptors are of sockets that have had a connection, or have asked for one.
+#define MOST_DESCRIPTORS 1024
+static char had_connection[MOST_DESCRIPTORS];
+
+static void note_connection(int fd, int had) {
+    if (fd >= 0)
+        had_connection[fd % MOST_DESCRIPTORS] = (char)had;
+}
+
 void begin_sockets(void) {
     static int rounds;
+    memset(had_connection, 0, sizeof had_connection);
     first_port = 10000 + rounds++ % 2000 * 10;
 }
 
@@ -212,6 +223,19 @@ static int is_local_urgent(int fd, long flags) {
     return 1;
 }
 
+static int is_internet_stream(int fd) {
+    return family_of(fd) > AF_UNIX && number_of_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+}
+
+// The same, and that of streams of the Internet: what is left of it when it was read past, or when more comes, is Linux's
+// peculiarity.
+static int is_urgent(int fd, long flags) {
+    if (!(flags & MSG_OOB) || !is_internet_stream(fd))
+        return is_local_urgent(fd, flags);
+    say(" not here");
+    return 1;
+}
+
 // What Pith can't do yet, or Linux's peculiarity: to stop a socket from listening, and to let one of IPv6, which has got an
 // address by its peer, speak with IPv4 next.
 static int is_peculiar_peer(int fd, const struct sockaddr_storage *address) {
@@ -231,7 +255,9 @@ static int is_peculiar_peer(int fd, const struct sockaddr_storage *address) {
 // ---- Calls
 
 static void run_socket(struct argument *a) {
-    keep(&a[3], syscall(SYS_socket, (int)a[0].number, (int)a[1].number, (int)a[2].number));
+    int fd = (int)syscall(SYS_socket, (int)a[0].number, (int)a[1].number, (int)a[2].number);
+    note_connection(fd, 0);
+    keep(&a[3], fd);
 }
 
 static void run_socketpair(struct argument *a) {
@@ -278,6 +304,8 @@ static void run_pair(struct argument *a) {
     }
     answer(result);
     if (result == 0) {
+        note_connection(ends[0], 1);
+        note_connection(ends[1], 1);
         keep(&a[1], ends[0]);
         keep(&a[2], ends[1]);
     }
@@ -286,6 +314,20 @@ static void run_pair(struct argument *a) {
 static void run_bind(struct argument *a) {
     struct sockaddr_storage address;
     socklen_t length = argument_address(&a[1], &address);
+    // One whose connection has ended can be bound again in Linux, which Pith does not let it be.
+    int fd = descriptor(&a[0]);
+    if (fd >= 0 && had_connection[fd % MOST_DESCRIPTORS] && is_internet_stream(fd)) {
+        say(" not here");
+        return;
+    }
+    // Of one that has a name, Linux makes the file first, and takes it away again.
+    struct sockaddr_un named = {0};
+    socklen_t length_of_own = sizeof named;
+    if (family_of(fd) == AF_UNIX && getsockname(fd, (void *)&named, &length_of_own) == 0 && length_of_own > 2 &&
+        ((struct sockaddr_un *)&address)->sun_path[0]) {
+        say(" not here");
+        return;
+    }
     answer(syscall(SYS_bind, descriptor(&a[0]), &address, length));
 }
 
@@ -294,6 +336,7 @@ static void run_connect(struct argument *a) {
     socklen_t length = argument_address(&a[1], &address);
     if (is_peculiar_peer(descriptor(&a[0]), &address))
         return;
+    note_connection(descriptor(&a[0]), 1);
     answer(syscall(SYS_connect, descriptor(&a[0]), &address, length));
 }
 
@@ -305,6 +348,7 @@ static void run_accept4(struct argument *a) {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
     long result = syscall(SYS_accept4, descriptor(&a[0]), &address, &length, (int)a[1].number);
+    note_connection((int)result, 1);
     keep(&a[2], result);
     if (result >= 0)
         say_address_of(&address, length);
@@ -329,7 +373,10 @@ static void run_getpeername(struct argument *a) {
 }
 
 static void run_shutdown(struct argument *a) {
-    if (number_of_option(descriptor(&a[0]), SOL_SOCKET, SO_ACCEPTCONN) == 1 && family_of(descriptor(&a[0])) != AF_UNIX) {
+    // Linux stops it from listening; and it resets who still sends to one that takes nothing any more, which Pith does when
+    // that is closed.
+    if (is_internet_stream(descriptor(&a[0])) &&
+        (number_of_option(descriptor(&a[0]), SOL_SOCKET, SO_ACCEPTCONN) == 1 || a[1].number == SHUT_RDWR || a[1].number == SHUT_RD)) {
         say(" not here");
         return;
     }
@@ -337,14 +384,14 @@ static void run_shutdown(struct argument *a) {
 }
 
 static void run_send(struct argument *a) {
-    if (is_local_urgent(descriptor(&a[0]), a[2].number))
+    if (is_urgent(descriptor(&a[0]), a[2].number))
         return;
     fill(buffer, fitting(a[1].number), 5);
     answer(syscall(SYS_sendto, descriptor(&a[0]), buffer, fitting(a[1].number), (int)a[2].number, NULL, 0));
 }
 
 static void run_sendto(struct argument *a) {
-    if (is_local_urgent(descriptor(&a[0]), a[2].number))
+    if (is_urgent(descriptor(&a[0]), a[2].number))
         return;
     struct sockaddr_storage address;
     socklen_t length = argument_address(&a[3], &address);
@@ -378,7 +425,7 @@ static void run_recvfrom(struct argument *a) {
 }
 
 static void run_sendmsg(struct argument *a) {
-    if (is_local_urgent(descriptor(&a[0]), a[2].number))
+    if (is_urgent(descriptor(&a[0]), a[2].number))
         return;
     // With sockets of the Internet, Linux tells most other errors before this one.
     if (a[3].number == 4 && family_of(descriptor(&a[0])) > AF_UNIX) {
@@ -444,13 +491,16 @@ static void run_recvmsg(struct argument *a) {
 }
 
 // What is different from one version of Linux to the next, or its peculiarity: credentials with sockets of the Internet were
-// refused only later, and connections take over the time to live of the packet that asked for them, for groups.
+// refused only later, and connections know of groups, for which they take over the time to live of the packet that asked for
+// them.
 static int is_peculiar_option(int fd, long option) {
     int family = family_of(fd), kind = number_of_option(fd, SOL_SOCKET, SO_TYPE);
     if (family < 0)
         return 0;
     if ((option == ((long)SOL_SOCKET << 32 | SO_PASSCRED) && family != AF_UNIX) ||
-        (option == ((long)IPPROTO_IP << 32 | IP_MULTICAST_TTL) && kind == SOCK_STREAM)) {
+        (kind == SOCK_STREAM && (option == ((long)IPPROTO_IP << 32 | IP_MULTICAST_TTL) ||
+                                 option == ((long)IPPROTO_IP << 32 | IP_MULTICAST_LOOP) ||
+                                 option == ((long)IPPROTO_IPV6 << 32 | IPV6_MULTICAST_HOPS)))) {
         say(" not here");
         return 1;
     }
@@ -460,6 +510,12 @@ static int is_peculiar_option(int fd, long option) {
 static void run_setsockopt(struct argument *a) {
     if (is_peculiar_option(descriptor(&a[0]), a[1].number))
         return;
+    // Which options of IP take a number that is too short differs from one to the next, and between versions.
+    long level = a[1].number >> 32;
+    if ((level == IPPROTO_IP || level == IPPROTO_IPV6) && a[3].number < 4 && family_of(descriptor(&a[0])) > AF_UNIX) {
+        say(" not here");
+        return;
+    }
     int value[8] = {(int)a[2].number};
     answer(syscall(SYS_setsockopt, descriptor(&a[0]), (int)(a[1].number >> 32), (int)a[1].number, value, (int)a[3].number));
 }

@@ -179,6 +179,9 @@ impl InternetSocket {
         if too_long {
             return Err(Errno::EMSGSIZE);
         }
+        if to.is_some_and(|to| to.port() == 0) && self.is_udp() {
+            return Err(Errno::EINVAL);
+        }
         if message.flags.contains(MessageFlags::OUT_OF_BAND) && peer.is_ipv4() {
             return Err(Errno::EOPNOTSUPP);
         }

@@ -386,7 +386,12 @@ impl Socket for InternetSocket {
     fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
         let listening = self.listens();
         if self.is_stream() && !listening {
-            self.peer_address()?;
+            // As on Linux, it counts even without a peer.
+            let connected = self.peer_address();
+            if connected.is_err() && how.receiving() {
+                self.no_more_input.store(true, Ordering::Relaxed);
+            }
+            connected?;
         } else if !listening {
             // As on Linux, it counts even without a peer, although the call says otherwise.
             if how.receiving() {

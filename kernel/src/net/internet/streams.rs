@@ -232,7 +232,12 @@ impl InternetSocket {
             let available = || {
                 let stack = self.network.stack.lock();
                 let Some(connection) = stack.connection(self.handle) else {
-                    return Some(Err(Errno::ENOTCONN));
+                    // It may have been disconnected, which is told once.
+                    return Some(match self.no_more_input.load(Ordering::Relaxed) {
+                        _ if self.common.has_error() => Err(Errno::ECONNRESET),
+                        true => Ok(Vec::new()),
+                        false => Err(Errno::ENOTCONN),
+                    });
                 };
                 if done != 0 && connection.is_at_mark() {
                     // A call does not read across urgent data.

@@ -299,6 +299,9 @@ impl UnixSocket {
             // As on Linux, it goes to the peer whatever address is given.
             message.address = None;
         }
+        if let Some(address) = &message.address {
+            names::check(address)?;
+        }
         let length = message.data.remaining();
         if length + MESSAGE_OVERHEAD > self.common.send_buffer.load(Ordering::Relaxed) {
             return Err(Errno::EMSGSIZE);
@@ -487,7 +490,12 @@ impl UnixSocket {
         if self.common.switch(option::PASS_CREDENTIALS) {
             message.ancillary.credentials = Some(packet.credentials.unwrap_or(PeerCredentials::UNKNOWN));
         }
-        message.address = packet.name.as_ref().map(|name| name.address);
+        // A connection brings what its peer sends, whatever that is called by now.
+        let name = match self.is_connection() {
+            true => self.peer().and_then(|peer| peer.state.lock().name.clone()),
+            false => packet.name.clone(),
+        };
+        message.address = name.map(|name| name.address);
     }
 
     fn receive_stream(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
@@ -754,7 +762,8 @@ impl Socket for UnixSocket {
 
     fn bind(&self, address: &Address) -> Result<(), Errno> {
         if self.state.lock().name.is_some() {
-            return Err(Errno::EINVAL);
+            // Who asks for any name has one.
+            return names::asks_for_any(address).then_some(()).ok_or(Errno::EINVAL);
         }
         if names::asks_for_any(address) {
             return self.bind_to_any();

@@ -152,6 +152,14 @@ pub fn forget(name: &Name) {
     NAMES.lock().remove(&name.key);
 }
 
+/// Checks that an address can be one of a local socket.
+///
+/// # Errors
+/// `EINVAL`
+pub fn check(address: &Address) -> Result<(), Errno> {
+    meaning(address).map(drop)
+}
+
 /// Finds the socket with a name, of a kind.
 ///
 /// # Errors
