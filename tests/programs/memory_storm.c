@@ -106,7 +106,8 @@ static void *copy_there(void *argument) {
     while (!stop) {
         char *to = target;
         ssize_t got = pread(file, to, 4 * PAGE, 0);
-        if (got != 4 * PAGE && !(got < 0 && errno == EFAULT) && got % PAGE != 0)
+        /* It may end anywhere: rights may go while a page is being copied. */
+        if (got > 4 * PAGE || got == 0 || (got < 0 && errno != EFAULT))
             wrong++;
         /* And memory of one's own, that must never show what another page held before. */
         char *own = map(4);
