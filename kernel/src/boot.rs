@@ -507,7 +507,7 @@ fn first_credentials(configuration: &Configuration) -> Credentials {
         return Credentials::ROOT;
     };
     let mut groups = user.supplementary.clone();
-    groups.sort_unstable();
+    pith_sorted_map::sort_by_key(&mut groups, |group| *group);
     let root = Credentials {
         supplementary: (!groups.is_empty()).then(|| Arc::new(groups)),
         ..Credentials::ROOT

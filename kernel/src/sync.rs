@@ -12,59 +12,45 @@ use crate::arch;
 #[derive(Debug, Default)]
 pub struct InterruptMutex<T>(spin::Mutex<T>);
 
-/// What is done after a lock was given up.
-pub trait Afterwards {
-    /// Does it.
-    fn given_up(&self);
+/// Access to the content of a lock; dropping it gives the lock up, and then drops what does the rest.
+pub struct Guard<'a, T, A> {
+    // Dropped in this order.
+    guard: spin::MutexGuard<'a, T>,
+    _afterwards: A,
 }
 
-/// Access to the content of a lock; dropping it gives the lock up and does what is due then.
-pub struct Guard<'a, T, A: Afterwards> {
-    guard: Option<spin::MutexGuard<'a, T>>,
-    afterwards: A,
-}
-
-impl<'a, T, A: Afterwards> Guard<'a, T, A> {
+impl<'a, T, A> Guard<'a, T, A> {
+    #[inline]
     fn new(guard: spin::MutexGuard<'a, T>, afterwards: A) -> Self {
         Self {
-            guard: Some(guard),
-            afterwards,
+            guard,
+            _afterwards: afterwards,
         }
     }
 }
 
-impl<T, A: Afterwards> Deref for Guard<'_, T, A> {
+impl<T, A> Deref for Guard<'_, T, A> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        match &self.guard {
-            Some(guard) => guard,
-            None => unreachable!("the guard is only empty while it is dropped"),
-        }
+        &self.guard
     }
 }
 
-impl<T, A: Afterwards> DerefMut for Guard<'_, T, A> {
+impl<T, A> DerefMut for Guard<'_, T, A> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        match &mut self.guard {
-            Some(guard) => guard,
-            None => unreachable!("the guard is only empty while it is dropped"),
-        }
+        &mut self.guard
     }
 }
 
-impl<T, A: Afterwards> Drop for Guard<'_, T, A> {
-    fn drop(&mut self) {
-        self.guard = None;
-        self.afterwards.given_up();
-    }
-}
-
-/// Whether interrupts were on before a lock was taken, and are again afterwards.
+/// Whether interrupts were on before a lock was taken; they are again when this is dropped.
 pub struct InterruptState(bool);
 
 impl InterruptState {
     /// Switches them off.
+    #[inline]
     fn hold_off() -> Self {
         let enabled_before = arch::interrupts_enabled();
         arch::disable_interrupts();
@@ -72,8 +58,9 @@ impl InterruptState {
     }
 }
 
-impl Afterwards for InterruptState {
-    fn given_up(&self) {
+impl Drop for InterruptState {
+    #[inline]
+    fn drop(&mut self) {
         if self.0 {
             arch::enable_interrupts();
         }
@@ -90,19 +77,23 @@ impl<T> InterruptMutex<T> {
     }
 
     /// Waits for the lock.
+    #[inline]
     pub fn lock(&self) -> InterruptGuard<'_, T> {
         let state = InterruptState::hold_off();
-        Guard::new(self.0.lock(), state)
+        Guard::new(self.0.try_lock().unwrap_or_else(|| self.wait()), state)
+    }
+
+    /// Apart from where there is nothing to wait for, which is nearly always and everywhere.
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> spin::MutexGuard<'_, T> {
+        self.0.lock()
     }
 
     /// Takes the lock if it is free (for a panic, which may have interrupted its holder).
     pub fn try_lock(&self) -> Option<InterruptGuard<'_, T>> {
         let state = InterruptState::hold_off();
-        let guard = self.0.try_lock();
-        if guard.is_none() {
-            state.given_up();
-        }
-        Some(Guard::new(guard?, state))
+        Some(Guard::new(self.0.try_lock()?, state))
     }
 }
 
@@ -122,14 +113,18 @@ pub struct YieldingMutex<T> {
     halted: Halted,
 }
 
-impl Afterwards for &Halted {
-    fn given_up(&self) {
-        self.wake(arch::send_reschedule);
+/// Processors that wait halted are woken when this is dropped.
+pub struct Waking<'a>(&'a Halted);
+
+impl Drop for Waking<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.wake(arch::send_reschedule);
     }
 }
 
 /// Access to the content of a [`YieldingMutex`]; processors that wait halted are woken when it is dropped.
-pub type YieldingGuard<'a, T> = Guard<'a, T, &'a Halted>;
+pub type YieldingGuard<'a, T> = Guard<'a, T, Waking<'a>>;
 
 impl<T> YieldingMutex<T> {
     /// A lock around a value.
@@ -143,7 +138,7 @@ impl<T> YieldingMutex<T> {
     }
 
     fn attempt(&self) -> Option<YieldingGuard<'_, T>> {
-        Some(Guard::new(self.mutex.try_lock()?, &self.halted))
+        Some(Guard::new(self.mutex.try_lock()?, Waking(&self.halted)))
     }
 
     /// Waits for the lock, with the right of way.

@@ -174,7 +174,7 @@ pub fn setgroups(size: i32, list: UserPointer) -> Result<usize, Errno> {
         }
         groups.push(group);
     }
-    groups.sort_unstable();
+    pith_sorted_map::sort_by_key(&mut groups, |group| *group);
     become_of(|own| {
         Ok(Credentials {
             supplementary: (!groups.is_empty()).then(|| Arc::new(groups)),

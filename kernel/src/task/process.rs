@@ -242,8 +242,8 @@ pub struct Process {
     pub program: Mutex<ProgramIdentity>,
     /// Who does work in its memory that was left for later.
     pub(super) deferred: Once<Arc<Server>>,
-    /// Its threads, by number.
-    threads: InterruptMutex<BTreeMap<u32, Arc<Thread>>>,
+    /// Its threads, by number (a `u64`, as in the list of all).
+    threads: InterruptMutex<BTreeMap<u64, Arc<Thread>>>,
     /// Memory and faults of the programs that it ran before the present one.
     pub(super) former_usage: Mutex<Usage>,
     /// Ticks of processor time of the threads that have ended.
@@ -398,10 +398,10 @@ impl Process {
     /// The number of one of its threads: of the first if that has not ended, which is most likely.
     pub(super) fn any_thread(&self) -> u32 {
         let threads = self.threads.lock();
-        if threads.contains_key(&self.id) {
+        if threads.contains_key(&self.id.into()) {
             return self.id;
         }
-        threads.keys().next().copied().unwrap_or(self.id)
+        threads.keys().next().map_or(self.id, |&first| first as u32)
     }
 
     pub(super) fn add_thread(&self, thread: Arc<Thread>) {
@@ -414,7 +414,7 @@ impl Process {
         if self.is_ending() || self.being_replaced.load(Ordering::SeqCst) {
             thread.attention.fetch_or(MUST_END, Ordering::SeqCst);
         }
-        threads.insert(thread.id(), thread);
+        threads.insert(thread.id().into(), thread);
     }
 
     /// Whether its threads are on their way out.
@@ -437,7 +437,7 @@ impl Process {
             *self.last_name.lock() = *thread.name.lock();
         }
         let mut threads = self.threads.lock();
-        let removed = threads.remove(&thread.id());
+        let removed = threads.remove(&thread.id().into());
         let left = threads.len();
         drop(threads);
         drop(removed);
@@ -447,8 +447,8 @@ impl Process {
     /// The thread that calls `execve` takes over the process's number.
     pub(super) fn renumber_thread(&self, old: u32, new: u32) {
         let mut threads = self.threads.lock();
-        if let Some(thread) = threads.remove(&old) {
-            threads.insert(new, thread);
+        if let Some(thread) = threads.remove(&old.into()) {
+            threads.insert(new.into(), thread);
         }
     }
 
@@ -520,7 +520,7 @@ impl Process {
         let threads = self.threads.lock();
         // The first thread, as on Linux; the program may have made it the one that handles signals.
         if let Some(thread) = threads
-            .get(&self.id)
+            .get(&self.id.into())
             .filter(free)
             .or_else(|| threads.values().find(free))
         {

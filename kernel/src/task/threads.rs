@@ -23,8 +23,9 @@ const MAXIMUM_NUMBER: u32 = 4_194_304;
 /// The number of threads of the kernel itself.
 const KERNEL_THREAD: u32 = 0;
 
-/// All threads that programs see, by number.
-static THREADS: InterruptMutex<BTreeMap<u32, Weak<Thread>>> = InterruptMutex::new(BTreeMap::new());
+/// All threads that programs see, by number, which is a `u64` for the size of the kernel: maps whose keys and values have the
+/// same sizes are the same code.
+static THREADS: InterruptMutex<BTreeMap<u64, Weak<Thread>>> = InterruptMutex::new(BTreeMap::new());
 static LAST_NUMBER: AtomicU32 = AtomicU32::new(1);
 /// Threads that programs could see, since the start.
 static CREATED: AtomicU64 = AtomicU64::new(0);
@@ -33,7 +34,7 @@ static ENDED: WaitQueue = WaitQueue::new();
 
 /// A thread by its number.
 pub fn find_thread(number: u32) -> Option<Arc<Thread>> {
-    THREADS.lock().get(&number).and_then(Weak::upgrade)
+    THREADS.lock().get(&number.into()).and_then(Weak::upgrade)
 }
 
 /// Number of threads that programs see.
@@ -53,7 +54,7 @@ pub fn created_count() -> u64 {
 
 pub(super) fn enlist(thread: &Arc<Thread>) {
     CREATED.fetch_add(1, Ordering::Relaxed);
-    THREADS.lock().insert(thread.id(), Arc::downgrade(thread));
+    THREADS.lock().insert(thread.id().into(), Arc::downgrade(thread));
     thread.process.add_thread(thread.clone());
 }
 
@@ -71,7 +72,7 @@ pub(super) fn next_number() -> u32 {
     loop {
         let last = LAST_NUMBER.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
         let number = after(last.unwrap_or_else(|last| last));
-        let names_thread = THREADS.lock().contains_key(&number);
+        let names_thread = THREADS.lock().contains_key(&number.into());
         if !names_thread && !family::is_taken(number) {
             return number;
         }
@@ -243,7 +244,7 @@ pub fn exit_current(status: u8) -> ! {
         if thread.id() == process.id {
             process.note_status(status);
         }
-        THREADS.lock().remove(&thread.id());
+        THREADS.lock().remove(&thread.id().into());
         if process.remove_thread(&thread, scheduler::used_ticks(&thread)) == 0 {
             // Nothing may end its last waits early.
             thread.attention.store(0, Ordering::SeqCst);
@@ -281,10 +282,10 @@ pub fn end_others() -> Result<(), Errno> {
     waited.map_err(|_| Errno::EINTR)?;
     if own != process.id {
         let mut threads = THREADS.lock();
-        threads.remove(&own);
+        threads.remove(&own.into());
         thread.set_id(process.id);
         if let Some(arc) = thread.arc() {
-            threads.insert(process.id, Arc::downgrade(&arc));
+            threads.insert(process.id.into(), Arc::downgrade(&arc));
         }
         drop(threads);
         process.renumber_thread(own, process.id);

@@ -69,10 +69,16 @@ impl WaitQueue {
     }
 
     /// Tells all waiters about events, of the exclusive ones only the first that has a use for it.
+    #[inline]
     pub fn wake(&self, events: PollEvents) {
         if self.population.anybody() {
-            self.entries.lock().wake(|who| who.wake(events));
+            self.wake_somebody(events);
         }
+    }
+
+    #[inline(never)]
+    fn wake_somebody(&self, events: PollEvents) {
+        self.entries.lock().wake(|who| who.wake(events));
     }
 
     /// Adds somebody who is to be told.

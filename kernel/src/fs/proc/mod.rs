@@ -299,10 +299,10 @@ fn subject(number: u32) -> Result<Subject, Errno> {
 /// The numbers of the threads of a process. The first one's is there as long as there is the process.
 fn thread_numbers(process: &Process) -> Vec<u32> {
     let mut numbers: Vec<u32> = process.threads().iter().map(|thread| thread.id()).collect();
-    if !numbers.contains(&process.id) {
-        numbers.push(process.id);
+    // They come in their order.
+    if let Err(place) = numbers.binary_search(&process.id) {
+        numbers.insert(place, process.id);
     }
-    numbers.sort_unstable();
     numbers
 }
 

@@ -281,7 +281,7 @@ fn open_files(text: &mut Text) -> Result<(), Errno> {
             .filter_map(|number| files.file(number).ok());
         seen.extend(open.map(|file| Arc::as_ptr(&file) as usize));
     }
-    seen.sort_unstable();
+    pith_sorted_map::sort_by_key(&mut seen, |file| *file);
     seen.dedup();
     writeln!(text, "{}\t0\t{}", seen.len(), i64::MAX)
 }

@@ -137,7 +137,7 @@ fn blocks() -> Vec<(u32, String)> {
     for range in memory::ram() {
         numbers.extend(range.start / BLOCK..range.end.div_ceil(BLOCK));
     }
-    numbers.sort_unstable();
+    pith_sorted_map::sort_by_key(&mut numbers, |number| *number);
     numbers.dedup();
     numbers
         .into_iter()

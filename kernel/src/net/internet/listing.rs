@@ -74,7 +74,7 @@ pub fn lines(family: u16, streams: bool, detailed: bool) -> Vec<Line> {
             lines.extend(line(&socket, detailed));
         }
     }
-    lines.sort_by_key(|line| line.inode);
+    pith_sorted_map::sort_by_key(&mut lines, |line| line.inode);
     lines
 }
 

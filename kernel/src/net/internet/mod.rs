@@ -67,7 +67,7 @@ struct Network {
     stack: Mutex<Stack<Memory>>,
     /// The cards, by their interfaces.
     cards: [Once<Attached>; INTERFACES],
-    sockets: Mutex<BTreeMap<Handle, Weak<InternetSocket>>>,
+    sockets: Mutex<BTreeMap<u64, Weak<InternetSocket>>>,
     /// Those that see frames, whose numbers no other socket has.
     taps: Mutex<SortedMap<Handle, Weak<PacketSocket>>>,
     /// When the timer is set to fire.
@@ -499,7 +499,7 @@ impl Network {
             netlink::changed();
         }
         for handle in outcome.events() {
-            let socket = self.sockets.lock().get(handle).and_then(Weak::upgrade);
+            let socket = self.sockets.lock().get(&u64::from(*handle)).and_then(Weak::upgrade);
             if let Some(socket) = socket {
                 socket.changed();
             } else if let Some(socket) = self.tap(*handle) {

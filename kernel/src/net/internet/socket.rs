@@ -163,7 +163,7 @@ impl InternetSocket {
             // As on Linux, these share their addresses at first. A number is always a value of it.
             let _ = socket.common.set_option(option::REUSE_ADDRESS, &1_i32.to_ne_bytes());
         }
-        network.sockets.lock().insert(handle, socket.itself.clone());
+        network.sockets.lock().insert(handle.into(), socket.itself.clone());
         socket
     }
 
@@ -247,7 +247,7 @@ impl Socket for InternetSocket {
             Some(seconds) => self.linger(u64::from(seconds) * SECOND),
             None => {}
         }
-        self.network.sockets.lock().remove(&self.handle);
+        self.network.sockets.lock().remove(&self.handle.into());
         self.network.with(|stack, now| stack.close(self.handle, now));
     }
 

@@ -5,6 +5,7 @@
 //! are messages is a candidate; if it can't be reached from any message that lies elsewhere than in the inbox of a
 //! candidate, it is garbage, and what lies in its inbox is thrown away.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pith_linux::Errno;
+use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
 use super::UnixSocket;
@@ -26,7 +28,7 @@ struct InFlight {
     count: usize,
 }
 
-static IN_FLIGHT: Mutex<BTreeMap<usize, InFlight>> = Mutex::new(BTreeMap::new());
+static IN_FLIGHT: Mutex<BTreeMap<u64, Box<InFlight>>> = Mutex::new(BTreeMap::new());
 /// Files of any kind in messages.
 static FILES: AtomicUsize = AtomicUsize::new(0);
 
@@ -38,8 +40,8 @@ fn unix_socket(file: &OpenFile) -> Option<&UnixSocket> {
     socket.downcast_ref()
 }
 
-fn key(socket: &UnixSocket) -> usize {
-    core::ptr::from_ref(socket).addr()
+fn key(socket: &UnixSocket) -> u64 {
+    core::ptr::from_ref(socket).addr() as u64
 }
 
 /// Open files in a message.
@@ -63,9 +65,11 @@ impl Rights {
         let mut many = false;
         for socket in files.iter().filter_map(|file| unix_socket(file)) {
             let mut in_flight = IN_FLIGHT.lock();
-            let entry = in_flight.entry(key(socket)).or_insert_with(|| InFlight {
-                socket: socket.itself.clone(),
-                count: 0,
+            let entry = in_flight.entry(key(socket)).or_insert_with(|| {
+                Box::new(InFlight {
+                    socket: socket.itself.clone(),
+                    count: 0,
+                })
             });
             entry.count += 1;
             many |= in_flight.len() > MANY;
@@ -136,7 +140,7 @@ fn discard(mut files: Vec<Arc<OpenFile>>) {
 
 /// Calls `visit` with the key of each socket in the messages of an inbox, those of connections that wait there
 /// included.
-fn each_in_inbox(socket: &UnixSocket, visit: &mut dyn FnMut(usize)) {
+fn each_in_inbox(socket: &UnixSocket, visit: &mut dyn FnMut(u64)) {
     let pending: Vec<Arc<UnixSocket>> = {
         let content = socket.inbox.content.lock();
         for packet in &content.packets {
@@ -176,7 +180,7 @@ pub fn collect() {
 fn find_garbage() -> Vec<Packet> {
     // Held all the time: what is taken out of a message counts as being elsewhere until it has landed.
     let in_flight = IN_FLIGHT.lock();
-    let mut candidates: BTreeMap<usize, Candidate> = BTreeMap::new();
+    let mut candidates: SortedMap<u64, Candidate> = SortedMap::new();
     for (&key, entry) in in_flight.iter() {
         let Some(socket) = entry.socket.upgrade() else { continue };
         let references = socket.open.get().map_or(0, Weak::strong_count);
@@ -197,8 +201,8 @@ fn find_garbage() -> Vec<Packet> {
             }
         });
     }
-    let mut reached: Vec<usize> = Vec::new();
-    for (&key, candidate) in &mut candidates {
+    let mut reached: Vec<u64> = Vec::new();
+    for (&key, candidate) in candidates.iter_mut() {
         if candidate.elsewhere != 0 {
             candidate.reachable = true;
             reached.push(key);

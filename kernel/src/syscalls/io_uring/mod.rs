@@ -135,7 +135,9 @@ pub fn io_uring_enter(
             return Ok(submitted as usize);
         }
     }
-    if flags & enter::GETEVENTS != 0 {
+    // What waiting answers counts only where nothing was submitted.
+    let there = submitted != 0 && ring.has(least.min(ring.most_completions()));
+    if flags & enter::GETEVENTS != 0 && !there {
         let waited = read_wait(flags, argument, size).and_then(|(mask, deadline)| {
             let least = least.min(ring.most_completions());
             signal::with_mask(mask, || {

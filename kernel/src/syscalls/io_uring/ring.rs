@@ -349,7 +349,7 @@ impl Ring {
         let first = self.head.load(Ordering::Relaxed);
         let tail = self.memory.queues.load(Shape::SUBMISSION_TAIL);
         let count = Shape::used(first, tail, self.shape.submissions).min(most);
-        let mut chain = Chain::default();
+        let mut chain: Option<Chain> = None;
         let mut taken = 0;
         let mut done = 0;
         while taken < count {
@@ -357,7 +357,7 @@ impl Ring {
             taken += 1;
             let Some(entry) = entry else { break };
             done += 1;
-            if entry.flags & entry_flag::WITH_OTHERS == 0 && chain.is_empty() && !self.orders.load(Ordering::Relaxed) {
+            if entry.flags & entry_flag::WITH_OTHERS == 0 && chain.is_none() && !self.orders.load(Ordering::Relaxed) {
                 // Nearly always: it has nothing to do with others.
                 if entry.opcode == opcode::NOP && entry.flags == 0 && entry.personality == 0 {
                     self.post(entry.user_data, 0, 0, true);
@@ -372,16 +372,18 @@ impl Ring {
                 }
                 continue;
             }
-            if chain.push(self, &entry) && taken < count {
+            let mut links = chain.take().unwrap_or_default();
+            if links.push(self, &entry) && taken < count {
+                chain = Some(links);
                 continue;
             }
-            let refused = chain.is_refused();
-            self.begin(core::mem::take(&mut chain));
+            let refused = links.is_refused();
+            self.begin(links);
             if refused && self.flags & setup::SUBMIT_ALL == 0 {
                 break;
             }
         }
-        if !chain.is_empty() {
+        if let Some(chain) = chain {
             self.begin(chain);
         }
         let head = first.wrapping_add(taken);
@@ -445,7 +447,20 @@ impl Ring {
 
     /// Tries the requests that were woken, does what the end of others makes possible, and tells of completions.
     /// `later`: they did not end at once.
+    #[inline]
     fn settle(&self, later: bool) {
+        // Nearly always there is only something to tell.
+        if self.has_ready.load(Ordering::SeqCst)
+            || self.counting.load(Ordering::Relaxed) != 0
+            || self.orders.load(Ordering::Relaxed)
+        {
+            self.settle_others();
+        }
+        self.announce(later);
+    }
+
+    #[inline(never)]
+    fn settle_others(&self) {
         loop {
             let mut progress = self.run_ready();
             let counting = self.counting.load(Ordering::Relaxed) != 0;
@@ -468,7 +483,6 @@ impl Ring {
                 break;
             }
         }
-        self.announce(later);
     }
 
     fn run_ready(&self) -> bool {
@@ -548,16 +562,23 @@ impl Ring {
             completions.counted = completions.counted.wrapping_add(1);
         }
         if !completions.overflow.is_empty() || !self.put(&mut completions, &completion) {
-            completions.overflow.push_back(completion);
-            self.overflows.store(true, Ordering::Relaxed);
-            self.memory
-                .queues
-                .change_bits(Shape::SUBMISSION_FLAGS, SQ_CQ_OVERFLOW, true);
+            self.keep_overflow(&mut completions, completion);
         }
         drop(completions);
         if !self.unannounced.load(Ordering::Relaxed) {
             self.unannounced.store(true, Ordering::Release);
         }
+    }
+
+    /// Keeps a completion for which there is no room.
+    #[cold]
+    #[inline(never)]
+    fn keep_overflow(&self, completions: &mut Completions, completion: Completion) {
+        completions.overflow.push_back(completion);
+        self.overflows.store(true, Ordering::Relaxed);
+        self.memory
+            .queues
+            .change_bits(Shape::SUBMISSION_FLAGS, SQ_CQ_OVERFLOW, true);
     }
 
     /// Whether completions have found no room, which ends requests with several results.
@@ -606,6 +627,12 @@ impl Ring {
         {
             counter.signal(1);
         }
+    }
+
+    /// Whether so many completions are there, and nothing else is to be done.
+    #[inline]
+    pub(super) fn has(&self, least: u32) -> bool {
+        !self.has_ready.load(Ordering::SeqCst) && !self.overflows.load(Ordering::Relaxed) && self.available() >= least
     }
 
     /// Waits for so many completions.

@@ -63,10 +63,12 @@ impl<B: Buffer> Stack<B> {
         if self.routes.len() >= ROUTES {
             return false;
         }
-        self.routes.push(route);
         // The longest prefix first.
-        self.routes
-            .sort_by_key(|one| (core::cmp::Reverse(one.prefix), one.metric));
+        let order = |one: &Route| (core::cmp::Reverse(one.prefix), one.metric);
+        let place = self
+            .routes
+            .partition_point(|other| order(other) <= order(&route));
+        self.routes.insert(place, route);
         true
     }
 
