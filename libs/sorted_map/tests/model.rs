@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pith_sorted_map::SortedMap;
+use pith_sorted_map::{SortedMap, sort_by_key};
 use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,17 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #[test]
+    fn a_list_is_sorted_by_a_key(mut list in prop::collection::vec((any::<u8>(), any::<u16>()), 0..300)) {
+        let mut model = list.clone();
+        sort_by_key(&mut list, |entry| entry.0);
+        prop_assert!(list.is_sorted_by_key(|entry| entry.0));
+        // None got lost.
+        list.sort();
+        model.sort();
+        prop_assert_eq!(list, model);
+    }
+
     #[test]
     fn it_behaves_as_a_tree(steps in prop::collection::vec(step(), 0..400)) {
         let mut map = SortedMap::new();

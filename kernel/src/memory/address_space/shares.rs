@@ -91,7 +91,7 @@ impl AddressSpace {
         if !enough {
             return Err(Errno::ENOMEM);
         }
-        objects.sort_unstable();
+        pith_sorted_map::sort_by_key(&mut objects, |object| *object);
         objects.dedup();
         pages.sort_unstable_by_key(|page| page.physical);
         pages.dedup_by_key(|page| page.physical);
