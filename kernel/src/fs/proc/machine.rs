@@ -1,7 +1,6 @@
 //! What `/proc` tells about the machine.
 
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use pith_linux::Errno;
