@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use pith_end_to_end::Workshop;
-use pith_end_to_end::differential::{Fuzzer, parse};
+use pith_end_to_end::differential::{Fuzzer, IN_MEMORY, parse};
 
 /// A check of both sides.
 type Check = fn(&Workshop) -> Result<(), String>;
@@ -13,13 +13,13 @@ type Check = fn(&Workshop) -> Result<(), String>;
 /// All of them, by name.
 pub const CHECKS: &[(&str, Check)] = &[
     ("regressions-in-a-tmpfs", |workshop| {
-        regressions(workshop, "/dev/shm")
+        regressions(workshop, IN_MEMORY)
     }),
     ("regressions-above-an-image", |workshop| {
         regressions(workshop, "/tmp")
     }),
     ("by-chance-in-a-tmpfs", |workshop| {
-        by_chance(workshop, "/dev/shm", 1)
+        by_chance(workshop, IN_MEMORY, 1)
     }),
     ("by-chance-above-an-image", |workshop| {
         by_chance(workshop, "/tmp", 1_000_001)

@@ -63,6 +63,9 @@ impl Difference {
     }
 }
 
+/// A tmpfs of the machine. Not `/dev/shm`, where devices can't be opened.
+pub const IN_MEMORY: &str = "/volume";
+
 /// Both sides, ready to run scripts.
 pub struct Fuzzer<'a> {
     workshop: &'a Workshop,
@@ -117,7 +120,7 @@ impl<'a> Fuzzer<'a> {
         let mut guest = self.workshop.pith("run");
         guest
             .args(["--accel", accelerator(), "--quiet", "-m", "256M"])
-            .args(["--net", "none", "--"])
+            .args(["--net", "none", "--tmpfs", IN_MEMORY, "--"])
             .arg(&self.program)
             .args(["run", self.place]);
         let found = execute(&mut guest, &handling)?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pith_end_to_end::Workshop;
-use pith_end_to_end::differential::Fuzzer;
+use pith_end_to_end::differential::{Fuzzer, IN_MEMORY};
 
 const USAGE: &str = "usage: cargo xtask fuzz-differential [--seed N] [--rounds N] [--place DIRECTORY] [--tables NAME,NAME...]";
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 
 /// Returns how many calls answered differently.
 fn fuzz() -> Result<usize, String> {
-    let (mut seed, mut rounds, mut place) = (1_u64, 1000_usize, String::from("/dev/shm"));
+    let (mut seed, mut rounds, mut place) = (1_u64, 1000_usize, String::from(IN_MEMORY));
     let mut tables = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(option) = arguments.next() {
