@@ -94,6 +94,14 @@ impl Rule for Node {
         application.take_arguments(&KIND, start, rest, basket)?;
 
         let mut packages = Packages::new(start);
+        if let Some((name, directory)) = script
+            .filter(|at| at + 1 == rest)
+            .map(|at| command_package(basket.closure, start, at))
+            .transpose()?
+            .flatten()
+        {
+            packages.want(&name, &directory);
+        }
         for argument in &start.arguments {
             packages.want_named(&argument.to_string_lossy(), &start.directory);
         }
@@ -193,6 +201,29 @@ fn resolved(closure: &Closure<'_>, directory: &Path, name: &str) -> Result<Optio
         }
     }
     Ok(None)
+}
+
+/// The package that a command such as `/usr/bin/tsc` or `node_modules/.bin/tsc` is a link into, and the directory with
+/// `node_modules` in which it is looked for.
+fn command_package(
+    closure: &Closure<'_>,
+    start: &Start,
+    at: usize,
+) -> Result<Option<(String, PathBuf)>, Error> {
+    let path = start.directory.join(&start.arguments[at]);
+    Ok(match closure.tree.find(&path)? {
+        Found::File(script) => package_of(&script),
+        _ => None,
+    })
+}
+
+/// The package that a file is part of, and the directory with `node_modules` in which it is looked for.
+fn package_of(file: &Path) -> Option<(String, PathBuf)> {
+    let modules = file
+        .ancestors()
+        .find(|directory| *directory == Path::new(DEBIAN) || directory.ends_with("node_modules"))?;
+    let name = package_name(file.strip_prefix(modules).ok()?.to_str()?)?;
+    Some((name.to_owned(), modules.parent()?.to_path_buf()))
 }
 
 /// The packages that a project needs.
@@ -323,6 +354,28 @@ mod tests {
         assert!(!names.iter().any(|name| name.starts_with('.')));
         assert_eq!(package_name("@scope"), None);
         assert_eq!(package_name("/absolute"), None);
+    }
+
+    #[test]
+    fn commands_are_part_of_packages() {
+        for (file, name, directory) in [
+            (
+                "/usr/share/nodejs/typescript/bin/tsc",
+                "typescript",
+                "/usr/share",
+            ),
+            ("/app/node_modules/@scope/name/x.js", "@scope/name", "/app"),
+            (
+                "/app/node_modules/a/node_modules/b/c",
+                "b",
+                "/app/node_modules/a",
+            ),
+        ] {
+            let package = Some((name.to_owned(), PathBuf::from(directory)));
+            assert_eq!(package_of(Path::new(file)), package);
+        }
+        assert_eq!(package_of(Path::new("/app/node_modules/.bin/tsc")), None);
+        assert_eq!(package_of(Path::new("/app/bin/tsc")), None);
     }
 
     #[test]
