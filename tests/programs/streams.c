@@ -1,5 +1,7 @@
 /* Standard streams: kept apart, and not terminals here. */
 #include "check.h"
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -13,6 +15,10 @@ int main(void) {
     RESULT(isatty(0));
     RESULT(isatty(1));
     RESULT(tcgetattr(1, &attributes));
+    struct stat input;
+    RESULT(fstat(0, &input));
+    printf("input: %s, device %u:%u\n", S_ISFIFO(input.st_mode) ? "pipe" : S_ISCHR(input.st_mode) ? "characters" : "other",
+           major(input.st_rdev), minor(input.st_rdev));
     char line[100];
     while (fgets(line, sizeof line, stdin))
         printf("read %zu: %s", strlen(line), line);

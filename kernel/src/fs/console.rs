@@ -22,7 +22,7 @@ use super::metadata::{Metadata, Timestamp};
 use super::owner::Notices;
 use super::path::{self, Origin};
 use super::terminal::{self, Flow, Flush, Line, Ownership};
-use super::{device_files, pipe};
+use super::{device_files, open, pipe};
 use crate::devices::console;
 use crate::memory::{Destination, Source, UserPointer, write_object};
 use crate::task::jobs::Target;
@@ -331,13 +331,17 @@ static STREAMS: [Once<Arc<dyn Inode>>; 3] = [const { Once::new() }; 3];
 /// Opens a standard stream for the first process.
 ///
 /// # Errors
-/// What is wrong with `/dev/console`.
+/// What is wrong with `/dev/console` or `/dev/null`.
 pub fn open_standard(stream: u8, origin: &Origin) -> Result<Arc<OpenFile>, Errno> {
     if console::is_terminal(stream) {
         let inode = path::find(origin, b"/dev/console", true)?;
         terminal();
         let file = Arc::new(OpenConsole { output: stream.max(1) });
         return Ok(OpenFile::new(inode, file, OpenFlags::READ_WRITE));
+    }
+    if console::is_null(stream) {
+        // Programs that take input from pipes by themselves, as `ack` and `rg` do, tell one from the other.
+        return open::open_at(origin, b"/dev/null", OpenFlags::empty(), 0);
     }
     let inode = STREAMS[usize::from(stream)].call_once(|| {
         let number = pipe::next_number();

@@ -77,6 +77,9 @@ static CHANNEL: InterruptMutex<Option<Channel>> = InterruptMutex::new(None);
 static INPUT_QUEUE: WaitQueue = WaitQueue::new();
 static OUTPUT_QUEUE: WaitQueue = WaitQueue::new();
 static TERMINALS: AtomicU8 = AtomicU8::new(0);
+
+/// Whether standard input has nothing to give from the start, as `/dev/null` on the host.
+static NO_INPUT: AtomicBool = AtomicBool::new(false);
 static SIGNAL_HOOK: Once<fn(u8)> = Once::new();
 static TIME_HOOK: Once<fn(u64, u64)> = Once::new();
 /// The time stamp counter when the host was told that the guest is ready. It answers at once, but that is seen only when
@@ -91,6 +94,7 @@ static PANICKING: AtomicBool = AtomicBool::new(false);
 pub fn initialise(command_line: &str) {
     let settings = Settings::parse(command_line);
     TERMINALS.store(settings.terminals, Ordering::Relaxed);
+    NO_INPUT.store(!settings.has_input, Ordering::Relaxed);
     let (rows, columns) = settings.window.unwrap_or((0, 0));
     WINDOW.store(u32::from(rows) << 16 | u32::from(columns), Ordering::Relaxed);
 
@@ -358,6 +362,11 @@ pub fn output_closed(stream: u8) -> bool {
 /// Whether standard stream 0, 1 or 2 is a terminal on the host.
 pub fn is_terminal(stream: u8) -> bool {
     TERMINALS.load(Ordering::Relaxed) & 1_u8.checked_shl(stream.into()).unwrap_or(0) != 0
+}
+
+/// Whether standard stream 0, 1 or 2 is the null device on the host. Of output streams nobody tells us.
+pub fn is_null(stream: u8) -> bool {
+    stream == 0 && NO_INPUT.load(Ordering::Relaxed)
 }
 
 /// Rows and columns of the terminal; zeroes if they are not known, as on a serial line of Linux.
