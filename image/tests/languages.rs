@@ -668,3 +668,364 @@ fn elixir_gets_its_library_the_emulator_and_the_applications_that_are_named() {
             &["erlang/lib/ssh-4.15/ebin/ssh.app"],
         );
 }
+
+/// A table of the rules by the names of interpreters: who gives another a name has to say so here.
+#[test]
+fn interpreters_are_known_by_their_names() {
+    let place = Place::new();
+    // What a rule takes always is told in a note with its name.
+    for (program, library, expected) in [
+        ("bin/python3.12", "lib/python3.12/os.py", "python"),
+        ("bin/python3.13t", "lib/python3.13/os.py", "python"),
+        ("bin/pypy3.10", "lib/pypy3.10/os.py", "python"),
+        ("bin/python3-config", "lib/python3.12/os.py", ""),
+        ("bin/ruby3.3", "lib/ruby/3.3.0/set.rb", "ruby"),
+        ("bin/ruby", "lib/ruby/3.3.0/set.rb", "ruby"),
+        ("bin/perl5.40.0", "lib/perl5/strict.pm", "perl"),
+        ("bin/php8.4", "lib/php.ini", "php"),
+        ("bin/php-config", "lib/php.ini", ""),
+        (
+            "erlang/bin/erl",
+            "erlang/lib/kernel-8.5/ebin/x.app",
+            "erlang",
+        ),
+        (
+            "erlang/bin/escript",
+            "erlang/lib/kernel-8.5/ebin/x.app",
+            "erlang",
+        ),
+        ("bin/cat", "lib/perl5/strict.pm", ""),
+    ] {
+        let program = place.program(program);
+        place.file(library, "");
+        let taken = place.plan("", &program, &[]);
+        let subjects: Vec<&str> = taken
+            .plan
+            .notes()
+            .iter()
+            .map(|note| note.subject.as_str())
+            .collect();
+        assert_eq!(
+            subjects.contains(&expected),
+            !expected.is_empty(),
+            "{program:?}: {subjects:?}"
+        );
+        if expected.is_empty() {
+            assert!(subjects.is_empty(), "{program:?}: {subjects:?}");
+        }
+    }
+}
+
+/// The application comes with every interpreter, under each of its names.
+#[test]
+fn every_interpreter_gets_its_application() {
+    let place = Place::new();
+    place.files(&[
+        ("erlang/lib/kernel-8.5/ebin/kernel.app", ""),
+        ("lib/python3/os.py", ""),
+        ("lib/pypy3/os.py", ""),
+    ]);
+    for (program, arguments, source) in [
+        ("bin/python3", &["app.py"][..], "app.py"),
+        ("bin/pypy3", &["app.py"], "app.py"),
+        ("bin/node", &["app.js"], "app.js"),
+        ("bin/nodejs", &["."], "index.js"),
+        ("bin/java", &["App.java"], "App.java"),
+        ("bin/ruby3.1", &["-w", "app.rb"], "app.rb"),
+        ("bin/php8.2", &["app.php"], "app.php"),
+        ("bin/php.default", &["-d", "a=b", "app.php"], "app.php"),
+        ("bin/perl", &["-T", "app.pl"], "app.pl"),
+        ("bin/lua", &["app.lua"], "app.lua"),
+        ("bin/luajit-2.1.0-beta3", &["app.lua"], "app.lua"),
+        ("erlang/bin/escript", &["app.escript"], "app.escript"),
+        ("bin/sh", &["app.sh"], "app.sh"),
+        ("bin/dash", &["-e", "app.sh"], "app.sh"),
+        ("bin/bash", &["-eu", "app.sh"], "app.sh"),
+        ("bin/zsh", &["app.sh"], "app.sh"),
+        ("bin/mksh", &["app.sh"], "app.sh"),
+        ("bin/ksh93", &["app.sh"], "app.sh"),
+        ("bin/tclsh8.6", &["app.tcl"], "app.tcl"),
+        ("bin/expect", &["-f", "app.exp"], "app.exp"),
+        ("bin/guile-3.0", &["-s", "app.scm"], "app.scm"),
+        ("bin/sbcl", &["--script", "app.lisp"], "app.lisp"),
+        ("bin/racket", &["app.rkt"], "app.rkt"),
+        ("bin/csi", &["-s", "app.scm"], "app.scm"),
+        ("bin/Rscript", &["app.R"], "app.R"),
+        ("bin/octave-cli-7.3.0", &["app.m"], "app.m"),
+        ("bin/swipl", &["-g", "main", "app.pl"], "app.pl"),
+        ("bin/gforth-fast", &["app.fs"], "app.fs"),
+        ("bin/mono-sgen", &["app.exe"], "app.exe"),
+    ] {
+        let directory = format!("of-{}", program.replace('/', "-"));
+        let source = format!("{directory}/{source}");
+        let data = format!("{directory}/data/part.txt");
+        place.files(&[(&source, ""), (&data, "")]);
+        let program = place.program(program);
+        let taken = place.plan(&directory, &program, arguments);
+        taken.check(&[&source, &data], &[]);
+        taken.starts_in(&place.at(&directory));
+    }
+}
+
+#[test]
+fn python_finds_packages_that_are_installed_as_they_are_developed() {
+    let place = Place::new();
+    let python = python(&place);
+    let mapping = format!(
+        "MAPPING: dict[str, str] = {{'found': '{}'}}\n",
+        place.at("developed/found").display()
+    );
+    let packages = "project/venv/lib/python3.11/site-packages";
+    place.files(&[
+        ("project/venv/pyvenv.cfg", ""),
+        (
+            &format!("{packages}/__editable__.own-1.pth"),
+            "../../../../../source\n",
+        ),
+        (
+            &format!("{packages}/__editable___found_1_finder.py"),
+            &mapping,
+        ),
+        ("source/own/__init__.py", ""),
+        ("source/own/data.txt", ""),
+        ("developed/found/__init__.py", ""),
+        ("developed/other/__init__.py", ""),
+        ("elsewhere/x", ""),
+    ]);
+    fs::create_dir_all(place.at("project/venv/bin")).unwrap();
+    symlink(&python, place.at("project/venv/bin/python3")).unwrap();
+    let in_environment = place.at("project/venv/bin/python3");
+    place
+        .plan("elsewhere", &in_environment, &["-m", "own"])
+        .check(
+            &[
+                "source/own/__init__.py",
+                "source/own/data.txt",
+                "developed/found/__init__.py",
+            ],
+            &["developed/other/__init__.py", "elsewhere/x"],
+        );
+
+    // Of packages for everybody it takes being named, and then what has Python find them.
+    let file = |name: &str| format!("{PACKAGES}/{name}");
+    place.files(&[
+        (&file("__editable___found_1_finder.py"), &mapping),
+        (
+            &file("__editable__.found-1.pth"),
+            "import __editable___found_1_finder",
+        ),
+        (
+            &file("found-1.dist-info/RECORD"),
+            "__editable__.found-1.pth,,\n__editable___found_1_finder.py,,\n",
+        ),
+    ]);
+    for (code, inside, outside) in [
+        (
+            "import found",
+            "developed/found/__init__.py",
+            "editable/epsilon.py",
+        ),
+        (
+            "import found",
+            &file("__editable___found_1_finder.py"),
+            "elsewhere/x",
+        ),
+        (
+            "import found",
+            &file("__editable__.found-1.pth"),
+            &file("editable.pth"),
+        ),
+        (
+            "import epsilon",
+            "editable/epsilon.py",
+            "developed/found/__init__.py",
+        ),
+        (
+            "import epsilon",
+            &file("editable.pth"),
+            &file("__editable__.found-1.pth"),
+        ),
+    ] {
+        place
+            .plan("elsewhere", &python, &["-c", code])
+            .check(&[inside], &[outside]);
+    }
+}
+
+#[test]
+fn python_runs_modules_of_packages_without_a_file_of_their_own() {
+    let place = Place::new();
+    let python = python(&place);
+    place.files(&[("shop/parts/main.py", ""), ("shop/page.html", "")]);
+    for arguments in [
+        &["-m", "parts.main"][..],
+        &["-m", "alpha", "parts.main:app"],
+    ] {
+        let taken = place.plan("shop", &python, arguments);
+        taken.check(&["shop/page.html", "shop/parts/main.py"], &[]);
+        taken.starts_in(&place.at("shop"));
+    }
+    // Relative directories of a variable count from where the program starts.
+    let taken = place.plan_with("shop", &python, &["-m", "main"], |request| BuildRequest {
+        environment: vec![("PYTHONPATH".into(), "parts".into())],
+        ..request
+    });
+    taken.check(&["shop/parts/main.py"], &["shop/page.html"]);
+    taken.starts_in(&place.at("shop"));
+}
+
+#[test]
+fn programs_in_bin_bring_their_parts() {
+    let place = Place::new();
+    let perl = place.program("prefix/bin/perl");
+    place.files(&[
+        (
+            "tool/bin/tool",
+            "use FindBin; use lib \"$FindBin::Bin/../lib\"; use Part;",
+        ),
+        ("tool/lib/Part.pm", ""),
+        ("alone/bin/tool", ""),
+        ("alone/other.txt", ""),
+    ]);
+    place
+        .plan("tool/bin", &perl, &["tool"])
+        .check(&["tool/lib/Part.pm"], &[]);
+    place
+        .plan("alone/bin", &perl, &["tool"])
+        .check(&["alone/bin/tool"], &["alone/other.txt"]);
+    let taken = place.plan("tool", &perl, &["-Mlib=lib", "-MPart", "-e", "1"]);
+    taken.check(&["tool/lib/Part.pm"], &["tool/bin/tool"]);
+    taken.starts_in(&place.at("tool"));
+}
+
+#[test]
+fn java_reads_files_of_arguments() {
+    let place = Place::new();
+    let java = place.program("jdk/bin/java");
+    place.files(&[
+        ("app/arguments", "# where\n-cp \"classes\"\n  Main\n"),
+        ("app/classes/Main.class", ""),
+        ("app/other/Other.class", ""),
+    ]);
+    let taken = place.plan("app", &java, &["@arguments"]);
+    taken.check(
+        &["app/arguments", "app/classes/Main.class"],
+        &["app/other/Other.class"],
+    );
+    taken.starts_in(&place.at("app"));
+}
+
+#[test]
+fn lua_gets_modules_that_options_and_variables_name() {
+    let place = Place::new();
+    let lua = place.program("bin/lua5.4");
+    place.files(&[
+        ("app/part.lua", ""),
+        ("app/data.txt", ""),
+        ("tree/share/lua/5.4/dependency/init.lua", ""),
+        ("empty/x", ""),
+    ]);
+    place
+        .plan("app", &lua, &["-l", "part", "-e", "return"])
+        .check(&["app/part.lua", "app/data.txt"], &[]);
+    let taken = place.plan_with("empty", &lua, &["-e", "require 'dependency'"], |request| {
+        BuildRequest {
+            environment: vec![(
+                "LUA_PATH".into(),
+                "../tree/share/lua/5.4/?/init.lua;;".into(),
+            )],
+            ..request
+        }
+    });
+    taken.check(&["tree/share/lua/5.4/dependency/init.lua"], &["empty/x"]);
+    taken.starts_in(&place.at("empty"));
+}
+
+#[test]
+fn node_gets_the_packages_of_a_command_for_everybody_and_links_of_a_store() {
+    let place = Place::new();
+    let node = place.program("bin/node");
+    let modules = "app/node_modules";
+    let store = "app/node_modules/.pnpm";
+    place.files(&[
+        ("app/package.json", "{\"dependencies\": {\"one\": \"1\"}}"),
+        ("app/index.js", "import('@scope/tool/part')"),
+        (
+            &format!("{store}/one@1/node_modules/one/package.json"),
+            "{\"dependencies\": {\"two\": \"1\"}}",
+        ),
+        (&format!("{store}/two@1/node_modules/two/index.js"), ""),
+        (&format!("{store}/three@1/node_modules/three/index.js"), ""),
+        (&format!("{modules}/@scope/tool/native.node"), ""),
+        (&format!("{modules}/@scope/other/index.js"), ""),
+    ]);
+    symlink(
+        ".pnpm/one@1/node_modules/one",
+        place.at("app/node_modules/one"),
+    )
+    .unwrap();
+    symlink(
+        "../../two@1/node_modules/two",
+        place.at("app/node_modules/.pnpm/one@1/node_modules/two"),
+    )
+    .unwrap();
+    place.plan("app", &node, &["."]).check(
+        &[
+            "app/node_modules/one",
+            &format!("{store}/one@1/node_modules/one/package.json"),
+            &format!("{store}/one@1/node_modules/two"),
+            &format!("{store}/two@1/node_modules/two/index.js"),
+            &format!("{modules}/@scope/tool/native.node"),
+        ],
+        &[
+            &format!("{store}/three@1/node_modules/three/index.js"),
+            &format!("{modules}/@scope/other/index.js"),
+        ],
+    );
+}
+
+#[test]
+fn links_that_lead_round_or_out_of_the_directory_are_followed_once() {
+    let place = Place::new();
+    let lua = place.program("bin/lua5.4");
+    place.files(&[
+        ("app/app.lua", ""),
+        ("outside/part.lua", ""),
+        ("outside/deep/x.lua", ""),
+    ]);
+    symlink("../outside", place.at("app/out")).unwrap();
+    symlink("../../app", place.at("outside/deep/back")).unwrap();
+    symlink("round", place.at("app/round")).unwrap();
+    symlink("round/../other", place.at("app/through")).unwrap();
+    symlink(".", place.at("app/here")).unwrap();
+    symlink("nowhere", place.at("app/broken")).unwrap();
+    place.plan("app", &lua, &["app.lua"]).check(
+        &[
+            "app/out",
+            "app/here",
+            "app/broken",
+            "outside/part.lua",
+            "outside/deep/x.lua",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn caches_and_what_is_no_file_are_left_out() {
+    let place = Place::new();
+    let ruby = place.program("prefix/bin/ruby");
+    place.files(&[
+        ("app/app.rb", ""),
+        ("app/.hg/store", ""),
+        ("app/cache/CACHEDIR.TAG", ""),
+        ("app/cache/large", ""),
+        ("app/tmp/pids/server.pid", ""),
+        ("app/venv/pyvenv.cfg", ""),
+    ]);
+    let _socket = std::os::unix::net::UnixListener::bind(place.at("app/socket")).unwrap();
+    place.plan("app", &ruby, &["app.rb"]).check(
+        &["app/app.rb"],
+        &["app/.hg", "app/cache", "app/tmp", "app/venv", "app/socket"],
+    );
+}

@@ -43,6 +43,11 @@ pub(super) struct Application {
     pub sources: Vec<PathBuf>,
 }
 
+/// Whether a directory is one of an application's own, not of the system or for everybody.
+pub(super) fn is_own(directory: &Path) -> bool {
+    owner(directory) == Owner::Application
+}
+
 /// Whom a directory belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
@@ -81,8 +86,12 @@ fn owner(directory: &Path) -> Owner {
     }
 }
 
+/// Directories beside `bin` in which programs in it have their parts.
+const BESIDE_PROGRAMS: [&str; 5] = ["lib", "libexec", "local", "share", "vendor"];
+
 /// The root of the application whose script lies in a directory: the directory where the command is typed, if the
-/// script lies below it; or else the nearest directory with one of the files that mark a root; or else the script's.
+/// script lies below it; or else the nearest directory with one of the files that mark a root; or else the directory above
+/// `bin`, if the program's parts lie beside that; or else the script's.
 fn root(directory: &Path, marks: &[&str], typed: &Path) -> PathBuf {
     let is_marked = |ancestor: &Path| marks.iter().any(|mark| ancestor.join(mark).exists());
     let of_application = || {
@@ -93,7 +102,12 @@ fn root(directory: &Path, marks: &[&str], typed: &Path) -> PathBuf {
     // The outermost of these: what is typed in a part of a project may use all of it.
     let marked = of_application().find(|ancestor| is_marked(ancestor));
     let typed = of_application().find(|ancestor| *ancestor == typed);
-    [marked, typed]
+    let has_parts = |above: &&Path| BESIDE_PROGRAMS.iter().any(|part| above.join(part).is_dir());
+    let installed = of_application()
+        .nth(1)
+        .filter(|_| directory.ends_with("bin"))
+        .filter(has_parts);
+    [marked, typed, installed]
         .into_iter()
         .flatten()
         .min_by_key(|path| path.components().count())
@@ -223,13 +237,41 @@ impl Application {
             self.words
                 .add(&gather::contents(basket.closure, &directory.join(root))?);
         }
-        note(
-            kind,
-            &format!("took the directory `{}`", directory.display()),
-            &taken,
-            basket,
-        );
+        // The script itself may be all that there is.
+        if !taken.files.is_empty() {
+            let what = format!("took the directory `{}`", directory.display());
+            note(kind, &what, &taken, basket);
+        }
         self.root = Some(directory.to_path_buf());
+        Ok(())
+    }
+
+    /// Takes the project in the directory where the command is typed, for a command of the system that works on it, such
+    /// as `rackup`. One of `marks` shows that a project is there.
+    pub fn take_project(
+        &mut self,
+        kind: &Kind,
+        loaded: Option<&Loaded>,
+        start: &Start,
+        marks: &[&str],
+        basket: &mut Basket<'_, '_>,
+    ) -> Result<(), Error> {
+        // What another program starts has no project, and what the user placed is there already.
+        let is_told = self.root.is_some()
+            || start.by_another
+            || start
+                .placed
+                .iter()
+                .any(|file| file.starts_with(&start.directory));
+        if is_told || owner(&start.directory) != Owner::Application {
+            return Ok(());
+        }
+        for mark in marks {
+            if gather::is_file(basket.closure, &start.directory.join(mark))? {
+                basket.uses_directory = true;
+                return self.take_directory(kind, loaded, &start.directory, basket);
+            }
+        }
         Ok(())
     }
 
@@ -420,5 +462,12 @@ mod tests {
         assert_eq!(root(&deep, marks, &deep), project);
         assert_eq!(root(&deep, &[], elsewhere), deep);
         assert_eq!(root(&deep, marks, directory.path()), directory.path());
+
+        let programs = directory.path().join("installed/bin");
+        std::fs::create_dir_all(&programs).unwrap();
+        assert_eq!(root(&programs, marks, &programs), programs);
+        let above = programs.with_file_name("");
+        std::fs::create_dir(above.join("lib")).unwrap();
+        assert_eq!(root(&programs, marks, &programs), above);
     }
 }

@@ -117,12 +117,14 @@ pub(super) fn directory(
         )?;
         taken.files.extend(files);
         for link in closure.tree.links_below(&canonical) {
-            match closure.tree.import(&link)? {
-                Found::Directory(_) => pending.push(link),
-                Found::File(canonical) => {
+            match closure.tree.import(&link) {
+                Ok(Found::Directory(_)) => pending.push(link),
+                Ok(Found::File(canonical)) => {
                     linked.insert(canonical);
                 }
-                Found::Nothing => {}
+                // Links that lead round in a circle lead to nothing on the host either.
+                Ok(Found::Nothing) | Err(Error::TooManyLinks { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         seen.push(canonical);

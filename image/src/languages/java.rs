@@ -78,6 +78,8 @@ impl Rule for Java {
         if start.arguments.is_empty() {
             return Ok(());
         }
+        take_agents(start, basket)?;
+        let start = &with_files_of_arguments(start, basket.closure)?;
         let mut application = Application::default();
         let mut taken = Taken::default();
         let mut has_classes = false;
@@ -121,9 +123,58 @@ impl Rule for Java {
             }
             _ => {}
         }
-        application.take_arguments(&KIND, start, 0, basket)?;
-        take_agents(start, basket)
+        application.take_arguments(&KIND, start, 0, basket)
     }
+}
+
+/// The arguments with those of files in place of `@FILE` (java(1), "Using the JDK_JAVA_OPTIONS" and "java Command-Line
+/// Argument Files"). Files of arguments may not name others.
+fn with_files_of_arguments(start: &Start, closure: &Closure<'_>) -> Result<Start, Error> {
+    let mut arguments = Vec::new();
+    for argument in &start.arguments {
+        match argument.to_string_lossy().strip_prefix('@') {
+            Some(name) => {
+                let text = gather::contents(closure, &start.directory.join(name))?;
+                arguments.extend(arguments_in(&text).into_iter().map(Into::into));
+            }
+            None => arguments.push(argument.clone()),
+        }
+    }
+    Ok(Start {
+        arguments,
+        ..start.clone()
+    })
+}
+
+/// The arguments in a file: between white space, in quotes of either kind with it; `#` begins a comment.
+fn arguments_in(text: &str) -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut current: Option<String> = None;
+    let mut quote = None;
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (Some(end), _) if character == end => quote = None,
+            (Some(_), '\\') => match characters.next() {
+                // A line goes on in the next one, without what that is indented by.
+                Some('\n') => while characters.next_if(|next| next.is_whitespace()).is_some() {},
+                Some(next) => current.get_or_insert_default().push(next),
+                None => {}
+            },
+            (Some(_), _) => current.get_or_insert_default().push(character),
+            (None, '"' | '\'') => {
+                quote = Some(character);
+                current.get_or_insert_default();
+            }
+            (None, '#') if current.is_none() => {
+                while characters.next_if(|next| *next != '\n').is_some() {}
+            }
+            (None, _) if character.is_whitespace() => arguments.extend(current.take()),
+            (None, _) => current.get_or_insert_default().push(character),
+        }
+    }
+    arguments.extend(current);
+    arguments
 }
 
 /// Whether a class lies below the directory where the program starts.
@@ -294,6 +345,15 @@ mod tests {
             ["lib/a.jar", "lib/b.jar"].map(PathBuf::from).to_vec()
         );
         assert_eq!(class_path("Main-Class: X\n").count(), 0);
+    }
+
+    #[test]
+    fn files_of_arguments_are_read() {
+        let text = "-cp \"a b.jar\"  # comment\n'-Dx=\\\\y' \"one\\\n   two\" Main#x\n\"\"";
+        assert_eq!(
+            arguments_in(text),
+            ["-cp", "a b.jar", "-Dx=\\y", "onetwo", "Main#x", ""]
+        );
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub(super) static R: Interpreter = Interpreter {
 /// GNU Octave without windows.
 pub(super) static OCTAVE: Interpreter = Interpreter {
     kind: kind("octave", &["m"], &[]),
-    called: &["octave-cli"],
+    called: &["octave-cli", "octave-cli-"],
     library: &["share/octave", "lib/x86_64-linux-gnu/octave"],
     packages: &[],
     omitted: &["doc", "icons", "locale"],

@@ -90,6 +90,14 @@ impl Start {
             .collect()
     }
 
+    /// Whether a variable has a relative path in it.
+    fn names_relative(&self, name: &str) -> bool {
+        let list = self.variable(name).unwrap_or_default();
+        let list = list.to_string_lossy();
+        list.split([':', ';'])
+            .any(|path| !path.is_empty() && !path.starts_with('/'))
+    }
+
     /// The directories of modules that a variable and the option `-I` name. `lists` says that one option may name several,
     /// with colons between.
     fn included(&self, variable: &str, lists: bool) -> Vec<PathBuf> {
@@ -196,6 +204,18 @@ pub(crate) trait Rule: Sync {
     ) -> Result<(), Error>;
 }
 
+/// Variables that name files or directories for interpreters. Some lists have other parts too.
+const VARIABLES: [&str; 8] = [
+    "CLASSPATH",
+    "LUA_CPATH",
+    "LUA_PATH",
+    "NODE_PATH",
+    "PERL5LIB",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "RUBYLIB",
+];
+
 /// All rules.
 static RULES: &[&dyn Rule] = &[
     &python::Python,
@@ -249,6 +269,7 @@ pub(crate) fn collect(
         arguments: start.arguments.iter().skip(1).cloned().collect(),
         ..start.clone()
     };
+    basket.uses_directory = VARIABLES.iter().any(|name| start.names_relative(name));
     // Which rules were asked.
     let mut asked = HashSet::new();
     for (index, program) in programs.iter().enumerate() {
@@ -388,6 +409,8 @@ mod tests {
             ["/base/a", "/b", "/base/c"].map(PathBuf::from).to_vec()
         );
         assert!(start(&[]).directories("NONE").is_empty());
+        assert!(start(&[]).names_relative("LIST"));
+        assert!(!start(&[]).names_relative("NONE"));
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl Rule for Node {
             .transpose()?
             .flatten()
         {
+            if matches!(name.as_str(), "npm" | "pnpm" | "yarn") {
+                basket.note(
+                    KIND.language,
+                    format!("`{name}` has a shell start what `package.json` names; name that itself, as in `pith run node server.js`"),
+                );
+            }
             packages.want(&name, &directory);
         }
         for argument in &start.arguments {

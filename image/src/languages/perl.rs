@@ -78,12 +78,58 @@ impl Rule for Perl {
             (None, None) => start.arguments.len(),
         };
         application.take_arguments(&KIND, start, rest, basket)?;
-        application::take_directories(&KIND, loaded, &start.included("PERL5LIB", false), basket)?;
+        let mut directories = start.included("PERL5LIB", false);
+        directories.extend(pragmas(start));
+        application::take_directories(&KIND, loaded, &directories, basket)?;
+        take_shell(&application, start, basket)?;
         if start.arguments.is_empty() {
             return Ok(());
         }
         take_modules(&mut application, &installed, loaded, basket)
     }
+}
+
+/// The directories that `-Mlib=DIRECTORY` and `-Mlocal::lib=DIRECTORY` name.
+fn pragmas(start: &Start) -> Vec<PathBuf> {
+    let words = start.arguments.iter().map(|word| word.to_string_lossy());
+    words
+        .filter_map(|word| {
+            let list = ["-Mlib=", "-Mlocal::lib="]
+                .iter()
+                .find_map(|option| word.strip_prefix(option))?;
+            Some(
+                list.split(',')
+                    .map(|path| start.directory.join(path))
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .flatten()
+        .collect()
+}
+
+/// Takes the shell and `pwd` for the module `local::lib`, which asks them where it is.
+fn take_shell(
+    application: &Application,
+    start: &Start,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let names = |text: &str| text.contains("local::lib");
+    let is_named = start
+        .arguments
+        .iter()
+        .any(|word| names(&word.to_string_lossy()))
+        || application.sources.iter().any(|source| {
+            std::fs::read(source).is_ok_and(|text| names(&String::from_utf8_lossy(&text)))
+        });
+    if is_named {
+        basket.uses_directory = true;
+        for program in ["/bin/sh", "/bin/pwd"].map(Path::new) {
+            if gather::is_file(basket.closure, program)? {
+                basket.closure.add_program(program)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The directories of Perl's own library, and those of modules that were installed in addition.

@@ -37,6 +37,24 @@ const KIND: Kind = Kind {
     skipped: &[".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox"],
 };
 
+/// Commands that look for an application where they are started, and what they find.
+const LOOKING: [&str; 4] = ["flask", "fastapi", "quart", "gunicorn"];
+const FOUND_UNTOLD: [&str; 5] = [
+    "app.py",
+    "wsgi.py",
+    "main.py",
+    "gunicorn.conf.py",
+    "pyproject.toml",
+];
+
+/// Whether a script is one of these commands.
+fn is_command(script: &OsStr) -> bool {
+    let name = Path::new(script).file_name();
+    LOOKING
+        .iter()
+        .any(|command| name == Some(OsStr::new(command)))
+}
+
 /// Options whose value is the next argument.
 const WITH_VALUE: [&str; 3] = ["-W", "-X", "--check-hash-based-pycs"];
 
@@ -191,6 +209,10 @@ fn take_application(
             // A command such as `flask` or `uvicorn` is told a module of the directory where it is typed.
             if application.root.is_none() {
                 take_module(&mut application, program, start, at + 1, basket)?;
+                // Or finds it there without being told.
+                if is_command(&start.arguments[at]) {
+                    application.take_project(&KIND, loaded, start, &FOUND_UNTOLD, basket)?;
+                }
             }
             at + 1
         }
@@ -214,22 +236,8 @@ fn take_module(
 ) -> Result<(), Error> {
     for argument in start.arguments.iter().skip(from) {
         let text = argument.to_string_lossy();
-        let name = text
-            .trim_start_matches("-m")
-            .split(['.', ':', '/'])
-            .next()
-            .unwrap_or_default();
-        let is_identifier = !name.is_empty()
-            && name
-                .chars()
-                .all(|character| character.is_alphanumeric() || character == '_');
-        if !is_identifier {
-            continue;
-        }
-        let module = start.directory.join(format!("{name}.py"));
-        let package = start.directory.join(name).join("__init__.py");
-        let main = start.directory.join(name).join("__main__.py");
-        for file in [module, package, main] {
+        for file in files_of_module(text.trim_start_matches("-m")) {
+            let file = start.directory.join(file);
             if !gather::is_file(basket.closure, &file)? || start.placed.contains(&file) {
                 continue;
             }
@@ -239,6 +247,37 @@ fn take_module(
         }
     }
     Ok(())
+}
+
+/// The files that a name such as `shop.main:app` may mean: of the whole name, and of its first part, for the rest may be
+/// something in that module. A package need not have a file `__init__.py` if the name goes on.
+fn files_of_module(name: &str) -> Vec<PathBuf> {
+    let name = name.split([':', '/']).next().unwrap_or_default();
+    let is_identifier = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|character| character.is_alphanumeric() || character == '_')
+    };
+    let parts: Vec<&str> = name.split('.').collect();
+    if !is_identifier(parts[0]) {
+        return Vec::new();
+    }
+    let mut modules = vec![PathBuf::from(parts[0])];
+    if parts.len() > 1 && parts.iter().all(|part| is_identifier(part)) {
+        modules.push(parts.iter().collect());
+        modules.push(parts[..parts.len() - 1].iter().collect());
+    }
+    modules
+        .into_iter()
+        .flat_map(|module| {
+            [
+                module.with_extension("py"),
+                module.join("__init__.py"),
+                module.join("__main__.py"),
+            ]
+        })
+        .collect()
 }
 
 /// Takes the standard library.
@@ -414,6 +453,24 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn names_of_modules_mean_files() {
+        let files = |name: &str| files_of_module(name);
+        let has = |name: &str, file: &str| files(name).contains(&PathBuf::from(file));
+        assert!(has("main:app", "main.py"));
+        assert!(has("shop", "shop/__main__.py"));
+        assert!(has("shop.wsgi:make()", "shop/wsgi.py"));
+        assert!(has("shop.wsgi.app", "shop/wsgi.py"));
+        assert!(has("shop.wsgi", "shop/__init__.py"));
+        assert!(files("--bind").is_empty());
+        assert!(
+            files("0.0.0.0:8000")
+                .iter()
+                .all(|file| !file.starts_with("/"))
+        );
+        assert!(files("../x").is_empty());
     }
 
     #[test]

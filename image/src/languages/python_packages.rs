@@ -7,12 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::application::Application;
+use super::application::{self, Application};
 use super::gather::{self, Taken};
 use super::{Basket, Note, Start};
 use crate::closure::{Closure, Program};
 use crate::error::Error;
 use crate::tree::Found;
+
+/// Where the module `zoneinfo` looks first for the rules of time zones.
+const ZONES: &str = "/usr/share/zoneinfo";
 
 /// Where this Python looks for packages.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +97,10 @@ pub(super) fn take(
 ) -> Result<(), Error> {
     let loaded = program.loaded.as_ref();
     let mut whole = Taken::default();
+    let mut common = places.common.clone();
     if let Some((packages, configuration)) = &places.environment {
+        // The interpreter finds its environment by the name under which it was started, which may be relative.
+        basket.uses_directory = true;
         whole.extend(gather::file(basket.closure, None, configuration)?);
         let with_pip = application.words.contains("pip");
         whole.extend(gather::directory(
@@ -103,6 +109,14 @@ pub(super) fn take(
             packages,
             &mut |path, _| with_pip || !path.ends_with("site-packages/pip"),
         )?);
+        for path in named_elsewhere(basket.closure, packages)? {
+            // Packages for everybody may be named too, of which only those are taken that are needed.
+            let is_directory = matches!(basket.closure.tree.find(&path)?, Found::Directory(_));
+            match is_directory && !application::is_own(&path) {
+                true => common.push(path),
+                false => whole.extend(gather::either(basket.closure, loaded, &path)?),
+            }
+        }
     }
     for directory in &places.named {
         whole.extend(gather::either(basket.closure, loaded, directory)?);
@@ -114,7 +128,7 @@ pub(super) fn take(
             basket,
         );
     }
-    let mut installed = Installed::read(basket.closure, &places.common)?;
+    let mut installed = Installed::read(basket.closure, &common)?;
     let named = installed
         .names()
         .filter(|name| application.words.contains(name));
@@ -125,7 +139,9 @@ pub(super) fn take(
     }
     let mut done = BTreeSet::new();
     let mut taken = Taken::default();
+    let mut has_zones = application.words.contains("zoneinfo");
     while let Some(name) = wanted.pop() {
+        has_zones |= name == "zoneinfo";
         let Some(module) = installed.modules.remove(&name) else {
             continue;
         };
@@ -153,6 +169,16 @@ pub(super) fn take(
             basket,
         );
     }
+    if has_zones {
+        let zones = gather::either(basket.closure, None, Path::new(ZONES))?;
+        if !zones.files.is_empty() {
+            tell(
+                &format!("took the time zones `{ZONES}`: {zones}"),
+                &zones,
+                basket,
+            );
+        }
+    }
     let left: Vec<String> = installed
         .left_in()
         .iter()
@@ -168,6 +194,55 @@ pub(super) fn take(
         ));
     }
     Ok(())
+}
+
+/// Files and directories elsewhere that a directory of packages names: in the lines of files `.pth` (documentation of the
+/// module `site`), and in the finders of packages that were installed as they are developed (`pip install -e`).
+fn named_elsewhere(closure: &Closure<'_>, packages: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for name in gather::names(closure, packages)? {
+        let path = packages.join(&name);
+        if name.ends_with(".pth") {
+            let text = gather::contents(closure, &path)?;
+            found.extend(directories_of(&text).map(|line| packages.join(line)));
+        } else if is_finder(&name) {
+            let text = gather::contents(closure, &path)?;
+            for (_, path) in mapping(&text) {
+                // A module may be a single file, and its ending is not told then.
+                found.extend([path.with_extension("py"), path]);
+            }
+        }
+    }
+    found.retain(|path| !matches!(closure.tree.find(path), Ok(Found::Nothing) | Err(_)));
+    Ok(found)
+}
+
+/// The directories in a file `.pth`. A line that begins with `import` is code.
+fn directories_of(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("import"))
+}
+
+/// Whether a module finds a package that was installed as it is developed: `__editable___NAME_VERSION_finder.py`.
+fn is_finder(name: &str) -> bool {
+    name.starts_with("__editable__") && name.ends_with("_finder.py")
+}
+
+/// Names of packages and where they lie, of a finder that setuptools wrote: `MAPPING = {'NAME': '/PATH'}`.
+fn mapping(finder: &str) -> Vec<(String, PathBuf)> {
+    let lines = finder.lines();
+    let lines = lines.filter(|line| line.starts_with("MAPPING"));
+    let table: String = lines
+        .filter_map(|line| Some(line.split_once('{')?.1))
+        .collect();
+    // Within quotes is every second part.
+    let parts: Vec<&str> = table.split(['\'', '"']).skip(1).step_by(2).collect();
+    parts
+        .chunks_exact(2)
+        .filter(|pair| pair[1].starts_with('/'))
+        .map(|pair| (pair[0].to_owned(), PathBuf::from(pair[1])))
+        .collect()
 }
 
 fn tell(message: &str, taken: &Taken, basket: &mut Basket<'_, '_>) {
@@ -203,9 +278,13 @@ impl Installed {
         let mut installed = Self::default();
         // What a distribution is called, and what it installed.
         let mut distributions: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut pending: Vec<PathBuf> = directories.to_vec();
+        // Directories, and the file that names each: without it nothing in there is found.
+        let mut pending: Vec<(PathBuf, Option<String>)> = directories
+            .iter()
+            .map(|path| (path.clone(), None))
+            .collect();
         let mut seen = HashSet::new();
-        while let Some(directory) = pending.pop() {
+        while let Some((directory, named_by)) = pending.pop() {
             if !seen.insert(directory.clone()) {
                 continue;
             }
@@ -215,21 +294,21 @@ impl Installed {
                     continue;
                 }
                 if name.ends_with(".pth") {
-                    // A line is a further directory, unless it is code.
                     let text = gather::contents(closure, &path)?;
-                    let lines = text.lines().map(str::trim);
-                    let further = lines.filter(|line| {
-                        !line.is_empty() && !line.starts_with('#') && !line.starts_with("import")
-                    });
-                    for line in further {
+                    for line in directories_of(&text) {
                         if let Found::Directory(further) =
                             closure.tree.find(&directory.join(line))?
                         {
-                            pending.push(further);
+                            pending.push((further, Some(name.clone())));
                         }
                     }
+                } else if is_finder(&name) {
+                    installed.add_found(&name, &gather::contents(closure, &path)?);
                 }
-                installed.add(closure, &directory, &name, &mut distributions)?;
+                let module = installed.add(closure, &directory, &name, &mut distributions)?;
+                if let (Some(module), Some(by)) = (module, &named_by) {
+                    module.companions.push(by.clone());
+                }
             }
         }
         // Requirements are names of distributions; they become names of what these installed.
@@ -248,13 +327,14 @@ impl Installed {
         Ok(installed)
     }
 
+    /// Adds a file or directory of a directory of packages. Answers the module that it is, unless it is a record.
     fn add(
         &mut self,
         closure: &Closure<'_>,
         directory: &Path,
         name: &str,
         distributions: &mut BTreeMap<String, Vec<String>>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<&mut Module>, Error> {
         let path = directory.join(name);
         let record = name
             .strip_suffix(".dist-info")
@@ -263,7 +343,7 @@ impl Installed {
             let module = importable(name).unwrap_or(name);
             let entry = self.modules.entry(module.to_owned()).or_default();
             entry.paths.push(path);
-            return Ok(());
+            return Ok(Some(entry));
         };
         let distribution = normalised(distribution.split('-').next().unwrap_or_default());
         let mut owned = owned(closure, &path)?;
@@ -288,7 +368,17 @@ impl Installed {
             .paths
             .push(path);
         distributions.entry(distribution).or_default().extend(owned);
-        Ok(())
+        Ok(None)
+    }
+
+    /// Adds the packages that a finder knows.
+    fn add_found(&mut self, finder: &str, text: &str) {
+        for (name, path) in mapping(text) {
+            let entry = self.modules.entry(name).or_default();
+            entry.paths.extend([path.with_extension("py"), path]);
+            let finder = importable(finder).unwrap_or(finder);
+            entry.companions.push(finder.to_owned());
+        }
     }
 
     /// Names that sources can import.
@@ -391,6 +481,19 @@ mod tests {
     fn imports_are_read() {
         let source = "import a, b.c as d\nfrom e.f import (g,\n  h)\n  import i # x\nfrom . import j\nfrom .k import l\nimportant = 1\n";
         assert_eq!(imports(source).collect::<Vec<_>>(), ["a", "b", "e", "i"]);
+    }
+
+    #[test]
+    fn finders_say_where_packages_lie() {
+        let finder = "from x import y\nMAPPING: dict[str, str] = {'one': '/src/lib/one', \"two\": \"/src/two\"}\nNAMESPACES: dict[str, list[str]] = {'n': ['/other']}\n";
+        let expected = [("one", "/src/lib/one"), ("two", "/src/two")];
+        assert_eq!(
+            mapping(finder),
+            expected.map(|(name, path)| (name.to_owned(), PathBuf::from(path)))
+        );
+        assert!(mapping("MAPPING = {}").is_empty());
+        assert!(is_finder("__editable___one_1_0_finder.py"));
+        assert!(!is_finder("finder.py"));
     }
 
     #[test]

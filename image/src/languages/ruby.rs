@@ -50,6 +50,7 @@ impl Rule for Ruby {
         let debian = [
             "/usr/local/lib/site_ruby",
             "/usr/share/rubygems-integration",
+            "/usr/lib/x86_64-linux-gnu/rubygems-integration",
         ];
         for path in own.into_iter().chain(debian.map(PathBuf::from)) {
             library.extend(gather::directory(
@@ -69,6 +70,11 @@ impl Rule for Ruby {
             (Some(code), script) if script.is_none_or(|script| code < script) => code + 2,
             (_, Some(at)) => {
                 application.take_script(&KIND, loaded, start, at, basket)?;
+                // A command such as `rackup` or `puma` works on the project where it is started.
+                application.take_project(&KIND, loaded, start, KIND.roots, basket)?;
+                if start.text(at + 1) == "exec" {
+                    take_executed(start, at + 2, basket)?;
+                }
                 at + 1
             }
             _ => start.arguments.len(),
@@ -91,6 +97,20 @@ impl Rule for Ruby {
         }
         take_gems(&application.words, &homes, program, basket)
     }
+}
+
+/// Takes the program that `bundle exec` starts, and what that needs, if it is none of the project's gems.
+fn take_executed(start: &Start, at: usize, basket: &mut Basket<'_, '_>) -> Result<(), Error> {
+    let Some(name) = start.arguments.get(at) else {
+        return Ok(());
+    };
+    let list = start.variable("PATH").unwrap_or_default();
+    // Of gems, Bundler knows the commands.
+    if let Ok(path) = basket.closure.find_in_path(name, &list, &start.directory) {
+        let chain = basket.closure.add_program(&path)?;
+        basket.start(chain);
+    }
+    Ok(())
 }
 
 /// Whether a file of Ruby's directories is of use when a program runs.
