@@ -16,7 +16,7 @@ use pith_abi::image::LogLevel;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
-use crate::frame::OutputStream;
+use crate::frame::{OutputStream, TERMIOS_LENGTH};
 use crate::session::HostStreams;
 use crate::terminal::is_terminal;
 
@@ -25,6 +25,9 @@ const SAFE_WRITE: usize = 4096;
 
 /// Bytes in the queue from which on nothing more should be put in.
 const FULL: usize = 256 * 1024;
+
+/// How many changes of a terminal may wait for output to be written until nothing more should be put in.
+const MOST_ATTRIBUTES: usize = 64;
 
 /// Chunks of one stream are joined up to this many bytes.
 const CHUNK: usize = 64 * 1024;
@@ -49,6 +52,10 @@ pub(crate) struct Console<'a> {
     write_limit: [usize; 2],
     closed: [bool; 2],
     queue: VecDeque<(OutputStream, Vec<u8>)>,
+    /// Attributes that the program gave a terminal, by its descriptor, each with the bytes that are to be written before.
+    attributes: VecDeque<(u64, u8, [u8; TERMIOS_LENGTH])>,
+    /// Bytes that were ever queued.
+    queued: u64,
     /// Bytes of the first chunk that were written.
     written: usize,
     /// Bytes in the queue.
@@ -72,6 +79,8 @@ impl<'a> Console<'a> {
             write_limit: [limit(streams.output), limit(streams.error)],
             closed: [false; 2],
             queue: VecDeque::new(),
+            attributes: VecDeque::new(),
+            queued: 0,
             written: 0,
             length: 0,
             line_start: true,
@@ -82,7 +91,7 @@ impl<'a> Console<'a> {
 
     /// Whether the guest should not be listened to until something was written.
     pub(crate) fn is_full(&self) -> bool {
-        self.length >= FULL
+        self.length >= FULL || self.attributes.len() >= MOST_ATTRIBUTES
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -105,12 +114,27 @@ impl<'a> Console<'a> {
             self.line_start = bytes.ends_with(b"\n");
         }
         self.length += bytes.len();
+        self.queued += bytes.len() as u64;
         match self.queue.back_mut() {
             Some((last, chunk)) if *last == stream && chunk.len() < CHUNK => {
                 chunk.extend_from_slice(bytes);
             }
             _ => self.queue.push_back((stream, bytes.to_vec())),
         }
+    }
+
+    /// Queues attributes of a terminal: what was written before them must have come to it as it was.
+    pub(crate) fn push_attributes(&mut self, number: u8, attributes: &[u8; TERMIOS_LENGTH]) {
+        self.attributes
+            .push_back((self.queued, number, *attributes));
+    }
+
+    /// Attributes whose time has come. Ask after each [`Self::push_attributes`] and [`Self::write_some`] until there are
+    /// none.
+    pub(crate) fn next_attributes(&mut self) -> Option<(u8, [u8; TERMIOS_LENGTH])> {
+        let done = self.queued - self.length as u64;
+        let (_, number, attributes) = self.attributes.pop_front_if(|(after, ..)| *after <= done)?;
+        Some((number, attributes))
     }
 
     /// Queues a line of our own for standard error. It starts on a line of its own, whatever the program
@@ -295,6 +319,25 @@ mod tests {
         let mut text = String::new();
         File::from(error_read).read_to_string(&mut text).unwrap();
         assert_eq!(text, "still here");
+    }
+
+    #[test]
+    fn attributes_wait_for_what_was_written_before_them() {
+        written(false, |console| {
+            console.push_attributes(0, &[1; TERMIOS_LENGTH]);
+            assert_eq!(console.next_attributes(), Some((0, [1; TERMIOS_LENGTH])));
+            console.push(OutputStream::Output, b"before");
+            console.push_attributes(1, &[2; TERMIOS_LENGTH]);
+            console.push(OutputStream::Error, b"after");
+            assert_eq!(console.next_attributes(), None);
+            assert!(matches!(console.write_some(), Written::Progress));
+            assert_eq!(console.next_attributes(), Some((1, [2; TERMIOS_LENGTH])));
+            assert_eq!(console.next_attributes(), None);
+            for _ in 0..MOST_ATTRIBUTES {
+                console.push_attributes(1, &[2; TERMIOS_LENGTH]);
+            }
+            assert!(console.is_full());
+        });
     }
 
     #[test]

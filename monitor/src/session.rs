@@ -634,6 +634,14 @@ impl Session<'_> {
                 self.output_error.get_or_insert((stream, error));
             }
         }
+        self.apply_attributes();
+    }
+
+    /// Gives terminals the attributes that no output has to come before any more.
+    fn apply_attributes(&mut self) {
+        while let Some((number, attributes)) = self.console.next_attributes() {
+            self.terminal.apply(number, &attributes);
+        }
     }
 
     fn read_channel(&mut self, buffer: &mut [u8]) -> Result<(), RunError> {
@@ -680,7 +688,8 @@ impl Session<'_> {
                     self.input.credit = self.input.credit.saturating_add(bytes.into());
                 }
                 GuestFrame::TerminalAttributes(number, attributes) => {
-                    self.terminal.apply(number, attributes);
+                    self.console.push_attributes(number, attributes);
+                    self.apply_attributes();
                 }
                 GuestFrame::Exit(report) => {
                     self.times.reported = Some(self.begin.elapsed());
@@ -975,6 +984,7 @@ impl Session<'_> {
                     }
                     Written::Progress | Written::Closed(_) => {}
                 }
+                self.apply_attributes();
             }
         }
     }

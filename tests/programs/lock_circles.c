@@ -182,20 +182,22 @@ static void by_one_description(const char *path) {
     close(other);
 }
 
-static void *takes(void *unused) {
+static void *takes(void *result) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 5, .l_len = 1};
-    RESULT(fcntl(fd, F_OFD_SETLKW, &lock));
-    return unused;
+    *(int *)result = fcntl(fd, F_OFD_SETLKW, &lock);
+    return NULL;
 }
 
 /* Locks of descriptions are not looked at: a thread waits for its own process. */
 static void of_descriptions(void) {
     RESULT(set(F_SETLK, F_WRLCK, 5));
     pthread_t thread;
-    pthread_create(&thread, NULL, takes, NULL);
+    int taken = -1;
+    pthread_create(&thread, NULL, takes, &taken);
     usleep(20000);
     RESULT(set(F_SETLK, F_UNLCK, 5));
     pthread_join(thread, NULL);
+    printf("%d\n", taken);
 }
 
 int main(void) {
