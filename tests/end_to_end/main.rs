@@ -54,54 +54,15 @@ fn main() -> ExitCode {
             if filters.len() > 1 {
                 trials.retain(|trial| filters.iter().any(|filter| trial.name().contains(filter)));
             }
-            let failed = match filters {
-                // All, if nothing says otherwise.
-                [] if !arguments.list && arguments.test_threads.is_none() => {
-                    in_two_lanes(&arguments, trials)
-                }
-                _ => libtest_mimic::run(&arguments, trials).has_failed(),
-            };
+            let code = libtest_mimic::run(&arguments, trials).exit_code();
             show_times();
-            match failed {
-                true => ExitCode::FAILURE,
-                false => ExitCode::SUCCESS,
-            }
+            code
         }
         Err(message) => {
             eprintln!("{message}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// Runs what mostly waits beside the other tests, one after the other: the processors would idle otherwise. Answers
-/// whether anything failed.
-fn in_two_lanes(arguments: &Arguments, trials: Vec<Trial>) -> bool {
-    let (waiting, computing): (Vec<Trial>, Vec<Trial>) = trials
-        .into_iter()
-        .partition(|trial| suites::WAITING.contains(&trial.name()));
-    // What two report at the same time can't be read: the report of one goes to a file and is shown at the end.
-    let report = std::env::temp_dir().join(format!("pith-waiting-{}", std::process::id()));
-    let beside = Arguments {
-        test_threads: Some(1),
-        logfile: Some(report.display().to_string()),
-        ..arguments.clone()
-    };
-    let failed = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| libtest_mimic::run(&beside, waiting).has_failed());
-        let computing = libtest_mimic::run(arguments, computing).has_failed();
-        // A panic of the runner itself is no success.
-        waiting.join().unwrap_or(true) | computing
-    });
-    match std::fs::read_to_string(&report) {
-        Ok(text) => print!("{text}"),
-        Err(error) => {
-            println!("{}: {error}", report.display());
-            return true;
-        }
-    }
-    let _ = std::fs::remove_file(&report);
-    failed
 }
 
 /// A test whose time is taken.

@@ -213,19 +213,6 @@ const VARIABLE: &str = "PITH_SLOW_CASES";
 /// What the limits are multiplied by then.
 const PATIENCE: u32 = 6;
 
-/// Suites that wait most of their time, for timers and for what is slow on purpose: they need a processor for less than
-/// half of it.
-pub const WAITING: &[&str] = &[
-    "suites::python-asyncio",
-    "suites::python-futures",
-    "suites::python-processes",
-    "suites::python-selectors",
-    "suites::python-signal",
-    "suites::python-socket",
-    "suites::python-ssl",
-    "servers::redis-suite@microvm",
-];
-
 /// Runs a suite and compares with its list.
 pub fn check(workshop: &Workshop, suite: &Suite) -> Result<(), String> {
     let mut list = read_list(suite.name)?;

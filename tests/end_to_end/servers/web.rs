@@ -128,6 +128,11 @@ pub fn java(site: &Site<'_>) -> Result<(), String> {
 }
 
 /// The page of the matrix of runtimes, by the server that PHP has for development.
+/// What `page.php` makes of the word `pith`.
+const PHP_PAGE: &str = "hello from PHP and its data
+GET pith 158b993c2b8d4c22e5640dc7b2910dd9b4a70cee21eebd82b2eeecc06f7266e6
+";
+
 pub fn php(site: &Site<'_>) -> Result<(), String> {
     let application = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/languages/php");
     let command = ["/usr/bin/php", "-S", "0.0.0.0:8000", "-t", "public"];
@@ -135,10 +140,9 @@ pub fn php(site: &Site<'_>) -> Result<(), String> {
         .options(&["-m", "256M", "-w", application])
         .message("^pith: note: php: took ");
     let lines = |guest: &Guest| {
-        let page = Connection::open(guest.first_address())?.get("/")?;
+        let page = Connection::open(guest.first_address())?.get("/page.php?word=pith")?;
         let text = String::from_utf8_lossy(&page).into_owned();
-        let first = text.lines().next() == Some("hello from PHP and its data");
-        match first && text.lines().count() == 6 {
+        match text == PHP_PAGE {
             true => Ok(()),
             false => Err(format!("the page is {text:?}")),
         }
