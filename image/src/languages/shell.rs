@@ -229,14 +229,16 @@ fn take_places(named: &BTreeSet<String>, basket: &mut Basket<'_, '_>) -> Result<
     Ok(())
 }
 
+/// Runtimes of which their own rules know what is needed: a script such as `erl` names where they are, and not all of them.
+const RUNTIMES: [&str; 2] = ["/usr/lib/erlang", "/usr/lib/jvm"];
+
 /// Whether a path lies in a directory that belongs to a program, or is such a directory.
 fn of_a_program(path: &Path) -> bool {
     let is_common = COMMON.iter().any(|common| path == Path::new(common));
     let below = PARENTS
         .iter()
         .any(|parent| path.starts_with(parent) && path != Path::new(parent));
-    // What is needed of a runtime of Java, the rule for Java knows.
-    below && !is_common && !path.starts_with("/usr/lib/jvm")
+    below && !is_common && !RUNTIMES.iter().any(|runtime| path.starts_with(runtime))
 }
 
 #[cfg(test)]
@@ -267,6 +269,7 @@ mod tests {
             ("/usr/share/java/clojure.jar", true),
             ("/usr/share/java", false),
             ("/usr/share", false),
+            ("/usr/lib/erlang", false),
             ("/usr/lib/jvm/java-17-openjdk-amd64", false),
             ("/etc", false),
             ("/etc/groovy/groovy.conf", true),
