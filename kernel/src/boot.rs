@@ -595,7 +595,6 @@ fn page_fault(fault: PageFault) -> bool {
     let Some(thread) = task::try_current() else {
         return false;
     };
-    let space = thread.process.address_space();
     let waiting = if !fault.may_sleep || !thread.may_wait_for_faults() {
         Waiting::Never
     } else if fault.by_program {
@@ -603,10 +602,15 @@ fn page_fault(fault: PageFault) -> bool {
     } else {
         Waiting::Killable
     };
-    let mut repaired = space.handle_fault(fault.address, fault.access, waiting);
+    // The address space is held for the fault alone: who is killed for memory does not come back to let it go.
+    let repair = || {
+        let space = thread.process.address_space();
+        space.handle_fault(fault.address, fault.access, waiting)
+    };
+    let mut repaired = repair();
     while repaired == Err(FaultError::OutOfMemory) {
         memory::reclaim();
-        repaired = space.handle_fault(fault.address, fault.access, waiting);
+        repaired = repair();
         // Where the thread may not wait, it is told to touch the page first and to try again.
         let waits = waiting != Waiting::Never;
         if repaired == Err(FaultError::OutOfMemory) && !(waits && memory_killer::make_room(&thread, fault.address)) {

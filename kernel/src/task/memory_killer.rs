@@ -40,9 +40,10 @@ pub fn make_room(thread: &Thread, address: u64) -> bool {
         return false;
     }
     if !is_awaited() {
-        match choose() {
-            Some(victim) if victim.id != thread.process.id => end(&victim),
-            _ => end_own(address),
+        // Nothing may be held when the own process ends: that does not come back.
+        match choose().filter(|victim| victim.id != thread.process.id) {
+            Some(victim) => end(&victim),
+            None => end_own(address),
         }
     }
     if sleep_until(monotonic().after(PAUSE)).is_err() {
