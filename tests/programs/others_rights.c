@@ -110,6 +110,8 @@ static void shared_directory(void)
     chmod(place, 01777);
     as(1234);
     symlink("file", in("link"));
+    symlink(".", in("hop"));
+    symlink("hop", in("way"));
     mkfifo(in("pipe"), 0666);
     chmod(in("pipe"), 0666);
     close(open(in("file"), O_CREAT | O_WRONLY, 0666));
@@ -123,6 +125,9 @@ static void shared_directory(void)
     PROTECTED("symlinks", 1, chmod(in("link"), 0666), EACCES);
     PROTECTED("fifos", 1, open(in("pipe"), O_RDWR | O_CREAT, 0600), EACCES);
     PROTECTED("regular", 1, open(in("file"), O_RDWR | O_CREAT, 0600), EACCES);
+    /* Links in the middle of a path are nobody's concern. */
+    SUCCESS(open(in("way/file"), O_RDONLY));
+    PROTECTED("symlinks", 1, open(in("way"), O_RDONLY), EACCES);
     SUCCESS(open(in("file"), O_RDWR));
     SUCCESS(open(in("pipe"), O_RDWR));
     RESULT(link(in("private"), strcat(strcpy((char[128]){0}, place), "/root")));
@@ -149,7 +154,7 @@ static void shared_directory(void)
     chmod(place, 01755);
     SUCCESS(open(in("link"), O_RDONLY));
     SUCCESS(open(in("file"), O_RDWR | O_CREAT, 0600));
-    const char *names[] = {"link", "pipe", "file", "private", "set", "other", "own", "root"};
+    const char *names[] = {"link", "hop", "way", "pipe", "file", "private", "set", "other", "own", "root"};
     for (unsigned index = 0; index < sizeof names / sizeof *names; index++)
         unlink(in(names[index]));
     rmdir(place);

@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
             }
             let inode = self.step_to_existing(name, next)?;
             self.directory = match inode.kind() {
-                FileKind::Symlink => self.follow(&inode)?,
+                FileKind::Symlink => self.follow(&inode, false)?,
                 FileKind::Directory => inode,
                 _ => return Err(Errno::ENOTDIR),
             };
@@ -263,19 +263,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The file that a symbolic link in the current directory leads to, all links followed.
-    fn follow(&mut self, link: &Arc<dyn Inode>) -> Result<Arc<dyn Inode>, Errno> {
+    /// The file that a symbolic link in the current directory leads to, all links followed. Only of links that end the whole path
+    /// it matters who made them.
+    fn follow(&mut self, link: &Arc<dyn Inode>, ends_path: bool) -> Result<Arc<dyn Inode>, Errno> {
         match self.target(link)? {
             Target::File(inode) => Ok(inode),
             Target::Path(path) => {
                 let (last, directory_only) = self.walk_to_last(&path)?;
-                self.finish(&last, true, directory_only)
+                self.finish(&last, true, directory_only, ends_path)
             }
         }
     }
 
-    /// The file under the last name.
-    fn finish(&mut self, last: &LastName, follow: bool, directory_only: bool) -> Result<Arc<dyn Inode>, Errno> {
+    /// The file under the last name of the path, or of one that a link in its middle leads along.
+    fn finish(
+        &mut self,
+        last: &LastName,
+        follow: bool,
+        directory_only: bool,
+        ends_path: bool,
+    ) -> Result<Arc<dyn Inode>, Errno> {
         let inode = match last {
             LastName::Itself => self.step(b".")?,
             LastName::Above => self.step(b"..")?,
@@ -284,8 +291,10 @@ impl<'a> Walk<'a> {
         let inode = match inode.kind() {
             // A slash behind a link's name asks for what it leads to.
             FileKind::Symlink if follow || directory_only => {
-                self.origin.rights.check_link(&*self.directory, &*inode)?;
-                self.follow(&inode)?
+                if ends_path {
+                    self.origin.rights.check_link(&*self.directory, &*inode)?;
+                }
+                self.follow(&inode, ends_path)?
             }
             _ => inode,
         };
@@ -312,7 +321,7 @@ pub fn find(origin: &Origin, path: &[u8], follow: bool) -> Result<Arc<dyn Inode>
     check_length(path)?;
     let mut walk = Walk::new(origin);
     let (last, directory_only) = walk.walk_to_last(path)?;
-    walk.finish(&last, follow, directory_only)
+    walk.finish(&last, follow, directory_only, true)
 }
 
 /// Finds the directory of a path's last name, which need not exist.
@@ -350,7 +359,7 @@ pub fn find_or_place(origin: &Origin, path: &[u8], follow: bool) -> Result<Found
     loop {
         let (last, directory_only) = walk.walk_to_last(&path)?;
         let LastName::Name(name) = &last else {
-            let inode = walk.finish(&last, follow, directory_only)?;
+            let inode = walk.finish(&last, follow, directory_only, true)?;
             return Ok(Found::File(inode, walk.directory));
         };
         if directory_only {
