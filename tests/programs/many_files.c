@@ -4,6 +4,7 @@
  * each takes for a file, and how much memory a file needs.
  */
 #include "check.h"
+#include "meminfo.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -23,13 +24,7 @@ static double now(void) {
 
 /* Bytes that are free, or taken by the kernel's heap and not in use. */
 static long available(void) {
-    char text[4096];
-    int file = open("/proc/meminfo", O_RDONLY);
-    ssize_t length = read(file, text, sizeof text - 1);
-    close(file);
-    text[length > 0 ? length : 0] = 0;
-    const char *line = strstr(text, "MemFree:");
-    return line ? atol(line + 8) * 1024 : 0;
+    return number_in("MemFree:") * 1024;
 }
 
 static const char *name_of(long index) {

@@ -1,5 +1,6 @@
 /* Several processes and too little memory: who is killed, and that the others live on. For a machine of 64 MiB. */
 #include "check.h"
+#include "meminfo.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -66,25 +67,15 @@ static int killed(pid_t child) {
 static int lives(pid_t child) {
     return waitpid(child, NULL, WNOHANG) == 0;
 }
-/* Free memory in KiB. */
-static long free_memory(void) {
-    char text[4096];
-    int file = open("/proc/meminfo", O_RDONLY);
-    ssize_t length = read(file, text, sizeof text - 1);
-    close(file);
-    text[length > 0 ? length : 0] = 0;
-    char *line = strstr(text, "MemFree:");
-    return line ? atol(line + 8) : -1;
-}
 /* Whoever is killed leaves nothing behind: a page table of each and a few KiB of the kernel's would be seen. */
 static void leave_nothing(void) {
     enum { WARM = 10, KILLS = 20, NOISE = 80 };
     for (int count = 0; count < WARM; count++)
         killed(taker(0));
-    long before = free_memory();
+    long before = number_in("MemFree:");
     for (int count = 0; count < KILLS; count++)
         killed(taker(0));
-    CHECK(before > 0 && before - free_memory() < NOISE);
+    CHECK(before > 0 && before - number_in("MemFree:") < NOISE);
 }
 
 int main(void) {

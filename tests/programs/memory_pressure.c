@@ -4,6 +4,7 @@
  * which nothing may be left behind.
  */
 #include "check.h"
+#include "meminfo.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,18 +25,6 @@
 enum { MOST = 400000 };
 
 static int descriptors[MOST];
-static long number_in(const char *name) {
-    static char text[8192];
-    int file = open("/proc/meminfo", O_RDONLY);
-    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
-    if (file >= 0)
-        close(file);
-    if (length <= 0)
-        return -1;
-    text[length] = 0;
-    char *found = strstr(text, name);
-    return found ? atol(found + strlen(name)) : -1;
-}
 
 /* All memory that a program may have, in pieces. */
 static char *pieces[8192];

@@ -354,23 +354,18 @@ static void run_accept4(struct argument *a) {
         say_address_of(&address, length);
 }
 
-static void run_getsockname(struct argument *a) {
+static void say_name(long call, struct argument *a) {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
-    long result = syscall(SYS_getsockname, descriptor(&a[0]), &address, &length);
+    long result = syscall(call, descriptor(&a[0]), &address, &length);
     answer(result);
     if (result == 0)
         say_address_of(&address, length);
 }
 
-static void run_getpeername(struct argument *a) {
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof address;
-    long result = syscall(SYS_getpeername, descriptor(&a[0]), &address, &length);
-    answer(result);
-    if (result == 0)
-        say_address_of(&address, length);
-}
+static void run_getsockname(struct argument *a) { say_name(SYS_getsockname, a); }
+
+static void run_getpeername(struct argument *a) { say_name(SYS_getpeername, a); }
 
 static void run_shutdown(struct argument *a) {
     // Linux stops it from listening; and it resets who still sends to one that takes nothing any more, which Pith does when

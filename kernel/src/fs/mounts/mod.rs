@@ -25,7 +25,7 @@ use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::Statfs;
 use pith_linux::mounts::{MountFlags, MountOptions};
-use spin::{Mutex, MutexGuard};
+use spin::{Mutex, MutexGuard, Once};
 
 use super::inode::{FileSystem, Inode, PathName, same};
 
@@ -109,6 +109,36 @@ pub struct Mount {
     children: AtomicUsize,
     /// Regular files that are open for writing.
     writers: AtomicUsize,
+}
+
+/// The mount through which the files of a file system are seen as themselves: its first one.
+pub struct FirstMount(Once<Weak<Mount>>);
+
+impl FirstMount {
+    /// None so far.
+    pub const fn new() -> Self {
+        Self(Once::new())
+    }
+
+    /// Says which it is. False if there was one before.
+    pub fn set(&self, mount: &Weak<Mount>) -> bool {
+        let mut set = false;
+        self.0.call_once(|| {
+            set = true;
+            mount.clone()
+        });
+        set
+    }
+
+    /// It, if it is still there.
+    pub fn get(&self) -> Option<Arc<Mount>> {
+        self.0.get()?.upgrade()
+    }
+
+    /// What is mounted on a file that is seen through it, for file systems whose files don't know that by themselves.
+    pub fn covering(&self, inode: &dyn Inode) -> Option<Arc<dyn Inode>> {
+        covering(&self.get()?, inode)
+    }
 }
 
 /// All mounts in the order in which they were made.

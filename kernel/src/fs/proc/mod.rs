@@ -45,7 +45,6 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -56,7 +55,7 @@ use super::context;
 use super::file::{File, ListedEntry, Listing, OpenFile, WriteAt};
 use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Target};
 use super::metadata::{Metadata, Timestamp};
-use super::mounts::{self, Mount};
+use super::mounts::{self, FirstMount, Mount};
 use crate::memory::{Destination, PAGE_SIZE, Source};
 use crate::task::{self, Process};
 
@@ -89,9 +88,7 @@ pub const PROCESSES: Character = Character {
 pub struct TextFileSystem {
     character: Character,
     root: Once<Arc<TextNode>>,
-    mount: Once<Weak<Mount>>,
-    /// How many of its files something is mounted on.
-    points: AtomicUsize,
+    mount: FirstMount,
     mounted: Timestamp,
 }
 
@@ -112,8 +109,7 @@ impl TextFileSystem {
         let file_system = Arc::new(Self {
             character,
             root: Once::new(),
-            mount: Once::new(),
-            points: AtomicUsize::new(0),
+            mount: FirstMount::new(),
             mounted: Timestamp::now(),
         });
         let root = TextNode {
@@ -165,12 +161,7 @@ impl FileSystem for TextFileSystem {
     }
 
     fn set_mount(&self, mount: &Weak<Mount>) -> bool {
-        let mut set = false;
-        self.mount.call_once(|| {
-            set = true;
-            mount.clone()
-        });
-        set
+        self.mount.set(mount)
     }
 }
 
@@ -429,7 +420,7 @@ impl Inode for TextNode {
     }
 
     fn mount(&self) -> Option<Arc<Mount>> {
-        self.file_system.mount.get()?.upgrade()
+        self.file_system.mount.get()
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
@@ -527,18 +518,11 @@ impl Inode for TextNode {
     }
 
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
-        if self.file_system.points.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        mounts::covering(&self.mount()?, self)
+        self.file_system.mount.covering(self)
     }
 
-    fn set_point(&self, used: bool) -> Result<(), Errno> {
-        match used {
-            true => self.file_system.points.fetch_add(1, Ordering::Relaxed),
-            false => self.file_system.points.fetch_sub(1, Ordering::Relaxed),
-        };
-        Ok(())
+    fn set_point(&self, _used: bool) -> Result<(), Errno> {
+        Ok(()) // its name stays anyway
     }
 
     fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {

@@ -3,19 +3,18 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, Statfs};
-use spin::{Mutex, Once};
+use spin::Mutex;
 
 use super::open_master;
 use super::pair::{self, Pair};
 use crate::fs::file::{File, ListedEntry, Listing};
 use crate::fs::inode::{FileSystem, Inode, PathName};
 use crate::fs::metadata::{AttributeChange, Metadata, Timestamp};
-use crate::fs::mounts::{self, Mount};
+use crate::fs::mounts::{self, FirstMount, Mount};
 use crate::fs::permission;
 use crate::memory::Destination;
 
@@ -89,39 +88,11 @@ impl FileSystem for TerminalFileSystem {
     }
 
     fn set_mount(&self, mount: &Weak<Mount>) -> bool {
-        let mut set = false;
-        MOUNT.call_once(|| {
-            set = true;
-            mount.clone()
-        });
-        set
+        FIRST_MOUNT.set(mount)
     }
 }
 
-/// Its first mount.
-static MOUNT: Once<Weak<Mount>> = Once::new();
-/// How many of its files something is mounted on.
-static POINTS: AtomicUsize = AtomicUsize::new(0);
-
-fn mount() -> Option<Arc<Mount>> {
-    MOUNT.get()?.upgrade()
-}
-
-/// What is mounted on a file.
-fn mounted(inode: &dyn Inode) -> Option<Arc<dyn Inode>> {
-    if POINTS.load(Ordering::Relaxed) == 0 {
-        return None;
-    }
-    mounts::covering(&mount()?, inode)
-}
-
-fn set_point(used: bool) -> Result<(), Errno> {
-    match used {
-        true => POINTS.fetch_add(1, Ordering::Relaxed),
-        false => POINTS.fetch_sub(1, Ordering::Relaxed),
-    };
-    Ok(())
-}
+static FIRST_MOUNT: FirstMount = FirstMount::new();
 
 /// The directory.
 struct Root {
@@ -158,15 +129,15 @@ impl Inode for Root {
     }
 
     fn mount(&self) -> Option<Arc<Mount>> {
-        mount()
+        FIRST_MOUNT.get()
     }
 
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
-        mounted(self)
+        FIRST_MOUNT.covering(self)
     }
 
-    fn set_point(&self, used: bool) -> Result<(), Errno> {
-        set_point(used)
+    fn set_point(&self, _used: bool) -> Result<(), Errno> {
+        Ok(()) // it has no name that could go
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
@@ -188,7 +159,7 @@ impl Inode for Root {
     }
 
     fn parent(&self) -> Result<Arc<dyn Inode>, Errno> {
-        match mount().and_then(|mount| mount.above()) {
+        match FIRST_MOUNT.get().and_then(|mount| mount.above()) {
             Some(above) => above,
             None => Err(Errno::ENOENT),
         }
@@ -305,15 +276,15 @@ impl Inode for Device {
     }
 
     fn mount(&self) -> Option<Arc<Mount>> {
-        mount()
+        FIRST_MOUNT.get()
     }
 
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
-        mounted(self)
+        FIRST_MOUNT.covering(self)
     }
 
-    fn set_point(&self, used: bool) -> Result<(), Errno> {
-        set_point(used)
+    fn set_point(&self, _used: bool) -> Result<(), Errno> {
+        Ok(()) // nothing takes its name away meanwhile but the end of the terminal
     }
 
     fn path_within(&self) -> PathName {

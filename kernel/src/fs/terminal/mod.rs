@@ -110,6 +110,16 @@ struct Owner {
     locked: Option<Termios>,
 }
 
+impl Owner {
+    /// Whether one end has it for itself alone.
+    fn exclusive_for(&mut self, master: bool) -> &mut bool {
+        match master {
+            true => &mut self.master_exclusive,
+            false => &mut self.exclusive,
+        }
+    }
+}
+
 /// Terminals that control a session.
 static CONTROLLING: Mutex<Vec<Weak<dyn Terminal>>> = Mutex::new(Vec::new());
 

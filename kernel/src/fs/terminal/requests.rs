@@ -122,19 +122,10 @@ pub fn request(at: &Request<'_>, request: u32, argument: UserPointer) -> Result<
         TIOCVHANGUP if !is_privileged() => return Err(Errno::EPERM),
         TIOCVHANGUP => terminal.hang_up(),
         TIOCEXCL | TIOCNXCL => {
-            let owner = &mut *terminal.ownership().owner.lock();
-            let exclusive = match at.by_master {
-                true => &mut owner.master_exclusive,
-                false => &mut owner.exclusive,
-            };
-            *exclusive = request == TIOCEXCL;
+            *terminal.ownership().owner.lock().exclusive_for(at.by_master) = request == TIOCEXCL;
         }
         TIOCGEXCL => {
-            let owner = *terminal.ownership().owner.lock();
-            let exclusive = match at.by_master {
-                true => owner.master_exclusive,
-                false => owner.exclusive,
-            };
+            let exclusive = *terminal.ownership().owner.lock().exclusive_for(at.by_master);
             write_object(argument, &i32::from(exclusive))?;
         }
         TIOCOUTQ => write_object(argument, &0_i32)?, // what is written is on the other side at once

@@ -35,7 +35,7 @@ use super::device_files;
 use super::file::{File, OpenFile};
 use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Place, Replacement, Target};
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
-use super::mounts::{self, Mount};
+use super::mounts::{self, FirstMount, Mount};
 use super::permission;
 use super::{notify, pipe};
 use crate::memory::PAGE_SIZE;
@@ -65,7 +65,7 @@ pub struct Tree {
     /// The top directory, which is kept alive by who made the tree.
     root: Once<Weak<Node>>,
     /// Where the tree was mounted first.
-    mount: Once<Weak<Mount>>,
+    mount: FirstMount,
     /// Held while names change.
     structure: Mutex<()>,
     /// Numbers from here on belong to files that were made.
@@ -235,7 +235,7 @@ impl Tree {
             character,
             lower,
             root: Once::new(),
-            mount: Once::new(),
+            mount: FirstMount::new(),
             structure: Mutex::new(()),
             first_made: first_free,
             next_number: AtomicU64::new(first_free),
@@ -287,12 +287,7 @@ impl FileSystem for Tree {
     }
 
     fn set_mount(&self, mount: &Weak<Mount>) -> bool {
-        let mut set = false;
-        self.mount.call_once(|| {
-            set = true;
-            mount.clone()
-        });
-        set
+        self.mount.set(mount)
     }
 
     fn set_limits(&self, settings: &Settings) -> Result<(), Errno> {
@@ -582,7 +577,7 @@ impl Inode for Node {
     }
 
     fn mount(&self) -> Option<Arc<Mount>> {
-        self.tree.mount.get()?.upgrade()
+        self.tree.mount.get()
     }
 
     fn path_within(&self) -> PathName {

@@ -18,20 +18,7 @@ pub enum Backing {
 
 impl PartialEq for Backing {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Anonymous, Self::Anonymous) => true,
-            (
-                Self::Object {
-                    source: one,
-                    offset: first,
-                },
-                Self::Object {
-                    source: two,
-                    offset: second,
-                },
-            ) => Arc::ptr_eq(one, two) && first == second,
-            _ => false,
-        }
+        pith_address_space::Backing::follows(self, other, 0)
     }
 }
 
