@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 static sigset_t set;
 
@@ -250,6 +251,108 @@ static void directories(void) {
     rmdir(name);
 }
 
+/* Opens a file in a process of its own, which waits for leases; tells how that went. */
+static pid_t opener(const char *file, int flags) {
+    pid_t child = fork();
+    if (child == 0) {
+        int opened = open(file, flags);
+        _exit(opened >= 0 ? 0 : errno);
+    }
+    return child;
+}
+
+static const char *end_of(pid_t child) {
+    int status;
+    if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        return "lost";
+    return WEXITSTATUS(status) ? strerror(WEXITSTATUS(status)) : "opened";
+}
+
+/* The words of /proc/locks about leases. */
+static void table_of_leases(void) {
+    FILE *table = fopen("/proc/locks", "r");
+    char kind[16], state[16], mode[16], line[200];
+    while (fgets(line, sizeof line, table))
+        if (sscanf(line, "%*d: %15s %15s %15s", kind, state, mode) == 3 && !strcmp(kind, "LEASE"))
+            printf("%s %s %s\n", kind, state, mode);
+    fclose(table);
+}
+
+static void leases(void) {
+    puts("-- leases");
+    char name[] = "/tmp/pith-leases-XXXXXX", text[16];
+    int writer = mkstemp(name), setting = open("/proc/sys/fs/lease-break-time", O_RDWR);
+    ssize_t length = read(setting, text, sizeof text);
+    CHECK(length == 3 && !memcmp(text, "45\n", 3));
+    RESULT(fcntl(writer, F_SETLEASE, F_RDLCK));
+    RESULT(fcntl(writer, F_SETLEASE, 3));
+    RESULT(fcntl(writer, F_SETLEASE, F_UNLCK));
+    RESULT(fcntl(writer, F_SETLEASE, F_WRLCK));
+    RESULT(fcntl(writer, F_GETLEASE));
+    CHECK(fcntl(writer, F_GETOWN) == getpid());
+    fcntl(writer, F_SETSIG, SIGRTMIN);
+    table_of_leases();
+    RESULT(open(name, O_RDONLY | O_NONBLOCK));
+    came("a reader in a hurry");
+    RESULT(fcntl(writer, F_GETLEASE));
+    table_of_leases();
+    pid_t child = opener(name, O_RDONLY);
+    came("not told again");
+    RESULT(fcntl(writer, F_SETLEASE, F_RDLCK));
+    RESULT(fcntl(writer, F_SETLEASE, F_UNLCK));
+    int reader = open(name, O_RDONLY);
+    printf("%s\n", end_of(child));
+    RESULT(fcntl(writer, F_GETOWN));
+    RESULT(fcntl(writer, F_GETSIG));
+    RESULT(fcntl(reader, F_SETLEASE, F_RDLCK));
+    close(writer);
+    RESULT(fcntl(reader, F_SETLEASE, F_WRLCK));
+    RESULT(fcntl(reader, F_SETLEASE, F_RDLCK));
+    int other = open(name, O_RDONLY);
+    RESULT(fcntl(reader, F_SETLEASE, F_WRLCK));
+    RESULT(fcntl(other, F_SETLEASE, F_RDLCK));
+    table_of_leases();
+    child = opener(name, O_WRONLY);
+    siginfo_t information;
+    struct timespec patience = {5, 0};
+    CHECK(sigtimedwait(&set, &information, &patience) == SIGIO);
+    RESULT(fcntl(reader, F_GETLEASE));
+    int third = open(name, O_RDONLY);
+    RESULT(fcntl(third, F_SETLEASE, F_RDLCK));
+    close(third);
+    RESULT(fcntl(reader, F_SETLEASE, F_UNLCK));
+    RESULT(fcntl(other, F_SETLEASE, F_UNLCK));
+    close(other);
+    printf("%s\n", end_of(child));
+    came("told once");
+    RESULT(fcntl(reader, F_SETLEASE, F_WRLCK));
+    CHECK(pwrite(setting, "1", 1, 0) == 1);
+    RESULT(truncate(name, 5));
+    came("nobody gave it up");
+    RESULT(fcntl(reader, F_GETLEASE));
+    RESULT(fcntl(reader, F_SETLEASE, F_UNLCK));
+    CHECK(pwrite(setting, text, length, 0) == length);
+    close(setting);
+    int copy = dup(reader);
+    RESULT(fcntl(reader, F_SETLEASE, F_WRLCK));
+    close(reader);
+    RESULT(fcntl(copy, F_GETLEASE));
+    close(copy);
+    RESULT(close(open(name, O_RDWR | O_NONBLOCK)));
+    int directory = open("/tmp", O_RDONLY);
+    RESULT(fcntl(directory, F_SETLEASE, F_RDLCK));
+    close(directory);
+    if (fork() == 0) {
+        reader = open(name, O_RDONLY);
+        RESULT(setresuid(-1, 1000, -1));
+        RESULT(fcntl(reader, F_SETLEASE, F_RDLCK));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+    unlink(name);
+}
+
 static void overflow(void) {
     puts("-- too many");
     int ends[2];
@@ -276,6 +379,7 @@ int main(void) {
     sockets();
     terminals();
     directories();
+    leases();
     overflow();
     return 0;
 }

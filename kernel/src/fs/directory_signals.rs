@@ -37,7 +37,7 @@ pub struct DirectoryWatch {
 impl Listener for DirectoryWatch {
     fn notice(&self, _watch: i32, _notice: &Notice<'_>) -> Afterwards {
         if let Some(notifier) = self.notifier.upgrade() {
-            notifier.tell_of_directory(self.descriptor.load(Ordering::Relaxed));
+            notifier.tell_message(self.descriptor.load(Ordering::Relaxed));
         }
         if self.again.load(Ordering::Relaxed) {
             return Afterwards::Stays;

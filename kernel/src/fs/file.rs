@@ -17,6 +17,7 @@ use spin::Once;
 
 use super::event_poll::Watchers;
 use super::inode::Inode;
+use super::leases::{self, Openers};
 use super::mounts::{self, Mount};
 use super::owner::{Notices, Notifier};
 use super::proc::Text;
@@ -234,20 +235,22 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         if *self.ever_locked.get_mut() {
             locks::forget(self);
+            leases::forget(self);
         }
         if self.keeps_writable
             && let Some(mount) = &self.mount
         {
             mount.count_writer(false);
         }
+        let flags = OpenFlags::from_bits_truncate(*self.flags.get_mut());
         if let Some(file) = &self.file {
+            Openers::leave(&*self.inode, flags);
             self.watchers.end(&**file);
             if let Some(notifier) = self.notifier.get() {
                 notifier.end(&**file);
             }
             if notify::anybody() {
-                let writes = OpenFlags::from_bits_truncate(*self.flags.get_mut()).writes();
-                let closed = if writes {
+                let closed = if flags.writes() {
                     FileEvents::CLOSE_WRITE
                 } else {
                     FileEvents::CLOSE_NO_WRITE
@@ -329,6 +332,7 @@ impl OpenFile {
         if keeps_writable && let Some(mount) = &mount {
             mount.count_writer(true);
         }
+        Openers::enter(&*inode, flags);
         let flags = AtomicU32::new((flags & KEPT).bits());
         Arc::new(Self {
             inode,
@@ -357,6 +361,14 @@ impl OpenFile {
             watchers: Watchers::default(),
             notifier: Once::new(),
         })
+    }
+
+    /// It was opened in vain, which nobody is told.
+    pub fn discard(mut self: Arc<Self>) {
+        if let Some(new) = Arc::get_mut(&mut self) {
+            Openers::leave(&*new.inode, new.flags());
+            new.file = None;
+        }
     }
 
     /// Its flags now.

@@ -22,6 +22,7 @@ pub mod inode;
 pub mod inotify;
 pub mod ipc;
 pub mod kernel_log;
+pub mod leases;
 pub mod limits;
 pub mod locks;
 pub mod metadata;

@@ -16,7 +16,7 @@ use super::inode::{Inode, NewFile};
 use super::metadata::Metadata;
 use super::path::{self, Found, LastName, NamedPlace, Origin};
 use super::permission::{self, Access};
-use super::{mounts, names, notify};
+use super::{leases, mounts, names, notify};
 use crate::memory::{Destination, PageSource};
 use crate::task;
 
@@ -39,6 +39,10 @@ pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFil
     if changes {
         // From here on the mount can't become read-only; it may have done so just before.
         mounts::check_writable(&*inode)?;
+    }
+    if let Err(errno) = leases::make_way(&*inode, flags.bits() & 3 != 0, flags.contains(OpenFlags::NONBLOCKING)) {
+        open.discard();
+        return Err(errno);
     }
     let mut events: &[FileEvents] = &[FileEvents::OPEN];
     if flags.contains(OpenFlags::TRUNCATE) && inode.kind() == FileKind::Regular {
@@ -218,6 +222,7 @@ pub fn executable(inode: Arc<dyn Inode>) -> Result<Executable, Errno> {
         return Err(Errno::EACCES);
     }
     permission::check(&inode, Access::EXECUTE)?;
+    leases::make_way(&*inode, false, false)?;
     let file = inode.clone().open(OpenFlags::empty())?;
     match file.mappable() {
         Ok(Mappable::Object(source)) => Ok(Executable { inode, file, source }),

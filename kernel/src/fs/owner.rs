@@ -198,8 +198,8 @@ impl Notifier {
         self.tell_by(reason, self.descriptor.load(Ordering::Relaxed));
     }
 
-    /// Something has happened in a directory that is watched by a descriptor.
-    pub fn tell_of_directory(&self, descriptor: i32) {
+    /// A descriptor's directory that is watched, or lease, has something to say.
+    pub fn tell_message(&self, descriptor: i32) {
         self.tell_by(Reason::Message, descriptor);
     }
 

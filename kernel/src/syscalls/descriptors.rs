@@ -13,7 +13,7 @@ use crate::fs::file::OpenFile;
 use crate::fs::metadata::BLOCK_SIZE;
 use crate::fs::open::check_flags;
 use crate::fs::path::Restrictions;
-use crate::fs::{context, directory_signals, locks, owner, pipe};
+use crate::fs::{context, directory_signals, leases, locks, owner, pipe};
 use crate::memory::{PAGE_SIZE, UserPointer, copy_from_user, read_object, read_string, write_object};
 use crate::task::{self, jobs::Target};
 
@@ -217,7 +217,6 @@ const F_GETOWNER_UIDS: i32 = 17;
 const F_SETLEASE: i32 = 1024;
 const F_GETLEASE: i32 = 1025;
 const F_NOTIFY: i32 = 1026;
-const F_UNLCK: usize = 2;
 const F_OFD_GETLK: i32 = 36;
 const F_OFD_SETLK: i32 = 37;
 const F_OFD_SETLKW: i32 = 38;
@@ -307,11 +306,8 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         F_GETSIG => Ok(file.known_notifier().map_or(0, |notifier| notifier.signal().into())),
         F_GETPIPE_SZ => file.file()?.pipe_capacity(None),
         F_SETPIPE_SZ => file.file()?.pipe_capacity(Some(argument as u32 as usize)),
-        F_GETLEASE => Ok(F_UNLCK), // nobody has any
-        F_SETLEASE => {
-            crate::warning_once!("leases on files are refused: F_SETLEASE answers EINVAL");
-            Err(Errno::EINVAL)
-        }
+        F_GETLEASE => Ok(leases::get(&file) as usize),
+        F_SETLEASE => leases::set(&file, fd, argument as i32).map(|()| 0),
         F_NOTIFY => directory_signals::watch(&file, fd, argument as u32).map(|()| 0),
         F_GET_SEALS => file.file()?.seals().map(|seals| seals as usize),
         F_ADD_SEALS => {

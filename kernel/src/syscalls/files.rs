@@ -13,6 +13,7 @@ use zerocopy::FromBytes;
 
 use crate::fs::file::{ListedEntry, OpenFile, Place};
 use crate::fs::inode::Inode;
+use crate::fs::leases::{self, Openers};
 use crate::fs::metadata::entry_kind;
 use crate::fs::permission::{self, Access};
 use crate::fs::{context, notify, pipe};
@@ -495,7 +496,11 @@ pub fn truncate(path: UserPointer, length: i64) -> Result<usize, Errno> {
         crate::fs::mounts::check_writable(&*inode)?;
         permission::check(&inode, Access::WRITE)?;
     }
-    inode.truncate(size)?;
+    // Counted as a writer, so that no lease is granted meanwhile.
+    Openers::enter(&*inode, OpenFlags::WRITE_ONLY);
+    let result = leases::make_way(&*inode, true, false).and_then(|()| inode.truncate(size));
+    Openers::leave(&*inode, OpenFlags::WRITE_ONLY);
+    result?;
     modified(&*inode);
     Ok(0)
 }

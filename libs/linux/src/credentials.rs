@@ -74,6 +74,8 @@ impl Capabilities {
     pub const TERMINALS: u64 = 1 << 26;
     /// `CAP_MKNOD`.
     pub const MAKE_DEVICES: u64 = 1 << 27;
+    /// `CAP_LEASE`.
+    pub const LEASE: u64 = 1 << 28;
     /// `CAP_SETFCAP`.
     pub const SET_FILE_CAPABILITIES: u64 = 1 << 31;
     /// `CAP_SYSLOG`.

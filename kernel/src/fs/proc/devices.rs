@@ -1,11 +1,12 @@
 //! What `/proc` tells about devices, memory as hardware, and locks.
 
 use pith_linux::Errno;
+use pith_linux::files::FileLock;
 
 use super::Text;
 use crate::arch;
-use crate::fs::locks;
 use crate::fs::metadata::BLOCK_SIZE;
+use crate::fs::{leases, locks};
 use crate::memory;
 
 /// `/proc/devices`
@@ -98,7 +99,8 @@ pub fn small_blocks(text: &mut Text) -> Result<(), Errno> {
 
 /// `/proc/locks`, as `proc_locks(5)` describes it. A lock of `fcntl` that belongs to a description has -1 for its process.
 pub fn lock_table(text: &mut Text) -> Result<(), Errno> {
-    for (index, lock) in locks::all().iter().enumerate() {
+    let locks = locks::all();
+    for (index, lock) in locks.iter().enumerate() {
         let kind = match (lock.whole, lock.process) {
             (true, _) => "FLOCK ",
             (false, Some(_)) => "POSIX ",
@@ -121,6 +123,23 @@ pub fn lock_table(text: &mut Text) -> Result<(), Errno> {
         } else {
             writeln!(text, "{}", lock.range.last)?;
         }
+    }
+    for (index, lease) in leases::all().iter().enumerate() {
+        let state = if lease.breaking { "BREAKING " } else { "ACTIVE   " };
+        let mode = match lease.kind {
+            FileLock::READ => "READ ",
+            FileLock::WRITE => "WRITE",
+            _ => "UNLCK",
+        };
+        let (device, number) = (lease.file.device, lease.file.number);
+        writeln!(
+            text,
+            "{}: LEASE  {state} {mode} {} {:02x}:{:02x}:{number} 0 EOF",
+            locks.len() + index + 1,
+            lease.process,
+            device.major,
+            device.minor,
+        )?;
     }
     Ok(())
 }

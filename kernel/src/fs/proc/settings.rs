@@ -13,7 +13,7 @@ use spin::Once;
 use super::network::SETTINGS;
 use super::{Body, Entry, Text, constant, directory, entry, setting, text};
 use crate::fs::user_faults::UNPRIVILEGED;
-use crate::fs::{context, device_files, inotify, permission};
+use crate::fs::{context, device_files, inotify, leases, permission};
 use crate::memory::{self, Overcommit};
 use crate::task::{self, random, system_name};
 
@@ -42,7 +42,8 @@ pub const SYSTEM: &[Entry] = &[
                 ],
             ),
             text("file-nr", open_files),
-            constant("leases-enable", "0\n"),
+            number_setting!("lease-break-time", leases::BREAK_TIME, 0..=i32::MAX as usize),
+            number_setting!("leases-enable", leases::ENABLED, 0..=1),
             constant("nr_open", "1048576\n"),
             constant("overflowgid", "65534\n"),
             constant("overflowuid", "65534\n"),

@@ -34,6 +34,7 @@ use spin::{Mutex, Once};
 use super::device_files;
 use super::file::{File, OpenFile};
 use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Place, Replacement, Target};
+use super::leases::Openers;
 use super::metadata::{AttributeChange, Metadata, Times, Timestamp};
 use super::mounts::{self, FirstMount, Mount};
 use super::permission;
@@ -191,6 +192,14 @@ fn nameless(root: &Arc<Node>, name: Vec<u8>, permissions: u16, content: RegularC
         linkable: false,
     };
     Ok(node)
+}
+
+/// Who has a regular file of a tree open.
+pub fn openers(inode: &dyn Inode) -> Option<&Openers> {
+    match &inode.as_any().downcast_ref::<Node>()?.content {
+        Content::Regular(content) => Some(&content.openers),
+        _ => None,
+    }
 }
 
 impl Tree {

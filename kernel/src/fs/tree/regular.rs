@@ -16,6 +16,7 @@ use super::seals::{SealSet, Seals};
 use super::space::Space;
 use super::{Node, Tree, path_text, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
+use crate::fs::leases::Openers;
 use crate::fs::turn::Turn;
 use crate::memory::{self, Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
 
@@ -34,6 +35,7 @@ pub(super) struct RegularContent {
     /// wait for whoever handles them.
     writer: Turn,
     seals: SealSet,
+    pub(super) openers: Openers,
 }
 
 struct State {
@@ -123,6 +125,7 @@ impl RegularContent {
             writer: Turn::new(),
             // As every file of a tmpfs that was not made to be sealed.
             seals: SealSet::new(Seals::SEAL),
+            openers: Openers::default(),
         }
     }
 
