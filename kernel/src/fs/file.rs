@@ -70,6 +70,11 @@ pub trait File: Any + Send + Sync {
         false
     }
 
+    /// Whether `pread` and `pwrite` are refused, if at all, for another reason than that they name a position.
+    fn takes_positions(&self) -> bool {
+        self.seekable()
+    }
+
     /// Whether a position means anything. Where it does not, `lseek` succeeds and stays at 0, as on
     /// `/dev/null`.
     fn has_positions(&self) -> bool {
@@ -93,6 +98,12 @@ pub trait File: Any + Send + Sync {
 
     /// Whether such files are written at all; `writev` of nothing succeeds only then.
     fn can_be_written(&self) -> bool {
+        true
+    }
+
+    /// Whether several pieces of memory are read as one. Otherwise each is a reading of its own, and flags of `preadv2` are
+    /// refused.
+    fn scatters(&self) -> bool {
         true
     }
 
@@ -139,6 +150,12 @@ pub trait File: Any + Send + Sync {
     /// What `mmap(2)` maps.
     fn mappable(&self) -> Result<Mappable, Errno> {
         Err(Errno::ENODEV)
+    }
+
+    /// Whether it may be open for input and output past the page cache (`O_DIRECT`), which with files in memory makes no
+    /// difference.
+    fn can_be_direct(&self) -> bool {
+        false
     }
 
     /// Sets the length.
@@ -439,6 +456,11 @@ impl OpenFile {
         self.file.as_ref().ok_or(Errno::EBADF)
     }
 
+    /// Whether it is a regular file, and also looks like one, as one that names a process does not.
+    pub fn is_regular(&self) -> bool {
+        self.inode.kind() == FileKind::Regular && !self.inode.metadata().is_typeless
+    }
+
     /// Whether it may be read.
     pub fn readable(&self) -> bool {
         self.file.is_some() && self.flags().reads()
@@ -481,7 +503,7 @@ impl OpenFile {
     }
 
     fn check_place(&self, place: Place, allowed: bool) -> Result<(), Errno> {
-        if matches!(place, Place::At(_)) && !self.file()?.seekable() {
+        if matches!(place, Place::At(_)) && !self.file()?.takes_positions() {
             return Err(Errno::ESPIPE);
         }
         self.file()?;

@@ -218,8 +218,16 @@ impl Drop for Inotify {
 }
 
 impl File for Inotify {
+    fn can_be_written(&self) -> bool {
+        false
+    }
+
     fn ignores_seeking(&self) -> bool {
         true
+    }
+
+    fn scatters(&self) -> bool {
+        false
     }
 
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {

@@ -34,6 +34,9 @@ pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFil
         mounts::check_writable(&*inode)?;
     }
     let file = inode.clone().open(flags)?;
+    if flags.contains(OpenFlags::DIRECT) && !file.can_be_direct() {
+        return Err(Errno::EINVAL);
+    }
     // As in every 64-bit program.
     let open = OpenFile::new(inode.clone(), file, flags | OpenFlags::LARGE_FILE);
     if changes {
@@ -218,7 +221,7 @@ pub fn executable(inode: Arc<dyn Inode>) -> Result<Executable, Errno> {
         FileKind::Symlink => return Err(Errno::ELOOP),
         _ => return Err(Errno::EACCES),
     }
-    if mounts::restricts(&*inode, MountOptions::NO_EXECUTE) {
+    if mounts::forbids_code(&*inode) {
         return Err(Errno::EACCES);
     }
     permission::check(&inode, Access::EXECUTE)?;
@@ -262,8 +265,7 @@ pub fn file_for_mapping(descriptor: i32) -> Result<FileForMapping, Errno> {
         sealed: file
             .seals()
             .is_ok_and(|seals| seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) != 0),
-        no_code: open.inode.metadata().device == super::NAMELESS_DEVICE
-            || mounts::restricts(&*open.inode, MountOptions::NO_EXECUTE),
+        no_code: mounts::forbids_code(&*open.inode),
         object: file.mappable(),
         open: open.clone(),
     })

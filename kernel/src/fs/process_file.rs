@@ -1,18 +1,96 @@
-//! Descriptors that name a process: `pidfd_open(2)`.
+//! Descriptors that name a process: `pidfd_open(2)`. As on Linux, they are regular files of a file system of their own
+//! (pidfs), with an inode for each process, by whose number programs find out whether two of them name the same one.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::any::Any;
 
+use pith_erofs::FileKind;
 use pith_linux::Errno;
-use pith_linux::files::{OpenFlags, PollEvents};
+use pith_linux::files::{DeviceNumber, OpenFlags, PollEvents, Statfs};
 
 use super::file::{File, OpenFile};
+use super::inode::{Inode, PathName};
+use super::metadata::{AttributeChange, Metadata, Timestamp};
+use super::pipe;
 use crate::task::{Process, WaitQueue};
+
+/// `st_dev` of processes.
+const DEVICE: DeviceNumber = DeviceNumber::new(0, 7);
+/// `PID_FS_MAGIC`
+const MAGIC: i64 = 0x5049_4446;
+
+/// The inode of a process.
+struct ProcessInode(Arc<Process>);
+
+impl Inode for ProcessInode {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn statistics(&self) -> Statfs {
+        Statfs {
+            kind: MAGIC,
+            ..pipe::statistics()
+        }
+    }
+
+    fn metadata(&self) -> Metadata {
+        let number = self.0.family.birth() + 1; // an inode has no number 0
+        Metadata {
+            is_typeless: true,
+            ..Metadata::new(DEVICE, number, self.kind(), 0o700, Timestamp::now())
+        }
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Regular
+    }
+
+    fn path(&self) -> PathName {
+        PathName {
+            bytes: Vec::from(*b"anon_inode:[pidfd]"),
+            removed: false,
+        }
+    }
+
+    fn change(&self, _change: AttributeChange) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn truncate(&self, _size: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        Ok(Arc::new(ProcessFile(self.0.clone())))
+    }
+}
 
 /// A name of a process, which is ready when that has ended.
 struct ProcessFile(Arc<Process>);
 
 impl File for ProcessFile {
+    fn takes_positions(&self) -> bool {
+        true
+    }
+
+    fn can_be_read(&self) -> bool {
+        false
+    }
+
+    fn can_be_written(&self) -> bool {
+        false
+    }
+
+    fn truncate(&self, _size: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn allocate(&self, _mode: u32, _start: u64, _length: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     fn readiness(&self) -> PollEvents {
         let mut events = PollEvents::empty();
         events.set(PollEvents::IN | PollEvents::READ_NORMAL, self.0.family.has_ended());
@@ -33,7 +111,8 @@ pub fn names_itself(descriptor: i32) -> bool {
 /// A new name of a process. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
 pub fn create(process: Arc<Process>, flags: OpenFlags) -> Arc<OpenFile> {
     let flags = (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE;
-    super::anonymous::open("anon_inode:[pidfd]", Arc::new(ProcessFile(process)), flags)
+    let file = Arc::new(ProcessFile(process.clone()));
+    OpenFile::new(Arc::new(ProcessInode(process)), file, flags)
 }
 
 /// The process that an open file names.

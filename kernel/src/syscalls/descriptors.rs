@@ -252,6 +252,10 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         _ if file.file().is_err() => Err(Errno::EBADF),
         F_SETFL => {
             let flags = OpenFlags::from_bits_truncate(argument as u32);
+            let in_packets = file.inode.kind() == FileKind::Fifo;
+            if flags.contains(OpenFlags::DIRECT) && !in_packets && !file.file()?.can_be_direct() {
+                return Err(Errno::EINVAL);
+            }
             if (flags ^ file.flags()).contains(OpenFlags::ASYNCHRONOUS) {
                 match file.send_signals(flags.contains(OpenFlags::ASYNCHRONOUS), fd) {
                     Err(Errno::ENOTTY) => {} // such files never send any, and say nothing here
@@ -526,7 +530,7 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
         FIGETBSZ => write_object(argument, &(BLOCK_SIZE as i32))?,
         // Where the blocks of a file are: nowhere.
         FIBMAP if open.inode.kind() == FileKind::Regular => return Err(Errno::EINVAL),
-        FS_IOC_GETFLAGS if matches!(open.inode.kind(), FileKind::Regular | FileKind::Directory) => {
+        FS_IOC_GETFLAGS if open.is_regular() || open.inode.kind() == FileKind::Directory => {
             write_object(argument, &0_u32)?; // none of them
         }
         FIOQSIZE => match open.inode.kind() {
@@ -538,7 +542,7 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
         FICLONE => return super::files::clone_file(argument.0 as i32, &open),
         // The range's first field is the descriptor.
         FICLONERANGE => return super::files::clone_file(read_object::<i64>(argument)? as i32, &open),
-        FIONREAD if open.inode.kind() == FileKind::Regular => {
+        FIONREAD if open.is_regular() => {
             // Cut off, as on Linux.
             write_object(argument, &(file.size().wrapping_sub(open.position()) as i32))?;
         }

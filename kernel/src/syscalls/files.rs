@@ -145,9 +145,8 @@ fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i3
     if let Place::At(position) = place {
         check_area(position, to.remaining())?;
     }
-    // Directories only refuse to be read where the flags mean something.
-    if file.inode.kind() == FileKind::Directory && flags & !HIGH_PRIORITY != 0 {
-        return Err(Errno::EOPNOTSUPP);
+    if !file.file()?.scatters() || file.inode.kind() == FileKind::Directory {
+        return apart(&pieces, flags, |piece| read_pieces(&file, place, piece));
     }
     counted(READ, file.read_with(place, &mut to, transfer_flags(flags)?))
 }
@@ -165,22 +164,26 @@ fn write_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i
         check_area(position, from.remaining())?;
     }
     if !file.file()?.gathers() {
-        return write_apart(&file, place, &pieces, flags);
+        return apart(&pieces, flags, |piece| write_pieces(&file, place, piece));
     }
     counted(WRITTEN, file.write_with(place, &mut from, transfer_flags(flags)?))
 }
 
-/// Writes pieces one after the other, until one is not taken as a whole.
-fn write_apart(file: &OpenFile, place: Place, pieces: &[IoSlice], flags: i32) -> Result<usize, Errno> {
+/// Moves pieces one after the other, until one is not moved as a whole.
+fn apart(
+    pieces: &[IoSlice],
+    flags: i32,
+    transfer: impl Fn(&[IoSlice]) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
     if flags & !HIGH_PRIORITY != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     let mut done = 0;
     for piece in pieces {
-        match write_pieces(file, place, core::slice::from_ref(piece)) {
-            Ok(written) => {
-                done += written;
-                if written < piece.length {
+        match transfer(core::slice::from_ref(piece)) {
+            Ok(moved) => {
+                done += moved;
+                if moved < piece.length {
                     break;
                 }
             }
@@ -333,7 +336,7 @@ fn send(output: i32, input: i32, offset: UserPointer, count: usize) -> Result<us
     if !input.readable() {
         return Err(Errno::EBADF);
     }
-    if !input.file()?.seekable() && !offset.is_null() {
+    if !input.file()?.takes_positions() && !offset.is_null() {
         return Err(Errno::ESPIPE);
     }
     let start = read_offset(offset)?;
@@ -516,6 +519,10 @@ pub fn ftruncate(fd: i32, length: i64) -> Result<usize, Errno> {
             Errno::EBADF
         });
     }
+    // Programs of 64 bits open all files as large ones; what was not opened is none.
+    if i32::try_from(size).is_err() && !file.flags().contains(OpenFlags::LARGE_FILE) && file.inode.kind() == FileKind::Regular {
+        return Err(Errno::EINVAL);
+    }
     file.file()?.truncate(size)?;
     modified(&*file.inode);
     Ok(0)
@@ -602,9 +609,10 @@ pub fn readahead(fd: i32, _offset: i64, _count: usize) -> Result<usize, Errno> {
     if !file.readable() {
         return Err(Errno::EBADF);
     }
-    match file.inode.kind() {
-        FileKind::Regular | FileKind::BlockDevice => Ok(0),
-        _ => Err(Errno::EINVAL),
+    if file.is_regular() || file.inode.kind() == FileKind::BlockDevice {
+        Ok(0)
+    } else {
+        Err(Errno::EINVAL)
     }
 }
 

@@ -7,7 +7,6 @@ use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, AtFlags, FileTime, PATH_MAX, Statx, StatxTime};
 use pith_linux::inotify::FileEvents;
-use pith_linux::mounts::MountOptions;
 
 use crate::fs::inode::Inode;
 use crate::fs::metadata::{AttributeChange, Timestamp};
@@ -193,7 +192,7 @@ fn check_access(directory: i32, path: UserPointer, mode: i32, flags: AtFlags) ->
     };
     let access = Access::from_bits_truncate(mode as u16);
     let regular = inode.kind() == FileKind::Regular;
-    if access.contains(Access::EXECUTE) && regular && mounts::restricts(&*inode, MountOptions::NO_EXECUTE) {
+    if access.contains(Access::EXECUTE) && regular && mounts::forbids_code(&*inode) {
         return Err(Errno::EACCES);
     }
     rights.check(&*inode, access)?;

@@ -201,6 +201,11 @@ impl Family {
         self.born.store(born, Ordering::Relaxed);
     }
 
+    /// The how many-th process it is: no other ever has this number.
+    pub fn birth(&self) -> u64 {
+        self.born.load(Ordering::Relaxed)
+    }
+
     /// The number of its parent; 0 for the first process.
     pub fn parent(&self) -> u32 {
         self.parent.load(Ordering::Relaxed)

@@ -73,10 +73,10 @@ void begin_terminals(void) {
     fchownat(device_directory, "ptmx", 0, 0, 0);
 }
 
-// A directory of terminals of its own, whose permissions scripts may change.
+// A directory of terminals of its own, whose permissions scripts may change, with the options that it has in a machine.
 void isolate_terminals(void) {
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-        mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,gid=5,mode=620")) {
+        mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,gid=5,mode=620")) {
         perror("can't make terminals of its own");
         exit(1);
     }

@@ -27,6 +27,7 @@ use pith_linux::files::Statfs;
 use pith_linux::mounts::{MountFlags, MountOptions};
 use spin::{Mutex, MutexGuard, Once};
 
+use super::NAMELESS_DEVICE;
 use super::inode::{FileSystem, Inode, PathName, same};
 
 pub use change::{
@@ -229,6 +230,12 @@ fn has_ever_been(options: MountOptions) -> bool {
 /// Whether a file's mount has one of these options.
 pub fn restricts(inode: &dyn Inode, options: MountOptions) -> bool {
     has_ever_been(options) && inode.mount().is_some_and(|mount| mount.options().intersects(options))
+}
+
+/// Whether the code of a file can't be run: it lies in no file system with names, or its mount forbids it.
+pub fn forbids_code(inode: &dyn Inode) -> bool {
+    let metadata = inode.metadata();
+    metadata.is_typeless || metadata.device == NAMELESS_DEVICE || restricts(inode, MountOptions::NO_EXECUTE)
 }
 
 /// Whether a program gives rights where it is: not where the mount forbids it, nor where there is no mount or none any more.

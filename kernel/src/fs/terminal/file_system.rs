@@ -254,6 +254,14 @@ struct Device {
     metadata: Mutex<Metadata>,
 }
 
+impl Device {
+    /// Whether its name is gone, as it is as soon as the master was closed.
+    fn is_removed(&self) -> bool {
+        let gone = |pair: &Weak<Pair>| pair.upgrade().is_none_or(|pair| pair.has_no_master());
+        self.pair.as_ref().is_some_and(gone)
+    }
+}
+
 impl Inode for Device {
     fn as_any(&self) -> &dyn Any {
         self
@@ -264,7 +272,9 @@ impl Inode for Device {
     }
 
     fn metadata(&self) -> Metadata {
-        *self.metadata.lock()
+        let metadata = *self.metadata.lock();
+        let links = metadata.links - u32::from(self.is_removed());
+        Metadata { links, ..metadata }
     }
 
     fn kind(&self) -> FileKind {
@@ -290,10 +300,9 @@ impl Inode for Device {
     fn path_within(&self) -> PathName {
         let mut bytes = Vec::from(*b"/");
         bytes.extend_from_slice(&self.name);
-        let gone = |pair: &Weak<Pair>| pair.upgrade().is_none_or(|pair| pair.has_no_master());
         PathName {
             bytes,
-            removed: self.pair.as_ref().is_some_and(gone),
+            removed: self.is_removed(),
         }
     }
 

@@ -107,6 +107,11 @@ impl State {
         }
     }
 
+    /// Whether both ends are closed: neither can be opened again.
+    fn is_closed(&self) -> bool {
+        self.master_closed && self.slaves == 0
+    }
+
     fn line(&self, side: Side) -> &LineDiscipline {
         match side {
             Side::Master => &self.master.line,
@@ -150,23 +155,24 @@ pub struct Pair {
     at_slave: WaitQueue,
 }
 
-/// All pairs whose master is open, by their numbers.
+/// All pairs of which an end is open, by their numbers: as long as the slave is open, its number is not given again.
 static PAIRS: Mutex<Vec<Option<Weak<Pair>>>> = Mutex::new(Vec::new());
 
-/// The pairs that there are, from a number on.
+/// The pairs whose master is open, from a number on.
 pub(super) fn pairs(from: usize) -> Vec<(u32, Arc<Pair>)> {
-    let list = PAIRS.lock();
-    let from = from.min(list.len());
-    list[from..]
-        .iter()
-        .filter_map(|pair| pair.as_ref()?.upgrade())
-        .map(|pair| (pair.number, pair))
-        .collect()
+    let found: Vec<_> = {
+        let list = PAIRS.lock();
+        let from = from.min(list.len());
+        list[from..].iter().filter_map(|pair| pair.as_ref()?.upgrade()).collect()
+    };
+    let with_master = found.into_iter().filter(|pair| !pair.has_no_master());
+    with_master.map(|pair| (pair.number, pair)).collect()
 }
 
-/// A pair by its number.
+/// A pair by its number, if its master is open.
 pub(super) fn find(number: u32) -> Option<Arc<Pair>> {
-    PAIRS.lock().get(number as usize)?.as_ref()?.upgrade()
+    let found = PAIRS.lock().get(number as usize)?.as_ref()?.upgrade();
+    found.filter(|pair| !pair.has_no_master())
 }
 
 impl Pair {
@@ -230,6 +236,11 @@ impl Pair {
     /// Whether its master was closed: nobody can open it any more.
     pub(super) fn has_no_master(&self) -> bool {
         self.state.lock().master_closed
+    }
+
+    /// The last end was closed.
+    fn give_number_back(&self) {
+        PAIRS.lock()[self.number as usize] = None;
     }
 
     fn queue(&self, side: Side) -> &WaitQueue {
@@ -597,14 +608,17 @@ impl Slave {
 
 impl Drop for Slave {
     fn drop(&mut self) {
-        let closed = {
+        let (closed, was_last) = {
             let mut state = self.pair.state.lock();
             state.slaves -= 1;
             state.slave_closed = state.slaves == 0;
-            state.slave_closed
+            (state.slave_closed, state.is_closed())
         };
         if closed {
             self.pair.at_master.wake_all();
+        }
+        if was_last {
+            self.pair.give_number_back();
         }
     }
 }
@@ -686,9 +700,15 @@ pub fn open_master() -> Result<Arc<dyn File>, Errno> {
 
 impl Drop for Master {
     fn drop(&mut self) {
-        self.pair.state.lock().master_closed = true;
-        PAIRS.lock()[self.pair.number as usize] = None;
+        let was_last = {
+            let mut state = self.pair.state.lock();
+            state.master_closed = true;
+            state.is_closed()
+        };
         self.pair.hang_up_files();
+        if was_last {
+            self.pair.give_number_back();
+        }
     }
 }
 

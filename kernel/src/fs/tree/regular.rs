@@ -633,6 +633,10 @@ impl File for RegularFile {
         result
     }
 
+    fn can_be_direct(&self) -> bool {
+        true
+    }
+
     fn size(&self) -> u64 {
         self.0.regular().map_or(0, RegularContent::size)
     }
