@@ -37,7 +37,7 @@ static const struct {
 #define TABLES (sizeof tables / sizeof tables[0])
 
 int slots[SLOTS];
-int made_room;
+int made_room, stored_in_room;
 int maps_file = -1, proc_directory, device_directory;
 int made_link;
 int made_mapping;
@@ -152,7 +152,8 @@ void say_status(const struct stat *status) {
     // Descriptors without a file have the times of their file system.
     if (S_ISDIR(status->st_mode) || S_ISREG(status->st_mode) || S_ISLNK(status->st_mode)) {
         say_time("read", &status->st_atim);
-        say_time("written", &status->st_mtim);
+        if (!stored_in_room)
+            say_time("written", &status->st_mtim);
     }
 }
 
@@ -316,7 +317,7 @@ static void begin(const char *name) {
         exit(1);
     }
     umask(022);
-    made_room = 0;
+    made_room = stored_in_room = 0;
     made_mapping = 0;
     static const char *const attributes[] = {"user.a", "user.b", "trusted.t", "security.s"};
     for (size_t index = 0; index < sizeof attributes / sizeof attributes[0]; index++)

@@ -251,14 +251,15 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         // A description that only names a file does nothing else.
         _ if file.file().is_err() => Err(Errno::EBADF),
         F_SETFL => {
-            let flags = OpenFlags::from_bits_truncate(argument as u32);
+            let mut flags = OpenFlags::from_bits_truncate(argument as u32);
             let in_packets = file.inode.kind() == FileKind::Fifo;
             if flags.contains(OpenFlags::DIRECT) && !in_packets && !file.file()?.can_be_direct() {
                 return Err(Errno::EINVAL);
             }
             if (flags ^ file.flags()).contains(OpenFlags::ASYNCHRONOUS) {
                 match file.send_signals(flags.contains(OpenFlags::ASYNCHRONOUS), fd) {
-                    Err(Errno::ENOTTY) => {} // such files never send any, and say nothing here
+                    // Such files never send any, and keep what was said when they were opened.
+                    Err(Errno::ENOTTY) => flags ^= OpenFlags::ASYNCHRONOUS,
                     other => other?,
                 }
             }

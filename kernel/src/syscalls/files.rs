@@ -520,7 +520,10 @@ pub fn ftruncate(fd: i32, length: i64) -> Result<usize, Errno> {
         });
     }
     // Programs of 64 bits open all files as large ones; what was not opened is none.
-    if i32::try_from(size).is_err() && !file.flags().contains(OpenFlags::LARGE_FILE) && file.inode.kind() == FileKind::Regular {
+    if i32::try_from(size).is_err()
+        && !file.flags().contains(OpenFlags::LARGE_FILE)
+        && file.inode.kind() == FileKind::Regular
+    {
         return Err(Errno::EINVAL);
     }
     file.file()?.truncate(size)?;

@@ -144,7 +144,7 @@ fn page_at(input: &OpenFile, position: u64, length: usize) -> Option<(Frame, Ran
     Some((frame, start..end))
 }
 
-/// Fills a pipe with what a file has, as far as it goes without waiting again.
+/// Fills a pipe with what a file has, as far as it goes without waiting again. For nothing it waits for room as well.
 ///
 /// # Errors
 /// `EINVAL` for what can't be spliced, `EPIPE`, `EAGAIN`, `EINTR`, and what the file answers.
@@ -155,6 +155,9 @@ pub(super) fn fill(
     length: usize,
     nonblocking: bool,
 ) -> Result<usize, Errno> {
+    if length == 0 {
+        target.await_room(nonblocking)?;
+    }
     let mut done = 0;
     while done < length {
         let position = from.unwrap_or_else(|| input.position());

@@ -93,6 +93,9 @@ extern unsigned char buffer[BUFFER_SIZE];
 // Whether room was made in a file in this round. tmpfs takes such pages for holes until they are written, Pith does not.
 extern int made_room;
 
+// Whether mapped memory was written since.
+extern int stored_in_room;
+
 // Whether a descriptor is a terminal's, and whether it is and gets more than it surely takes, which is not tried then.
 int is_terminal(int fd);
 int is_too_much(int fd, long length);

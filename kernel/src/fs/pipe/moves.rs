@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use pith_linux::Errno;
+use pith_linux::files::PollEvents;
 use pith_linux::signal::Signal;
 
 use super::{Pipe, READABLE, Segment, WRITABLE};
@@ -49,12 +50,17 @@ impl Pipe {
     fn queue_all(&self, segments: Vec<Segment>) -> Result<(), Errno> {
         let mut state = self.state.lock();
         state.writing = false;
+        let events = if segments.is_empty() {
+            PollEvents::empty()
+        } else {
+            READABLE
+        };
         let result = state.segments.try_reserve(segments.len());
         if result.is_ok() {
             state.segments.extend(segments);
         }
         drop(state);
-        self.queue.wake(READABLE);
+        self.queue.wake(events); // who waits for the turn is woken in any case
         result.map_err(|_| Errno::ENOMEM)
     }
 
@@ -68,6 +74,15 @@ impl Pipe {
         state.reading = false;
         drop(state);
         self.queue.wake(WRITABLE);
+    }
+
+    /// Waits until there is room for at least one frame.
+    ///
+    /// # Errors
+    /// `EPIPE`, `EAGAIN`, `EINTR`.
+    pub fn await_room(&self, nonblocking: bool) -> Result<(), Errno> {
+        self.reserve(nonblocking)?;
+        self.queue_all(Vec::new())
     }
 
     /// Fills the pipe once with up to `length` bytes that `read` gives, of which up to `first` go into the first frame.

@@ -163,7 +163,10 @@ pub(super) fn pairs(from: usize) -> Vec<(u32, Arc<Pair>)> {
     let found: Vec<_> = {
         let list = PAIRS.lock();
         let from = from.min(list.len());
-        list[from..].iter().filter_map(|pair| pair.as_ref()?.upgrade()).collect()
+        list[from..]
+            .iter()
+            .filter_map(|pair| pair.as_ref()?.upgrade())
+            .collect()
     };
     let with_master = found.into_iter().filter(|pair| !pair.has_no_master());
     with_master.map(|pair| (pair.number, pair)).collect()

@@ -219,7 +219,8 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         &allowance,
     )?;
     if flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE && !protection.is_empty() {
-        let access = if protection.contains(Protection::WRITE) {
+        // What is shared is written later, if at all: a file's times must not say that it was.
+        let access = if protection.contains(Protection::WRITE) && !shared {
             Access::Write
         } else {
             Access::Read
