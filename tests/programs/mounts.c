@@ -6,7 +6,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -426,6 +428,125 @@ static void room(void)
     printf("%d failed\n", failed);
 }
 
+#ifndef AT_HANDLE_FID
+#define AT_HANDLE_FID AT_REMOVEDIR
+#endif
+#define AT_UNIQUE_MOUNT 1
+
+/* Files by handles instead of names. */
+static void handles(void)
+{
+    puts("-- handles");
+    struct {
+        struct file_handle header;
+        unsigned char bytes[MAX_HANDLE_SZ];
+    } handle = {.header.handle_bytes = 0}, other;
+    int number = -1, mounted = open(place, O_RDONLY | O_DIRECTORY);
+    put(in("handled"), "by number");
+    RESULT(name_to_handle_at(mounted, "handled", &handle.header, &number, 0));
+    printf("%u bytes, kind %d\n", handle.header.handle_bytes, handle.header.handle_type);
+    RESULT(name_to_handle_at(mounted, "handled", &handle.header, &number, 0));
+    printf("%u bytes, kind %d\n", handle.header.handle_bytes, handle.header.handle_type);
+    struct statx status;
+    RESULT(statx(mounted, "handled", 0, STATX_MNT_ID, &status));
+    CHECK(status.stx_mask & STATX_MNT_ID && status.stx_mnt_id == (unsigned)number);
+    RESULT(statx(mounted, "handled", 0, 0x4000, &status));
+    CHECK(!(status.stx_mask & STATX_MNT_ID) && status.stx_mask & 0x4000 && status.stx_mnt_id >> 31);
+    unsigned long long unique = 0;
+    other.header.handle_bytes = MAX_HANDLE_SZ;
+    RESULT(name_to_handle_at(mounted, "handled", &other.header, (int *)&unique, AT_UNIQUE_MOUNT | AT_HANDLE_FID));
+    CHECK(unique == status.stx_mnt_id && !memcmp(other.bytes, handle.bytes, handle.header.handle_bytes));
+    RESULT(name_to_handle_at(mounted, "", &other.header, &number, AT_EMPTY_PATH));
+    RESULT(name_to_handle_at(mounted, "", &other.header, &number, 0));
+    RESULT(name_to_handle_at(mounted, "none", &other.header, &number, 0));
+    RESULT(name_to_handle_at(mounted, "handled", &other.header, &number, AT_SYMLINK_NOFOLLOW));
+    RESULT(name_to_handle_at(mounted, "handled", NULL, &number, 0));
+    other.header.handle_bytes = MAX_HANDLE_SZ + 1;
+    RESULT(name_to_handle_at(mounted, "handled", &other.header, &number, 0));
+    other.header.handle_bytes = MAX_HANDLE_SZ;
+    RESULT(name_to_handle_at(AT_FDCWD, "/proc/self/stat", &other.header, &number, 0));
+    int pipes[2];
+    RESULT(pipe(pipes));
+    RESULT(name_to_handle_at(pipes[0], "", &other.header, &number, AT_EMPTY_PATH));
+    close(pipes[0]);
+    close(pipes[1]);
+
+    RESULT(rename(in("handled"), in("renamed")));
+    char text[10] = "";
+    int opened = open_by_handle_at(mounted, &handle.header, O_RDWR);
+    RESULT(read(opened, text, 9));
+    puts(text);
+    RESULT(unlink(in("renamed")));
+    int again = open_by_handle_at(opened, &handle.header, O_PATH);
+    RESULT(fcntl(again, F_GETFL) & O_PATH);
+    close(again);
+    RESULT(open_by_handle_at(mounted, &handle.header, O_RDONLY | O_DIRECTORY));
+    close(opened);
+    RESULT(open_by_handle_at(mounted, &handle.header, O_RDONLY));
+    RESULT(open_by_handle_at(77, &handle.header, O_RDONLY));
+    handle.header.handle_bytes = 0;
+    RESULT(open_by_handle_at(mounted, &handle.header, O_RDONLY));
+    handle.header.handle_bytes = 8;
+    RESULT(open_by_handle_at(mounted, &handle.header, O_RDONLY));
+    RESULT(open_by_handle_at(mounted, NULL, O_RDONLY));
+    int directory = open_by_handle_at(mounted, &other.header, O_RDONLY);
+    CHECK(directory < 0);
+    other.header.handle_bytes = MAX_HANDLE_SZ;
+    RESULT(name_to_handle_at(mounted, "", &other.header, &number, AT_EMPTY_PATH));
+    SUCCESS(directory = open_by_handle_at(mounted, &other.header, O_RDONLY));
+    RESULT(openat(directory, "renamed", O_RDONLY));
+    RESULT(open_by_handle_at(mounted, &other.header, O_RDWR));
+    close(directory);
+    fflush(stdout);
+    if (fork() == 0) {
+        RESULT(setresuid(1000, 1000, 1000));
+        RESULT(open_by_handle_at(mounted, &other.header, O_RDONLY));
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+    close(mounted);
+}
+
+/* Waiting for changes of the table of mounts, as programs do that show devices. */
+static void watched(void)
+{
+    puts("-- watched");
+    static const char *const tables[] = {"/proc/self/mountinfo", "/proc/mounts"};
+    for (int table = 0; table < 2; table++) {
+        struct pollfd watched = {open(tables[table], O_RDONLY), POLLPRI, 0};
+        int polled = epoll_create1(0);
+        struct epoll_event event = {EPOLLPRI, {0}};
+        RESULT(epoll_ctl(polled, EPOLL_CTL_ADD, watched.fd, &event));
+        RESULT(poll(&watched, 1, 0));
+        RESULT(mkdir(in("watched"), 0700));
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0) {
+            usleep(50000);
+            RESULT(mount("watched", in("watched"), "tmpfs", 0, NULL));
+            fflush(stdout);
+            _exit(0);
+        }
+        RESULT(poll(&watched, 1, 5000));
+        waitpid(child, NULL, 0);
+        printf("%x\n", watched.revents);
+        RESULT(poll(&watched, 1, 0));
+        RESULT(epoll_wait(polled, &event, 1, 0));
+        RESULT(mount(NULL, in("watched"), NULL, MS_REMOUNT | MS_BIND | MS_NOEXEC, NULL));
+        RESULT(poll(&watched, 1, 0));
+        RESULT(umount(in("watched")));
+        watched.events = POLLIN;
+        RESULT(poll(&watched, 1, 0));
+        printf("%x\n", watched.revents);
+        RESULT(poll(&watched, 1, 0));
+        printf("%x\n", watched.revents);
+        RESULT(rmdir(in("watched")));
+        close(polled);
+        close(watched.fd);
+    }
+}
+
 static void pivoted(void)
 {
     char text[100];
@@ -482,6 +603,8 @@ int main(void)
     others();
     unprivileged();
     room();
+    handles();
+    watched();
     pivoted();
     RESULT(umount2(place, MNT_DETACH));
     rmdir(place);

@@ -15,7 +15,8 @@ use super::file::{File, Mappable, OpenFile};
 use super::inode::{Inode, NewFile};
 use super::metadata::Metadata;
 use super::path::{self, Found, LastName, NamedPlace, Origin};
-use super::permission::{self, Access};
+use super::permission::{self, Access, Rights};
+pub use super::tree::{Handle, handle_of, of_handle};
 use super::{leases, mounts, names, notify};
 use crate::memory::{Destination, PageSource};
 use crate::task;
@@ -81,11 +82,7 @@ pub fn check_flags(flags: OpenFlags) -> Result<(), Errno> {
 /// As `open(2)`.
 pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16) -> Result<Arc<OpenFile>, Errno> {
     if flags.contains(OpenFlags::PATH) {
-        let inode = path::find(origin, path, !flags.contains(OpenFlags::NO_FOLLOW))?;
-        if flags.contains(OpenFlags::DIRECTORY) && inode.kind() != FileKind::Directory {
-            return Err(Errno::ENOTDIR);
-        }
-        return Ok(OpenFile::path_only(inode, flags));
+        return open_found(path::find(origin, path, !flags.contains(OpenFlags::NO_FOLLOW))?, flags);
     }
     if flags.contains(OpenFlags::TEMPORARY) {
         let directory = path::find(origin, path, !flags.contains(OpenFlags::NO_FOLLOW))?;
@@ -127,13 +124,33 @@ pub fn open_at(origin: &Origin, path: &[u8], flags: OpenFlags, permissions: u16)
     } else {
         path::find(origin, path, follow)?
     };
+    open_as(&origin.rights, inode, flags)
+}
+
+/// Opens a file that was found without a path.
+///
+/// # Errors
+/// As `open(2)`.
+pub fn open_found(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
+    if !flags.contains(OpenFlags::PATH) {
+        return open_as(&Rights::current(), inode, flags);
+    }
+    if flags.contains(OpenFlags::DIRECTORY) && inode.kind() != FileKind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    Ok(OpenFile::path_only(inode, flags))
+}
+
+/// Opens a file that is there, if that is allowed.
+fn open_as(rights: &Rights, inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
+    let writes = flags.contains(OpenFlags::CREATE) || flags.asks_for_writing();
     match inode.kind() {
         kind if flags.contains(OpenFlags::DIRECTORY) && kind != FileKind::Directory => return Err(Errno::ENOTDIR),
         FileKind::Symlink => return Err(Errno::ELOOP),
-        FileKind::Directory if create || flags.asks_for_writing() => return Err(Errno::EISDIR),
+        FileKind::Directory if writes => return Err(Errno::EISDIR),
         _ => {}
     }
-    origin.rights.check_open(&*inode, flags)?;
+    rights.check_open(&*inode, flags)?;
     open_inode(inode, flags)
 }
 

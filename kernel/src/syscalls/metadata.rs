@@ -117,8 +117,13 @@ pub(super) fn extended_status(
         status.created = StatxTime::default();
     }
     if let Some(mount) = inode.mount() {
-        status.mask |= Statx::MOUNT;
-        status.mount = mount.number.into();
+        let unique = mask as u32 & Statx::UNIQUE_MOUNT != 0;
+        status.mask |= if unique { Statx::UNIQUE_MOUNT } else { Statx::MOUNT };
+        status.mount = if unique {
+            mount.unique_number()
+        } else {
+            mount.number.into()
+        };
         if mount.is_top(&*inode) {
             status.attributes |= Statx::MOUNT_ROOT;
         }

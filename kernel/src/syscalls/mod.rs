@@ -11,6 +11,7 @@ mod capabilities;
 mod clock_adjustment;
 mod descriptors;
 mod files;
+mod handles;
 mod identity;
 mod io_uring;
 mod ipc;

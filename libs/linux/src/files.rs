@@ -286,6 +286,8 @@ impl Statx {
     pub const CREATED: u32 = 0x800;
     /// Number of the mount (`STATX_MNT_ID`).
     pub const MOUNT: u32 = 0x1000;
+    /// The same, as no other mount ever had it (`STATX_MNT_ID_UNIQUE`).
+    pub const UNIQUE_MOUNT: u32 = 0x4000;
     /// A bit that a caller must not set.
     pub const RESERVED: u32 = 0x8000_0000;
     /// Attribute: a mount's root (`STATX_ATTR_MOUNT_ROOT`).

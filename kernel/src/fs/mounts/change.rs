@@ -166,6 +166,7 @@ pub fn change_mount(subject: &Subject, flags: MountFlags) -> Result<(), Errno> {
         mount.set_options(before);
         return Err(Errno::EBUSY);
     }
+    super::note_change();
     Ok(())
 }
 
@@ -202,6 +203,7 @@ pub fn change_file_system(subject: &Subject, mut flags: MountFlags, data: &[u8])
         mount.set_options(mount.own_options() - MountOptions::READ_ONLY);
         return Err(Errno::EBUSY);
     }
+    super::note_change();
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use spin::{Mutex, MutexGuard, Once};
 
 use super::NAMELESS_DEVICE;
 use super::inode::{FileSystem, Inode, PathName, same};
+use crate::task::WaitQueue;
 
 pub use change::{
     Subject, bind, change_file_system, change_mount, move_mount, pivot, set_propagation, take_root_away, unmount,
@@ -154,6 +155,21 @@ static CHANGES: Mutex<()> = Mutex::new(());
 /// The options that any mount ever had: as long as none had one, nobody need ask for it.
 static EVER: AtomicU32 = AtomicU32::new(0);
 
+static CHANGE_COUNT: AtomicU32 = AtomicU32::new(0);
+/// Whoever waits for changes of the table.
+pub static CHANGED: WaitQueue = WaitQueue::new();
+
+/// How often the table has changed.
+pub fn change_count() -> u32 {
+    CHANGE_COUNT.load(Ordering::SeqCst)
+}
+
+/// The table has changed.
+fn note_change() {
+    CHANGE_COUNT.fetch_add(1, Ordering::SeqCst);
+    CHANGED.wake_all();
+}
+
 fn changes() -> MutexGuard<'static, ()> {
     CHANGES.lock()
 }
@@ -196,6 +212,14 @@ pub fn covering(mount: &Arc<Mount>, inner: &dyn Inode) -> Option<Arc<dyn Inode>>
         })
         .cloned();
     found.map(|found| found.root())
+}
+
+/// A file of a mount's file system, as it is seen through that.
+pub fn seen(mount: &Arc<Mount>, inner: Arc<dyn Inode>) -> Arc<dyn Inode> {
+    match mount.direct {
+        true => inner,
+        false => View::of(mount, inner),
+    }
 }
 
 /// The absolute path of a file that has a mount.
@@ -331,10 +355,12 @@ impl Mount {
 
     /// The file that is found where it is mounted.
     pub fn root(self: &Arc<Self>) -> Arc<dyn Inode> {
-        match self.direct {
-            true => self.top.clone(),
-            false => View::of(self, self.top.clone()),
-        }
+        seen(self, self.top.clone())
+    }
+
+    /// Its number among all that ever were (`STATX_MNT_ID_UNIQUE`): no other one's, in either way of counting.
+    pub fn unique_number(&self) -> u64 {
+        1 << 31 | u64::from(self.number)
     }
 
     /// Whether a file is the one that is found where it is mounted.
@@ -470,6 +496,7 @@ fn place(mount: &Arc<Mount>, mut point: Arc<dyn Inode>) -> Result<(), Errno> {
         point: point.clone(),
     });
     point.set_covered(Some(mount.clone()));
+    note_change();
     Ok(())
 }
 
@@ -480,5 +507,6 @@ fn displace(mount: &Arc<Mount>) -> Option<(Arc<Mount>, Arc<dyn Inode>)> {
     position.above.children.fetch_sub(1, Ordering::Relaxed);
     // It could be done before.
     let _ = position.point.set_point(false);
+    note_change();
     Some((position.above, position.point))
 }

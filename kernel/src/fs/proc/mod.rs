@@ -447,7 +447,7 @@ impl Inode for TextNode {
                 }
                 Ok(Arc::new(TextFile {
                     node: self,
-                    made: Mutex::new(None),
+                    made: MadeText::default(),
                 }))
             }
             _ => Err(Errno::ELOOP),
@@ -560,25 +560,36 @@ impl Inode for TextNode {
     }
 }
 
+/// The text of an open file, as it was when it was read from its start.
+#[derive(Default)]
+struct MadeText(Mutex<Option<Arc<Text>>>);
+
+impl MadeText {
+    fn read(
+        &self,
+        position: u64,
+        to: &mut Destination<'_>,
+        make: &dyn Fn() -> Result<Text, Errno>,
+    ) -> Result<usize, Errno> {
+        let known = self.0.lock().clone().filter(|_| position != 0);
+        let text = match known {
+            Some(text) => text,
+            None => {
+                // Made with no lock held: it may read the program's memory.
+                let text = Arc::new(make()?);
+                *self.0.lock() = Some(text.clone());
+                text
+            }
+        };
+        let start = usize::try_from(position).unwrap_or(usize::MAX).min(text.0.len());
+        to.put(&text.0[start..])
+    }
+}
+
 /// A text that is open.
 struct TextFile {
     node: Arc<TextNode>,
-    made: Mutex<Option<Arc<Text>>>,
-}
-
-impl TextFile {
-    /// The text as it was when it was read from its start.
-    fn text(&self, position: u64) -> Result<Arc<Text>, Errno> {
-        if position != 0
-            && let Some(text) = &*self.made.lock()
-        {
-            return Ok(text.clone());
-        }
-        // Made with no lock held: it may read the program's memory.
-        let text = Arc::new(self.node.make()?);
-        *self.made.lock() = Some(text.clone());
-        Ok(text)
-    }
+    made: MadeText,
 }
 
 impl File for TextFile {
@@ -587,9 +598,7 @@ impl File for TextFile {
     }
 
     fn read(&self, position: u64, to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
-        let text = self.text(position)?;
-        let start = usize::try_from(position).unwrap_or(usize::MAX).min(text.0.len());
-        to.put(&text.0[start..])
+        self.made.read(position, to, &|| self.node.make())
     }
 
     fn write(&self, at: WriteAt, from: &mut Source<'_>, _flags: OpenFlags) -> Result<(usize, u64), Errno> {

@@ -13,7 +13,7 @@ use super::counters::TICK;
 use super::memory::{
     areas, clear_references, maps, memory_statistics, node_maps, sizes, small_maps, small_maps_rollup,
 };
-use super::mount_tables::{mount_information, mount_statistics, mount_table};
+use super::mount_tables::{MOUNT_INFORMATION, MOUNT_STATISTICS, MOUNTS};
 use super::network::NETWORK;
 use super::page_map::PageMap;
 use super::program_memory::ProgramMemory;
@@ -82,9 +82,9 @@ const FILES: &[Entry] = &[
         0o600 | GUARDED,
         Body::OfThreadFile(|subject| Ok(Arc::new(ProgramMemory(subject.process.address_space())))),
     ),
-    of_thread("mountinfo", mount_information),
-    of_thread("mounts", mount_table),
-    entry("mountstats", 0o400, Body::OfThread(mount_statistics, None)),
+    entry("mountinfo", 0o444, MOUNT_INFORMATION),
+    entry("mounts", 0o444, MOUNTS),
+    entry("mountstats", 0o400, MOUNT_STATISTICS),
     directory("net", NETWORK),
     entry("ns", 0o511, Body::Namespaces(UNKNOWN)),
     guarded("numa_maps", 0o444, node_maps),

@@ -28,8 +28,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use pith_erofs::{FileKind, Volume};
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, NAME_MAX, OpenFlags, RenameFlags, Statfs};
+use pith_sorted_map::SortedMap;
 use pith_storage_settings::Settings;
 use spin::{Mutex, Once};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::device_files;
 use super::file::{File, OpenFile};
@@ -40,6 +42,7 @@ use super::mounts::{self, FirstMount, Mount};
 use super::permission;
 use super::{notify, pipe};
 use crate::memory::PAGE_SIZE;
+use crate::task::random;
 use directory::DirectoryContent;
 use extended::ExtendedAttributes;
 use regular::RegularContent;
@@ -76,6 +79,48 @@ pub struct Tree {
     space: Space,
     /// Files of the volume that have several names: one node for all of them.
     linked: Mutex<BTreeMap<u64, Arc<Node>>>,
+    /// Files that somebody has a handle of, by number.
+    known: Mutex<SortedMap<u64, Weak<Node>>>,
+}
+
+/// What tells a file of a tree from all others for ever (`name_to_handle_at(2)`).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Handle {
+    /// Of this run of the machine: numbers begin anew with each.
+    generation: u32,
+    number: [u32; 2],
+}
+
+/// The generation of all handles.
+fn generation() -> u32 {
+    static GENERATION: Once<u32> = Once::new();
+    *GENERATION.call_once(|| {
+        let mut bytes = [0; 4];
+        random::fill(&mut bytes);
+        u32::from_ne_bytes(bytes)
+    })
+}
+
+/// A handle of a file, by which it is found until it is gone; `None` for what is in no tree.
+pub fn handle_of(inode: &dyn Inode) -> Option<Handle> {
+    let node = inode.as_any().downcast_ref::<Node>()?;
+    node.tree.known.lock().insert(node.number, node.itself.clone());
+    Some(Handle {
+        generation: generation(),
+        number: [node.number as u32, (node.number >> 32) as u32],
+    })
+}
+
+/// The file that a handle means, in the tree of another file.
+pub fn of_handle(anchor: &Arc<dyn Inode>, handle: Handle) -> Option<Arc<dyn Inode>> {
+    let tree = &anchor.as_any().downcast_ref::<Node>()?.tree;
+    let number = u64::from(handle.number[0]) | u64::from(handle.number[1]) << 32;
+    let known = tree.known.lock();
+    let node = known.get(&number)?.upgrade();
+    drop(known);
+    node.filter(|_| handle.generation == generation())
+        .map(|node| node as Arc<dyn Inode>)
 }
 
 /// Owner, permissions, links and times.
@@ -250,6 +295,7 @@ impl Tree {
             next_number: AtomicU64::new(first_free),
             space: Space::new(limits),
             linked: Mutex::new(BTreeMap::new()),
+            known: Mutex::new(SortedMap::new()),
         })
     }
 
@@ -511,6 +557,8 @@ impl Drop for Node {
         if notify::anybody() && self.attributes.get_mut().links == 0 {
             notify::gone(Inode::identity(self));
         }
+        let handle = self.tree.known.lock().remove(&self.number);
+        drop(handle);
         // The volume's files are few and known; those that were made are counted.
         if self.number >= self.tree.first_made {
             self.tree.space.give_file_back();
