@@ -105,5 +105,5 @@ pub(crate) fn add(
             }
         }
     }
-    Ok(())
+    tree.import_links_of_root()
 }

@@ -376,6 +376,23 @@ impl Tree {
         self.directory_for(guest).map(drop)
     }
 
+    /// Stores the links of the host's `/` that lead to directories of the image, such as `/bin`: programs use the names
+    /// of both sides, whichever of them a file was named by.
+    pub fn import_links_of_root(&mut self) -> Result<(), Error> {
+        let root = Path::new("/");
+        for entry in fs::read_dir(root).map_err(Error::unreadable(root))? {
+            let path = entry.map_err(Error::unreadable(root))?.path();
+            let walk = self.walk(&path, true)?;
+            // All on the way but the link is in the image already.
+            let leads_into_image = matches!(walk.found, Found::Directory(_))
+                && matches!(&walk.crossed[..], [(_, node)] if matches!(node.content, Content::Link(_)));
+            if leads_into_image {
+                self.store(walk.crossed);
+            }
+        }
+        Ok(())
+    }
+
     /// Gives `/` the attributes that it has in every image.
     pub fn reset_root(&mut self) {
         if let Some(root) = self.nodes.get_mut(Path::new("/")) {

@@ -323,6 +323,35 @@ fn named_programs_bring_their_libraries() {
 }
 
 #[test]
+fn a_shell_has_the_names_that_it_has_on_the_host() {
+    let bench = Bench::new();
+    let request = BuildRequest {
+        files: vec![FileMapping {
+            host: fs::canonicalize("/bin/sh").unwrap(),
+            guest: None,
+        }],
+        ..BuildRequest::new("/usr/bin/env")
+    };
+    let output = bench.at("image");
+    build_with(&request, &output).unwrap();
+    let inspection = inspect(&output).unwrap();
+    // Where `/bin` is a link to where the shell lies, programs start `/bin/...` all the same.
+    if let Ok(target) = fs::read_link("/bin") {
+        let link = find(&inspection, "/bin").expect("`/bin` is missing");
+        assert_eq!(link.target.as_deref(), target.to_str());
+    }
+    // No link of the root leads to what the image does not have.
+    let links = inspection.files.iter().filter(|file| file.kind == "link");
+    for link in links.filter(|link| !link.path[1..].contains('/')) {
+        let target = Path::new("/").join(link.target.as_deref().unwrap());
+        assert!(
+            find(&inspection, target.to_str().unwrap()).is_some(),
+            "{link:?}"
+        );
+    }
+}
+
+#[test]
 fn python_brings_its_standard_library() {
     let request = BuildRequest::new("/usr/bin/python3");
     let plan = plan(&request).unwrap();
