@@ -212,5 +212,22 @@ int main(void)
         if (file)
             fclose(file);
     }
+    /* What others are allowed, root may set. */
+    int usual = open("/proc/sys/fs/mqueue/msg_default", O_RDWR);
+    RESULT(write(usual, "0", 1));
+    RESULT(write(usual, "65537", 5));
+    RESULT(write(usual, "7\n", 2));
+    snprintf(name, sizeof name, "/pith%d", getpid());
+    queue = mq_open(name, O_RDWR | O_CREAT, 0600, NULL);
+    RESULT(pwrite(usual, "10\n", 3, 0));
+    show(queue);
+    mq_close(queue);
+    mq_unlink(name);
+    close(usual);
+    int most = open("/proc/sys/fs/mqueue/msgsize_max", O_RDWR);
+    RESULT(pwrite(most, "127", 3, 0));
+    RESULT(pwrite(most, "16777217", 8, 0));
+    RESULT(pwrite(most, "8192", 4, 0));
+    close(most);
     return 0;
 }

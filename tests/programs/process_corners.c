@@ -428,10 +428,47 @@ static void stop_and_go(int rounds) {
     how("killed while it was stopped", child);
 }
 
+/* Choices that there is only one of, and a number for what is no process. */
+static void *numbered(void *number) {
+    *(pid_t *)number = gettid();
+    CHECK(kill(gettid(), 0) == 0);
+    RESULT(syscall(SYS_pidfd_open, gettid(), 0));
+    return NULL;
+}
+
+static void choices(void) {
+    int value = 0;
+    RESULT(prctl(PR_GET_TIMING));
+    RESULT(prctl(PR_SET_TIMING, PR_TIMING_STATISTICAL));
+    RESULT(prctl(PR_SET_TIMING, PR_TIMING_TIMESTAMP));
+    RESULT(prctl(PR_GET_TSC, &value));
+    printf("%d\n", value);
+    RESULT(prctl(PR_GET_TSC, NULL));
+    RESULT(prctl(PR_SET_TSC, PR_TSC_ENABLE));
+    RESULT(prctl(PR_SET_TSC, 3));
+    pthread_t thread;
+    pid_t number;
+    pthread_create(&thread, NULL, numbered, &number);
+    pthread_join(thread, NULL);
+    int file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    unsigned long long hint = 77;
+    RESULT(fcntl(file, F_GET_RW_HINT, &hint));
+    printf("%llu\n", hint);
+    hint = RWH_WRITE_LIFE_EXTREME;
+    RESULT(fcntl(file, F_SET_RW_HINT, &hint));
+    hint++;
+    RESULT(fcntl(file, F_SET_RW_HINT, &hint));
+    RESULT(fcntl(file, F_GET_RW_HINT, &hint));
+    printf("%llu\n", hint);
+    RESULT(fcntl(file, F_SET_RW_HINT, NULL));
+    close(file);
+}
+
 int main(int count, char **arguments) {
     if (count == 2 && !strcmp(arguments[1], "used"))
         return 5;
     common = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    choices();
     orphaned_groups();
     runaways(20);
     late_terminal();

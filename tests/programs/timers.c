@@ -1,5 +1,6 @@
 /* Timers of every kind, and the signals of threads: who gets what, and when, but never earlier. */
 #include "check.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -169,6 +170,23 @@ int main(void)
         setitimer(which, &stop, NULL);
     }
     printf("processor time\n");
+    /* What the kernel does for a program counts for the one only. */
+    struct itimerval far = { { 0, 0 }, { 100, 0 } }, of_program, of_both;
+    setitimer(ITIMER_VIRTUAL, &far, NULL);
+    setitimer(ITIMER_PROF, &far, NULL);
+    static char zeroes[1 << 20];
+    int nothing = open("/dev/zero", O_RDONLY);
+    do {
+        if (read(nothing, zeroes, sizeof zeroes) < 0)
+            break;
+        getitimer(ITIMER_PROF, &of_both);
+    } while (of_both.it_value.tv_sec == 100 || of_both.it_value.tv_usec > 700000);
+    close(nothing);
+    getitimer(ITIMER_VIRTUAL, &of_program);
+    long left = (of_program.it_value.tv_sec - of_both.it_value.tv_sec) * 1000000;
+    CHECK(left + of_program.it_value.tv_usec - of_both.it_value.tv_usec > 100000);
+    setitimer(ITIMER_VIRTUAL, &stop, NULL);
+    setitimer(ITIMER_PROF, &stop, NULL);
     RESULT(setitimer(3, &stop, NULL));
 
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);

@@ -7,7 +7,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -32,6 +32,13 @@ pub static ENABLED: AtomicUsize = AtomicUsize::new(1);
 pub struct Openers {
     readers: AtomicU32,
     writers: AtomicU32,
+    /// How long its data will live, as programs say for whoever asks (`F_SET_RW_HINT`).
+    write_hint: AtomicU8,
+}
+
+/// The hint of a regular file how long its data will live.
+pub fn write_hint(inode: &dyn Inode) -> Option<&AtomicU8> {
+    Some(&tree::openers(inode)?.write_hint)
 }
 
 impl Openers {

@@ -1,6 +1,8 @@
 //! Descriptors: opening, closing, duplicating and controlling them.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
 use pith_erofs::FileKind;
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, FileLock, OpenFlags, OpenHow, PATH_MAX};
@@ -13,6 +15,7 @@ use crate::fs::file::OpenFile;
 use crate::fs::metadata::BLOCK_SIZE;
 use crate::fs::open::check_flags;
 use crate::fs::path::Restrictions;
+use crate::fs::permission::Rights;
 use crate::fs::{context, directory_signals, leases, locks, owner, pipe};
 use crate::memory::{PAGE_SIZE, UserPointer, copy_from_user, read_object, read_string, write_object};
 use crate::task::{self, jobs::Target};
@@ -225,6 +228,10 @@ const F_SETPIPE_SZ: i32 = 1031;
 const F_GETPIPE_SZ: i32 = 1032;
 const F_ADD_SEALS: i32 = 1033;
 const F_GET_SEALS: i32 = 1034;
+const F_GET_RW_HINT: i32 = 1035;
+const F_SET_RW_HINT: i32 = 1036;
+/// The last of the hints how long data will live (`RWH_WRITE_LIFE_EXTREME`).
+const LONGEST_LIFE: u64 = 5;
 
 /// `fcntl(2)`
 pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
@@ -311,6 +318,21 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         F_GETSIG => Ok(file.known_notifier().map_or(0, |notifier| notifier.signal().into())),
         F_GETPIPE_SZ => file.file()?.pipe_capacity(None),
         F_SETPIPE_SZ => file.file()?.pipe_capacity(Some(argument as u32 as usize)),
+        F_GET_RW_HINT => {
+            let hint = leases::write_hint(&*file.inode).ok_or(Errno::EINVAL)?;
+            write_object(UserPointer(argument), &u64::from(hint.load(Ordering::Relaxed)))?;
+            Ok(0)
+        }
+        F_SET_RW_HINT => {
+            let hint: u64 = read_object(UserPointer(argument))?;
+            let place = leases::write_hint(&*file.inode).filter(|_| hint <= LONGEST_LIFE);
+            let place = place.ok_or(Errno::EINVAL)?;
+            if !Rights::current().owns(file.inode.metadata().user) {
+                return Err(Errno::EPERM);
+            }
+            place.store(hint as u8, Ordering::Relaxed);
+            Ok(0)
+        }
         F_GETLEASE => Ok(leases::get(&file) as usize),
         F_SETLEASE => leases::set(&file, fd, argument as i32).map(|()| 0),
         F_NOTIFY => directory_signals::watch(&file, fd, argument as u32).map(|()| 0),

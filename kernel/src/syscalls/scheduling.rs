@@ -534,6 +534,14 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
             Ok(0)
         }
         names::PR_GET_TIMERSLACK => Ok(settings.timer_slack.load(Ordering::Relaxed) as usize),
+        // Processor time is sampled, and whoever can tell the time may: there is nothing else to be chosen.
+        names::PR_GET_TIMING => Ok(names::PR_TIMING_STATISTICAL as usize),
+        names::PR_SET_TIMING if second == u64::from(names::PR_TIMING_STATISTICAL) => Ok(0),
+        names::PR_GET_TSC => {
+            write_object(UserPointer(second), &names::PR_TSC_ENABLE)?;
+            Ok(0)
+        }
+        names::PR_SET_TSC if second == u64::from(names::PR_TSC_ENABLE) => Ok(0),
         names::PR_GET_SECCOMP => Ok(thread.seccomp.lock().mode().into()),
         names::PR_SET_SECCOMP => super::seccomp::set_mode(second, UserPointer(third)),
         names::PR_GET_TID_ADDRESS => {

@@ -328,7 +328,7 @@ pub fn pidfd_open(pid: i32, flags: u32) -> Result<usize, Errno> {
     let Some(process) = task::find_process(pid as u32) else {
         // A thread that is not the first has no descriptor of its own.
         let known = task::find_thread(pid as u32).is_some();
-        return Err(if known { Errno::EINVAL } else { Errno::ESRCH });
+        return Err(if known { Errno::ENOENT } else { Errno::ESRCH });
     };
     let file = process_file::create(process, OpenFlags::from_bits_truncate(flags));
     let descriptor = context::current().add(file, true, 0)?;

@@ -171,6 +171,9 @@ pub fn clone3(registers: &mut Registers, arguments: UserPointer, size: usize) ->
     if is_thread && arguments.exit_signal != 0 {
         return Err(Errno::EINVAL);
     }
+    if (arguments.set_tid == 0) != (arguments.set_tid_size == 0) {
+        return Err(Errno::EINVAL);
+    }
     if arguments.set_tid_size != 0 {
         crate::warning_once!("clone3 with set_tid is refused (EINVAL): numbers of threads can't be chosen here");
         return Err(Errno::EINVAL);

@@ -7,7 +7,8 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_timekeeping::Split;
-use spin::Mutex;
+
+use crate::sync::InterruptMutex;
 
 /// Time between two samples, in nanoseconds.
 pub const PERIOD: u64 = 10_000_000;
@@ -16,7 +17,7 @@ pub const PERIOD: u64 = 10_000_000;
 pub struct Accounting {
     in_program: AtomicU64,
     in_kernel: AtomicU64,
-    told: Mutex<Split>,
+    told: InterruptMutex<Split>,
 }
 
 impl Default for Accounting {
@@ -31,7 +32,7 @@ impl Accounting {
         Self {
             in_program: AtomicU64::new(0),
             in_kernel: AtomicU64::new(0),
-            told: Mutex::new(Split::NOTHING),
+            told: InterruptMutex::new(Split::NOTHING),
         }
     }
 

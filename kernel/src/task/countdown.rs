@@ -46,6 +46,8 @@ pub enum TimerClock {
     Wall,
     /// Processor time of a process.
     Process(Weak<Process>),
+    /// The part of that which was the program's own, as far as samples tell.
+    Program(Weak<Process>),
     /// Processor time of a thread.
     Thread(Weak<Thread>),
 }
@@ -57,6 +59,7 @@ impl TimerClock {
             Self::Monotonic => monotonic().0,
             Self::Wall => clock::wall_clock(),
             Self::Process(process) => process.upgrade()?.cpu_time(),
+            Self::Program(process) => process.upgrade()?.split_time().program,
             Self::Thread(thread) => thread.upgrade()?.cpu_time(),
         })
     }
@@ -68,7 +71,7 @@ impl TimerClock {
         Some(match self {
             Self::Monotonic => Instant(value.max(now.0)),
             Self::Wall | Self::Thread(_) => now.after(left),
-            Self::Process(process) => {
+            Self::Process(process) | Self::Program(process) => {
                 let threads = process.upgrade()?.thread_count().max(1);
                 let at_once = threads.min(super::cpu_count()) as u64;
                 now.after((left / at_once).max(left.min(SHORTEST_PROCESSOR_TIME)))
@@ -79,7 +82,7 @@ impl TimerClock {
     fn shortest(&self) -> u64 {
         match self {
             Self::Monotonic | Self::Wall => SHORTEST,
-            Self::Process(_) | Self::Thread(_) => SHORTEST_PROCESSOR_TIME,
+            Self::Process(_) | Self::Program(_) | Self::Thread(_) => SHORTEST_PROCESSOR_TIME,
         }
     }
 }

@@ -18,7 +18,7 @@ pub enum IntervalTimerKind {
     Real,
     /// Processor time of the program: `SIGVTALRM`.
     Virtual,
-    /// Processor time of the program and of the kernel on its behalf: `SIGPROF`. (A timer does not tell the two apart here.)
+    /// Processor time of the program and of the kernel on its behalf: `SIGPROF`.
     Profiling,
 }
 
@@ -76,7 +76,8 @@ fn timer(process: &Arc<Process>, kind: IntervalTimerKind) -> &Arc<IntervalTimer>
     process.interval_timers.0[kind as usize].call_once(|| {
         let clock = match kind {
             IntervalTimerKind::Real => TimerClock::Monotonic,
-            _ => TimerClock::Process(Arc::downgrade(process)),
+            IntervalTimerKind::Virtual => TimerClock::Program(Arc::downgrade(process)),
+            IntervalTimerKind::Profiling => TimerClock::Process(Arc::downgrade(process)),
         };
         Arc::new(IntervalTimer {
             kind,

@@ -147,7 +147,7 @@ impl PosixTimer {
         match self.countdown.clock() {
             TimerClock::Wall => 0,
             TimerClock::Monotonic => 1,
-            TimerClock::Process(_) => 2,
+            TimerClock::Process(_) | TimerClock::Program(_) => 2,
             TimerClock::Thread(_) => 3,
         }
     }

@@ -495,8 +495,11 @@ impl Process {
     /// The same, told apart.
     pub fn split_time(&self) -> Split {
         let ended = self.ended_accounting.samples();
-        let samples = self.threads().into_iter().map(|thread| thread.accounting.samples());
+        // With nothing allocated and nobody kept: timers ask in interrupt handlers.
+        let threads = self.threads.lock();
+        let samples = threads.values().map(|thread| thread.accounting.samples());
         let samples = samples.fold(ended, |sum, more| (sum.0 + more.0, sum.1 + more.1));
+        drop(threads);
         self.ended_accounting.divide(self.cpu_time(), samples)
     }
 

@@ -334,14 +334,16 @@ pub mod queue_limit {
     pub const NAME: usize = 255;
     /// Priorities are below (`MQ_PRIO_MAX`).
     pub const PRIORITY: u32 = 32_768;
-    /// Messages of a queue that says nothing else, and the most without privilege.
-    pub const MESSAGES: i64 = 10;
-    /// Bytes of its messages, and the most without privilege.
-    pub const MESSAGE_SIZE: i64 = 8192;
+    /// Messages of a queue that says nothing else, and the most without privilege, if nothing else was set.
+    pub const MESSAGES: usize = 10;
+    /// Bytes of its messages, likewise.
+    pub const MESSAGE_SIZE: usize = 8192;
     /// Most messages of a queue (`HARD_MSGMAX`).
-    pub const MOST_MESSAGES: i64 = 65_536;
+    pub const MOST_MESSAGES: usize = 65_536;
+    /// Fewest bytes that a setting may leave to a message (`MIN_MSGSIZEMAX`).
+    pub const LEAST_MESSAGE_SIZE: usize = 128;
     /// Most bytes of a message (`HARD_MSGSIZEMAX`).
-    pub const MOST_MESSAGE_SIZE: i64 = 16 << 20;
+    pub const MOST_MESSAGE_SIZE: usize = 16 << 20;
     /// Queues.
     pub const QUEUES: usize = 256;
 }

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
@@ -70,6 +70,20 @@ struct Queue {
     charged: u64,
 }
 
+/// `/proc/sys/fs/mqueue/msg_max` and `msgsize_max`: the most without privilege, messages of a queue and bytes of each.
+pub static MOST_MESSAGES: AtomicUsize = AtomicUsize::new(queue_limit::MESSAGES);
+pub static MOST_BYTES: AtomicUsize = AtomicUsize::new(queue_limit::MESSAGE_SIZE);
+/// `msg_default` and `msgsize_default`: those of a queue that says nothing else, unless that is more.
+pub static USUAL_MESSAGES: AtomicUsize = AtomicUsize::new(queue_limit::MESSAGES);
+pub static USUAL_BYTES: AtomicUsize = AtomicUsize::new(queue_limit::MESSAGE_SIZE);
+/// `queues_max`: as many queues without privilege.
+pub static MOST_QUEUES: AtomicUsize = AtomicUsize::new(queue_limit::QUEUES);
+
+/// A limit that can be set.
+fn limit_of(setting: &AtomicUsize) -> i64 {
+    setting.load(Ordering::Relaxed) as i64
+}
+
 /// Bytes that all queues count.
 static CHARGED: AtomicU64 = AtomicU64::new(0);
 
@@ -94,9 +108,9 @@ fn privileged() -> bool {
 /// Refuses attributes that can't be, and gives what counts against the limit.
 fn check_attributes(attributes: &QueueAttributes) -> Result<u64, Errno> {
     let (most_messages, most_bytes) = if privileged() {
-        (queue_limit::MOST_MESSAGES, queue_limit::MOST_MESSAGE_SIZE)
+        (queue_limit::MOST_MESSAGES as i64, queue_limit::MOST_MESSAGE_SIZE as i64)
     } else {
-        (queue_limit::MESSAGES, queue_limit::MESSAGE_SIZE)
+        (limit_of(&MOST_MESSAGES), limit_of(&MOST_BYTES))
     };
     if !(1..=most_messages).contains(&attributes.maximum_messages)
         || !(1..=most_bytes).contains(&attributes.message_size)
@@ -130,8 +144,8 @@ fn check_access(metadata: &Metadata, flags: OpenFlags) -> Result<(), Errno> {
 
 fn create(name: &[u8], permissions: u16, attributes: Option<QueueAttributes>) -> Result<Arc<Queue>, Errno> {
     let attributes = attributes.unwrap_or(QueueAttributes {
-        maximum_messages: queue_limit::MESSAGES,
-        message_size: queue_limit::MESSAGE_SIZE,
+        maximum_messages: limit_of(&USUAL_MESSAGES).min(limit_of(&MOST_MESSAGES)),
+        message_size: limit_of(&USUAL_BYTES).min(limit_of(&MOST_BYTES)),
         ..QueueAttributes::default()
     });
     let charged = check_attributes(&attributes)?;
@@ -199,7 +213,7 @@ pub fn open(
             }
             None if !flags.contains(OpenFlags::CREATE) => return Err(Errno::ENOENT),
             None => {
-                if memory::is_low() || queues.len() >= queue_limit::QUEUES && !privileged() {
+                if memory::is_low() || queues.len() >= MOST_QUEUES.load(Ordering::Relaxed) && !privileged() {
                     return Err(Errno::ENOSPC);
                 }
                 let queue = create(name, permissions, attributes)?;

@@ -8,14 +8,19 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
+use pith_linux::ipc::queue_limit;
 use spin::Once;
 
 use super::network::SETTINGS;
 use super::{Body, Entry, Text, constant, directory, entry, setting, text};
+use crate::fs::ipc::queues;
 use crate::fs::user_faults::UNPRIVILEGED;
 use crate::fs::{context, device_files, inotify, leases, permission};
 use crate::memory::{self, Overcommit};
 use crate::task::{self, random, system_name};
+
+/// What may be set for bytes of messages of queues.
+const QUEUE_BYTES: core::ops::RangeInclusive<usize> = queue_limit::LEAST_MESSAGE_SIZE..=queue_limit::MOST_MESSAGE_SIZE;
 
 /// The files of `/proc/sys`.
 pub const SYSTEM: &[Entry] = &[
@@ -34,11 +39,11 @@ pub const SYSTEM: &[Entry] = &[
             directory(
                 "mqueue",
                 &[
-                    constant("msg_default", "10\n"),
-                    constant("msg_max", "10\n"),
-                    constant("msgsize_default", "8192\n"),
-                    constant("msgsize_max", "8192\n"),
-                    constant("queues_max", "256\n"),
+                    number_setting!("msg_default", queues::USUAL_MESSAGES, 1..=queue_limit::MOST_MESSAGES),
+                    number_setting!("msg_max", queues::MOST_MESSAGES, 1..=queue_limit::MOST_MESSAGES),
+                    number_setting!("msgsize_default", queues::USUAL_BYTES, QUEUE_BYTES),
+                    number_setting!("msgsize_max", queues::MOST_BYTES, QUEUE_BYTES),
+                    number_setting!("queues_max", queues::MOST_QUEUES, 0..=i32::MAX as usize),
                 ],
             ),
             text("file-nr", open_files),
