@@ -183,8 +183,8 @@ int main(void)
     } while (of_both.it_value.tv_sec == 100 || of_both.it_value.tv_usec > 700000);
     close(nothing);
     getitimer(ITIMER_VIRTUAL, &of_program);
-    long left = (of_program.it_value.tv_sec - of_both.it_value.tv_sec) * 1000000;
-    CHECK(left + of_program.it_value.tv_usec - of_both.it_value.tv_usec > 100000);
+    long more = (of_program.it_value.tv_sec - of_both.it_value.tv_sec) * 1000000;
+    CHECK(more + of_program.it_value.tv_usec - of_both.it_value.tv_usec > 100000);
     setitimer(ITIMER_VIRTUAL, &stop, NULL);
     setitimer(ITIMER_PROF, &stop, NULL);
     RESULT(setitimer(3, &stop, NULL));
