@@ -82,6 +82,11 @@ pub fn cases() -> Vec<Case> {
                 "(out of memory: process .* is killed.*(?s:.*)){5}",
             )
             .on_several_processors(),
+        // What programs can do without is given up first.
+        Case::new("limits::memory-lazy", "{memory_lazy:static}", &["pressure"])
+            .options(&["-m", "64M"])
+            .stated(&[0], "^(.*: yes\n)+$", "^$")
+            .on_several_processors(),
         // The kernel's own objects of all kinds: refused in order, and all memory is there again when they are gone.
         Case::new(
             "limits::memory-for-objects",

@@ -122,6 +122,7 @@ pub fn cases() -> Vec<Case> {
         program("memory_files", Build::Static, &[]),
         program("memory_corners", Build::Dynamic, &[]),
         program("memory_droppable", Build::Dynamic, &[]),
+        program("memory_lazy", Build::Dynamic, &[]),
         program("memory_secret", Build::Dynamic, &[]),
         program("memory_nodes", Build::Static, &[]),
         program("memory_calls", Build::Static, &[]),

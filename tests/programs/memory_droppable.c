@@ -1,5 +1,6 @@
 /* Memory that may be forgotten at any time (MAP_DROPPABLE). */
 #include "check.h"
+#include "smaps.h"
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,23 +11,6 @@
 
 static void *map(int flags) {
     return mmap(NULL, 4 * PAGE, READ_WRITE, flags, -1, 0);
-}
-/* A row of the area in smaps, or its letters. */
-static const char *row(const void *address, const char *name) {
-    static char line[512];
-    FILE *file = fopen("/proc/self/smaps", "r");
-    int inside = 0;
-    unsigned long start, end;
-    while (fgets(line, sizeof line, file)) {
-        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-            inside = start <= (unsigned long)address && (unsigned long)address < end;
-        else if (inside && !strncmp(line, name, strlen(name))) {
-            fclose(file);
-            return line + strlen(name);
-        }
-    }
-    fclose(file);
-    return "";
 }
 
 static void droppable(void) {

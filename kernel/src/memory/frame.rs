@@ -91,6 +91,7 @@ pub fn initialise(ram: &[Range<u64>], taken: &[Range<u64>]) -> Result<(), &'stat
     TOTAL.store(frames.total() * PAGE, Ordering::Relaxed);
     FREE.store(frames.free(), Ordering::Relaxed);
     RESERVE.store(frames.reserve(), Ordering::Relaxed);
+    SCARCE.store(2 * frames.reserve(), Ordering::Relaxed);
     ALLOCATOR.call_once(|| InterruptMutex::new(frames));
     Ok(())
 }
@@ -208,6 +209,24 @@ pub fn is_low() -> bool {
 #[inline]
 pub fn is_short() -> bool {
     FREE.load(Ordering::Relaxed) <= 2 * RESERVE.load(Ordering::Relaxed)
+}
+
+/// When fewer frames are free than this, calls first look for what can be given up ([`look_ahead`]); before that is ever called,
+/// as many as where calls fail ([`is_short`]).
+static SCARCE: AtomicU64 = AtomicU64::new(0);
+
+/// Programs have memory that they can do without: it is given up early enough, so that nothing has to be refused for want of
+/// it. That is more than what files leave free.
+pub fn look_ahead() {
+    let reserve = RESERVE.load(Ordering::Relaxed);
+    let share = TOTAL.load(Ordering::Relaxed) / PAGE_SIZE as u64 / 16;
+    SCARCE.store(share.max(4 * reserve), Ordering::Relaxed);
+}
+
+/// Whether so little is left, beside so many bytes, that it is time to look for what can be given up.
+#[inline]
+pub fn is_scarce(bytes: u64) -> bool {
+    FREE.load(Ordering::Relaxed) <= SCARCE.load(Ordering::Relaxed) + bytes / PAGE_SIZE as u64
 }
 
 /// Whether more than half of memory is free.

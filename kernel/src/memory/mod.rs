@@ -23,12 +23,12 @@ pub use address_space::{
     AddressSpace, Allowance, Backing, FaultError, FaultReason, FaultWatcher, Fill, Forget, Layout, MapRequest,
     MemoryPolicy, Overcommit, PageCategories, PageScan, PageShares, PageUse, Placement, RangeEvent, RemapRequest,
     SCANNED_AT_ONCE, Waited, Waiting, WatchedFault, area_limit, committed_elsewhere, for_each_area_everywhere,
-    forget_object_everywhere, set_area_limit,
+    forget_object_everywhere, give_up_for, give_up_pages, set_area_limit,
 };
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{
     Frame, Purpose, count_file_frames, counters, file_bytes, free, free_blocks, initialise as initialise_frames,
-    is_low, is_short, large_pages_made, ram, remember_ram, table_bytes, table_frame, total,
+    is_low, is_scarce, is_short, large_pages_made, ram, remember_ram, table_bytes, table_frame, total,
 };
 pub use heap::{counters as heap_counters, small_blocks};
 pub use packet::{LARGE_PACKET, LARGEST_PACKET, Packet, PacketRoom};

@@ -41,7 +41,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use pith_linux::Errno;
 
 use crate::arch::Registers;
-use crate::memory::{is_short, reclaim};
+use crate::memory::{give_up_for, is_scarce, is_short, reclaim};
 use argument::Argument;
 
 pub use trace::{last_calls, set_tracing};
@@ -201,9 +201,14 @@ const CREATING: [u64; LIMIT.div_ceil(64)] = {
     set
 };
 
-/// Whether a call has to be refused because memory is short.
+/// Whether a call has to be refused because memory is short, and stays so.
 #[cold]
 fn is_refused(number: u64) -> bool {
+    // What programs can do without comes first.
+    give_up_for(0);
+    if !is_short() {
+        return false;
+    }
     let creates = |number: usize| {
         CREATING
             .get(number / 64)
@@ -217,7 +222,7 @@ fn is_refused(number: u64) -> bool {
 
 #[inline]
 fn run(number: u64, registers: &mut Registers) -> Answer {
-    if is_short() && is_refused(number) {
+    if is_scarce(0) && is_refused(number) {
         return Err(Errno::ENOMEM);
     }
     let handler = usize::try_from(number).ok().and_then(|number| HANDLERS.get(number));

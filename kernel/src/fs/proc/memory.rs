@@ -320,7 +320,7 @@ fn usage_rows(
         ("Private_Dirty", private_dirty),
         ("Referenced", usage.accessed),
         ("Anonymous", usage.own),
-        ("LazyFree", 0),
+        ("LazyFree", usage.lazy),
         ("AnonHugePages", usage.huge),
         ("ShmemPmdMapped", 0),
         ("FilePmdMapped", 0),
@@ -374,6 +374,7 @@ pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno
         all.accessed += usage.accessed;
         all.dirty += usage.dirty;
         all.huge += usage.huge;
+        all.lazy += usage.lazy;
         let shares = space.page_shares(area.start, &of_objects);
         all_shares.add(&shares);
         if area.flags.contains(AreaFlags::LOCKED) {

@@ -338,6 +338,8 @@ impl RegularContent {
                     let mut state = self.state.lock();
                     state.size = state.size.max(position);
                 }
+                // What programs can do without comes first.
+                Err(_) if !node.tree.space.may_grow() && memory::give_up_pages() != 0 => {}
                 Err(errno) if position == start => return Err(errno),
                 Err(_) => break,
             }
@@ -484,6 +486,7 @@ impl RegularContent {
                 if grows {
                     super::super::limits::room_for_size(end)?;
                 }
+                memory::give_up_for(length);
                 self.preallocate(&node.tree, start, end)?;
             }
             mode if mode == PUNCH_HOLE | KEEP_SIZE => self.punch(node, start, end)?,

@@ -12,9 +12,9 @@ pub enum Forget {
     Unlocked,
     /// Locked or not (`MADV_DONTNEED_LOCKED`).
     Locked,
-    /// Private memory without a file only (`MADV_FREE`). Linux may do that at any time later; here it is done at once,
-    /// so that the memory is there for others.
-    Free,
+    /// Private memory without a file only, later, when memory is short, and only what is not written until then
+    /// (`MADV_FREE`).
+    Lazily,
 }
 
 /// What of an area is in memory, in bytes. Pages that show the shared zeroes don't count.
@@ -30,6 +30,8 @@ pub struct PageUse {
     pub dirty: u64,
     /// Of those that belong to the process, what is mapped by large pages.
     pub huge: u64,
+    /// Of those that belong to the process, what may be given up (`MADV_FREE`).
+    pub lazy: u64,
 }
 
 impl Inner {
@@ -80,7 +82,7 @@ impl AddressSpace {
     /// (a hole; the rest is done).
     pub fn forget(&self, start: u64, length: u64, how: Forget) -> Result<(), Errno> {
         let range = page_range(start, length)?;
-        if how != Forget::Free {
+        if how != Forget::Lazily {
             self.tell_removed(&range);
         }
         let inner = &mut *self.inner.lock();
@@ -93,11 +95,17 @@ impl AddressSpace {
             };
             let private = area.backing == Backing::Anonymous && !area.flags.contains(AreaFlags::SHARED);
             let locked = area.flags.contains(AreaFlags::LOCKED) && how != Forget::Locked;
-            if locked || how == Forget::Free && !private {
+            if locked || how == Forget::Lazily && !private {
                 return Err(Errno::EINVAL);
             }
             let part = area.start.max(cursor)..area.end.min(range.end);
             cursor = part.end;
+            if how == Forget::Lazily {
+                inner.table.make_lazy(&part);
+                inner.table.clear_marks(part.start, part.end, Mark::Poisoned);
+                self.note_forgettable();
+                continue;
+            }
             let kept = if private { KeptMarks::Guards } else { KeptMarks::All };
             self.empty_range(inner, &part, kept);
         }
@@ -306,6 +314,7 @@ impl AddressSpace {
                     // SAFETY: the entry held this reference and is gone; the translation was forgotten.
                     drop(unsafe { Frame::from_raw(mapping.physical) });
                 },
+                &mut frame::release_table,
             );
             // An object never shows the shared zeroes.
             self.resident.fetch_sub(count, Ordering::Relaxed);
@@ -448,6 +457,7 @@ impl AddressSpace {
                 usage.own += if mapping.own { PAGE } else { 0 };
                 usage.dirty += if mapping.dirty { PAGE } else { 0 };
                 usage.huge += if mapping.large { PAGE } else { 0 };
+                usage.lazy += if mapping.lazy { PAGE } else { 0 };
             }
         });
         usage

@@ -134,6 +134,9 @@ impl AddressSpace {
             }
         }
         inner.table.end_sharing();
+        if self.has_forgettable() {
+            copy.note_forgettable();
+        }
         copy.add_resident(pages);
         theirs.note_size();
         result.map_err(|_| Errno::ENOMEM)

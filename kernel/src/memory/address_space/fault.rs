@@ -45,6 +45,7 @@ impl AddressSpace {
             }
             match repaired {
                 Err(FaultError::Watched) => self.wait_for_watcher(address, access, waiting)?,
+                Err(FaultError::OutOfMemory) if give_up_pages() != 0 => {}
                 repaired => return repaired,
             }
         }
@@ -90,7 +91,11 @@ impl AddressSpace {
                 && (!write || mapping.rights.write)
                 && (access != Access::Execute || mapping.rights.execute)
             {
-                return Ok(mapping.physical); // somebody repaired it already
+                // Somebody repaired it already, or the kernel is about to write to the frame.
+                if write && mapping.lazy {
+                    table.note_write(page);
+                }
+                return Ok(mapping.physical);
             }
             if !write {
                 // Present in memory, but not accessible until now.
@@ -148,6 +153,9 @@ impl AddressSpace {
                 table.clear_marks(page, page + PAGE, Mark::Watched);
             }
             Some(Mark::Watched) | None => {}
+        }
+        if write && area.flags.contains(AreaFlags::DROPPABLE) {
+            self.note_forgettable();
         }
         if write
             && area.backing == Backing::Anonymous
@@ -389,10 +397,17 @@ impl AddressSpace {
             let offset = place % PAGE;
             let length = (PAGE - offset).min(total - done);
             let mut inner = self.inner.lock();
-            let physical = self.fault(&mut inner, place, access).map_err(|error| match error {
-                FaultError::OutOfMemory => Errno::ENOMEM,
-                _ => Errno::EFAULT,
-            })?;
+            let physical = match self.fault(&mut inner, place, access) {
+                Ok(physical) => physical,
+                Err(FaultError::OutOfMemory) => {
+                    drop(inner);
+                    match give_up_pages() {
+                        0 => return Err(Errno::ENOMEM),
+                        _ => continue,
+                    }
+                }
+                Err(_) => return Err(Errno::EFAULT),
+            };
             // SAFETY: the entry holds the reference and can't go while the lock is held; it is only borrowed.
             let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(physical) });
             action(&frame, offset as usize, done as usize, length as usize);

@@ -26,6 +26,7 @@ mod duplicate;
 mod fault;
 mod limits;
 mod policy;
+mod reclaim;
 mod remap;
 mod request;
 mod scan;
@@ -54,6 +55,7 @@ pub use advice::{Forget, PageUse};
 pub use duplicate::{committed_elsewhere, for_each_area_everywhere, forget_object_everywhere};
 pub use limits::{Allowance, Overcommit, area_limit, set_area_limit};
 pub use policy::MemoryPolicy;
+pub use reclaim::{give_up_for, give_up_pages};
 pub use remap::RemapRequest;
 pub use request::{Backing, MapRequest, Placement};
 pub use scan::{PageCategories, PageScan, SCANNED_AT_ONCE};
@@ -154,6 +156,8 @@ pub struct AddressSpace {
     faults: AtomicU64,
     /// No large pages are wanted (`PR_SET_THP_DISABLE`).
     small_only: AtomicBool,
+    /// What is known of pages that the program can do without.
+    forgettable: reclaim::Forgettable,
 }
 
 fn error_of(error: MapError) -> Errno {
@@ -272,6 +276,7 @@ impl AddressSpace {
             peak_resident: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             small_only: AtomicBool::new(false),
+            forgettable: reclaim::Forgettable::default(),
         });
         duplicate::enlist(&space);
         Some(space)

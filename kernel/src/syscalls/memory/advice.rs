@@ -75,7 +75,7 @@ fn action(advice: i32) -> Result<Action, Errno> {
         // MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_REMOVE
         4 => Action::Forget(Forget::Unlocked),
         24 => Action::Forget(Forget::Locked),
-        8 => Action::Forget(Forget::Free),
+        8 => Action::Forget(Forget::Lazily),
         9 => Action::Remove,
         // MADV_DONTFORK, MADV_DOFORK
         10 => Action::Flags(AreaFlags::DONT_FORK, none, never),

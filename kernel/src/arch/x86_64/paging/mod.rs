@@ -39,6 +39,9 @@ const WATCHED: u64 = 1 << 52;
 const POISONED: u64 = 1 << 53;
 /// Of an entry without a frame: [`Mark::Guard`].
 const GUARD: u64 = 1 << 54;
+/// Of an entry with a frame of the process: the content may be given up as long as [`DIRTY`] is not set (`MADV_FREE`). The
+/// processor sets that at any time, so such an entry is only changed by instructions that lose nothing of it.
+const LAZY: u64 = 1 << 55;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
@@ -118,6 +121,8 @@ pub struct Mapping {
     pub own: bool,
     /// It may not be written before that was told ([`Mark::Watched`]).
     pub watched: bool,
+    /// Its content may be given up: it was not written since the program said so (`MADV_FREE`).
+    pub lazy: bool,
     /// It is a part of a large page. Where whole large pages are given out, this is the first frame of
     /// [`LARGE_PAGE_FRAMES`].
     pub large: bool,
@@ -257,6 +262,13 @@ fn encode(physical: u64, rights: Rights) -> u64 {
     value
 }
 
+/// What other rights make of an entry, the rest of which stays.
+fn with_rights(value: u64, rights: Rights, kept: u64) -> u64 {
+    // What may be given up becomes dirty by a write only, not by the right to it.
+    let lost = if value & (LAZY | DIRTY) == LAZY { DIRTY } else { 0 };
+    encode(value & ADDRESS, rights) & !lost | value & kept
+}
+
 fn decode(value: u64) -> Option<Mapping> {
     if value & (PRESENT | PARKED) == 0 {
         return None;
@@ -273,6 +285,7 @@ fn decode(value: u64) -> Option<Mapping> {
         accessed: value & ACCESSED != 0,
         own: value & OWN != 0,
         watched: value & WATCHED != 0,
+        lazy: value & (LAZY | DIRTY) == LAZY,
         large: false,
     })
 }

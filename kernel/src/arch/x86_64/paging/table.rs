@@ -109,6 +109,31 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Takes an entry out, if it is not to stay. What it was, and what that meant.
+    fn take(
+        &self,
+        slot: &AtomicU64,
+        address: u64,
+        decode: impl Fn(u64) -> Option<Mapping>,
+    ) -> Option<(u64, Option<Mapping>)> {
+        let mut value = slot.load(Ordering::Relaxed);
+        let Some(only) = self.only else {
+            if value != 0 {
+                slot.store(value & self.kept, Ordering::Release);
+            }
+            return Some((value, decode(value)));
+        };
+        loop {
+            let mapping = decode(value).filter(|mapping| only(address, *mapping))?;
+            // The processor may note at any time that the page is written, which is asked once more then.
+            let new = value & self.kept;
+            match slot.compare_exchange(value, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some((value, Some(mapping))),
+                Err(now) => value = now,
+            }
+        }
+    }
+
     /// Whatever the size of the page, forgetting its first address forgets all of it.
     fn include(&mut self, address: u64) {
         self.range = self.range.start.min(address)..self.range.end.max(address + PAGE_SIZE);
@@ -257,13 +282,13 @@ impl PageTable {
         }
         let table = self.deposits;
         self.deposits = entry(table, 0).load(Ordering::Relaxed);
+        // No processor may ever find pages of both sizes for one address. Who touches it meanwhile faults, and waits for
+        // the lock that is held.
+        let value = slot.swap(0, Ordering::AcqRel);
         for index in 0..LARGE_PAGE_FRAMES {
             let small = (value & !LARGE) + index * PAGE_SIZE;
             entry(table, index as usize).store(small, Ordering::Relaxed);
         }
-        // No processor may ever find pages of both sizes for one address. Who touches it meanwhile faults, and waits for
-        // the lock that is held.
-        slot.store(0, Ordering::Release);
         let start = address & !(LARGE_PAGE_SIZE - 1);
         forget(self.users(), start..start + PAGE_SIZE);
         slot.store(table | PRESENT | WRITABLE, Ordering::Release);
@@ -358,12 +383,12 @@ impl PageTable {
         // Large pages as a whole; those that may not be accessed any more become small ones.
         let mut inaccessible = NOTHING;
         visit_large(self.root, start, end, &mut |address, slot| {
-            let value = slot.load(Ordering::Relaxed);
-            let Some(mapping) = decode_large(value, 0) else { return };
+            let Some(mapping) = decode_large(slot.load(Ordering::Relaxed), 0) else {
+                return;
+            };
             let rights = change(address, mapping);
             if rights.read {
-                let new = encode(mapping.physical, rights) | LARGE | value & (OWN | DIRTY);
-                slot.store(new, Ordering::Release);
+                let (value, new) = update(slot, |value| with_rights(value, rights, OWN | DIRTY | LAZY | LARGE));
                 if loses(value, new) {
                     stale = stale.start.min(address)..address + LARGE_PAGE_SIZE;
                 } else if new != value {
@@ -375,10 +400,9 @@ impl PageTable {
         });
         self.split_all(inaccessible);
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
-            let value = slot.load(Ordering::Relaxed);
-            if let Some(mapping) = decode(value) {
-                let new = encode(mapping.physical, change(address, mapping)) | value & (OWN | DIRTY | WATCHED);
-                slot.store(new, Ordering::Release);
+            if let Some(mapping) = decode(slot.load(Ordering::Relaxed)) {
+                let rights = change(address, mapping);
+                let (value, new) = update(slot, |value| with_rights(value, rights, OWN | DIRTY | LAZY | WATCHED));
                 if value & PRESENT != 0 && loses(value, new) {
                     stale = stale.start.min(address)..address + PAGE_SIZE;
                 } else if value & PRESENT != 0 && new != value {
@@ -415,14 +439,16 @@ impl PageTable {
         self.take_out(range, &(0..0), kept, None, release, release_table);
     }
 
-    /// As [`Self::empty`] with [`KeptMarks::All`], of small pages for which a condition holds.
+    /// As [`Self::empty`] with [`KeptMarks::All`], of pages for which a condition holds. It is asked of a large page as a
+    /// whole, and once more of a page that was accessed meanwhile.
     pub fn empty_where(
         &mut self,
         range: &Range<u64>,
         only: &dyn Fn(u64, Mapping) -> bool,
         release: &mut dyn FnMut(u64, Mapping),
+        release_table: &mut dyn FnMut(u64),
     ) {
-        self.take_out(range, &(0..0), KeptMarks::All, Some(only), release, &mut |_| {});
+        self.take_out(range, &(0..0), KeptMarks::All, Some(only), release, release_table);
     }
 
     fn take_out(
@@ -493,16 +519,13 @@ impl PageTable {
         }
         let mut stale = NOTHING;
         visit(self.root, 3, 0, start, end, &mut |address, slot| {
-            let value = slot.load(Ordering::Relaxed);
-            if decode(value).is_none() {
+            if decode(slot.load(Ordering::Relaxed)).is_none() {
                 return;
             }
-            let new = if watched {
-                value & !WRITABLE | WATCHED
-            } else {
-                value & !WATCHED
-            };
-            slot.store(new, Ordering::Release);
+            let (value, new) = update(slot, |value| match watched {
+                true => value & !WRITABLE | WATCHED,
+                false => value & !WATCHED,
+            });
             if loses(value, new) {
                 stale = stale.start.min(address)..address + PAGE_SIZE;
             }
@@ -510,6 +533,45 @@ impl PageTable {
         if stale.start < stale.end {
             forget(self.users(), stale);
         }
+    }
+
+    /// Lets the content of the process's own pages in a range be given up until they are written again ([`Mapping::lazy`]).
+    /// Those whose writes are to be told stay as they are.
+    pub fn make_lazy(&mut self, range: &Range<u64>) {
+        self.split_borders(range);
+        let mut stale = NOTHING;
+        let mut change = |address: u64, slot: &AtomicU64, size: u64| {
+            let value = slot.load(Ordering::Relaxed);
+            if value & (PRESENT | PARKED) == 0 || value & (OWN | WATCHED) != OWN {
+                return;
+            }
+            let (value, new) = update(slot, |value| value & !(ACCESSED | DIRTY) | LAZY);
+            // Processors that remember that it is dirty would not say so again.
+            if value & PRESENT != 0 && value != new {
+                stale = stale.start.min(address)..stale.end.max(address + size);
+            }
+        };
+        visit_large(self.root, range.start, range.end, &mut |address, slot| {
+            change(address, slot, LARGE_PAGE_SIZE);
+        });
+        visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
+            change(address, slot, PAGE_SIZE);
+        });
+        if stale.start < stale.end {
+            forget(self.users(), stale);
+        }
+    }
+
+    /// Notes that a page is written by other ways than by its address.
+    pub fn note_write(&mut self, address: u64) {
+        let slot = match self.large_slot(address) {
+            Some(slot) if is_large(slot.load(Ordering::Relaxed)) => slot,
+            _ => match find(self.root, address) {
+                Some(slot) => slot,
+                None => return,
+            },
+        };
+        slot.fetch_or(DIRTY, Ordering::AcqRel);
     }
 
     /// Forgets which pages of a range were accessed.
@@ -558,10 +620,9 @@ impl PageTable {
         let kept = if watched { !0 } else { !WATCHED };
         let mut stale = NOTHING;
         visit(self.root, 3, 0, range.start, range.end, &mut |address, slot| {
-            let value = slot.load(Ordering::Relaxed);
-            if value != 0 {
+            if slot.load(Ordering::Relaxed) != 0 {
                 let place = find(self.root, target + (address - range.start)).expect("the tables are prepared");
-                slot.store(0, Ordering::Release);
+                let value = slot.swap(0, Ordering::AcqRel);
                 if value & PRESENT != 0 {
                     stale = stale.start.min(address)..address + PAGE_SIZE;
                 }
@@ -619,8 +680,9 @@ impl PageTable {
                 return;
             }
             retain(value & ADDRESS);
+            // Whoever may give the content up does so for itself alone.
+            let (value, _) = update(slot, |value| value & !WRITABLE);
             place.store(value & !(WRITABLE | WATCHED) | mark, Ordering::Release);
-            slot.store(value & !WRITABLE, Ordering::Release);
         });
         if complete { Ok(()) } else { Err(NoFrame) }
     }
@@ -650,6 +712,18 @@ impl PageTable {
     /// Physical address of the root table, for its owner to release after [`Self::unmap`] of everything.
     pub fn root(&self) -> u64 {
         self.root
+    }
+}
+
+/// Changes an entry, without losing what the processor notes in it at the same time. What it was before, and what it is.
+fn update(slot: &AtomicU64, change: impl Fn(u64) -> u64) -> (u64, u64) {
+    let mut value = slot.load(Ordering::Relaxed);
+    loop {
+        let new = change(value);
+        match slot.compare_exchange_weak(value, new, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => return (value, new),
+            Err(now) => value = now,
+        }
     }
 }
 
@@ -734,23 +808,11 @@ fn remove(table: u64, level: u32, base: u64, range: &Range<u64>, unused: &Range<
         let item = entry(table, slot);
         let value = item.load(Ordering::Relaxed);
         if level == 0 {
-            let mapping = decode(value);
-            if let Some(only) = batch.only
-                && !mapping.is_some_and(|mapping| only(address, mapping))
-            {
-                continue;
-            }
-            if value != 0 {
-                item.store(value & batch.kept, Ordering::Release);
-            }
-            if let Some(mapping) = mapping {
+            if let Some((value, Some(mapping))) = batch.take(item, address, decode) {
                 batch.page(address, mapping, value & PRESENT != 0);
             }
         } else if is_large_at(value, level) {
-            if let Some(mapping) = decode_large(value, 0)
-                && batch.only.is_none()
-            {
-                item.store(0, Ordering::Release);
+            if let Some((_, Some(mapping))) = batch.take(item, address, |value| decode_large(value, 0)) {
                 batch.large_page(address, mapping);
             }
         } else if value & PRESENT != 0 {
