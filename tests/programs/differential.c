@@ -3,8 +3,10 @@
 //   differential generate SEED ROUNDS CALLS [TABLES]
 //                                               writes scripts, made by chance, of these tables (names with commas between
 //                                               them) or of all
-//   differential run DIRECTORY [isolated]       runs scripts from standard input in a directory; or, so that nothing
-//                                               outside is touched, in files, processes and a network of their own
+//   differential run DIRECTORY [NAME=VALUE...]  runs scripts from standard input in a directory, with these settings of
+//                                               /proc/sys/fs: a machine gets those that the host has
+//   differential run DIRECTORY isolated         the same, but so that nothing outside is touched, in files, processes and a
+//                                               network of their own
 //
 // Each script begins with a line `round NAME`, starts with the same few files, and leaves nothing behind. The tables
 // of calls are in `differential/`; what a row means says `framework.h`.
@@ -467,6 +469,19 @@ static void begin_session(void) {
     end_with(pid);
 }
 
+// Writes NAME=VALUE to /proc/sys/fs/NAME.
+static void set(char *setting) {
+    char path[100];
+    char *name = strsep(&setting, "=");
+    snprintf(path, sizeof path, "/proc/sys/fs/%s", name);
+    int file = open(path, O_WRONLY);
+    if (file < 0 || !setting || write(file, setting, strlen(setting)) < 0) {
+        perror(path);
+        exit(1);
+    }
+    close(file);
+}
+
 static int run(const char *where, int isolated) {
     close_range(3, ~0U, 0);
     if (isolated)
@@ -508,8 +523,13 @@ int main(int count, char **arguments) {
         generate(strtoull(arguments[2], NULL, 0), atol(arguments[3]), atol(arguments[4]), arguments[5]);
         return 0;
     }
-    if ((count == 3 || count == 4) && strcmp(arguments[1], "run") == 0)
-        return run(arguments[2], count == 4);
-    fprintf(stderr, "usage: differential generate SEED ROUNDS CALLS [TABLES] | differential run DIRECTORY [isolated] < SCRIPT\n");
+    if (count >= 3 && strcmp(arguments[1], "run") == 0) {
+        int isolated = count == 4 && strcmp(arguments[3], "isolated") == 0;
+        for (int index = 3; index < count && !isolated; index++)
+            set(arguments[index]);
+        return run(arguments[2], isolated);
+    }
+    fprintf(stderr, "usage: differential generate SEED ROUNDS CALLS [TABLES] | "
+                    "differential run DIRECTORY [isolated | NAME=VALUE...] < SCRIPT\n");
     return 2;
 }

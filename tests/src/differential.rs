@@ -122,7 +122,8 @@ impl<'a> Fuzzer<'a> {
             .args(["--accel", accelerator(), "--quiet", "-m", "256M"])
             .args(["--net", "none", "--tmpfs", IN_MEMORY, "--"])
             .arg(&self.program)
-            .args(["run", self.place]);
+            .args(["run", self.place])
+            .args(shared_settings()?);
         let found = execute(&mut guest, &handling)?;
         if expected.status != 0 || found.timed_out && found.output.is_empty() {
             return Err(format!(
@@ -222,6 +223,19 @@ impl<'a> Fuzzer<'a> {
         }
         Ok(shortest)
     }
+}
+
+/// The host's settings that say who may open what in directories that everybody may write to, as `NAME=VALUE`. They differ
+/// from one machine to the next, and the host's must stay as they are.
+fn shared_settings() -> Result<Vec<String>, String> {
+    let names = ["fifos", "hardlinks", "regular", "symlinks"];
+    let settings = names.map(|name| {
+        let name = format!("protected_{name}");
+        let path = format!("/proc/sys/fs/{name}");
+        let value = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        Ok(format!("{name}={}", value.trim()))
+    });
+    settings.into_iter().collect()
 }
 
 /// A directory in a tmpfs of the host, whose semantics the machine's files have.

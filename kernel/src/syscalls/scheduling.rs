@@ -354,7 +354,7 @@ pub fn setpriority(which: i32, who: i32, nice: i32) -> Result<usize, Errno> {
     let own = task::credentials();
     let change = |thread: &Arc<Thread>| {
         let theirs = thread.credentials();
-        permit(owns(&own, &theirs) || own.users[0] == theirs.users[0])?;
+        permit(owns(&own, &theirs))?;
         let lower = nice < i32::from(thread.entity.nice()) && !may_be_nice(thread, nice);
         permit(!lower).map_err(|_| Errno::EACCES)?;
         permit(theirs.capabilities.permitted & !own.capabilities.permitted == 0)?;

@@ -397,7 +397,10 @@ static void run_write_from(struct argument *a) {
     if (writes_nothing_behind_end(fd, page(&a[1]) + a[2].number, position) ||
         copies_over_itself(fd, page(&a[1]) + a[2].number, a[3].number, position))
         return;
-    answer(syscall(SYS_write, descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number));
+    long result = syscall(SYS_write, descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number);
+    answer(result);
+    // Linux has made a page ready for what it could not read then.
+    core_unknown |= result != a[3].number;
 }
 
 static void run_pwrite_from(struct argument *a) {
@@ -406,7 +409,9 @@ static void run_pwrite_from(struct argument *a) {
     if (writes_nothing_behind_end(descriptor(&a[0]), page(&a[1]) + a[2].number, a[4].number) ||
         copies_over_itself(descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number, a[4].number))
         return;
-    answer(syscall(SYS_pwrite64, descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number, a[4].number));
+    long result = syscall(SYS_pwrite64, descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number, a[4].number);
+    answer(result);
+    core_unknown |= result != a[3].number;
 }
 
 static void run_path_from(struct argument *a) {

@@ -79,6 +79,20 @@ static pid_t child(const struct argument *argument) {
     return children[(unsigned long)argument->number % CHILDREN];
 }
 
+// ---- What children tell
+
+// Holds what tells of children back until the call is done: of several signals with one number the first is told then, on
+// both sides. Whether each came in time by itself would be chance.
+static unsigned long hold_signals(void) {
+    unsigned long held = 1UL << (SIGCHLD - 1) | 1UL << (SIGUSR1 - 1), before = 0;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, 8);
+    return before;
+}
+
+static void release_signals(unsigned long before) {
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+}
+
 // ---- Lines of the script elsewhere
 
 static void end_line(void) {
@@ -93,15 +107,15 @@ static void run_in_child(struct argument *a) {
     }
     say(" = 0");
     end_line();
+    unsigned long mask = hold_signals();
     pid_t pid = fork();
     if (pid == 0) {
+        release_signals(mask);
         is_child = 1;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         open_maps();
         run_lines(a[0].number);
         fflush(stdout);
-        // The parent is to hear first of whom this one has killed.
-        usleep(2000);
         _exit(0);
     }
     skip_lines(a[0].number);
@@ -114,6 +128,7 @@ static void run_in_child(struct argument *a) {
         answer(-1);
     else
         say(" %x", status);
+    release_signals(mask);
 }
 
 static unsigned long mask_of_thread;
@@ -176,8 +191,6 @@ static void behave(long behaviour) {
         break;
     case 6:
         raise(SIGSTOP);
-        // Its parent is to hear that it went on before it hears that it has ended.
-        usleep(3000);
         _exit(3);
     case 8:
         if (syscall(SYS_fork) == 0)
@@ -239,17 +252,20 @@ static void run_child(struct argument *a) {
     }
     forget_child((int)a[0].number);
     fflush(stdout);
+    unsigned long mask = hold_signals();
     pid_t pid = (pid_t)syscall(SYS_clone, a[2].number, 0, 0, 0, 0);
     if (pid == 0)
         behave(a[1].number);
     if (pid < 0) {
         answer(pid);
+        release_signals(mask);
         return;
     }
     children[a[0].number % CHILDREN] = pid;
     ends_then[a[0].number % CHILDREN] = a[1].number == 6;
     settle(pid, a[1].number == 7 ? "SZ" : "TZ");
     say(" = 0");
+    release_signals(mask);
 }
 
 static void say_child(pid_t pid) {
@@ -313,10 +329,12 @@ static void run_kill_child(struct argument *a) {
         say(" nobody");
         return;
     }
+    unsigned long mask = hold_signals();
     long result = syscall(SYS_kill, pid, (int)a[1].number);
     answer(result);
     if (result == 0)
         settle_after((int)a[0].number % CHILDREN, (int)a[1].number);
+    release_signals(mask);
 }
 
 static void run_pidfd_open(struct argument *a) {
@@ -325,12 +343,14 @@ static void run_pidfd_open(struct argument *a) {
 }
 
 static void run_pidfd_send_signal(struct argument *a) {
+    unsigned long mask = hold_signals();
     long result = syscall(SYS_pidfd_send_signal, descriptor(&a[0]), (int)a[1].number, NULL, 0);
     answer(result);
     if (result == 0)
         for (int number = 0; number < CHILDREN; number++)
             if (children[number] > 0)
                 settle_after(number, (int)a[1].number);
+    release_signals(mask);
 }
 
 static void run_setpgid(struct argument *a) {
