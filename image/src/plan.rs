@@ -146,12 +146,14 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
             Some(OsString::from_vec(value.to_vec()))
         })
     };
+    // What is typed refers to where it is typed, unless the program is to start elsewhere.
+    let start_directory = request.working_directory.clone().unwrap_or(base.clone());
     let mut closure = Closure::new(
         &mut tree,
         Surroundings {
             path: variable("PATH").unwrap_or_default(),
             library_path: variable("LD_LIBRARY_PATH"),
-            working_directory: working_directory.clone(),
+            working_directory: start_directory.clone(),
         },
     )?;
     let path = locate(&request.program, &base, &closure, &mut notes)?;
@@ -159,8 +161,7 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
     let main = programs.len();
     let mut start = Start {
         arguments: request.arguments.clone(),
-        // What is typed refers to where it is typed, unless the program is to start elsewhere.
-        directory: request.working_directory.clone().unwrap_or(base),
+        directory: start_directory,
         environment: configuration.environment.clone(),
         placed,
         by_another: false,
@@ -169,7 +170,8 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         start.arguments.insert(0, path.clone().into_os_string());
     }
     add_needs_of_files(&added, &mut closure, &mut programs, &mut notes)?;
-    if languages::collect(&programs, main, &start, &mut closure, &mut notes)? {
+    let uses_directory = languages::collect(&programs, main, &start, &mut closure, &mut notes)?;
+    if uses_directory || closure.uses_working_directory() {
         closure.tree.create_directory(&start.directory)?;
         working_directory = start.directory;
     }

@@ -1,7 +1,9 @@
 //! What kind of program a file is: an ELF file with its needs, a script, or neither.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,9 @@ const RECOGNITION_LENGTH: usize = 256;
 /// Largest table or string area that is read from an ELF file, in bytes. Real ones stay below a megabyte;
 /// the bound keeps a damaged file from asking for all memory.
 const MAXIMUM_TABLE: u64 = 64 << 20;
+
+/// How much of a program is searched for the names of libraries, in bytes.
+const MAXIMUM_CONSTANTS: u64 = 64 << 20;
 
 /// A file that can be executed.
 #[derive(Clone, Debug)]
@@ -71,6 +76,37 @@ impl Format {
         }
         Ok(start.strip_prefix(b"#!").and_then(script))
     }
+}
+
+/// Names of libraries that stand among a program's constants, each a text of its own: `./libx.so`, `libx.so.1`.
+pub(crate) fn named_libraries(path: &Path) -> Result<BTreeSet<OsString>, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAXIMUM_CONSTANTS).read_to_end(&mut bytes))
+        .map_err(Error::unreadable(path))?;
+    Ok(bytes
+        .split(|&byte| byte == 0)
+        .filter(|text| is_library_name(text))
+        .map(|text| OsString::from_vec(text.to_vec()))
+        .collect())
+}
+
+/// Whether a text is `NAME.so` or `NAME.so.VERSION`, perhaps with directories before it.
+fn is_library_name(text: &[u8]) -> bool {
+    let number = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let digits = text.iter().rev().take_while(|byte| number(byte)).count();
+    let before = &text[..text.len() - digits];
+    let has_version = text[before.len()..].starts_with(b".") && digits > 1;
+    let stem = match before.strip_suffix(b".so") {
+        Some(stem) if digits == 0 || has_version => stem,
+        _ => return false,
+    };
+    let name = stem.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    !name.is_empty()
+        && stem.len() < 4096
+        && stem
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || b"_-+./$".contains(&byte))
 }
 
 /// Fills `buffer` as far as the file reaches, and returns how far.
@@ -321,4 +357,28 @@ fn architecture(machine: u16) -> String {
         _ => return format!("an unknown processor (ELF machine {machine})"),
     };
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_libraries_are_told_from_other_texts() {
+        for (text, expected) in [
+            ("libx.so", true),
+            ("./libx.so", true),
+            ("$ORIGIN/parts/libx.so.1.2", true),
+            ("libx.so.", false),
+            ("libx.so1", false),
+            (".so", false),
+            ("parts/.so", false),
+            ("lib%s.so", false),
+            ("cannot load libx.so", false),
+            ("libx.so.1-beta", false),
+            ("", false),
+        ] {
+            assert_eq!(is_library_name(text.as_bytes()), expected, "{text}");
+        }
+    }
 }

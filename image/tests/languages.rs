@@ -616,6 +616,177 @@ fn shells_get_the_commands_of_a_script_and_what_these_need() {
 }
 
 #[test]
+fn scripts_of_the_system_bring_the_directory_of_their_program() {
+    let place = Place::new();
+    let shell = place.program("bin/dash");
+    let script = "/usr/lib/dpkg/methods/apt/update";
+    let taken = place.plan("", &shell, &[script]);
+    let has = |name: &str| taken.plan.paths().any(|path| path == Path::new(name));
+    assert!(has("/usr/lib/dpkg/methods/apt/desc.apt"));
+    // Variables that were set to a text are followed.
+    let code = "bin=/usr/bin; tool=\"$bin/find\"; exec $tool";
+    let taken = place.plan("", &shell, &["-c", code]);
+    assert!(
+        taken
+            .plan
+            .paths()
+            .any(|path| path == Path::new("/usr/bin/find"))
+    );
+}
+
+#[test]
+fn programs_in_directories_bring_their_libraries() {
+    let place = Place::new();
+    let node = place.program("bin/node");
+    place.files(&[("app/app.js", "")]);
+    fs::copy("/usr/bin/perl", place.file("app/tools/perl", "")).unwrap();
+    let taken = place.plan("app", &node, &["app.js"]);
+    let names: Vec<_> = taken.plan.files().map(|(path, _)| path).collect();
+    assert!(
+        names
+            .iter()
+            .any(|path| path.to_string_lossy().contains("/libcrypt.so.1"))
+    );
+}
+
+#[test]
+fn commands_that_start_others_bring_them() {
+    let place = Place::new();
+    let env = place.program("bin/env");
+    place.program("bin/timeout");
+    let python = python(&place);
+    place.files(&[
+        ("app/app.py", "import part"),
+        ("app/part.py", ""),
+        ("modules/module.py", ""),
+    ]);
+    let path = format!(
+        "{}:{}",
+        python.parent().unwrap().display(),
+        place.at("bin").display()
+    );
+    let python = python.file_name().unwrap().to_str().unwrap();
+    let with_path = |request: BuildRequest| BuildRequest {
+        environment: vec![("PATH".into(), path.clone().into())],
+        ..request
+    };
+    let taken = place.plan_with(
+        "app",
+        &env,
+        &[
+            "-u",
+            "X",
+            "PYTHONPATH=../modules",
+            "timeout",
+            "10",
+            python,
+            "app.py",
+        ],
+        with_path,
+    );
+    taken.check(
+        &[
+            "bin/timeout",
+            "app/app.py",
+            "app/part.py",
+            "modules/module.py",
+        ],
+        &[],
+    );
+    taken.starts_in(&place.at("app"));
+    // Code for a shell is looked at in the same way.
+    let shell = place.program("bin/sh");
+    place
+        .plan_with(
+            "app",
+            &shell,
+            &["-c", &format!("cd . && {python} app.py")],
+            with_path,
+        )
+        .check(&["app/part.py"], &["modules/module.py"]);
+}
+
+#[test]
+fn npm_brings_what_the_script_starts() {
+    let place = Place::new();
+    let node = place.program("bin/node");
+    place.program("bin/tool");
+    place.program("bin/unneeded");
+    place.program("app/node_modules/.bin/own");
+    place.files(&[
+        ("lib/node_modules/npm/package.json", "{}"),
+        ("lib/node_modules/npm/bin/npm-cli.js", ""),
+        (
+            "app/package.json",
+            r#"{"scripts": {"preserve": "own --fast", "serve": "tool part.js", "other": "unneeded"}}"#,
+        ),
+        ("app/part.js", ""),
+    ]);
+    let npm = place.at("lib/node_modules/npm/bin/npm-cli.js");
+    let taken = place.plan_with(
+        "app",
+        &node,
+        &[npm.to_str().unwrap(), "run", "serve"],
+        |request| BuildRequest {
+            environment: vec![("PATH".into(), place.at("bin").into())],
+            ..request
+        },
+    );
+    taken.check(
+        &[
+            "bin/tool",
+            "app/part.js",
+            "app/node_modules/.bin/own",
+            "lib/node_modules/npm/package.json",
+        ],
+        &["bin/unneeded"],
+    );
+    taken.starts_in(&place.at("app"));
+}
+
+#[test]
+fn the_gnu_compilers_bring_what_a_source_needs() {
+    let place = Place::new();
+    let gcc = place.program("bin/x86_64-linux-gnu-g++-12");
+    place.files(&[
+        ("lib/gcc/x86_64-linux-gnu/12/cc1plus", ""),
+        ("lib/gcc/x86_64-linux-gnu/12/cc1", ""),
+        ("lib/gcc/x86_64-linux-gnu/12/f951", ""),
+        ("lib/gcc/x86_64-linux-gnu/12/libgcc.a", ""),
+        ("lib/gcc/x86_64-linux-gnu/12/libtsan.a", ""),
+        ("lib/gcc/x86_64-linux-gnu/12/include/stddef.h", ""),
+        ("headers/named.h", "#include \"next.h\""),
+        ("headers/next.h", ""),
+        ("headers/other.h", ""),
+        (
+            "app/app.cpp",
+            "#include <named.h>\n#include \"own.h\"\nint main() {}",
+        ),
+        ("app/own.h", "#include <errno.h>"),
+    ]);
+    let headers = format!("-I{}", place.at("headers").display());
+    let taken = place.plan("app", &gcc, &[&headers, "app.cpp"]);
+    taken.check(
+        &[
+            "lib/gcc/x86_64-linux-gnu/12/cc1plus",
+            "lib/gcc/x86_64-linux-gnu/12/libgcc.a",
+            "lib/gcc/x86_64-linux-gnu/12/include/stddef.h",
+            "headers/named.h",
+            "headers/next.h",
+            "app/own.h",
+        ],
+        &[
+            "lib/gcc/x86_64-linux-gnu/12/cc1",
+            "lib/gcc/x86_64-linux-gnu/12/f951",
+            "lib/gcc/x86_64-linux-gnu/12/libtsan.a",
+            "headers/other.h",
+        ],
+    );
+    let has = |name: &str| taken.plan.paths().any(|path| path == Path::new(name));
+    assert!(has("/usr/include/errno.h") && !has("/usr/include/math.h"));
+}
+
+#[test]
 fn pypy_gets_its_own_library() {
     let place = Place::new();
     let pypy = place.program("prefix/bin/pypy3.9");

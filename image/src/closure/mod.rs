@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::error::{Error, SearchedPlaces};
-use crate::program::{Executable, Format, UNWINDER};
+use crate::program::{self, Executable, Format, UNWINDER};
 use crate::tree::{Content, Found, Tree, kind_of};
 use cache::{LibraryCache, directories};
 
@@ -133,6 +133,8 @@ pub(crate) struct Closure<'tree> {
     multiarch: bool,
     /// Which linkers were met.
     linkers: Vec<Linker>,
+    /// Whether a library was found by a path that is relative to the working directory.
+    uses_working_directory: bool,
 }
 
 impl<'tree> Closure<'tree> {
@@ -150,6 +152,7 @@ impl<'tree> Closure<'tree> {
             musl_directories: None,
             multiarch,
             linkers: Vec::new(),
+            uses_working_directory: false,
         })
     }
 
@@ -238,7 +241,11 @@ impl<'tree> Closure<'tree> {
         let loaded = match &format {
             Format::Elf(executable) => {
                 self.programs.push(executable.clone());
-                self.load(path, &canonical, executable)?
+                let loaded = self.load(path, &canonical, executable)?;
+                if let Some(loaded) = &loaded {
+                    self.add_named_libraries(loaded, &host)?;
+                }
+                loaded
             }
             Format::Script { .. } => None,
         };
@@ -358,6 +365,36 @@ impl<'tree> Closure<'tree> {
         self.complete(loaded, first)
     }
 
+    /// Adds the libraries that a program has the names of among its constants, for it may open them (dlopen(3)). What
+    /// the linker would not find or take, the program does without on this machine too.
+    fn add_named_libraries(&mut self, loaded: &Loaded, host: &Path) -> Result<(), Error> {
+        for name in program::named_libraries(host)? {
+            if loaded.knows(&name) || loaded.linker == Linker::Musl && is_part_of_musl(&name) {
+                continue;
+            }
+            let added = self.find_library(loaded, 0, &name).and_then(|(path, _)| {
+                self.add_library(loaded, &path)?;
+                self.tree.import(&path)
+            });
+            match added {
+                Ok(_)
+                | Err(
+                    Error::MissingLibrary { .. }
+                    | Error::MalformedElf { .. }
+                    | Error::ThirtyTwoBit { .. }
+                    | Error::ForeignArchitecture { .. },
+                ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the program finds its libraries only from the working directory.
+    pub fn uses_working_directory(&self) -> bool {
+        self.uses_working_directory
+    }
+
     /// Finds the libraries that the objects from `first` on need, breadth first as ld.so does, and theirs.
     fn complete(&mut self, loaded: &mut Loaded, first: usize) -> Result<(), Error> {
         let mut found = Vec::new();
@@ -412,17 +449,16 @@ impl<'tree> Closure<'tree> {
         let mut searched = SearchedPlaces::default();
         if name.as_bytes().contains(&b'/') {
             let path = self.expand(name, &object.origin);
-            if let Some(canonical) = self.usable(&path)? {
-                return Ok((path, canonical));
+            if let Some(found) = self.found_at(&path)? {
+                return Ok(found);
             }
             searched.0.push(path.display().to_string());
         } else {
             for place in self.places(loaded, index)? {
                 match place {
                     Place::Directory(directory) => {
-                        let path = directory.join(name);
-                        if let Some(canonical) = self.usable(&path)? {
-                            return Ok((path, canonical));
+                        if let Some(found) = self.found_at(&directory.join(name))? {
+                            return Ok(found);
                         }
                         let text = directory.display().to_string();
                         if !searched.0.contains(&text) {
@@ -575,7 +611,7 @@ impl<'tree> Closure<'tree> {
             .map_err(Error::unreadable(host))
     }
 
-    /// Replaces `$ORIGIN`, `$LIB` and `$PLATFORM` as ld.so does, and makes the path absolute.
+    /// Replaces `$ORIGIN`, `$LIB` and `$PLATFORM` as ld.so does. What comes out may be relative.
     fn expand(&self, text: &OsStr, origin: &Path) -> PathBuf {
         let library = if self.multiarch {
             "lib/x86_64-linux-gnu"
@@ -612,9 +648,15 @@ impl<'tree> Closure<'tree> {
             expanded.push(byte);
             rest = tail;
         }
-        self.surroundings
-            .working_directory
-            .join(OsString::from_vec(expanded))
+        OsString::from_vec(expanded).into()
+    }
+
+    /// A library that the linker would accept under a path of its: the path from the root, and the same without links.
+    fn found_at(&mut self, path: &Path) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+        let whole = self.surroundings.working_directory.join(path);
+        let found = self.usable(&whole)?;
+        self.uses_working_directory |= found.is_some() && path.is_relative();
+        Ok(found.map(|canonical| (whole, canonical)))
     }
 
     /// The canonical path of a library that the linker would accept. It passes over files for other

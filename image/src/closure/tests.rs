@@ -524,7 +524,7 @@ fn words_of_paths_are_replaced() {
         Path::new("/x/x86_64/x86_64")
     );
     assert_eq!(expand("/$ORIGINAL/$"), Path::new("/$ORIGINAL/$"));
-    assert_eq!(expand("relative"), Path::new("/relative"));
+    assert_eq!(expand("relative"), Path::new("relative"));
 }
 
 #[test]
@@ -552,4 +552,57 @@ fn the_library_cache_names_what_is_in_the_image() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("libc.so.6 (libc6,x86-64) => "), "{text}");
+}
+
+#[test]
+fn libraries_are_found_from_where_the_program_starts() {
+    let (_keep, at) = directory();
+    let shared = ["-shared", "-fPIC"];
+    compile(&at, "libone.so", "int one(void) { return 1; }", &shared);
+    compile(
+        &at,
+        "parts/libtwo.so",
+        "int two(void) { return 2; }",
+        &shared,
+    );
+    compile(
+        &at,
+        "libthree.so",
+        "int two(void); int three(void) { return 1 + two(); }",
+        &["-shared", "-fPIC", "parts/libtwo.so"],
+    );
+    let linked = compile(
+        &at,
+        "linked",
+        "int one(void); int main(void) { return one(); }",
+        &["./libone.so"],
+    );
+    let opening = compile(
+        &at,
+        "opening",
+        "#include <dlfcn.h>\nint main(void) { return !dlopen(\"./libthree.so\", RTLD_NOW) + !dlopen(\"libnone.so\", 1); }",
+        &[],
+    );
+    let bare = compile(&at, "bare", "int main(void) { return 0; }", &[]);
+    let there = Surroundings {
+        working_directory: at.clone(),
+        ..surroundings()
+    };
+    for (program, files, uses) in [
+        (&linked, &["libone.so"][..], true),
+        (&opening, &["libthree.so", "parts/libtwo.so"], true),
+        (&bare, &[], false),
+    ] {
+        let mut tree = Tree::new();
+        let mut closure = Closure::new(&mut tree, there.clone()).unwrap();
+        closure.add_program(program).unwrap();
+        assert_eq!(closure.uses_working_directory(), uses, "{program:?}");
+        for file in ["libone.so", "libthree.so", "parts/libtwo.so"] {
+            let is_there = tree.get(&at.join(file)).is_some();
+            assert_eq!(is_there, files.contains(&file), "{program:?}: {file}");
+        }
+    }
+    // From elsewhere the linker would not find it either.
+    let error = closure_of(&linked, surroundings()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::MissingLibrary { .. }), "{error:?}");
 }

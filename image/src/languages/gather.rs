@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use crate::closure::{Closure, Loaded};
 use crate::error::Error;
+use crate::program::Format;
 use crate::text;
 use crate::tree::{Content, Found, Present};
 
@@ -133,9 +134,7 @@ pub(super) fn directory(
     linked.retain(|file| !seen.iter().any(|other| file.starts_with(other)));
     taken.files.extend(linked);
     taken.bytes = taken.files.iter().map(|file| length(closure, file)).sum();
-    if let Some(loaded) = loaded {
-        taken.lacking = libraries(closure, loaded, &taken.files)?;
-    }
+    taken.lacking = libraries(closure, loaded, &taken.files)?;
     Ok(taken)
 }
 
@@ -150,10 +149,7 @@ pub(super) fn file(
     };
     let bytes = length(closure, &canonical);
     let files = vec![canonical];
-    let lacking = match loaded {
-        Some(loaded) => libraries(closure, loaded, &files)?,
-        None => Vec::new(),
-    };
+    let lacking = libraries(closure, loaded, &files)?;
     Ok(Taken {
         files,
         bytes,
@@ -174,15 +170,21 @@ pub(super) fn either(
     }
 }
 
-/// Adds the libraries that shared objects need; tells which can't be loaded.
+/// Adds the libraries that programs need, and those that shared objects need if it is known which program loads them; tells
+/// which can't be loaded.
 fn libraries(
     closure: &mut Closure<'_>,
-    loaded: &Loaded,
+    loaded: Option<&Loaded>,
     files: &[PathBuf],
 ) -> Result<Vec<String>, Error> {
     let mut lacking = Vec::new();
-    for object in files.iter().filter(|file| is_shared_object(file)) {
-        match closure.add_library(loaded, object) {
+    for object in files {
+        let added = match loaded {
+            Some(loaded) if is_shared_object(object) => closure.add_library(loaded, object),
+            _ if is_dynamic_program(closure, object) => closure.add_program(object).map(drop),
+            _ => continue,
+        };
+        match added {
             Ok(()) => {}
             Err(Error::MissingLibrary { name, .. }) => {
                 let object = object.file_name().unwrap_or_default().to_string_lossy();
@@ -193,12 +195,26 @@ fn libraries(
                 Error::MalformedElf { .. }
                 | Error::ThirtyTwoBit { .. }
                 | Error::ForeignArchitecture { .. }
-                | Error::NotAProgram { .. },
+                | Error::NotAProgram { .. }
+                | Error::MissingInterpreter { .. },
             ) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(lacking)
+}
+
+/// Whether a file of the tree is a program that a dynamic linker starts.
+fn is_dynamic_program(closure: &Closure<'_>, file: &Path) -> bool {
+    let Some(node) = closure.tree.get(file) else {
+        return false;
+    };
+    let format = match &node.content {
+        Content::Host(file) if node.metadata.mode & 0o111 != 0 => Format::of(&file.path),
+        _ => return false,
+    };
+    // What can't be read as a program is data.
+    matches!(format, Ok(Some(Format::Elf(executable))) if executable.interpreter.is_some())
 }
 
 /// Whether a file's name is that of a shared object: `NAME.so`, `NAME.so.1`, or Node's `NAME.node`.

@@ -1,5 +1,5 @@
-//! Interpreters whose library lies in a few directories of its own: Tcl, Guile, Steel Bank Common Lisp, Racket, Chicken, R,
-//! Octave, SWI-Prolog, Gforth, Mono.
+//! Interpreters and compilers whose library lies in a few directories of its own: Tcl, Guile, Steel Bank Common Lisp,
+//! Racket, Chicken, R, Octave, SWI-Prolog, Gforth, Mono, CMake, GHC, LDC, Nim, Crystal, Free Pascal.
 //!
 //! The library is taken whole. The application is the first argument that names a file, and what lies around that. Packages
 //! of which there are many are taken if their names are words of the application, or of the
@@ -24,7 +24,8 @@ pub(super) struct Interpreter {
     library: &'static [&'static str],
     /// Directories with packages that are taken by name.
     packages: &'static [&'static str],
-    /// Directories that are left out of all this, wherever they lie: for people, compilers and tests.
+    /// Directories that are left out of all this, wherever they lie: for people, compilers and tests. One that ends in `*`
+    /// stands for all that begin so.
     omitted: &'static [&'static str],
     /// Programs that it starts.
     starts: &'static [&'static str],
@@ -173,6 +174,101 @@ pub(super) static MONO: Interpreter = Interpreter {
     variable: Some("MONO_PATH"),
 };
 
+/// CMake with its modules. What it is to configure a project for is the user's to name.
+pub(super) static CMAKE: Interpreter = Interpreter {
+    kind: kind("cmake", &["cmake", "txt"], &["CMakeLists.txt"]),
+    called: &["cmake", "ctest", "cpack"],
+    library: &["share/cmake-*"],
+    packages: &[],
+    omitted: &["Help"],
+    starts: &[],
+    variable: Some("CMAKE_MODULE_PATH"),
+};
+
+/// The compiler of Haskell: libraries to link with, without those for its own parts.
+pub(super) static GHC: Interpreter = Interpreter {
+    kind: kind("ghc", &["hs", "lhs"], &["cabal.project"]),
+    called: &["ghc", "runghc"],
+    library: &[
+        "lib/ghc",
+        "/var/lib/ghc",
+        "lib/x86_64-linux-gnu/libffi.*",
+        "lib/x86_64-linux-gnu/libgmp.*",
+    ],
+    packages: &[],
+    omitted: &[
+        "Cabal-*",
+        "ghc-9*",
+        "ghc-iserv*",
+        "haddock",
+        "html",
+        "latex",
+    ],
+    starts: &[
+        "/usr/bin/x86_64-linux-gnu-gcc",
+        "/usr/bin/x86_64-linux-gnu-ld",
+        "/usr/bin/x86_64-linux-gnu-ld.gold",
+        "/usr/lib/ghc/bin/ghc",
+    ],
+    variable: None,
+};
+
+/// LLVM's compiler of D.
+pub(super) static LDC: Interpreter = Interpreter {
+    kind: kind("ldc", &["d", "di"], &["dub.json", "dub.sdl"]),
+    called: &["ldc", "ldmd"],
+    library: &[
+        "/etc/ldc2.conf",
+        "lib/ldc",
+        "lib/ldc_rt.dso.o",
+        "lib/x86_64-linux-gnu/libphobos2-ldc*",
+        "lib/x86_64-linux-gnu/libdruntime-ldc*",
+    ],
+    packages: &[],
+    omitted: &[],
+    starts: &["/usr/bin/gcc"],
+    variable: None,
+};
+
+/// Nim, which has a compiler of C compile what it wrote.
+pub(super) static NIM: Interpreter = Interpreter {
+    kind: kind("nim", &["nim", "nims"], &["nim.cfg"]),
+    called: &["nim"],
+    library: &["/etc/nim", "lib/nim"],
+    packages: &[],
+    omitted: &[],
+    starts: &["/usr/bin/gcc"],
+    variable: None,
+};
+
+/// Crystal, which links with these libraries.
+pub(super) static CRYSTAL: Interpreter = Interpreter {
+    kind: kind("crystal", &["cr"], &["shard.yml"]),
+    called: &["crystal"],
+    library: &[
+        "lib/crystal",
+        "share/crystal",
+        "lib/x86_64-linux-gnu/libgc.*",
+        "lib/x86_64-linux-gnu/libevent*",
+        "lib/x86_64-linux-gnu/libpcre*",
+    ],
+    packages: &[],
+    omitted: &[],
+    starts: &["/usr/bin/cc", "/bin/sh"],
+    variable: None,
+};
+
+/// Free Pascal: the compiler proper and its units.
+pub(super) static PASCAL: Interpreter = Interpreter {
+    kind: kind("pascal", &["pas", "pp", "inc", "lpr"], &[]),
+    called: &["fpc", "x86_64-linux-gnu-fpc-", "ppcx64"],
+    library: &["/etc/fpc*", "lib/x86_64-linux-gnu/fpc"],
+    packages: &[],
+    omitted: &["fcl-db", "googleapi", "ide", "odata"],
+    starts: &["/usr/bin/gcc", "/usr/bin/ppcx64"],
+    variable: None,
+};
+
 impl Rule for Interpreter {
     fn name(&self) -> &'static str {
         self.kind.language
@@ -197,7 +293,7 @@ impl Rule for Interpreter {
         for path in self.starts.iter().map(Path::new) {
             if path != program.path && gather::is_file(basket.closure, path)? {
                 let chain = basket.closure.add_program(path)?;
-                basket.start(chain);
+                basket.start(chain, start);
             }
         }
         let mut application = Application::default();
@@ -250,8 +346,12 @@ impl Interpreter {
         match basket.closure.tree.find(path)? {
             Found::Directory(_) => {
                 gather::directory(basket.closure, loaded, path, &mut |path, is_directory| {
-                    let name = path.file_name().unwrap_or_default();
-                    !(is_directory && self.omitted.iter().any(|omitted| name == *omitted))
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    let is_name = |omitted: &&str| match omitted.strip_suffix('*') {
+                        Some(begin) => name.starts_with(begin),
+                        None => name == **omitted,
+                    };
+                    !(is_directory && self.omitted.iter().any(is_name))
                 })
             }
             _ => gather::file(basket.closure, loaded, path),

@@ -6,8 +6,10 @@
 //! name it in [`RULES`], and describe it in `docs/languages.md`.
 
 mod application;
+mod command;
 mod erlang;
 mod gather;
+mod gcc;
 mod java;
 mod libraries;
 mod lua;
@@ -158,20 +160,41 @@ pub(crate) struct Basket<'a, 'tree> {
     pub notes: &'a mut Vec<Note>,
     /// Whether something was taken that is found only from the directory where the command was typed.
     pub uses_directory: bool,
-    /// Programs that were taken since others start them, as chains of a script and its interpreters; rules look at them too.
-    started: Vec<Vec<Program>>,
-    /// Those that were looked at.
-    seen: HashSet<PathBuf>,
+    /// Programs that were taken since others start them; rules look at them too.
+    started: Vec<Started>,
+    /// Those that were looked at, with their arguments.
+    seen: HashSet<(PathBuf, Vec<OsString>)>,
+}
+
+/// A program that another one starts.
+struct Started {
+    /// A script and its interpreters, or a program alone.
+    chain: Vec<Program>,
+    /// How it is started, without the name of a script.
+    start: Start,
 }
 
 impl Basket<'_, '_> {
-    /// Has the rules look at a program that another one starts.
-    fn start(&mut self, chain: Vec<Program>) {
-        let is_new = chain
-            .first()
-            .is_some_and(|program| self.seen.insert(program.canonical.clone()));
-        if is_new {
-            self.started.push(chain);
+    /// Has the rules look at a program that another one starts, nobody knows how.
+    fn start(&mut self, chain: Vec<Program>, by: &Start) {
+        let start = Start {
+            arguments: Vec::new(),
+            by_another: true,
+            ..by.clone()
+        };
+        self.start_with(chain, start);
+    }
+
+    /// Has the rules look at a program that is started in this way.
+    fn start_with(&mut self, chain: Vec<Program>, start: Start) {
+        let Some(program) = chain.first() else {
+            return;
+        };
+        let key = (program.canonical.clone(), start.arguments.clone());
+        let is_known = start.arguments.is_empty()
+            && self.seen.iter().any(|(path, _)| *path == program.canonical);
+        if !is_known && self.seen.insert(key) {
+            self.started.push(Started { chain, start });
         }
     }
 
@@ -228,6 +251,14 @@ static RULES: &[&dyn Rule] = &[
     &erlang::Erlang,
     &erlang::Elixir,
     &shell::Shell,
+    &command::Command,
+    &gcc::Gcc,
+    &libraries::CMAKE,
+    &libraries::CRYSTAL,
+    &libraries::GHC,
+    &libraries::LDC,
+    &libraries::NIM,
+    &libraries::PASCAL,
     &libraries::TCL,
     &libraries::GUILE,
     &libraries::SBCL,
@@ -258,7 +289,7 @@ pub(crate) fn collect(
         started: Vec::new(),
         seen: programs
             .iter()
-            .map(|program| program.canonical.clone())
+            .map(|program| (program.canonical.clone(), Vec::new()))
             .collect(),
     };
     let other = Start {
@@ -283,20 +314,22 @@ pub(crate) fn collect(
             asked.insert(rule.name());
         }
     }
-    while let Some(chain) = basket.started.pop() {
+    while let Some(Started { chain, start }) = basket.started.pop() {
+        let script = chain.first().filter(|_| chain.len() > 1);
         let of_interpreter = Start {
-            arguments: chain
-                .first()
-                .filter(|_| chain.len() > 1)
+            arguments: script
                 .map(|script| script.path.clone().into_os_string())
                 .into_iter()
+                .chain(start.arguments.iter().cloned())
                 .collect(),
-            by_another: true,
             ..start.clone()
         };
         for (index, program) in chain.iter().enumerate() {
-            let is_last = index + 1 == chain.len();
-            let start = if is_last { &of_interpreter } else { &other };
+            let start = match index {
+                _ if index + 1 == chain.len() => &of_interpreter,
+                0 => &start,
+                _ => &other,
+            };
             for rule in RULES.iter().filter(|rule| rule.applies(program)) {
                 // Without arguments it would say the same again.
                 if asked.insert(rule.name()) || !start.arguments.is_empty() {

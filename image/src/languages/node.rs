@@ -50,6 +50,12 @@ const WITH_VALUE: [&str; 14] = [
 /// Options behind which code stands.
 const CODE: [&str; 5] = ["-e", "--eval", "-p", "--print", "-pe"];
 
+/// Packages that have a shell run what `package.json` says.
+const PACKAGE_MANAGERS: [&str; 3] = ["npm", "pnpm", "yarn"];
+
+/// The shell that these run.
+const SHELL: &str = "/bin/sh";
+
 /// Where Debian keeps modules.
 const DEBIAN: &str = "/usr/share/nodejs";
 
@@ -100,11 +106,9 @@ impl Rule for Node {
             .transpose()?
             .flatten()
         {
-            if matches!(name.as_str(), "npm" | "pnpm" | "yarn") {
-                basket.note(
-                    KIND.language,
-                    format!("`{name}` has a shell start what `package.json` names; name that itself, as in `pith run node server.js`"),
-                );
+            if PACKAGE_MANAGERS.contains(&name.as_str()) {
+                application.take_project(&KIND, loaded, start, KIND.roots, basket)?;
+                take_scripts(start, rest, basket)?;
             }
             packages.want(&name, &directory);
         }
@@ -125,6 +129,44 @@ impl Rule for Node {
         }
         packages.take(program, basket)
     }
+}
+
+/// Has the rules look at the scripts of the project's `package.json` that the arguments from `from` on name, with those that
+/// come before and after (npm-run-script(1)). They are run by a shell that looks for commands in `node_modules/.bin` first.
+fn take_scripts(start: &Start, from: usize, basket: &mut Basket<'_, '_>) -> Result<(), Error> {
+    let json = gather::contents(basket.closure, &start.directory.join("package.json"))?;
+    let package = serde_json::from_str::<serde_json::Value>(&json).unwrap_or_default();
+    let script = |name: &str| package.get("scripts")?.get(name)?.as_str();
+    let mut path = start
+        .directory
+        .join("node_modules/.bin")
+        .into_os_string()
+        .into_encoded_bytes();
+    let list = start.variable("PATH").unwrap_or_default();
+    path.push(b':');
+    path.extend(list.as_encoded_bytes());
+    for argument in start.arguments.iter().skip(from) {
+        let name = argument.to_string_lossy();
+        let around = [
+            format!("pre{name}"),
+            name.to_string(),
+            format!("post{name}"),
+        ];
+        for code in around.iter().filter_map(|name| script(name)) {
+            let chain = basket.closure.add_program(Path::new(SHELL))?;
+            let started = Start {
+                arguments: ["-c", code].map(Into::into).to_vec(),
+                environment: [[b"PATH=", path.as_slice()].concat()]
+                    .into_iter()
+                    .chain(start.environment.iter().cloned())
+                    .collect(),
+                ..start.clone()
+            };
+            basket.uses_directory = true;
+            basket.start_with(chain, started);
+        }
+    }
+    Ok(())
 }
 
 /// Takes the modules that this Node does not have inside.

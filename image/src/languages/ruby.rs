@@ -108,7 +108,7 @@ fn take_executed(start: &Start, at: usize, basket: &mut Basket<'_, '_>) -> Resul
     // Of gems, Bundler knows the commands.
     if let Ok(path) = basket.closure.find_in_path(name, &list, &start.directory) {
         let chain = basket.closure.add_program(&path)?;
-        basket.start(chain);
+        basket.start(chain, start);
     }
     Ok(())
 }

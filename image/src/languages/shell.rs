@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use super::application::{self, Application, Kind};
 use super::gather::{self, Taken};
 use super::shell_words;
-use super::{Basket, Rule, Start, java};
-use crate::closure::{Closure, Program};
+use super::{Basket, Rule, Start, command, java};
+use crate::closure::{Closure, Loaded, Program};
 use crate::error::Error;
 use crate::program::Format;
 use crate::tree::Found;
@@ -85,6 +85,7 @@ impl Rule for Shell {
         match main(start) {
             Main::Code(at) => {
                 named.extend(shell_words::words(&start.text(at)));
+                take_simple_commands(&start.text(at), &named, start, basket)?;
                 application.take_arguments(&KIND, start, at + 1, basket)?;
             }
             Main::Script(at) => {
@@ -97,15 +98,95 @@ impl Rule for Shell {
                     application.take_script(&KIND, loaded, start, at, basket)?;
                 }
                 application.take_arguments(&KIND, start, at + 1, basket)?;
+                take_home(&start.directory.join(&start.arguments[at]), loaded, basket)?;
                 for source in &application.sources {
                     let text = std::fs::read(source).unwrap_or_default();
-                    named.extend(shell_words::words(&String::from_utf8_lossy(&text)));
+                    let text = String::from_utf8_lossy(&text);
+                    named.extend(shell_words::words(&text));
+                    // Paths in the user's own scripts are relative to where these are typed, more often than not.
+                    if !start.by_another && application.root.is_some() {
+                        take_simple_commands(&text, &named, start, basket)?;
+                    }
                 }
             }
             Main::Prompt => return Ok(()),
         }
         take_commands(&named, start, basket)?;
-        take_places(&named, basket)
+        take_places(&named, loaded, basket)
+    }
+}
+
+/// Takes the directory that belongs to the program of which a script of the system is part, such as `/usr/share/maven`
+/// of `/usr/share/maven/bin/mvn`: such scripts find the rest from where they lie themselves.
+fn take_home(
+    script: &Path,
+    loaded: Option<&Loaded>,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let Ok(Found::File(canonical)) = basket.closure.tree.find(script) else {
+        return Ok(());
+    };
+    let home = canonical
+        .ancestors()
+        .skip(1)
+        .filter(|directory| of_a_program(directory))
+        .last();
+    let Some(home) = home else { return Ok(()) };
+    let taken = gather::directory(basket.closure, loaded, home, &mut |_, _| true)?;
+    if !taken.files.is_empty() {
+        let what = format!("took the directory `{}` of the script", home.display());
+        application::note(&KIND, &what, &taken, basket);
+    }
+    Ok(())
+}
+
+/// Has the rules look at commands as if each had been typed alone, if their names are among these.
+fn take_simple_commands(
+    code: &str,
+    named: &BTreeSet<String>,
+    start: &Start,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let list = start.variable("PATH").unwrap_or_default();
+    for words in shell_words::commands(code) {
+        let name = OsStr::new(&words[0]);
+        if !named.contains(&words[0]) || BUILT_IN.contains(&words[0].as_str()) {
+            continue;
+        }
+        let Some(path) = command::executable(name, &list, start, basket.closure) else {
+            continue;
+        };
+        basket.uses_directory |= words[0].contains('/') && path != Path::new(name);
+        if let Some(chain) = add_command(&path, basket)? {
+            let started = Start {
+                arguments: words[1..].iter().map(Into::into).collect(),
+                // What lies around a script that `PATH` leads to is not this application.
+                by_another: chain.len() > 1 && !words[0].contains('/'),
+                ..start.clone()
+            };
+            let mut application = Application::default();
+            application.take_arguments(&KIND, &started, 0, basket)?;
+            basket.start_with(chain, started);
+        }
+    }
+    Ok(())
+}
+
+/// Adds a command, unless it could not be executed on this machine either.
+fn add_command(path: &Path, basket: &mut Basket<'_, '_>) -> Result<Option<Vec<Program>>, Error> {
+    match basket.closure.add_program(path) {
+        Ok(chain) => Ok(Some(chain)),
+        Err(
+            Error::NotAProgram { .. }
+            | Error::NotExecutable { .. }
+            | Error::MissingInterpreter { .. }
+            | Error::MissingLibrary { .. }
+            | Error::MalformedElf { .. }
+            | Error::ThirtyTwoBit { .. }
+            | Error::ForeignArchitecture { .. }
+            | Error::ProgramNotFound { .. },
+        ) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -167,21 +248,10 @@ fn take_commands(
                 .find_map(|path| command_at(path, basket.closure)),
         };
         let Some(path) = path else { continue };
-        match basket.closure.add_program(&path) {
-            Ok(chain) => basket.start(chain),
-            // It could not be executed on this machine either.
-            Err(
-                Error::NotAProgram { .. }
-                | Error::NotExecutable { .. }
-                | Error::MissingInterpreter { .. }
-                | Error::MissingLibrary { .. }
-                | Error::MalformedElf { .. }
-                | Error::ThirtyTwoBit { .. }
-                | Error::ForeignArchitecture { .. }
-                | Error::ProgramNotFound { .. },
-            ) => continue,
-            Err(error) => return Err(error),
-        }
+        let Some(chain) = add_command(&path, basket)? else {
+            continue;
+        };
+        basket.start(chain, start);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         names.push(name.into_owned());
     }
@@ -210,7 +280,11 @@ fn command_at(word: &str, closure: &Closure<'_>) -> Option<PathBuf> {
 }
 
 /// Takes what words name by whole paths and is no command: jars and other files, and directories of one program.
-fn take_places(named: &BTreeSet<String>, basket: &mut Basket<'_, '_>) -> Result<(), Error> {
+fn take_places(
+    named: &BTreeSet<String>,
+    loaded: Option<&Loaded>,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
     let mut taken = Taken::default();
     for word in named {
         let path = Path::new(word);
@@ -220,7 +294,7 @@ fn take_places(named: &BTreeSet<String>, basket: &mut Basket<'_, '_>) -> Result<
         if path.extension().is_some_and(|ending| ending == "jar") {
             java::take_jar(path, &mut taken, basket)?;
         } else if let Ok(Found::File(_) | Found::Directory(_)) = basket.closure.tree.find(path) {
-            taken.extend(gather::either(basket.closure, None, path)?);
+            taken.extend(gather::either(basket.closure, loaded, path)?);
         }
     }
     if !taken.files.is_empty() {
@@ -230,7 +304,7 @@ fn take_places(named: &BTreeSet<String>, basket: &mut Basket<'_, '_>) -> Result<
 }
 
 /// Runtimes of which their own rules know what is needed: a script such as `erl` names where they are, and not all of them.
-const RUNTIMES: [&str; 2] = ["/usr/lib/erlang", "/usr/lib/jvm"];
+const RUNTIMES: [&str; 3] = ["/usr/lib/erlang", "/usr/lib/ghc", "/usr/lib/jvm"];
 
 /// Whether a path lies in a directory that belongs to a program, or is such a directory.
 fn of_a_program(path: &Path) -> bool {

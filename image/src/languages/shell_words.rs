@@ -1,9 +1,10 @@
 //! The words of a script for the shell that may be names of commands and files.
 //!
 //! The language is read as far as that takes: comments, messages in quotes and here-documents hold no names, but what stands
-//! in `$(…)` or between backticks within quotes does. Of a word with a variable in it, what stands before counts.
+//! in `$(…)` or between backticks within quotes does. Variables that were set to a text are followed; of a
+//! word with another one in it, what stands before counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -23,6 +24,8 @@ struct Reader<'a> {
     /// The word that is being read, for each of the places.
     words: Vec<Word>,
     found: BTreeSet<String>,
+    /// Values of variables that code before has set to a text without others.
+    known: HashMap<String, String>,
     /// Delimiters of here-documents that begin at the next line.
     documents: Vec<String>,
 }
@@ -46,6 +49,7 @@ pub(super) fn words(script: &str) -> BTreeSet<String> {
         places: vec![Place::Code(None)],
         words: vec![Word::default()],
         found: BTreeSet::new(),
+        known: HashMap::new(),
         documents: Vec::new(),
     };
     while let Some(character) = reader.text.next() {
@@ -57,6 +61,29 @@ pub(super) fn words(script: &str) -> BTreeSet<String> {
     reader.end_word();
     reader.found
 }
+
+/// The simple commands of a script, each with its words, in order; without those that quotes, variables or here-documents
+/// make hard to tell. What assigns variables before a command is left out.
+pub(super) fn commands(script: &str) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    for line in script.split(['\n', ';', '|', '&', '(', ')', '{', '}', '`']) {
+        let words = line
+            .split_whitespace()
+            .take_while(|word| !word.starts_with('#'))
+            .map(|word| word.trim_matches(['\'', '"']))
+            .skip_while(|word| word.contains('=') || LEADING.contains(word));
+        let command: Vec<String> = words.map(str::to_owned).collect();
+        if !command.is_empty() && !command.iter().any(|word| word.contains('$')) {
+            commands.push(command);
+        }
+    }
+    commands
+}
+
+/// Words of the language behind which a command stands.
+const LEADING: [&str; 9] = [
+    "!", "command", "do", "elif", "else", "exec", "if", "then", "while",
+];
 
 impl Reader<'_> {
     fn take(&mut self, character: char) {
@@ -143,16 +170,24 @@ impl Reader<'_> {
             self.enter(')');
             return;
         }
+        let in_braces = self.text.next_if_eq(&'{').is_some();
+        let mut name = String::new();
+        while let Some(character) = self
+            .text
+            .next_if(|&character| character.is_alphanumeric() || character == '_')
+        {
+            name.push(character);
+        }
+        let is_whole = !in_braces || self.text.next_if_eq(&'}').is_some();
+        let value = self.known.get(&name).filter(|_| is_whole).cloned();
         let word = self.word();
         word.begun = true;
-        word.ended = true;
-        if self.text.next_if_eq(&'{').is_some() {
-            // The value that `${NAME:-VALUE}` stands for otherwise is a word of its own.
-            while self
-                .text
-                .next_if(|&character| character.is_alphanumeric() || character == '_')
-                .is_some()
-            {}
+        match value {
+            Some(value) if !word.ended => word.text.push_str(&value),
+            _ => word.ended = true,
+        }
+        // The value that `${NAME:-VALUE}` stands for otherwise is a word of its own.
+        if !is_whole {
             self.enter('}');
             while self
                 .text
@@ -208,6 +243,12 @@ impl Reader<'_> {
 
     fn end_word(&mut self) {
         let word = std::mem::take(self.word());
+        if let Some((name, value)) = word.text.split_once('=') {
+            match word.ended || word.message {
+                true => self.known.remove(name),
+                false => self.known.insert(name.to_owned(), value.to_owned()),
+            };
+        }
         if word.message {
             return;
         }
@@ -276,6 +317,31 @@ mod tests {
                 "exec",
             ],
             &["/bin/tool", "tool", "wrap", "extra"],
+        );
+    }
+
+    #[test]
+    fn variables_are_followed_that_are_set_to_a_text() {
+        check(
+            "home=/usr/lib/x\nname=\"tool\"\nexec \"$home/bin/${name}\" $home/$other/y\nname=`ls`; $name/z",
+            &["/usr/lib/x/bin/tool", "/usr/lib/x/", "ls"],
+            &["tool/z", "y"],
+        );
+    }
+
+    #[test]
+    fn simple_commands_keep_their_words() {
+        assert_eq!(
+            commands(
+                "X=1 exec python3 'app.py' -v # no\nif node a.js; then ls | wc -l; fi; run $it"
+            ),
+            [
+                vec!["python3", "app.py", "-v"],
+                vec!["node", "a.js"],
+                vec!["ls"],
+                vec!["wc", "-l"],
+                vec!["fi"],
+            ]
         );
     }
 
