@@ -486,8 +486,14 @@ fn perl_gets_its_library_and_the_modules_that_are_named() {
     place.files(&[
         ("prefix/share/perl/5.36.0/strict.pm", ""),
         ("prefix/share/perl/5.36.0/pod/perl.pod", ""),
-        ("prefix/share/perl5/Named/Part.pm", "use Needed;"),
-        ("prefix/share/perl5/Needed.pm", ""),
+        ("prefix/share/perl/5.36.0/Own.pm", ""),
+        ("prefix/share/perl/5.36.0/Other.pm", ""),
+        (
+            "prefix/share/perl5/Named/Part.pm",
+            "use Needed; require $x;",
+        ),
+        ("prefix/share/perl5/Needed.pm", "use Own;"),
+        ("prefix/share/perl5/Needed/Part.pm", ""),
         ("prefix/share/perl5/Unneeded.pm", ""),
         ("prefix/share/perl5/ByLink.pm", ""),
         ("elsewhere/Linked.pm", "use ByLink;"),
@@ -503,6 +509,7 @@ fn perl_gets_its_library_and_the_modules_that_are_named() {
     place.plan("app", &perl, &["-w", "app.pl"]).check(
         &[
             "prefix/share/perl/5.36.0/strict.pm",
+            "prefix/share/perl/5.36.0/Own.pm",
             "prefix/share/perl5/Named/Part.pm",
             "prefix/share/perl5/Needed.pm",
             "prefix/share/perl5/ByLink.pm",
@@ -511,8 +518,25 @@ fn perl_gets_its_library_and_the_modules_that_are_named() {
         ],
         &[
             "prefix/share/perl/5.36.0/pod/perl.pod",
+            "prefix/share/perl/5.36.0/Other.pm",
+            "prefix/share/perl5/Needed/Part.pm",
             "prefix/share/perl5/Unneeded.pm",
         ],
+    );
+    place
+        .plan("app", &perl, &["-MNeeded::Part", "-e", "1"])
+        .check(
+            &["prefix/share/perl5/Needed/Part.pm"],
+            &["prefix/share/perl5/Named/Part.pm"],
+        );
+    // Who knows what it loads?
+    place.file("other/other.pl", "eval \"require $ARGV[0]\"; # Unneeded");
+    place.plan("other", &perl, &["other.pl"]).check(
+        &[
+            "prefix/share/perl/5.36.0/Other.pm",
+            "prefix/share/perl5/Unneeded.pm",
+        ],
+        &["prefix/share/perl5/Needed.pm"],
     );
 }
 

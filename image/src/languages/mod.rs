@@ -15,6 +15,7 @@ mod libraries;
 mod lua;
 mod node;
 mod perl;
+mod perl_modules;
 mod php;
 mod python;
 mod python_packages;

@@ -1,17 +1,22 @@
 //! Perl: its own library, and the modules that the application uses.
 //!
-//! The library that belongs to Perl is taken whole, without documentation and what only compilers read: much of it is
-//! loaded by need, such as the tables of Unicode and encodings. Of modules that were installed in addition, everything
-//! below a first part of a name is taken (`LWP` for `LWP::UserAgent`) that is a word of the application's sources or of
-//! modules that were taken. `PERL5LIB` and directories of `-I` are taken whole.
+//! Modules are taken that the application names, and that these name (`perl_modules.rs`); without documentation and what
+//! only compilers read. Where the application puts names together at run time, all of Perl's own library is taken, and of
+//! modules that were installed in addition everything below a first part of a name (`LWP` for `LWP::UserAgent`) that is a
+//! word of the application's sources or of modules that were taken. `PERL5LIB` and directories of `-I` are taken whole.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::application::{self, Application, Kind};
 use super::gather::{self, Taken};
+use super::perl_modules::Names;
 use super::{Basket, Rule, Start, is_called, prefix_of};
 use crate::closure::{Closure, Loaded, Program};
 use crate::error::Error;
+use crate::tree::{Content, Found};
 
 /// The rule for Perl.
 pub(super) struct Perl;
@@ -41,17 +46,6 @@ impl Rule for Perl {
         let loaded = program.loaded.as_ref();
         let prefix = prefix_of(program);
         let (own, installed) = libraries(basket.closure, prefix)?;
-        let mut library = Taken::default();
-        for directory in &own {
-            library.extend(gather::directory(
-                basket.closure,
-                loaded,
-                directory,
-                &mut wanted,
-            )?);
-        }
-        application::note(&KIND, "took the standard library", &library, basket);
-
         let mut application = Application::default();
         application.read_arguments(start);
         // `-e` may stand behind other letters: `-ne`.
@@ -82,11 +76,156 @@ impl Rule for Perl {
         directories.extend(pragmas(start));
         application::take_directories(&KIND, loaded, &directories, basket)?;
         take_shell(&application, start, basket)?;
+        let mut names = Names::default();
+        // What is given by standard input, or to the debugger, nobody has read. Commands of Perl's own may load anything.
+        let is_debugger = |word: &OsString| word.as_bytes().starts_with(b"-d");
+        names.unknown = (code, script) == (None, None)
+            || start.arguments.iter().any(is_debugger)
+            || start
+                .arguments
+                .iter()
+                .any(|word| word.as_bytes().starts_with(b"-MO="));
+        for argument in &start.arguments {
+            let text = argument.to_string_lossy();
+            let module = ["-M", "-m"]
+                .iter()
+                .find_map(|option| text.strip_prefix(option));
+            names.add(&format!("use {}", module.unwrap_or(&text)));
+            application.words.add(module.unwrap_or_default());
+        }
+        for source in &application.sources {
+            let text = std::fs::read(source).unwrap_or_default();
+            names.add(&String::from_utf8_lossy(&text));
+        }
+        for directory in &directories {
+            add_directory(&mut names, directory, basket.closure);
+        }
+        if !names.unknown {
+            return take_named(&own, &installed, loaded, names, basket);
+        }
+        let mut library = Taken::default();
+        for directory in &own {
+            library.extend(gather::directory(
+                basket.closure,
+                loaded,
+                directory,
+                &mut wanted,
+            )?);
+        }
+        application::note(&KIND, "took the standard library", &library, basket);
         if start.arguments.is_empty() {
             return Ok(());
         }
         take_modules(&mut application, &installed, loaded, basket)
     }
+}
+
+/// Adds the names in all modules of a directory, which was taken whole.
+fn add_directory(names: &mut Names, directory: &Path, closure: &Closure<'_>) {
+    let Ok(Found::Directory(canonical)) = closure.tree.find(directory) else {
+        return;
+    };
+    for (path, node) in closure.tree.iter() {
+        if let Content::Host(file) = &node.content
+            && path.starts_with(&canonical)
+            && KIND.is_source(path)
+        {
+            let text = std::fs::read(&file.path).unwrap_or_default();
+            names.add(&String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+/// Takes the modules that are named, of Perl's own library and of those that were installed, and what they name. One
+/// that puts names together brings all that lies below its own, or, if it was installed, below the first part of that.
+fn take_named(
+    own: &[PathBuf],
+    installed: &[PathBuf],
+    loaded: Option<&Loaded>,
+    mut names: Names,
+    basket: &mut Basket<'_, '_>,
+) -> Result<(), Error> {
+    let mut left = Vec::new();
+    let mut seen = HashSet::new();
+    for directory in own.iter().chain(installed) {
+        // Debian's directory for a version is a link to another.
+        if let Found::Directory(canonical) = basket.closure.tree.import(directory)?
+            && seen.insert(canonical.clone())
+        {
+            modules_below(&canonical, "", basket.closure, &mut left)?;
+        }
+    }
+    let is_own = |directory: &Path, closure: &Closure<'_>| {
+        let is_it = |own: &PathBuf| matches!(closure.tree.find(own), Ok(Found::Directory(canonical)) if canonical == directory);
+        own.iter().any(is_it)
+    };
+    let mut library = Taken::default();
+    let mut whole = HashSet::new();
+    loop {
+        let is_named = |file: &str| {
+            names.has(file) || whole.iter().any(|whole: &String| file.starts_with(whole))
+        };
+        let (named, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|(_, file)| is_named(file));
+        left = rest;
+        if named.is_empty() {
+            break;
+        }
+        for (directory, file) in named {
+            let path = directory.join(&file);
+            // It names every module that this Perl was built with.
+            if !file.starts_with("Config") {
+                let text = gather::contents(basket.closure, &path)?;
+                let parts = file.trim_end_matches(".pm");
+                let brings = match (parts.split_once('/'), is_own(&directory, basket.closure)) {
+                    // `base` and the like load what their callers name.
+                    (None, true) => None,
+                    (Some(_), true) => Some(parts),
+                    (Some((first, _)), false) => Some(first),
+                    (None, false) => Some(parts),
+                };
+                if names.add_module(&text) {
+                    whole.extend(brings.map(|parts| format!("{parts}/")));
+                }
+            }
+            library.extend(gather::file(basket.closure, loaded, &path)?);
+            // What is compiled, and functions that are loaded by need, lie apart.
+            let apart = directory.join("auto").join(file.trim_end_matches(".pm"));
+            library.extend(gather::directory(
+                basket.closure,
+                loaded,
+                &apart,
+                &mut |path, is_directory| !is_directory && wanted(path, false),
+            )?);
+        }
+    }
+    application::note(&KIND, "took the modules that are used", &library, basket);
+    Ok(())
+}
+
+/// The modules and other files with code below a directory of the library, as paths from that.
+fn modules_below(
+    directory: &Path,
+    below: &str,
+    closure: &Closure<'_>,
+    modules: &mut Vec<(PathBuf, String)>,
+) -> Result<(), Error> {
+    for name in gather::names(closure, &directory.join(below))? {
+        let file = match below {
+            "" => name.clone(),
+            _ => format!("{below}/{name}"),
+        };
+        let path = directory.join(&file);
+        let is_directory = matches!(closure.tree.find(&path)?, Found::Directory(_));
+        if !wanted(&path, is_directory) || file == "auto" {
+            continue;
+        }
+        match is_directory {
+            true => modules_below(directory, &file, closure, modules)?,
+            false => modules.push((directory.to_path_buf(), file)),
+        }
+    }
+    Ok(())
 }
 
 /// The directories that `-Mlib=DIRECTORY` and `-Mlocal::lib=DIRECTORY` name.
