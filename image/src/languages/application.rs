@@ -66,6 +66,9 @@ const SYSTEM: [&str; 10] = [
     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys",
 ];
 
+/// Directories that a kernel fills.
+const KERNELS: [&str; 3] = ["/dev", "/proc", "/sys"];
+
 fn owner(directory: &Path) -> Owner {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let is_home =
@@ -349,6 +352,10 @@ impl Application {
                     continue;
                 }
                 let path = start.directory.join(name);
+                // The machine has these itself.
+                if KERNELS.iter().any(|kernels| path.starts_with(kernels)) {
+                    continue;
+                }
                 // What can't be a path is none.
                 let found = basket.closure.tree.find(&path).unwrap_or(Found::Nothing);
                 let part = match &found {

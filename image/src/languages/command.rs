@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::application::{Application, Kind};
 use super::{Basket, Rule, Start};
 use crate::closure::{Closure, Program};
 use crate::error::Error;
@@ -16,13 +15,6 @@ use crate::program::Format;
 
 /// The rule for commands that start others.
 pub(super) struct Command;
-
-const KIND: Kind = Kind {
-    language: "command",
-    extensions: &[],
-    roots: &[],
-    skipped: &[],
-};
 
 /// Commands of which all that is known is that they start another one.
 const STARTERS: [&str; 25] = [
@@ -55,7 +47,7 @@ const STARTERS: [&str; 25] = [
 
 impl Rule for Command {
     fn name(&self) -> &'static str {
-        KIND.language
+        "command"
     }
 
     fn applies(&self, program: &Program) -> bool {
@@ -88,9 +80,6 @@ impl Rule for Command {
         basket.uses_directory |= Path::new(&start.arguments[at]).is_relative()
             && start.arguments[at].as_bytes().contains(&b'/');
         let chain = basket.closure.add_program(&path)?;
-        // Files that belong to a program without a rule are named by its arguments, as those of interpreters are.
-        let mut application = Application::default();
-        application.take_arguments(&KIND, &started, 0, basket)?;
         basket.start_with(chain, started);
         Ok(())
     }

@@ -164,8 +164,12 @@ fn take_simple_commands(
                 by_another: chain.len() > 1 && !words[0].contains('/'),
                 ..start.clone()
             };
-            let mut application = Application::default();
-            application.take_arguments(&KIND, &started, 0, basket)?;
+            // Files of the system are the rules' business, and those of the command's own rule.
+            let mut relative = started.clone();
+            relative
+                .arguments
+                .retain(|argument| Path::new(argument).is_relative());
+            Application::default().take_arguments(&KIND, &relative, 0, basket)?;
             basket.start_with(chain, started);
         }
     }
