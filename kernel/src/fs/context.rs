@@ -17,7 +17,7 @@ use super::mounts::{self, Mount};
 use super::path::{self, Origin, Restrictions};
 use super::permission::Rights;
 use super::{console, locks};
-use crate::task::{self, CurrentProcess, Limits, Process, Resources};
+use crate::task::{self, Current, Limits, Process, Resources, Thread};
 
 /// More descriptors than this a process never has (`fs.nr_open` of Linux).
 const MOST_DESCRIPTORS: u64 = 1_048_576;
@@ -169,10 +169,19 @@ impl Whereabouts {
     }
 }
 
-/// What a process has of files.
+/// What a process has of files, or a thread for itself.
 pub struct FileContext {
     table: Mutex<Table>,
     whereabouts: Mutex<Arc<Whereabouts>>,
+    /// Threads with the same descriptors have the same number here, by which record locks are theirs; 0 for those of the
+    /// process.
+    apart: AtomicUsize,
+}
+
+/// A number for descriptors that are not those of the process.
+fn new_apart() -> usize {
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl Resources for FileContext {
@@ -193,12 +202,16 @@ impl Resources for FileContext {
 
     fn end(&self) {
         let table = core::mem::replace(&mut *self.table.lock(), Table::Own(Descriptors::default()));
-        let descriptors = match table {
-            Table::Own(descriptors) => descriptors,
+        let (descriptors, last) = match table {
+            Table::Own(descriptors) => (descriptors, true),
             Table::Shared(shared) => shared.leave(),
         };
+        // What a process still has was got by descriptors that other processes use, too.
+        let last = last || task::current_process().thread_count() == 0;
         descriptors.close();
-        locks::ended();
+        if last {
+            locks::ended(self.lock_owner());
+        }
     }
 }
 
@@ -206,25 +219,87 @@ impl Drop for FileContext {
     fn drop(&mut self) {
         // Of a process that never came to be; the others are left with nothing by their end.
         if let Table::Shared(shared) = self.table.get_mut() {
-            drop(shared.leave());
+            drop(shared.leave().0);
         }
     }
 }
 
 impl SharedDescriptors {
-    /// A process does not use them any more: what is left to be closed.
-    fn leave(&self) -> Descriptors {
-        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
-            core::mem::take(&mut *self.descriptors.lock())
-        } else {
-            Descriptors::default()
+    /// Somebody does not use them any more: what is left to be closed, and whether nobody uses them now.
+    fn leave(&self) -> (Descriptors, bool) {
+        let last = self.users.fetch_sub(1, Ordering::AcqRel) == 1;
+        let left = match last {
+            true => core::mem::take(&mut *self.descriptors.lock()),
+            false => Descriptors::default(),
+        };
+        (left, last)
+    }
+}
+
+/// The file context of a process, but for threads that have one of their own.
+pub fn of(process: &Process) -> &FileContext {
+    as_context(&*process.resources)
+}
+
+/// The file context of a thread.
+#[inline]
+pub fn of_thread(thread: &Thread) -> &FileContext {
+    as_context(&**thread.resources.get().unwrap_or(&thread.process.resources))
+}
+
+/// Does something with the file contexts of all processes and threads.
+pub fn for_each(action: &mut dyn FnMut(&FileContext)) {
+    for process in task::processes() {
+        action(of(&process));
+        if task::threads::any_apart() {
+            for thread in process.threads() {
+                if let Some(own) = thread.resources.get() {
+                    action(as_context(&**own));
+                }
+            }
         }
     }
 }
 
-/// The file context of a process.
-pub fn of(process: &Process) -> &FileContext {
-    let resources: &dyn Any = &*process.resources;
+/// Gives the current thread descriptors or a place among the files that it shares with nobody (`unshare(2)`).
+///
+/// # Errors
+/// `ENOMEM`
+pub fn unshare(descriptors: bool, whereabouts: bool) -> Result<(), Errno> {
+    let thread = task::current();
+    let apart = thread.resources.is_completed();
+    if !apart && thread.process.thread_count() > 1 && (descriptors || whereabouts) {
+        let own = of(&thread.process).for_thread(!descriptors, !whereabouts)?;
+        thread.resources.call_once(|| own);
+        return Ok(());
+    }
+    let files = of_thread(&thread);
+    if whereabouts {
+        files.unshare_whereabouts();
+    }
+    if descriptors && files.unshare_descriptors() && apart {
+        files.apart.store(new_apart(), Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// What a new thread of the current process has of files for itself: nothing if it shares all with the current thread, and
+/// that with the process.
+///
+/// # Errors
+/// `ENOMEM`
+pub fn for_new_thread(shares_descriptors: bool, shares_whereabouts: bool) -> Result<Option<Arc<dyn Resources>>, Errno> {
+    let thread = task::current();
+    if shares_descriptors && shares_whereabouts && !thread.resources.is_completed() {
+        return Ok(None);
+    }
+    let own = of_thread(&thread).for_thread(shares_descriptors, shares_whereabouts)?;
+    Ok(Some(own))
+}
+
+#[inline]
+fn as_context(resources: &dyn Resources) -> &FileContext {
+    let resources: &dyn Any = resources;
     match resources.downcast_ref() {
         Some(context) => context,
         // Boot makes the first process with one, and the others have it of that.
@@ -232,22 +307,22 @@ pub fn of(process: &Process) -> &FileContext {
     }
 }
 
-/// The file context of the current process.
-pub struct CurrentContext(CurrentProcess);
+/// The file context of the current thread, which is mostly its process's.
+pub struct CurrentContext(Current);
 
 impl Deref for CurrentContext {
     type Target = FileContext;
 
     #[inline]
     fn deref(&self) -> &FileContext {
-        of(&self.0)
+        of_thread(&self.0)
     }
 }
 
-/// The file context of the current process.
+/// The file context of the current thread.
 #[inline]
 pub fn current() -> CurrentContext {
-    CurrentContext(task::current_process())
+    CurrentContext(task::current())
 }
 
 fn descriptor_limit() -> u64 {
@@ -279,6 +354,7 @@ impl FileContext {
         Ok(Arc::new(Self {
             table: Mutex::new(Table::Own(descriptors)),
             whereabouts: Mutex::new(Arc::new(whereabouts)),
+            apart: AtomicUsize::new(0),
         }))
     }
 
@@ -311,14 +387,36 @@ impl FileContext {
         Ok(Arc::new(Self {
             table: Mutex::new(table),
             whereabouts: Mutex::new(whereabouts),
+            apart: AtomicUsize::new(0),
         }))
     }
 
-    /// Gives the process descriptors of its own, if it shares them (`unshare(2)` with `CLONE_FILES`).
-    pub fn unshare_descriptors(&self) {
+    /// As [`Self::descendant`], for a thread of the same process.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn for_thread(&self, shares_descriptors: bool, shares_whereabouts: bool) -> Result<Arc<Self>, Errno> {
+        let own = self.descendant(shares_descriptors, shares_whereabouts)?;
+        let apart = match shares_descriptors {
+            true => self.apart.load(Ordering::Relaxed),
+            false => new_apart(),
+        };
+        own.apart.store(apart, Ordering::Relaxed);
+        task::threads::note_apart();
+        Ok(own)
+    }
+
+    /// Who owns record locks that are got by these descriptors. The process is in the lower half, and the number is smaller
+    /// than any address of the kernel's half.
+    pub fn lock_owner(&self) -> usize {
+        self.apart.load(Ordering::Relaxed) << 32 | task::current_process().id as usize
+    }
+
+    /// Gives its user descriptors of its own, if it shares them (`unshare(2)` with `CLONE_FILES`). Whether it did.
+    fn unshare_descriptors(&self) -> bool {
         let left = {
             let mut table = self.table.lock();
-            let Table::Shared(shared) = &*table else { return };
+            let Table::Shared(shared) = &*table else { return false };
             let shared = shared.clone();
             let own = {
                 let theirs = shared.descriptors.lock();
@@ -330,11 +428,12 @@ impl FileContext {
             *table = Table::Own(own);
             shared
         };
-        left.leave().close();
+        left.leave().0.close();
+        true
     }
 
-    /// Gives the process a place among the files of its own (`unshare(2)` with `CLONE_FS`).
-    pub fn unshare_whereabouts(&self) {
+    /// Gives its user a place among the files of its own (`unshare(2)` with `CLONE_FS`).
+    fn unshare_whereabouts(&self) {
         let mut whereabouts = self.whereabouts.lock();
         if Arc::strong_count(&whereabouts) > 1 {
             *whereabouts = Arc::new(whereabouts.copy());

@@ -11,6 +11,7 @@ use pith_range_locks::{Range, RangeLock, RangeLocks};
 use pith_sorted_map::SortedMap;
 use spin::Mutex;
 
+use super::context;
 use super::file::OpenFile;
 use crate::task::{self, WaitQueue};
 
@@ -73,15 +74,15 @@ fn holder(file: &OpenFile) -> usize {
     core::ptr::from_ref(file).addr()
 }
 
-/// Who owns the record locks of the current process: its number. Descriptions own theirs by their addresses, which are those
-/// of the kernel's half and larger than any number.
+/// Who owns the record locks of the current process, or of its thread that has descriptors of its own. Descriptions own theirs
+/// by their addresses, which are those of the kernel's half.
 pub fn process() -> usize {
-    task::current_process().id as usize
+    context::current().lock_owner()
 }
 
-/// The process that is an owner of record locks, if it is one.
+/// The process that is an owner of record locks, or whose thread is, if it is no description.
 pub fn process_of(owner: usize) -> Option<u32> {
-    u32::try_from(owner).ok()
+    (owner.leading_zeros() != 0).then_some(owner as u32)
 }
 
 /// The record locks on a file.
@@ -273,15 +274,14 @@ pub fn closed(file: &OpenFile) {
     }
 }
 
-/// The process has ended. What it still has was got by descriptors that others use, too (`CLONE_FILES`).
-pub fn ended() {
+/// An owner that is no description has ended.
+pub fn ended(owner: usize) {
     if !PROCESS_LOCKS.load(Ordering::Relaxed) {
         return;
     }
-    let process = process();
     let mut released = false;
     RECORDS.lock().retain_mut(|records| {
-        released |= records.locks.release(process);
+        released |= records.locks.release(owner);
         !records.locks.is_empty()
     });
     if released {

@@ -72,17 +72,7 @@ pub fn unshare(flags: u64) -> Result<usize, Errno> {
     if wants_time || flags.intersects(NAMESPACES) {
         return Err(refuse_namespaces("unshare"));
     }
-    if has_others && flags.intersects(CloneFlags::FS | CloneFlags::FILES) {
-        crate::warning_once!("threads can't have files or directories of their own: unshare answers ENOSYS");
-        return Err(Errno::ENOSYS);
-    }
-    let files = context::current();
-    if flags.contains(CloneFlags::FS) {
-        files.unshare_whereabouts();
-    }
-    if flags.contains(CloneFlags::FILES) {
-        files.unshare_descriptors();
-    }
+    context::unshare(flags.contains(CloneFlags::FILES), flags.contains(CloneFlags::FS))?;
     if flags.contains(CloneFlags::SYSVSEM) {
         ipc::semaphores::process_ends(process.id);
     }
@@ -152,12 +142,12 @@ pub fn kcmp(first: i32, second: i32, kind: i32, one: u64, other: u64) -> Result<
     let address: AddressOf<'_> = match kind {
         FILE => &|thread, fd| {
             let fd = i32::try_from(fd as u32).map_err(|_| Errno::EBADF)?;
-            let file = context::of(&thread.process).file(fd)?;
+            let file = context::of_thread(thread).file(fd)?;
             Ok(Arc::as_ptr(&file).addr())
         },
         MEMORY => &|thread, _| Ok(Arc::as_ptr(&thread.process.address_space()).addr()),
-        FILES => &|thread, _| Ok(context::of(&thread.process).addresses().0),
-        PLACE => &|thread, _| Ok(context::of(&thread.process).addresses().1),
+        FILES => &|thread, _| Ok(context::of_thread(thread).addresses().0),
+        PLACE => &|thread, _| Ok(context::of_thread(thread).addresses().1),
         HANDLERS => &|thread, _| Ok(Arc::as_ptr(&thread.process).addr()),
         // Threads have something there only after they have used it, and all that have nothing are alike.
         INPUT_AND_OUTPUT => &|thread, _| {

@@ -470,7 +470,7 @@ pub fn process_ends(process: &Arc<Process>) {
 /// Makes a loaded program the process's: from here on the old one is gone. Returns the registers to start with.
 pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Registers {
     leave_memory(process);
-    process.resources.before_exec();
+    thread.resources.get().unwrap_or(&process.resources).before_exec();
     process.settings.reset_for_exec();
     task::signal::reset_for_exec(process, thread);
     let name = loaded.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();

@@ -11,6 +11,7 @@ use zerocopy::FromBytes;
 use super::{Answer, Reply};
 use crate::arch::layout::PROGRAM_END;
 use crate::arch::{self, Registers};
+use crate::fs::context;
 use crate::memory::{UserPointer, copy_from_user, read_object, write_object};
 use crate::task::futex::{self, Deadline, Space};
 use crate::task::threads::{self, NewThread};
@@ -48,14 +49,6 @@ bitflags! {
         const INTO_CGROUP = 0x2_0000_0000;
     }
 }
-
-/// What a thread shares with its process. Linux can leave out some of it; here all threads share all of it.
-const SHARED: CloneFlags = CloneFlags::VM
-    .union(CloneFlags::FS)
-    .union(CloneFlags::FILES)
-    .union(CloneFlags::SIGHAND)
-    .union(CloneFlags::THREAD)
-    .union(CloneFlags::SYSVSEM);
 
 /// `struct clone_args`, version 3.
 #[derive(Clone, Copy, Default, FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
@@ -202,11 +195,9 @@ fn make_thread(registers: &mut Registers, arguments: &CloneArguments) -> Answer 
     if !flags.contains(CloneFlags::THREAD) {
         return super::processes::start(registers, flags, arguments);
     }
-    if !flags.contains(SHARED - CloneFlags::SYSVSEM) {
-        crate::warning_once!("threads with files or directories of their own can't be started: clone answers ENOSYS");
-        return Err(Errno::ENOSYS);
-    }
-    let number = threads::create(&NewThread::of(registers, flags, arguments)?)?;
+    let new = NewThread::of(registers, flags, arguments)?;
+    let own = context::for_new_thread(flags.contains(CloneFlags::FILES), flags.contains(CloneFlags::FS))?;
+    let number = threads::create(&new, own)?;
     Ok(Reply::Value(number as usize))
 }
 

@@ -41,7 +41,7 @@ pub use scheduler::{
     SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
     set_policy, switches, yield_now,
 };
-pub use thread::{CurrentProcess, Thread, current, current_process, try_current};
+pub use thread::{Current, Thread, current, current_process, try_current};
 pub use threads::{created_count, find_thread, last_number, thread_count};
 pub use timer::{Timer, TimerTarget, fired as timer_fired};
 pub use wait::{WaitError, WaitQueue, Wakeable, sleep_until, wait_any};

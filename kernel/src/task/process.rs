@@ -27,13 +27,13 @@ use crate::arch;
 use crate::memory::{self, AddressSpace, Allowance, Overcommit};
 use crate::sync::InterruptMutex;
 
-/// What floors above this one keep per process (open files, working directory).
+/// What floors above this one keep per process (open files, working directory), or for a thread that has it for itself.
 pub trait Resources: Any + Send + Sync {
     /// The process is about to run another program (`execve`): it shares nothing with others any more, and what was marked
     /// so is closed.
     fn before_exec(&self);
 
-    /// The process ends: everything is closed that no other process shares.
+    /// The process ends, or the thread that had this for itself: everything is closed that nobody else shares.
     fn end(&self);
 }
 

@@ -9,12 +9,12 @@ use pith_linux::credentials::Credentials;
 use pith_linux::files::PollEvents;
 use pith_scheduling::{Entity, Policy, Schedulable};
 use pith_timekeeping::Split;
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use super::accounting::Accounting;
 use super::clock::Instant;
 use super::pending::PendingSignals;
-use super::process::{Process, Transfers};
+use super::process::{Process, Resources, Transfers};
 use super::seccomp::Seccomp;
 use super::signal::ThreadSignals;
 use super::timer::{Timer, TimerTarget};
@@ -86,6 +86,8 @@ pub struct Thread {
     pub personality: AtomicU32,
     /// Who it is: see [`Self::credentials`].
     pub(super) own_credentials: Mutex<Arc<Credentials>>,
+    /// What it has for itself of what the floors above keep, if it does not share that with the process.
+    pub resources: Once<Arc<dyn Resources>>,
     /// Class and level of its input and output (`ioprio_set(2)`); 0 if nobody has said anything.
     pub io_priority: AtomicU16,
     /// Which system calls it may make.
@@ -136,6 +138,7 @@ impl Thread {
             name: Mutex::new([0; 16]),
             personality: AtomicU32::new(0),
             own_credentials: Mutex::new(credentials),
+            resources: Once::new(),
             io_priority: AtomicU16::new(0),
             seccomp: Mutex::new(Seccomp::Disabled),
             transfers: Transfers::default(),

@@ -9,7 +9,7 @@ use pith_linux::credentials::{Capabilities, Credentials};
 use pith_scheduling::Entity;
 
 use super::family::{self, FIRST};
-use super::process::Process;
+use super::process::{Process, Resources};
 use super::thread::{Body, Thread, current};
 use super::wait::WaitQueue;
 use super::{futex, scheduler, seccomp, signal};
@@ -108,11 +108,24 @@ pub struct NewThread {
     pub clear_on_exit: u64,
 }
 
-/// Makes a thread of the current process and starts it. Returns its number.
+/// A thread has something for itself that threads mostly share, or had: then each end of a thread has to look who is left.
+static APART: AtomicBool = AtomicBool::new(false);
+
+/// The current thread, or one that it makes, gets resources of its own.
+pub fn note_apart() {
+    APART.store(true, Ordering::SeqCst);
+}
+
+/// Whether any thread ever had resources of its own.
+pub fn any_apart() -> bool {
+    APART.load(Ordering::SeqCst)
+}
+
+/// Makes a thread of the current process and starts it, with resources of its own if there are any. Returns its number.
 ///
 /// # Errors
 /// `EAGAIN` without memory or beyond the limit of threads; `EFAULT`.
-pub fn create(new: &NewThread) -> Result<u32, Errno> {
+pub fn create(new: &NewThread, resources: Option<Arc<dyn Resources>>) -> Result<u32, Errno> {
     memory::trim_stacks();
     let parent = current();
     let process = &parent.process;
@@ -128,6 +141,9 @@ pub fn create(new: &NewThread) -> Result<u32, Errno> {
     thread.clear_on_exit.store(new.clear_on_exit, Ordering::Relaxed);
     *thread.name.lock() = *parent.name.lock();
     thread.inherit_habits(&parent);
+    if let Some(resources) = resources {
+        thread.resources.call_once(|| resources);
+    }
     for place in [new.number_for_parent, new.number_for_child] {
         if !place.is_null() {
             write_object(place, &number)?;
@@ -244,6 +260,9 @@ pub fn exit_current(status: u8) -> ! {
         if thread.id() == process.id {
             process.note_status(status);
         }
+        if let Some(own) = thread.resources.get() {
+            own.end();
+        }
         THREADS.lock().remove(&thread.id().into());
         if process.remove_thread(&thread, scheduler::used_ticks(&thread)) == 0 {
             // Nothing may end its last waits early.
@@ -255,6 +274,10 @@ pub fn exit_current(status: u8) -> ! {
             family::end(process);
         } else {
             family::thread_ends(process, thread.id());
+            if any_apart() && process.threads().iter().all(|other| other.resources.is_completed()) {
+                // Nobody is left who uses what was for all.
+                process.resources.end();
+            }
         }
         ENDED.wake_all();
     }

@@ -13,7 +13,6 @@ use super::{MOST_MOUNTS, Mount, ROOT, TABLE, attach, changes, displace, list, pl
 use crate::fs::context;
 use crate::fs::inode::Inode;
 use crate::fs::path::DirectoryMove;
-use crate::task;
 
 /// A mount that a path leads to the top of.
 pub struct Subject(Arc<Mount>);
@@ -319,8 +318,6 @@ pub fn pivot(new: &Arc<dyn Inode>, old: Arc<dyn Inode>) -> Result<(), Errno> {
         }
         *ROOT.lock() = Some(new_mount);
     }
-    for process in task::processes() {
-        context::of(&process).change_root(&root, new);
-    }
+    context::for_each(&mut |files| files.change_root(&root, new));
     Ok(())
 }

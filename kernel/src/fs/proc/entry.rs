@@ -12,6 +12,7 @@ use super::kind_of;
 use super::namespaces::Namespace;
 use crate::fs::file::File;
 use crate::fs::inode::Target;
+use crate::fs::{FileContext, context};
 use crate::task::{self, Credentials, Process, Thread};
 
 /// Where a file's text goes.
@@ -113,6 +114,14 @@ impl Subject {
             process,
             thread,
         })
+    }
+
+    /// What it has of files.
+    pub fn files(&self) -> &FileContext {
+        match &self.thread {
+            Some(thread) => context::of_thread(thread),
+            None => context::of(&self.process),
+        }
     }
 
     /// Who it is.

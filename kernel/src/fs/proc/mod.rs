@@ -51,7 +51,6 @@ use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, Statfs};
 use spin::{Mutex, Once};
 
-use super::context;
 use super::file::{File, ListedEntry, Listing, OpenFile, WriteAt};
 use super::inode::{FileIdentity, FileSystem, Inode, NewFile, PathName, Target};
 use super::metadata::{Metadata, Timestamp};
@@ -299,7 +298,7 @@ fn thread_numbers(process: &Process) -> Vec<u32> {
 
 /// An open file of the process of a thread.
 fn open_file(number: u32, descriptor: i32) -> Result<Arc<OpenFile>, Errno> {
-    let file = context::of(&subject(number)?.process).file(descriptor);
+    let file = subject(number)?.files().file(descriptor);
     file.map_err(|_| Errno::ENOENT)
 }
 
@@ -754,7 +753,7 @@ impl File for DirectoryFile {
                 } else {
                     FileKind::Regular
                 };
-                for descriptor in context::of(&subject(number)?.process).open_descriptors(start) {
+                for descriptor in subject(number)?.files().open_descriptors(start) {
                     if !offer(descriptor as usize, &alloc::format!("{descriptor}"), kind) {
                         break;
                     }

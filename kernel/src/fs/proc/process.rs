@@ -23,7 +23,7 @@ use super::{
 };
 use crate::fs::inode::Target;
 use crate::fs::terminal;
-use crate::fs::{context, metadata::BLOCK_SIZE, path};
+use crate::fs::{metadata::BLOCK_SIZE, path};
 use crate::memory::{self, PAGE_SIZE};
 use crate::task::family::Usage;
 use crate::task::{self, Capabilities, Limits, Process, ProgramIdentity};
@@ -66,7 +66,7 @@ const FILES: &[Entry] = &[
     constant("cpuset", "/\n"),
     thread_link("cwd", |subject| {
         alive(subject)?;
-        Ok(Target::File(context::of(&subject.process).working_directory()))
+        Ok(Target::File(subject.files().working_directory()))
     }),
     guarded("environ", 0o400, environment),
     thread_link("exe", executable),
@@ -100,7 +100,7 @@ const FILES: &[Entry] = &[
     identity_map("projid_map"),
     thread_link("root", |subject| {
         alive(subject)?;
-        Ok(Target::File(context::of(&subject.process).root()))
+        Ok(Target::File(subject.files().root()))
     }),
     of_thread("sched", scheduling),
     of_thread("schedstat", scheduling_statistics),
@@ -517,7 +517,7 @@ pub fn mapped_ranges(process: &Process, page: u64) -> Vec<(u64, u64)> {
 fn status(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let process = &*subject.process;
     let thread = subject.thread.as_deref();
-    let files = context::of(process);
+    let files = subject.files();
     let credentials = subject.credentials();
     writeln!(text, "Name:\t{}", name(subject))?;
     if thread.is_some() {
@@ -756,7 +756,7 @@ fn set_old_adjustment(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
 
 /// What is known about an open file, for `/proc/1/fdinfo`.
 pub fn descriptor_text(subject: &Subject, descriptor: i32, text: &mut Text) -> Result<(), Errno> {
-    let files = context::of(&subject.process);
+    let files = subject.files();
     let file = files.file(descriptor).map_err(|_| Errno::ENOENT)?;
     let mut flags = file.flags();
     if files.close_on_exec(descriptor).unwrap_or(false) {

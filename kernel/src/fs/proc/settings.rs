@@ -279,14 +279,13 @@ fn drop_caches(bytes: &[u8]) -> Result<(), Errno> {
 /// How many descriptions of open files the processes have, and how many there may be (`file-nr`).
 fn open_files(text: &mut Text) -> Result<(), Errno> {
     let mut seen = Vec::new();
-    for process in task::processes() {
-        let files = context::of(&process);
+    context::for_each(&mut |files| {
         let open = files
             .open_descriptors(0)
             .into_iter()
             .filter_map(|number| files.file(number).ok());
         seen.extend(open.map(|file| Arc::as_ptr(&file) as usize));
-    }
+    });
     pith_sorted_map::sort_by_key(&mut seen, |file| *file);
     seen.dedup();
     writeln!(text, "{}\t0\t{}", seen.len(), i64::MAX)
