@@ -101,6 +101,11 @@ pub trait File: Any + Send + Sync {
         true
     }
 
+    /// Whether data comes from it and goes to it without the program's memory (`splice(2)`, `sendfile(2)`).
+    fn can_be_spliced(&self) -> bool {
+        true
+    }
+
     /// Whether several pieces of memory are read as one. Otherwise each is a reading of its own, and flags of `preadv2` are
     /// refused.
     fn scatters(&self) -> bool {

@@ -259,6 +259,11 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         _ if file.file().is_err() => Err(Errno::EBADF),
         F_SETFL => {
             let mut flags = OpenFlags::from_bits_truncate(argument as u32);
+            let new = flags - file.flags();
+            let is_owner = || Rights::current().owns(file.inode.metadata().user);
+            if new.contains(OpenFlags::NO_ACCESS_TIME) && !is_owner() {
+                return Err(Errno::EPERM);
+            }
             let in_packets = file.inode.kind() == FileKind::Fifo;
             if flags.contains(OpenFlags::DIRECT) && !in_packets && !file.file()?.can_be_direct() {
                 return Err(Errno::EINVAL);

@@ -284,7 +284,10 @@ fn copy_between(
             Err(errno) if done == 0 => return Err(errno),
             Err(_) => break,
         };
-        let result = output.write(place(&output_place), &mut Source::kernel(&buffer[..length]));
+        let result = match super::splice::can_be_target(output) {
+            true => output.write(place(&output_place), &mut Source::kernel(&buffer[..length])),
+            false => Err(Errno::EINVAL),
+        };
         let written = *result.as_ref().unwrap_or(&0);
         match &mut input_place {
             Some(position) => **position += written as u64,

@@ -94,7 +94,7 @@ pub(super) fn between(
             if to.is_some() && !output.file()?.seekable() || output.flags().contains(OpenFlags::APPEND) {
                 return Err(Errno::EINVAL);
             }
-            if output.inode.metadata().is_typeless {
+            if !can_be_target(output) {
                 return Err(Errno::EINVAL);
             }
             source.empty(length, is_nonblocking(input, flags), |bytes| {
@@ -118,13 +118,18 @@ pub(super) fn between(
     }
 }
 
+/// Whether data can be given to a file without the program's memory: not to what only descriptors name.
+pub(super) fn can_be_target(file: &OpenFile) -> bool {
+    !file.inode.metadata().is_typeless && file.file().is_ok_and(|file| file.can_be_spliced())
+}
+
 /// Whether a file's data can be taken without the program's memory. That of directories, of what only descriptors name
 /// and of the null device can't, and pipes have [`splice`] alone.
 pub(super) fn can_be_source(file: &OpenFile) -> bool {
     const NULL: DeviceNumber = DeviceNumber::new(1, 3);
     let metadata = file.inode.metadata();
     let is_null = metadata.kind == FileKind::CharacterDevice && metadata.represents == NULL;
-    metadata.kind != FileKind::Directory && !metadata.is_typeless && !is_null && pipe::of(file).is_none()
+    metadata.kind != FileKind::Directory && !is_null && pipe::of(file).is_none() && can_be_target(file)
 }
 
 /// The page of a regular file that holds a position, and the part of it up to a length, if it is in memory.

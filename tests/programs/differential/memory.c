@@ -134,22 +134,44 @@ static void say_fault(void) {
         ((unsigned char *)fault_address - ARENA) / PAGE);
 }
 
-// Bytes behind the end of a file, in its last page, are zeroes again. Linux's tmpfs shows what was written there when the
-// file grows (6.18 still does), which POSIX leaves open; in a machine they are zeroes.
+// A part of memory, as /proc/self/maps tells it.
+struct area {
+    unsigned long start, end, offset, inode;
+    char permissions[8], name[200];
+};
+
+static int read_areas(struct area *areas, int most);
+
+// Bytes behind the end of a file, in its last page, are zeroes again.
+static void clean_end(int fd) {
+    struct stat status;
+    unsigned char present = 0;
+    if (fstat(fd, &status) || !S_ISREG(status.st_mode) || status.st_size % PAGE == 0)
+        return;
+    long used = status.st_size % PAGE;
+    unsigned char *last = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, status.st_size - used);
+    if (last == MAP_FAILED)
+        return;
+    if (mincore(last, PAGE, &present) == 0 && present & 1)
+        memset(last + used, 0, PAGE - used);
+    munmap(last, PAGE);
+}
+
+// Cleans the ends of all files that are open or mapped. Linux's tmpfs shows what was written there when the file grows (6.18
+// still does), which POSIX leaves open; in a machine they are zeroes.
 static void clean_ends(void) {
-    for (int slot = 0; slot < SLOTS && !made_room; slot++) {
-        struct stat status;
-        unsigned char present = 0;
-        if (fstat(slots[slot], &status) || !S_ISREG(status.st_mode) || status.st_size % PAGE == 0)
+    if (made_room)
+        return;
+    for (int slot = 0; slot < SLOTS; slot++)
+        clean_end(slots[slot]);
+    struct area areas[2 * ARENA_PAGES];
+    int count = read_areas(areas, 2 * ARENA_PAGES);
+    for (int index = 0; index < count; index++) {
+        int fd = areas[index].inode ? open(areas[index].name, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+        if (fd < 0)
             continue;
-        long used = status.st_size % PAGE;
-        unsigned char *last =
-            mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, slots[slot], status.st_size - used);
-        if (last == MAP_FAILED)
-            continue;
-        if (mincore(last, PAGE, &present) == 0 && present & 1)
-            memset(last + used, 0, PAGE - used);
-        munmap(last, PAGE);
+        clean_end(fd);
+        close(fd);
     }
 }
 
@@ -280,11 +302,6 @@ static void run_brk(struct argument *a) {
 }
 
 // ---- /proc/self/maps
-
-struct area {
-    unsigned long start, end, offset, inode;
-    char permissions[8], name[200];
-};
 
 // The areas of the arena; returns how many.
 static int read_areas(struct area *areas, int most) {

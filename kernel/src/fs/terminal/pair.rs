@@ -627,6 +627,10 @@ impl Drop for Slave {
 }
 
 impl File for Slave {
+    fn can_be_spliced(&self) -> bool {
+        !self.is_dead()
+    }
+
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
         if self.is_dead() {
             return Ok(0);
