@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
   demo                    set up, build, and boot programs of this machine
   test [STEP...]          everything that must hold before a change is merged, or only the named steps
   end-to-end [FILTER...]  boot real programs and compare them with the host; a filter is part of a name
-  fuzz-differential [--seed N] [--rounds N] [--place DIR] [--tables NAMES]
+  fuzz-differential [--seed N] [--rounds N] [--place DIR] [--tables NAMES] | --script FILE
                           the same calls by chance on Linux and in a machine, compared; longer than the gate does
   bench [OPTION...]       measure beside Linux (`cargo xtask bench --help` lists the options)
   fuzz [TARGET [SECONDS]] look for inputs that break what reads them (docs/development.md names the targets)

@@ -287,21 +287,22 @@ pub fn tgkill(process: i32, thread: i32, number: i32) -> Result<usize, Errno> {
 /// `rt_sigqueueinfo(2)`
 pub fn rt_sigqueueinfo(process: i32, number: i32, information: UserPointer) -> Result<usize, Errno> {
     let information: SignalInformation = read_object(information)?;
+    check_claim(process as u32, &information)?;
     if process <= 0 {
         return Err(Errno::ESRCH);
     }
     let target = process_of(process)?;
-    check_claim(&target, &information)?;
     send_if_allowed(&target, number, |signal| SignalInformation {
         signal: i32::from(signal.number()),
         ..information
     })
 }
 
-/// Only to itself may a process say that the kernel or `kill` sent a signal.
-fn check_claim(target: &Process, information: &SignalInformation) -> Result<(), Errno> {
+/// Only to itself may a thread say that the kernel or `kill` sent a signal. As on Linux, the number that is given must be the
+/// thread's own: that of its process is another one's, unless the thread is the first.
+fn check_claim(target: u32, information: &SignalInformation) -> Result<(), Errno> {
     let claims = information.code >= 0 || information.code == code::SI_TKILL;
-    if claims && target.id != task::current_process().id {
+    if claims && target != task::current().id() {
         Err(Errno::EPERM)
     } else {
         Ok(())
@@ -311,8 +312,11 @@ fn check_claim(target: &Process, information: &SignalInformation) -> Result<(), 
 /// `rt_tgsigqueueinfo(2)`
 pub fn rt_tgsigqueueinfo(process: i32, thread: i32, number: i32, information: UserPointer) -> Result<usize, Errno> {
     let information: SignalInformation = read_object(information)?;
+    if process <= 0 || thread <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    check_claim(thread as u32, &information)?;
     let found = find_thread(Some(process), thread)?;
-    check_claim(&found.process, &information)?;
     send_to_thread(&found, number, |signal| SignalInformation {
         signal: i32::from(signal.number()),
         ..information
@@ -360,7 +364,7 @@ pub fn pidfd_send_signal(fd: i32, number: i32, information: UserPointer, flags: 
     if information.signal != number {
         return Err(Errno::EINVAL);
     }
-    check_claim(&process, &information)?;
+    check_claim(process.id, &information)?;
     send_if_allowed(&process, number, |_| information)
 }
 

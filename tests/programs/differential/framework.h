@@ -100,6 +100,9 @@ extern int stored_in_room;
 int is_terminal(int fd);
 int is_too_much(int fd, long length);
 
+// Whether a descriptor is that of a stream of the Internet.
+int is_internet_stream(int fd);
+
 // /proc/self/maps, /proc and /dev/pts: a script's root directory is elsewhere.
 extern int maps_file, proc_directory, device_directory;
 

@@ -392,17 +392,34 @@ static void run_pread_into(struct argument *a) {
     clean_ends();
 }
 
+static int is_readable(volatile unsigned char *byte) {
+    if (sigsetjmp(after_fault, 0))
+        return 0;
+    fault_expected = 1;
+    (void)*byte;
+    fault_expected = 0;
+    return 1;
+}
+
 // Whether a write would begin behind the end of the file with memory that can't be read. Linux's tmpfs makes the file
 // longer then, although nothing is written.
 static int writes_nothing_behind_end(int fd, unsigned char *from, long position) {
     struct stat status;
     if (fstat(fd, &status) || !S_ISREG(status.st_mode) || position <= status.st_size)
         return 0;
-    if (sigsetjmp(after_fault, 0))
-        return 1;
-    fault_expected = 1;
-    (void)*(volatile unsigned char *)from;
-    fault_expected = 0;
+    return !is_readable(from);
+}
+
+// Whether a stream of the Internet would get memory that can be read only to a part. How much of that it takes depends on how
+// full the piece of memory is in which Linux collects what a thread sends.
+static int sends_a_part(int fd, unsigned char *from, long length) {
+    if (!is_internet_stream(fd) || !is_readable(from))
+        return 0;
+    for (unsigned char *at = from; at < from + length; at += PAGE - (unsigned long)at % PAGE)
+        if (!is_readable(at)) {
+            say(" not here");
+            return 1;
+        }
     return 0;
 }
 
@@ -410,6 +427,8 @@ static void run_write_from(struct argument *a) {
     if (is_too_much(descriptor(&a[0]), a[3].number))
         return;
     int fd = descriptor(&a[0]);
+    if (sends_a_part(fd, page(&a[1]) + a[2].number, a[3].number))
+        return;
     long position = lseek(fd, 0, SEEK_CUR);
     if (writes_nothing_behind_end(fd, page(&a[1]) + a[2].number, position) ||
         copies_over_itself(fd, page(&a[1]) + a[2].number, a[3].number, position))

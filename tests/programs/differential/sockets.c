@@ -223,7 +223,7 @@ static int is_local_urgent(int fd, long flags) {
     return 1;
 }
 
-static int is_internet_stream(int fd) {
+int is_internet_stream(int fd) {
     return family_of(fd) > AF_UNIX && number_of_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
 }
 

@@ -1,5 +1,7 @@
 //! The differential fuzzer by hand: `cargo xtask fuzz-differential [--seed N] [--rounds N] [--tables NAMES]`.
 //!
+//! With `--script FILE` it runs the rounds of a file, as they are.
+//!
 //! It goes on after a difference, with other calls, and ends with all that it has found, each as a script that can be
 //! kept in `tests/differential/`.
 #![forbid(unsafe_code)]
@@ -9,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pith_end_to_end::Workshop;
-use pith_end_to_end::differential::{Fuzzer, IN_MEMORY};
+use pith_end_to_end::differential::{Fuzzer, IN_MEMORY, parse};
 
-const USAGE: &str = "usage: cargo xtask fuzz-differential [--seed N] [--rounds N] [--place DIRECTORY] [--tables NAME,NAME...]";
+const USAGE: &str = "usage: cargo xtask fuzz-differential [--seed N] [--rounds N] [--place DIRECTORY] [--tables NAME,NAME...]\n       cargo xtask fuzz-differential --script FILE [--place DIRECTORY]";
 
 /// Rounds of one boot.
 const BATCH: usize = 100;
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
 /// Returns how many calls answered differently.
 fn fuzz() -> Result<usize, String> {
     let (mut seed, mut rounds, mut place) = (1_u64, 1000_usize, String::from(IN_MEMORY));
-    let mut tables = None;
+    let (mut tables, mut script) = (None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(option) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
@@ -40,6 +42,7 @@ fn fuzz() -> Result<usize, String> {
             "--rounds" => rounds = number? as usize,
             "--place" => place = value,
             "--tables" => tables = Some(value),
+            "--script" => script = Some(value),
             _ => return Err(USAGE.into()),
         }
     }
@@ -50,6 +53,14 @@ fn fuzz() -> Result<usize, String> {
     let directory = manifest.join("../target/tmp/differential");
     let workshop = Workshop::new(&directory, &manifest.join("programs"), &command)?;
     let fuzzer = Fuzzer::new(&workshop, &place)?;
+    if let Some(path) = script {
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let differences = fuzzer.differences(&parse(&text))?;
+        for difference in &differences {
+            println!("{}\n", difference.shown());
+        }
+        return Ok(differences.len());
+    }
     // One difference of each call is enough to look at.
     let mut known = BTreeMap::new();
     let mut different = 0;

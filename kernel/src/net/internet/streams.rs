@@ -155,6 +155,10 @@ impl InternetSocket {
                 let mut packet = PacketRoom::up_to(length).ok_or(Errno::ENOBUFS)?;
                 let length = length.min(packet.capacity());
                 let copied = message.data.take(&mut packet.bytes_mut()[..length])?;
+                // As on Linux, a piece that can't be read wholly is not sent.
+                if copied != length {
+                    return Err(Errno::EFAULT);
+                }
                 let data: Slice<Memory> = Slice::new(packet.filled(copied));
                 self.network.with(|stack, now| {
                     stack.with_connection(self.handle, now, |connection| {

@@ -916,9 +916,8 @@ impl Socket for UnixSocket {
         }
         events.set(READABLE, has_data || shut);
         events.set(PollEvents::READ_HANG_UP, shut);
-        if self.is_connection() && ((peer.is_none() && !was_connected) || (shut && sending_shut)) {
-            events |= PollEvents::HANG_UP;
-        }
+        let is_new = self.is_connection() && peer.is_none() && !was_connected;
+        events.set(PollEvents::HANG_UP, is_new || (shut && sending_shut));
         let full = match &peer {
             Some(peer) if !self.is_connection() => {
                 let mutual = peer.peer().is_some_and(|other| core::ptr::eq(&*other, self));
