@@ -78,6 +78,11 @@ pub trait Socket: Any + Send + Sync {
     /// `getpeername(2)`
     fn peer_address(&self) -> Result<Address, Errno>;
 
+    /// What keeps it from sending whatever message, and is told before that is looked at.
+    fn may_send(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Sends a message and returns how many bytes of it.
     fn send(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno>;
 

@@ -412,6 +412,7 @@ pub(super) fn destination_of(header: &MessageHeader) -> Result<Option<Address>, 
 fn send_message(open: &OpenFile, socket: &dyn Socket, header: &MessageHeader, flags: u32) -> Result<usize, Errno> {
     let address = destination_of(header)?;
     let pieces = pieces_of(header)?;
+    socket.may_send()?;
     let result = socket.send(Outgoing {
         data: &mut Source::program(&pieces),
         address,

@@ -753,7 +753,7 @@ fn a_port_that_is_not_needed_yet_is_chosen_for_the_peer() {
     wire.settle();
     assert_eq!(wire.state(0, renewed), Some(State::Closed));
     assert_eq!(wire.machines[0].tcp_renew(renewed), Ok(()));
-    assert_eq!(wire.machines[0].local(renewed), Some(own));
+    assert_eq!(wire.machines[0].bound(renewed), Some(own));
 }
 
 #[test]

@@ -121,18 +121,15 @@ void isolate_network(void) {
     close(fd);
 }
 
-// Which descriptors are of sockets that have had a connection, or have asked for one.
-#define MOST_DESCRIPTORS 1024
-static char had_connection[MOST_DESCRIPTORS];
-
-static void note_connection(int fd, int had) {
-    if (fd >= 0)
-        had_connection[fd % MOST_DESCRIPTORS] = (char)had;
+// Streams send at once: whether a second small piece has come already would else depend on when the first was acknowledged.
+static void send_at_once(int fd) {
+    int on = 1;
+    if (is_internet_stream(fd))
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 void begin_sockets(void) {
     static int rounds;
-    memset(had_connection, 0, sizeof had_connection);
     first_port = 10000 + rounds++ % 2000 * 10;
 }
 
@@ -236,16 +233,15 @@ static int is_urgent(int fd, long flags) {
     return 1;
 }
 
-// What Pith can't do yet, or Linux's peculiarity: to stop a socket from listening, and to let one of IPv6, which has got an
-// address by its peer, speak with IPv4 next.
+// Linux's peculiarity: it lets a socket of IPv6, which has got an address by its peer, speak with IPv4 next.
 static int is_peculiar_peer(int fd, const struct sockaddr_storage *address) {
     struct sockaddr_in6 own = {0};
     socklen_t length = sizeof own;
-    int peculiar = address->ss_family == AF_UNSPEC && number_of_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1;
+    int peculiar = 0;
     if (family_of(fd) == AF_INET6 && getsockname(fd, (void *)&own, &length) == 0 && !IN6_IS_ADDR_UNSPECIFIED(&own.sin6_addr)) {
         const struct sockaddr_in6 *peer = (const void *)address;
         int is_v4 = address->ss_family == AF_INET || (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr));
-        peculiar |= is_v4 != IN6_IS_ADDR_V4MAPPED(&own.sin6_addr);
+        peculiar = is_v4 != IN6_IS_ADDR_V4MAPPED(&own.sin6_addr);
     }
     if (peculiar)
         say(" not here");
@@ -256,7 +252,7 @@ static int is_peculiar_peer(int fd, const struct sockaddr_storage *address) {
 
 static void run_socket(struct argument *a) {
     int fd = (int)syscall(SYS_socket, (int)a[0].number, (int)a[1].number, (int)a[2].number);
-    note_connection(fd, 0);
+    send_at_once(fd);
     keep(&a[3], fd);
 }
 
@@ -304,8 +300,8 @@ static void run_pair(struct argument *a) {
     }
     answer(result);
     if (result == 0) {
-        note_connection(ends[0], 1);
-        note_connection(ends[1], 1);
+        send_at_once(ends[0]);
+        send_at_once(ends[1]);
         keep(&a[1], ends[0]);
         keep(&a[2], ends[1]);
     }
@@ -314,12 +310,7 @@ static void run_pair(struct argument *a) {
 static void run_bind(struct argument *a) {
     struct sockaddr_storage address;
     socklen_t length = argument_address(&a[1], &address);
-    // One whose connection has ended can be bound again in Linux, which Pith does not let it be.
     int fd = descriptor(&a[0]);
-    if (fd >= 0 && had_connection[fd % MOST_DESCRIPTORS] && is_internet_stream(fd)) {
-        say(" not here");
-        return;
-    }
     // Of one that has a name, Linux makes the file first, and takes it away again.
     struct sockaddr_un named = {0};
     socklen_t length_of_own = sizeof named;
@@ -336,7 +327,6 @@ static void run_connect(struct argument *a) {
     socklen_t length = argument_address(&a[1], &address);
     if (is_peculiar_peer(descriptor(&a[0]), &address))
         return;
-    note_connection(descriptor(&a[0]), 1);
     answer(syscall(SYS_connect, descriptor(&a[0]), &address, length));
 }
 
@@ -348,7 +338,6 @@ static void run_accept4(struct argument *a) {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
     long result = syscall(SYS_accept4, descriptor(&a[0]), &address, &length, (int)a[1].number);
-    note_connection((int)result, 1);
     keep(&a[2], result);
     if (result >= 0)
         say_address_of(&address, length);
@@ -368,13 +357,6 @@ static void run_getsockname(struct argument *a) { say_name(SYS_getsockname, a); 
 static void run_getpeername(struct argument *a) { say_name(SYS_getpeername, a); }
 
 static void run_shutdown(struct argument *a) {
-    // Linux stops it from listening; and it resets who still sends to one that takes nothing any more, which Pith does when
-    // that is closed.
-    if (is_internet_stream(descriptor(&a[0])) &&
-        (number_of_option(descriptor(&a[0]), SOL_SOCKET, SO_ACCEPTCONN) == 1 || a[1].number == SHUT_RDWR || a[1].number == SHUT_RD)) {
-        say(" not here");
-        return;
-    }
     answer(syscall(SYS_shutdown, descriptor(&a[0]), (int)a[1].number));
 }
 

@@ -82,7 +82,7 @@ fn line(socket: &InternetSocket, detailed: bool) -> Option<Line> {
     let stack = socket.network.stack.lock();
     let handle = socket.handle;
     // Without a port nobody can find it.
-    let local = stack.local(handle).filter(|local| local.port() != 0)?;
+    let local = stack.bound(handle).filter(|local| local.port() != 0)?;
     let nobody = super::name::nobody(socket.family);
     let mut line = Line {
         local,

@@ -76,7 +76,7 @@ pub struct InternetSocket {
     pub(super) keep_alive: Mutex<(u64, u64, u32)>,
     /// What the program has shut down.
     pub(super) no_more_input: AtomicBool,
-    /// The same for a socket of datagrams; of a stream, its connection knows.
+    /// The same for a socket of datagrams, and for a stream that was not connected then; else its connection knows.
     pub(super) no_more_output: AtomicBool,
     /// Options of IP and UDP.
     pub(super) chosen: Mutex<Chosen>,
@@ -384,36 +384,41 @@ impl Socket for InternetSocket {
     }
 
     fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
-        let listening = self.listens();
-        if self.is_stream() && !listening {
-            // As on Linux, it counts even without a peer.
-            let connected = self.peer_address();
-            if connected.is_err() && how.receiving() {
-                self.no_more_input.store(true, Ordering::Relaxed);
-            }
-            connected?;
-        } else if !listening {
-            // As on Linux, it counts even without a peer, although the call says otherwise.
-            if how.receiving() {
-                self.no_more_input.store(true, Ordering::Relaxed);
-            }
-            if how.sending() {
-                self.no_more_output.store(true, Ordering::Relaxed);
-            }
-            self.changed();
-            let remote = self.network.stack.lock().remote(self.handle);
-            return remote.map(|_| ()).ok_or(Errno::ENOTCONN);
+        // As on Linux, what listens does not any more, and what asks for a connection does not either.
+        if self.listens() {
+            return match how.receiving() {
+                true => self.disconnect_stream(),
+                false => Ok(()),
+            };
+        }
+        if matches!(self.connection(), Some((State::SynSent, _))) {
+            return self.disconnect_stream();
         }
         if how.receiving() {
             self.no_more_input.store(true, Ordering::Relaxed);
         }
-        if how.sending() && !listening {
+        // As on Linux, it counts even without a peer, although the call says otherwise.
+        let connected = match self.is_stream() {
+            true => self.peer_address().is_ok(),
+            false => self.network.stack.lock().remote(self.handle).is_some(),
+        };
+        if how.sending() && !(self.is_stream() && connected) {
+            self.no_more_output.store(true, Ordering::Relaxed);
+        }
+        if self.is_stream() && connected {
             self.network.with(|stack, now| {
-                stack.with_connection(self.handle, now, |connection| connection.shut_down());
+                stack.with_connection(self.handle, now, |connection| {
+                    if how.receiving() {
+                        connection.refuse_input();
+                    }
+                    if how.sending() {
+                        connection.shut_down();
+                    }
+                });
             });
         }
         self.changed();
-        Ok(())
+        connected.then_some(()).ok_or(Errno::ENOTCONN)
     }
 
     fn readiness(&self) -> PollEvents {
@@ -438,8 +443,14 @@ impl Socket for InternetSocket {
             return events;
         }
         let Some(connection) = stack.connection(self.handle) else {
-            // Never connected.
-            return WRITABLE | PollEvents::HANG_UP;
+            // Never connected, or not any more.
+            events |= WRITABLE | PollEvents::HANG_UP;
+            events.set(
+                READABLE | PollEvents::READ_HANG_UP,
+                self.no_more_input.load(Ordering::Relaxed),
+            );
+            events.set(PollEvents::ERROR, self.common.has_error() || told);
+            return events;
         };
         let readiness = connection.readiness();
         let shut = self.no_more_input.load(Ordering::Relaxed);
@@ -449,7 +460,8 @@ impl Socket for InternetSocket {
         events.set(WRITABLE, readiness.writable);
         events.set(PollEvents::PRIORITY, readiness.urgent);
         events.set(PollEvents::READ_HANG_UP, readiness.peer_ended || shut);
-        events.set(PollEvents::HANG_UP, readiness.ended);
+        let both_shut = shut && self.no_more_output.load(Ordering::Relaxed);
+        events.set(PollEvents::HANG_UP, readiness.ended || both_shut);
         events.set(PollEvents::ERROR, readiness.failed || self.common.has_error() || told);
         events
     }

@@ -73,16 +73,23 @@ impl InternetSocket {
         result
     }
 
-    /// Takes the connection away, or the listening (`connect(2)` to no family).
-    fn disconnect_stream(&self) -> Result<(), Errno> {
+    /// Takes the connection away, or the listening (`connect(2)` to no family, `shutdown(2)` of what listens or asks for a
+    /// connection).
+    pub(super) fn disconnect_stream(&self) -> Result<(), Errno> {
         let state = self.connection().map(|(state, _)| state);
-        if self.listens() {
-            // Linux does it; here the socket goes on listening.
-            crate::warning_once!("connect to no family does not stop a socket from listening yet: it answers EINVAL");
-            return Err(Errno::EINVAL);
-        }
         self.connecting.store(false, Ordering::Relaxed);
+        self.no_more_input.store(false, Ordering::Relaxed);
+        self.no_more_output.store(false, Ordering::Relaxed);
+        let listened = self.network.with(|stack, now| stack.tcp_stop_listening(self.handle, now));
+        if listened.is_ok() {
+            self.changed();
+            return Ok(());
+        }
         let Some(state) = state else { return Ok(()) };
+        // What has ended the connection is still to be told.
+        if let Some(errno) = self.take_ending() {
+            self.common.set_error(errno);
+        }
         // Who is reset learns it, and so does the one that has done it.
         let resets = !matches!(state, State::Closed | State::TimeWait | State::LastAck | State::Closing);
         self.network.with(|stack, now| {
@@ -90,7 +97,6 @@ impl InternetSocket {
             // It has ended just now.
             let _ = stack.tcp_renew(self.handle);
         });
-        self.no_more_input.store(false, Ordering::Relaxed);
         if resets {
             self.common.set_error(Errno::ECONNRESET);
         }
@@ -134,6 +140,9 @@ impl InternetSocket {
                 let Some(connection) = stack.connection(self.handle) else {
                     return Some(Err(Errno::EPIPE));
                 };
+                if self.no_more_output.load(Ordering::Relaxed) {
+                    return Some(Err(Errno::EPIPE));
+                }
                 if connection.ending().is_some() {
                     return Some(Err(Errno::ECONNRESET));
                 }

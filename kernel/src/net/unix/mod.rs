@@ -218,7 +218,8 @@ impl UnixSocket {
                 break Err(Errno::EPIPE);
             }
             let remaining = message.data.remaining();
-            if remaining == 0 && (sent != 0 || rights.is_none()) {
+            // As on Linux, files go with the first byte, and without one nowhere.
+            if remaining == 0 {
                 break Ok(());
             }
             let room = || (self.outbox.has_room() || gone()).then_some(());
@@ -289,19 +290,14 @@ impl UnixSocket {
         let flags = message.flags;
         let patience = self.common.send_patience(flags.contains(MessageFlags::DO_NOT_WAIT));
         if self.is_connection() {
-            if let Some(errno) = self.common.take_error() {
-                return Err(errno);
-            }
-            let state = self.state.lock();
-            if state.peer.is_none() && !state.was_connected {
-                return Err(Errno::ENOTCONN);
-            }
+            self.may_send()?;
             // As on Linux, it goes to the peer whatever address is given.
             message.address = None;
         }
         if let Some(address) = &message.address {
             names::check(address)?;
         }
+        self.bind_for_credentials()?;
         let length = message.data.remaining();
         if length + MESSAGE_OVERHEAD > self.common.send_buffer.load(Ordering::Relaxed) {
             return Err(Errno::EMSGSIZE);
@@ -326,9 +322,6 @@ impl UnixSocket {
             let stranger = peer.peer().is_some_and(|other| !core::ptr::eq(&*other, self));
             if stranger {
                 return Err(Errno::EPERM);
-            }
-            if self.state.lock().name.is_none() && self.common.switch(option::PASS_CREDENTIALS) {
-                self.bind_to_any()?;
             }
         }
         let rights = Rights::new(core::mem::take(&mut message.ancillary.rights))?;
@@ -635,7 +628,17 @@ impl UnixSocket {
         Ok(())
     }
 
+    /// Whoever wants to know of its peers who they are is to have a name for them too.
+    fn bind_for_credentials(&self) -> Result<(), Errno> {
+        if self.state.lock().name.is_none() && self.common.switch(option::PASS_CREDENTIALS) {
+            self.bind_to_any()?;
+        }
+        Ok(())
+    }
+
     fn connect_stream(&self, address: &Address, nonblocking: bool) -> Result<(), Errno> {
+        names::check(address)?;
+        self.bind_for_credentials()?;
         let listener = names::find(address, self.kind)?;
         {
             let state = self.state.lock();
@@ -732,7 +735,9 @@ impl Socket for UnixSocket {
                 core::mem::take(&mut content.pending),
             )
         };
-        let unread = !packets.is_empty();
+        // As on Linux, one without data at the front does not count.
+        let empty = packets.front().is_some_and(|first| first.remaining() == 0);
+        let unread = packets.len() > usize::from(empty);
         drop(packets);
         for connection in pending {
             // Whoever connected learns that nobody will ever accept it.
@@ -784,6 +789,8 @@ impl Socket for UnixSocket {
             }
             return Ok(());
         }
+        names::check(address)?;
+        self.bind_for_credentials()?;
         let peer = names::find(address, self.kind)?;
         let allowed = peer.peer().is_none_or(|other| core::ptr::eq(&*other, self));
         if !allowed {
@@ -851,6 +858,20 @@ impl Socket for UnixSocket {
 
     fn peer_address(&self) -> Result<Address, Errno> {
         self.peer().ok_or(Errno::ENOTCONN)?.local_address()
+    }
+
+    fn may_send(&self) -> Result<(), Errno> {
+        if self.kind != SocketKind::SequencedPackets {
+            return Ok(());
+        }
+        if let Some(errno) = self.common.take_error() {
+            return Err(errno);
+        }
+        let state = self.state.lock();
+        match state.peer.is_none() && !state.was_connected {
+            true => Err(Errno::ENOTCONN),
+            false => Ok(()),
+        }
     }
 
     fn send(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {

@@ -58,6 +58,8 @@ impl<B: Buffer> Stack<B> {
         }
         if orphaned {
             self.forget(handle, tuple);
+        } else {
+            self.give_up_port(handle, tuple.0);
         }
     }
 

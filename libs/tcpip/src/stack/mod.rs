@@ -286,6 +286,12 @@ struct Tcp<B> {
     orphaned: bool,
     /// The pair of addresses belongs to somebody else already.
     detached: bool,
+    /// Whether the program has chosen the address, and the port: only then does it keep them without a connection.
+    chosen: (bool, bool),
+    /// The port of a connection that has ended, which a socket without one shows on.
+    old_port: u16,
+    /// It was bound anew although its connection, which has ended, was not taken away.
+    rebound: bool,
     /// What it was charged for its data.
     charged: usize,
     /// The lane of whoever has used it last.

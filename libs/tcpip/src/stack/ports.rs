@@ -147,7 +147,7 @@ impl<B: Buffer> Stack<B> {
     /// # Errors
     /// [`Error::State`].
     pub fn set_reach(&mut self, handle: Handle, reach: Reach) -> Result<(), Error> {
-        if self.local(handle).is_some() {
+        if self.bound(handle).is_some() {
             return Err(Error::State);
         }
         match self.sockets.get_mut(handle) {
@@ -273,7 +273,10 @@ impl<B: Buffer> Stack<B> {
                 socket.chosen = (chosen, address.port() != 0);
                 socket.reach = if only_v6 { Reach::V6 } else { socket.reach };
             }
-            Some(Socket::Tcp(socket)) if only_v6 => socket.reach = Reach::V6,
+            Some(Socket::Tcp(socket)) => {
+                socket.chosen = (chosen, address.port() != 0);
+                socket.reach = if only_v6 { Reach::V6 } else { socket.reach };
+            }
             _ => {}
         }
     }
@@ -291,7 +294,7 @@ impl<B: Buffer> Stack<B> {
             Some(Socket::Udp(_)) => true,
             _ => false,
         };
-        let is_bound = self.local(handle).is_some_and(|local| local.port() != 0);
+        let is_bound = self.bound(handle).is_some_and(|local| local.port() != 0);
         let reach = self.reach(handle).ok_or(Error::State)?;
         // As on Linux, with IPv4 a wrong address is told first.
         if is_bound && reach != Reach::V4 {
@@ -324,6 +327,7 @@ impl<B: Buffer> Stack<B> {
             Some(Socket::Tcp(socket)) => {
                 socket.local = Some(address);
                 socket.sharing = sharing;
+                socket.rebound = matches!(socket.state, TcpState::Connected(_));
             }
             Some(Socket::Udp(socket)) => {
                 socket.local = Some(address);
@@ -351,7 +355,7 @@ impl<B: Buffer> Stack<B> {
             }
             socket => matches!(socket, Some(Socket::Udp(_))),
         };
-        if self.local(handle).is_some_and(|local| local.port() != 0) {
+        if self.bound(handle).is_some_and(|local| local.port() != 0) {
             return Err(Error::State);
         }
         address.set_port(0);
@@ -378,21 +382,43 @@ impl<B: Buffer> Stack<B> {
             Some(Socket::Udp(socket)) => socket.sharing,
             None => return Err(Error::State),
         };
-        match self.local(handle) {
+        match self.bound(handle) {
             None => self.bind_shared(handle, usual, shares.into()),
             Some(local) if local.port() == 0 => self.bind_shared(handle, local, sharing),
             Some(_) => Ok(()),
         }
     }
 
-    /// A socket's own address.
+    /// The address that keeps a socket from getting another one. One whose connection has ended may be bound again, unless
+    /// the program has chosen its port.
+    pub fn bound(&self, handle: Handle) -> Option<SocketAddr> {
+        match self.sockets.get(handle)? {
+            Socket::Tcp(Tcp {
+                state: TcpState::Connected(connection),
+                detached: false,
+                ..
+            }) => Some(connection.local()),
+            Socket::Tcp(socket) => socket.local,
+            Socket::Udp(socket) => socket.local,
+        }
+    }
+
+    /// A socket's own address, as it is shown.
     pub fn local(&self, handle: Handle) -> Option<SocketAddr> {
         match self.sockets.get(handle)? {
             Socket::Tcp(Tcp {
                 state: TcpState::Connected(connection),
+                rebound: false,
                 ..
             }) => Some(connection.local()),
-            Socket::Tcp(socket) => socket.local,
+            Socket::Tcp(socket) => match socket.local {
+                Some(local) if local.port() != 0 => Some(local),
+                None if socket.old_port == 0 => None,
+                local => {
+                    let ip = local.map_or(socket.reach.any(), |local| local.ip());
+                    Some(SocketAddr::new(ip, socket.old_port))
+                }
+            },
             Socket::Udp(socket) => socket.local,
         }
     }

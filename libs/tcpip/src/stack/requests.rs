@@ -383,12 +383,13 @@ impl<B: Buffer> Stack<B> {
         let Ok(socket) = self.tcp_mut(listener) else {
             return;
         };
-        let (reach, sharing) = (socket.reach, socket.sharing);
+        let (reach, sharing, address) = (socket.reach, socket.sharing, socket.chosen.0);
         let mut connection = Connection::accept(tuple, request, path, options, now);
         self.counters.stream(StreamCount::Answered);
         connection.set_scarce(self.scarce);
         let handle = self.add(Socket::Tcp(Tcp {
             sharing,
+            chosen: (address, false),
             state: TcpState::Connected(Box::new(connection)),
             ..Tcp::new(reach, options)
         }));

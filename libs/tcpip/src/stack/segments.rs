@@ -26,7 +26,7 @@ impl<B: Buffer> Stack<B> {
         connection.transmit(now, largest, segments);
         let again = connection.sent_again().wrapping_sub(again);
         self.counters.add_streams(StreamCount::Again, again.into());
-        let over = connection.is_over() && socket.orphaned;
+        let (over, orphaned) = (connection.is_over(), socket.orphaned);
         let remains = !socket.detached && connection.remains(now).is_some();
         let tuple = (connection.local(), connection.remote());
         // Most deadlines are moved before they come: it is cheaper to look once too often than to move the timer each
@@ -48,8 +48,10 @@ impl<B: Buffer> Stack<B> {
         if !self.segments.is_empty() {
             self.send_segments(handle, tuple, now);
         }
-        if over {
+        if over && orphaned {
             self.forget(handle, tuple);
+        } else if over {
+            self.release(handle);
         } else if remains {
             self.leave(handle, now);
         }

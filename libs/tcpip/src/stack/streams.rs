@@ -12,6 +12,9 @@ impl<B> Tcp<B> {
             armed: None,
             orphaned: false,
             detached: false,
+            chosen: (false, false),
+            old_port: 0,
+            rebound: false,
             lane: None,
             charged: 0,
         }
@@ -134,17 +137,75 @@ impl<B: Buffer> Stack<B> {
             TcpState::Connected(one) if one.state() == State::Closed => one,
             _ => return Err(Error::State),
         };
-        let tuple = (connection.local(), connection.remote());
-        socket.state = TcpState::Idle(Box::new(*connection.options()));
-        let (sharing, detached) = (socket.sharing, socket.detached);
+        let options = *connection.options();
         if let Some(armed) = socket.armed.take() {
             self.timers.remove(&(armed, Timer::Socket(handle)));
         }
-        if !detached {
-            self.directory.remove(&tuple, Place::Socket(handle));
-            self.let_go(tuple.0, sharing);
-        }
+        self.release(handle);
+        let socket = self.tcp_mut(handle)?;
+        socket.state = TcpState::Idle(Box::new(options));
+        socket.rebound = false;
         self.charge(handle);
+        Ok(())
+    }
+
+    /// A connection has ended and does not need its addresses any more, although the program still has the socket.
+    pub(super) fn release(&mut self, handle: Handle) {
+        let Ok(socket) = self.tcp_mut(handle) else {
+            return;
+        };
+        let TcpState::Connected(connection) = &socket.state else {
+            return;
+        };
+        if socket.detached {
+            return;
+        }
+        let tuple = (connection.local(), connection.remote());
+        let sharing = socket.sharing;
+        socket.detached = true;
+        self.directory.remove(&tuple, Place::Socket(handle));
+        self.let_go(tuple.0, sharing);
+        self.give_up_port(handle, tuple.0);
+    }
+
+    /// A socket that is not in use any more gives up the port that the program has not asked for, and what was chosen for it
+    /// as an address. As on Linux, it still shows the port.
+    pub(super) fn give_up_port(&mut self, handle: Handle, shown: SocketAddr) {
+        let Ok(socket) = self.tcp_mut(handle) else {
+            return;
+        };
+        let (address, port) = socket.chosen;
+        if port {
+            return;
+        }
+        socket.old_port = shown.port();
+        let mut kept = socket.local.unwrap_or(shown);
+        let port = socket.local.map_or(0, |local| local.port());
+        kept.set_port(0);
+        socket.local = address.then_some(kept);
+        if port != 0 {
+            self.unbind(handle, port, false);
+        }
+    }
+
+    /// The program does not wait for connections any more, but keeps the socket. Those that wait to be accepted are reset.
+    ///
+    /// # Errors
+    /// [`Error::State`] if it does not listen.
+    pub fn tcp_stop_listening(&mut self, handle: Handle, now: Instant) -> Result<(), Error> {
+        let socket = self.tcp_mut(handle)?;
+        let TcpState::Listening(listener) = &socket.state else {
+            return Err(Error::State);
+        };
+        let idle = TcpState::Idle(Box::new(listener.options));
+        let old = core::mem::replace(&mut socket.state, idle);
+        let local = socket.local;
+        if let TcpState::Listening(listener) = old {
+            self.stop_listening(handle, *listener, now);
+        }
+        if let Some(local) = local {
+            self.give_up_port(handle, local);
+        }
         Ok(())
     }
 

@@ -229,6 +229,13 @@ impl<B: Buffer> Connection<B> {
                 self.abort();
                 return;
             }
+            let after = (header.sequence + data.length()).is_after(self.receiver.next());
+            if self.refuses && self.shut && after {
+                // As on Linux, both sides learn that this will not be read (RFC 1122, section 4.2.2.13).
+                self.reset = Some(self.sender.nxt());
+                self.end(Some(Ending::Reset));
+                return;
+            }
             if self.scarce && !self.makes_room(header.sequence, data.length()) {
                 // The peer sends it again when it has waited for long enough. An answer would only make it try at once.
                 return;

@@ -188,6 +188,8 @@ pub struct Connection<B> {
     /// The program has no more to send; the FIN was sent.
     shut: bool,
     fin_sent: bool,
+    /// The program takes no more data.
+    refuses: bool,
     /// The peer has no more to send.
     peer_fin: bool,
     /// Where the peer's FIN is, if data before it is missing.
@@ -298,6 +300,7 @@ impl<B: Buffer> Connection<B> {
             more: false,
             small_end: first,
             shut: false,
+            refuses: false,
             fin_sent: false,
             peer_fin: false,
             early_fin: None,

@@ -68,7 +68,7 @@ impl<B: Buffer> Connection<B> {
             readable: self.available() != 0 || self.peer_fin || ended,
             writable: ended || !connecting && (self.shut || room),
             peer_ended: self.peer_fin || ended,
-            ended: ended || self.peer_fin && self.shut,
+            ended: ended || (self.peer_fin || self.refuses) && self.shut,
             failed: self.ending.is_some(),
             urgent: self.urgent.has_byte(),
         }
@@ -242,6 +242,11 @@ impl<B: Buffer> Connection<B> {
             }
             _ => {}
         }
+    }
+
+    /// The program takes no more than what has come. As on Linux, that counts once it has ended its own side too.
+    pub fn refuse_input(&mut self) {
+        self.refuses = true;
     }
 
     /// The program is gone. If it left data unread the peer is told so by a reset (RFC 2525, section 2.17).
