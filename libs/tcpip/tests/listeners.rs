@@ -7,7 +7,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use common::slice;
 use common::wire::{ADDRESSES, Wire};
 use pith_tcpip::stack::{Error, Handle, Limits, Offload, Reach, Sharing};
-use pith_tcpip::tcp::{Options, State};
+use pith_tcpip::tcp::{Ending, Options, State};
 use pith_tcpip::time::SECOND;
 use pith_tcpip::wire::tcp::{Header, flag};
 use pith_tcpip::wire::{ethernet, ip, ipv4};
@@ -788,4 +788,88 @@ fn what_there_is_is_counted() {
     wire.settle();
     let usage = wire.machines[1].usage();
     assert_eq!((usage.orphans, usage.late, usage.all_streams), (0, 1, 1));
+}
+
+/// As on Linux: `shutdown` or `connect` to nobody takes the listening away, and with it a port that nobody asked for.
+#[test]
+fn what_listens_stops() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 8);
+    let waits = wire.connect(0, SERVER);
+    let now = wire.now;
+    let server = &mut wire.machines[1];
+    assert_eq!(server.tcp_stop_listening(listener, now), Ok(()));
+    assert_eq!(server.tcp_stop_listening(listener, now), Err(Error::State));
+    assert_eq!(server.tcp_accept(listener), Err(Error::State));
+    // The port was chosen by the program.
+    assert_eq!(server.bound(listener).map(|own| own.port()), Some(80));
+    wire.settle();
+    assert_eq!(wire.state(0, waits), Some(State::Closed));
+    // It may listen again.
+    assert_eq!(wire.machines[1].tcp_listen(listener, 8), Ok(()));
+    let peer = wire.connect(0, SERVER);
+    assert_eq!(wire.state(0, peer), Some(State::Established));
+    let chosen = wire.machines[1].tcp_open(Reach::V4, Options::default());
+    let server = &mut wire.machines[1];
+    assert_eq!(server.tcp_listen(chosen, 8), Ok(()));
+    let shown = server.local(chosen);
+    assert_eq!(server.tcp_stop_listening(chosen, now), Ok(()));
+    assert_eq!((server.local(chosen), server.bound(chosen)), (shown, None));
+}
+
+#[test]
+fn a_stream_is_bound_again_when_its_connection_has_ended() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 8);
+    let client = wire.connect(0, SERVER);
+    let again = SocketAddr::from((ADDRESSES[0], 4000));
+    let refused = wire.machines[0].bind(client, again, false);
+    assert_eq!(refused, Err(Error::State));
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let (server, now) = (server.expect("has come"), wire.now);
+    wire.machines[1].with_connection(server, now, |connection| connection.abort());
+    wire.settle();
+    assert_eq!(wire.state(0, client), Some(State::Closed));
+    let own = wire.machines[0].local(client).expect("still shown");
+    // Nobody is kept from the port any more.
+    let other = wire.machines[0].tcp_open(Reach::V4, Options::default());
+    assert_eq!(wire.machines[0].bind(other, own, false), Ok(()));
+    assert_eq!(wire.machines[0].bind(client, again, false), Ok(()));
+    assert_eq!(wire.machines[0].local(client), Some(again));
+    let twice = wire.machines[0].bind(client, again, false);
+    assert_eq!(twice, Err(Error::State));
+    assert_eq!(wire.machines[0].tcp_renew(client), Ok(()));
+    assert_eq!(wire.machines[0].tcp_connect(client, SERVER, now), Ok(()));
+    wire.settle();
+    assert_eq!(wire.state(0, client), Some(State::Established));
+    assert_eq!(wire.machines[0].local(client), Some(again));
+    // What was accepted keeps the address that its listener was bound to.
+    let bound = wire.machines[1].bound(listener).expect("bound");
+    assert_eq!(wire.machines[1].tcp_renew(server), Ok(()));
+    let kept = wire.machines[1].local(server).expect("shown");
+    assert_eq!(kept.port(), 80);
+    assert_eq!(kept.ip().is_unspecified(), bound.ip().is_unspecified());
+}
+
+/// RFC 1122, section 4.2.2.13: who has ended and takes nothing any more says so to whoever still sends.
+#[test]
+fn what_comes_after_both_ends_were_shut_is_reset() {
+    let mut wire = Wire::new();
+    let listener = wire.listen(1, 80, 8);
+    let client = wire.connect(0, SERVER);
+    let server = wire.machines[1].tcp_accept(listener).expect("listens");
+    let (server, now) = (server.expect("has come"), wire.now);
+    wire.machines[1].with_connection(server, now, |connection| connection.refuse_input());
+    wire.send(0, client, b"still read");
+    wire.settle();
+    assert_eq!(wire.received(1, server), b"still read");
+    wire.machines[1].with_connection(server, now, |connection| connection.shut_down());
+    wire.settle();
+    assert_eq!(wire.state(1, server), Some(State::FinWait2));
+    wire.send(0, client, b"too late");
+    wire.settle();
+    assert_eq!(wire.state(0, client), Some(State::Closed));
+    let server = wire.machines[1].connection(server).expect("kept");
+    assert_eq!(server.state(), State::Closed);
+    assert_eq!(server.ending(), Some(Ending::Reset));
 }

@@ -409,6 +409,11 @@ static void run_sendmsg(struct argument *a) {
         say(" not here");
         return;
     }
+    // Linux looks for sockets that can be received by nobody some time after another one was closed.
+    if (a[3].number == 1 && family_of(slots[0]) == AF_UNIX) {
+        say(" not here");
+        return;
+    }
     fill(buffer, 3000, 8);
     struct iovec pieces[2] = {{buffer, a[1].number / 2}, {buffer + a[1].number / 2, a[1].number - a[1].number / 2}};
     union {

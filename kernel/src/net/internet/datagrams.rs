@@ -174,19 +174,18 @@ impl InternetSocket {
         }
         let peer = to.or_else(|| self.network.stack.lock().remote(self.handle));
         let Some(peer) = peer else {
-            return Err(self.take_failure().unwrap_or(Errno::EDESTADDRREQ));
+            return Err(Errno::EDESTADDRREQ);
         };
         if too_long {
             return Err(Errno::EMSGSIZE);
         }
-        if to.is_some_and(|to| to.port() == 0) && self.is_udp() {
-            return Err(Errno::EINVAL);
-        }
         if message.flags.contains(MessageFlags::OUT_OF_BAND) && peer.is_ipv4() {
             return Err(Errno::EOPNOTSUPP);
         }
-        if self.no_more_output.load(Ordering::Relaxed) {
-            return Err(self.take_failure().unwrap_or(Errno::EPIPE));
+        // As on Linux, a peer that a socket of IPv6 has in IPv4 is looked at like one that the program names.
+        let is_named = to.is_some() || peer.is_ipv4() && self.family == family::INTERNET_6;
+        if is_named && peer.port() == 0 && self.is_udp() {
+            return Err(Errno::EINVAL);
         }
         let chosen = *self.chosen.lock();
         let (exception, segment) = chosen.exception(peer.ip(), self.common.device(), &message.ancillary)?;
@@ -196,6 +195,13 @@ impl InternetSocket {
         if before + length > usize::from(u16::MAX) {
             *self.corked.lock() = corked;
             return Err(Errno::EMSGSIZE);
+        }
+        if self.no_more_output.load(Ordering::Relaxed) {
+            // As on Linux, it is told last.
+            let would_go = self
+                .network
+                .with(|stack, now| stack.udp_would_send(self.handle, to, exception, length, now));
+            return Err(would_go.map_or_else(error_of_sending, |()| Errno::EPIPE));
         }
         if more {
             return self.cork(corked, (to, exception), message.data);
@@ -283,12 +289,7 @@ impl InternetSocket {
         let sent = self
             .network
             .with(|stack, now| stack.udp_send_in_steps(self.handle, to, (data, step), exception, now));
-        sent.map_err(|error| match error {
-            Error::State => Errno::EDESTADDRREQ,
-            // From an address that is not ours, no way leads anywhere.
-            Error::NotLocal => Errno::ENETUNREACH,
-            error => errno(error),
-        })
+        sent.map_err(error_of_sending)
     }
 
     pub(super) fn receive_datagram(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
@@ -391,5 +392,14 @@ impl InternetSocket {
         let (level, kind) = self.report_kind();
         message.ancillary.others.push(ControlMessage { level, kind, bytes });
         Ok(copied)
+    }
+}
+
+fn error_of_sending(error: Error) -> Errno {
+    match error {
+        Error::State => Errno::EDESTADDRREQ,
+        // From an address that is not ours, no way leads anywhere.
+        Error::NotLocal => Errno::ENETUNREACH,
+        error => errno(error),
     }
 }

@@ -325,7 +325,7 @@ impl Socket for InternetSocket {
             let mut stack = self.network.stack.lock();
             match stack.tcp_accept(self.handle) {
                 Ok(Some(handle)) => Some(Ok(handle)),
-                Ok(None) => self.no_more_input.load(Ordering::Relaxed).then_some(Err(Errno::EINVAL)),
+                Ok(None) => None,
                 Err(_) => Some(Err(Errno::EINVAL)),
             }
         };
@@ -350,7 +350,7 @@ impl Socket for InternetSocket {
         }
         let remote = self.network.stack.lock().remote(self.handle);
         // As on Linux, a peer without a port has no name.
-        let remote = remote.filter(|remote| remote.port() != 0 || self.is_stream() || self.is_udp());
+        let remote = remote.filter(|remote| remote.port() != 0);
         let shown = remote.map(|remote| name::shown(self.family, remote));
         shown.ok_or(Errno::ENOTCONN)
     }

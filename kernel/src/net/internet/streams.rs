@@ -80,7 +80,9 @@ impl InternetSocket {
         self.connecting.store(false, Ordering::Relaxed);
         self.no_more_input.store(false, Ordering::Relaxed);
         self.no_more_output.store(false, Ordering::Relaxed);
-        let listened = self.network.with(|stack, now| stack.tcp_stop_listening(self.handle, now));
+        let listened = self
+            .network
+            .with(|stack, now| stack.tcp_stop_listening(self.handle, now));
         if listened.is_ok() {
             self.changed();
             return Ok(());
@@ -245,6 +247,9 @@ impl InternetSocket {
             let available = || {
                 let stack = self.network.stack.lock();
                 let Some(connection) = stack.connection(self.handle) else {
+                    if stack.tcp_listening(self.handle).is_some() {
+                        return Some(Err(Errno::ENOTCONN));
+                    }
                     // It may have been disconnected, which is told once.
                     return Some(match self.no_more_input.load(Ordering::Relaxed) {
                         _ if self.common.has_error() => Err(Errno::ECONNRESET),

@@ -32,9 +32,9 @@ pub fn list(text: &mut Text) -> Result<(), Errno> {
 }
 
 fn line(socket: &UnixSocket, text: &mut Text) -> Result<(), Errno> {
-    let (listens, connected, name) = {
+    let (listens, connected) = {
         let state = socket.state.lock();
-        (state.listens, state.peer.is_some(), state.name.clone())
+        (state.listens, state.peer.is_some())
     };
     let flags = if listens { LISTENS } else { 0 };
     let state = if connected { CONNECTED } else { UNCONNECTED };
@@ -43,7 +43,7 @@ fn line(socket: &UnixSocket, text: &mut Text) -> Result<(), Errno> {
         "{:016x}: {:08X} {:08X} {flags:08X} {:04X} {state:02X} {:>5}",
         0, 2, 0, socket.kind as u16, socket.number
     )?;
-    if let Some(name) = name {
+    if let Some(name) = socket.name() {
         let bytes = name.address.bytes().get(2..).unwrap_or_default();
         let bytes = &bytes[..bytes.len().min(UNIX_PATH_MAX)];
         text.bytes(b" ")?;

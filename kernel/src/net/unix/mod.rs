@@ -50,10 +50,16 @@ const BYTES_TO_READ: u32 = 0x541b;
 /// `SIOCOUTQ`
 const BYTES_IN_FLIGHT: u32 = 0x5411;
 
+/// Who is said to have ended a stream.
+const NOBODY: PeerCredentials = PeerCredentials {
+    process: 0,
+    user: 0,
+    group: 0,
+};
+
 /// What is known about the other side.
 #[derive(Default)]
 struct State {
-    name: Option<Arc<Name>>,
     /// The name was given to this socket, and not inherited from the one that listens.
     owns_name: bool,
     peer: Option<Arc<UnixSocket>>,
@@ -329,7 +335,6 @@ impl UnixSocket {
         let mut packet = self.packet(data, &peer);
         packet.credentials = message.ancillary.credentials.or(packet.credentials);
         packet.rights = rights;
-        packet.name = self.state.lock().name.clone();
         let mut packet = Some(packet);
         let own = core::ptr::eq(&*peer, self);
         let reciprocal = own || peer.peer().is_some_and(|other| core::ptr::eq(&*other, self));
@@ -477,18 +482,17 @@ impl UnixSocket {
 
     /// What travels beside a packet's data.
     fn describe(&self, packet: &Packet, message: &mut Incoming<'_, '_>) {
-        if let Some(rights) = &packet.rights {
-            message.ancillary.rights = rights.files().to_vec();
-        }
         if self.common.switch(option::PASS_CREDENTIALS) {
             message.ancillary.credentials = Some(packet.credentials.unwrap_or(PeerCredentials::UNKNOWN));
         }
-        // A connection brings what its peer sends, whatever that is called by now.
-        let name = match self.is_connection() {
-            true => self.peer().and_then(|peer| peer.state.lock().name.clone()),
-            false => packet.name.clone(),
-        };
-        message.address = name.map(|name| name.address);
+        // As on Linux, whatever the sender was called when it was sent.
+        message.address = packet.name().map(|name| name.address);
+    }
+
+    fn give_rights(packet: &Packet, message: &mut Incoming<'_, '_>) {
+        if let Some(rights) = &packet.rights {
+            message.ancillary.rights = rights.files().to_vec();
+        }
     }
 
     fn receive_stream(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
@@ -524,17 +528,22 @@ impl UnixSocket {
             };
             let mut packet = match self.next_packet(patience, turn) {
                 Ok(Some(packet)) => packet,
-                Ok(None) => break,
+                Ok(None) => {
+                    if done == 0 && self.common.switch(option::PASS_CREDENTIALS) {
+                        // As on Linux, the end comes from nobody.
+                        message.ancillary.credentials = Some(NOBODY);
+                    }
+                    break;
+                }
                 Err(errno) => {
                     result = Err(errno);
                     break;
                 }
             };
-            // Data of different senders, or with files, is not mixed.
+            // Data of different senders is not mixed.
             let mixes = done == 0
-                || (packet.rights.is_none()
-                    && (!self.common.switch(option::PASS_CREDENTIALS)
-                        || message.ancillary.credentials == packet.credentials));
+                || !self.common.switch(option::PASS_CREDENTIALS)
+                || message.ancillary.credentials == packet.credentials;
             if !mixes {
                 self.put_back(packet);
                 break;
@@ -552,6 +561,7 @@ impl UnixSocket {
                 }
             };
             done += copied;
+            Self::give_rights(&packet, message);
             let had_rights = packet.rights.is_some();
             if peeks {
                 seen.push(packet);
@@ -596,6 +606,7 @@ impl UnixSocket {
             return Ok(0);
         };
         self.describe(&packet, message);
+        Self::give_rights(&packet, message);
         let copied = match message.data.put(&packet.data) {
             Ok(copied) => copied,
             Err(errno) => {
@@ -617,9 +628,12 @@ impl UnixSocket {
     }
 
     fn take_name(&self, name: Arc<Name>) {
-        let mut state = self.state.lock();
-        state.name = Some(name);
-        state.owns_name = true;
+        self.outbox.name.call_once(|| name);
+        self.state.lock().owns_name = true;
+    }
+
+    fn name(&self) -> Option<&Arc<Name>> {
+        self.outbox.name.get()
     }
 
     fn bind_to_any(&self) -> Result<(), Errno> {
@@ -630,7 +644,7 @@ impl UnixSocket {
 
     /// Whoever wants to know of its peers who they are is to have a name for them too.
     fn bind_for_credentials(&self) -> Result<(), Errno> {
-        if self.state.lock().name.is_none() && self.common.switch(option::PASS_CREDENTIALS) {
+        if self.name().is_none() && self.common.switch(option::PASS_CREDENTIALS) {
             self.bind_to_any()?;
         }
         Ok(())
@@ -640,33 +654,23 @@ impl UnixSocket {
         names::check(address)?;
         self.bind_for_credentials()?;
         let listener = names::find(address, self.kind)?;
-        {
-            let state = self.state.lock();
-            if state.listens {
-                return Err(Errno::EINVAL);
-            }
-            if state.peer.is_some() || state.was_connected {
-                return Err(Errno::EISCONN);
-            }
-        }
         let own = self.arc()?;
         let connection = Self::new(self.kind);
+        let credentials = {
+            let state = listener.state.lock();
+            if !state.listens {
+                return Err(Errno::ECONNREFUSED);
+            }
+            state.peer_credentials
+        };
+        if let Some(name) = listener.name() {
+            connection.outbox.name.call_once(|| name.clone());
+        }
         {
-            let (name, credentials) = {
-                let state = listener.state.lock();
-                if !state.listens {
-                    return Err(Errno::ECONNREFUSED);
-                }
-                (state.name.clone(), state.peer_credentials)
-            };
             let mut state = connection.state.lock();
-            state.name = name;
             state.peer = Some(own);
             state.was_connected = true;
             state.peer_credentials = Some(own_credentials());
-            drop(state);
-            let mut state = self.state.lock();
-            state.peer_credentials = credentials;
         }
         let attempt = || {
             let mut content = listener.inbox.content.lock();
@@ -679,7 +683,15 @@ impl UnixSocket {
             if content.pending.try_reserve(1).is_err() {
                 return Some(Err(Errno::ENOMEM));
             }
+            // As on Linux, what is wrong with this side is told last.
             let mut state = self.state.lock();
+            if state.listens {
+                return Some(Err(Errno::EINVAL));
+            }
+            if state.peer.is_some() || state.was_connected {
+                return Some(Err(Errno::EISCONN));
+            }
+            state.peer_credentials = credentials;
             state.peer = Some(connection.clone());
             state.was_connected = true;
             drop(state);
@@ -721,10 +733,10 @@ impl Socket for UnixSocket {
         let (name, peer) = {
             let mut state = self.state.lock();
             // The name stays, for those who ask the other side for it.
-            (state.name.clone().filter(|_| state.owns_name), state.peer.take())
+            (self.name().filter(|_| state.owns_name), state.peer.take())
         };
         if let Some(name) = name {
-            names::forget(&name);
+            names::forget(name);
         }
         let (packets, pending) = {
             let mut content = self.inbox.content.lock();
@@ -766,7 +778,7 @@ impl Socket for UnixSocket {
     }
 
     fn bind(&self, address: &Address) -> Result<(), Errno> {
-        if self.state.lock().name.is_some() {
+        if self.name().is_some() {
             // Who asks for any name has one.
             return names::asks_for_any(address).then_some(()).ok_or(Errno::EINVAL);
         }
@@ -813,7 +825,7 @@ impl Socket for UnixSocket {
         }
         {
             let mut state = self.state.lock();
-            if state.name.is_none() || state.peer.is_some() || state.was_connected {
+            if self.name().is_none() || state.peer.is_some() || state.was_connected {
                 return Err(Errno::EINVAL);
             }
             state.listens = true;
@@ -852,8 +864,7 @@ impl Socket for UnixSocket {
     }
 
     fn local_address(&self) -> Result<Address, Errno> {
-        let name = self.state.lock().name.clone();
-        Ok(name.map_or_else(names::unnamed, |name| name.address))
+        Ok(self.name().map_or_else(names::unnamed, |name| name.address))
     }
 
     fn peer_address(&self) -> Result<Address, Errno> {

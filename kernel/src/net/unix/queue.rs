@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use pith_linux::files::PollEvents;
 use pith_linux::sockets::PeerCredentials;
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use super::UnixSocket;
 use super::names::Name;
@@ -34,8 +34,6 @@ pub struct Packet {
     pub rights: Option<Rights>,
     /// Who sent it, if sender or receiver wanted that to be known.
     pub credentials: Option<PeerCredentials>,
-    /// The sender's name, if it has one.
-    pub name: Option<Arc<Name>>,
     charge: usize,
     outbox: Arc<Outbox>,
 }
@@ -50,10 +48,14 @@ impl Packet {
             start: 0,
             rights: None,
             credentials: None,
-            name: None,
             charge,
             outbox: outbox.clone(),
         }
+    }
+
+    /// What its sender is called by now, if it has a name.
+    pub fn name(&self) -> Option<&Arc<Name>> {
+        self.outbox.name.get()
     }
 
     /// Bytes that are left.
@@ -93,6 +95,8 @@ pub struct Outbox {
     pub senders: WaitQueue,
     /// Who polls the socket.
     pub watchers: WaitQueue,
+    /// The socket's name, once it has one.
+    pub name: Once<Arc<Name>>,
 }
 
 /// What is told when there is room to write.
@@ -110,6 +114,7 @@ impl Outbox {
             limit: AtomicUsize::new(limit),
             senders: WaitQueue::new(),
             watchers: WaitQueue::new(),
+            name: Once::new(),
         })
     }
 

@@ -184,6 +184,22 @@ impl<B: Buffer> Stack<B> {
         Ok(())
     }
 
+    /// What [`Self::udp_send_as`] would answer for so many bytes, which it does not send.
+    ///
+    /// # Errors
+    /// As for it.
+    pub fn udp_would_send(
+        &mut self,
+        handle: Handle,
+        to: Option<SocketAddr>,
+        exception: Exception,
+        length: usize,
+        now: Instant,
+    ) -> Result<(), Error> {
+        self.prepare(handle, to, exception, udp::HEADER + length, now)
+            .map(drop)
+    }
+
     /// Sends data as datagrams of `step` bytes, the last one perhaps shorter: the device cuts them if it can.
     ///
     /// # Errors
@@ -258,9 +274,6 @@ impl<B: Buffer> Stack<B> {
             Some(to) => self.peer(reach, bound, to)?,
             None => connected.ok_or(Error::State)?,
         };
-        if let Some(cause) = self.udp_take_error(handle) {
-            return Err(Error::Failed(cause));
-        }
         // As on Linux, echoes share their identifiers unless they say otherwise.
         let shares = role == Role::Echoes;
         self.complete(handle, SocketAddr::new(reach.any(), 0), shares)?;
@@ -299,6 +312,10 @@ impl<B: Buffer> Stack<B> {
         let refused = matches!(manner.discovery, Discovery::Always | Discovery::Probe);
         if length > longest || !fits && refused {
             return Err(Error::TooLong);
+        }
+        // As on Linux, what is wrong with this datagram is told before what was wrong with others.
+        if let Some(cause) = self.udp_take_error(handle) {
+            return Err(Error::Failed(cause));
         }
         let protocol = role.protocol(reach);
         let mut packet = ip::Header::new(source, remote.ip(), scope, protocol);
@@ -476,8 +493,12 @@ impl<B: Buffer> Stack<B> {
             return 0;
         }
         match socket.remote {
-            Some(remote) if remote == source => 4,
-            Some(_) => 0,
+            Some(remote) => {
+                // A peer without a port is every port of its address.
+                let host = remote.ip() == source.ip() && scope_of(remote) == scope_of(source);
+                let port = remote.port() == 0 || remote.port() == source.port();
+                if host && port { 4 } else { 0 }
+            }
             None => fit,
         }
     }

@@ -147,7 +147,7 @@ impl<B: Buffer> Stack<B> {
     /// # Errors
     /// [`Error::State`].
     pub fn set_reach(&mut self, handle: Handle, reach: Reach) -> Result<(), Error> {
-        if self.bound(handle).is_some() {
+        if self.bound(handle).is_some_and(|local| local.port() != 0) {
             return Err(Error::State);
         }
         match self.sockets.get_mut(handle) {

@@ -98,10 +98,11 @@ impl<B: Buffer> Stack<B> {
             return Err(Error::Unreachable);
         }
         let port = bound.map_or(0, |bound| bound.port());
-        let mut local = match bound {
-            Some(bound) if !bound.ip().is_unspecified() => bound,
-            _ => self.own_address(remote, port)?,
-        };
+        // There must be a way there, whatever the own address is.
+        let usual = self.own_address(remote, port)?;
+        let mut local = bound
+            .filter(|bound| !bound.ip().is_unspecified())
+            .unwrap_or(usual);
         if local.port() == 0 {
             local.set_port(self.choose_port(false, reach, local, Some(remote), now)?);
         }
