@@ -77,7 +77,7 @@ fn wait(watches: &mut [Watch], patience: Patience, mask: Option<u64>) -> Result<
         // A signal that the mask lets through is delivered even so.
         Patience::None => {
             return signal::with_mask(mask, || match task::current().is_interrupted() {
-                false => Ok(0),
+                false => Ok(found_nothing()),
                 true => {
                     signal::set_restart(Restart::IfNoHandlerRuns);
                     Err(Errno::EINTR)
@@ -89,12 +89,18 @@ fn wait(watches: &mut [Watch], patience: Patience, mask: Option<u64>) -> Result<
     };
     signal::with_mask(mask, || match wait_any(&queues, deadline, look) {
         Ok(count) => Ok(count),
-        Err(task::WaitError::TimedOut) => Ok(0),
+        Err(task::WaitError::TimedOut) => Ok(found_nothing()),
         Err(task::WaitError::Interrupted) => {
             signal::set_restart(Restart::IfNoHandlerRuns);
             Err(Errno::EINTR)
         }
     })
+}
+
+/// As on Linux, ignored signals that the mask lets through are gone after a wait in which nothing else has happened.
+fn found_nothing() -> usize {
+    signal::take_ignored();
+    0
 }
 
 fn poll_descriptors(

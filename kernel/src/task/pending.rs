@@ -40,7 +40,8 @@ impl PendingSignals {
     pub fn add(&self, signal: Signal, information: SignalInformation, limit: u64) -> Result<(), Errno> {
         let mut queue = self.queue.lock();
         let is_pending = self.set.load(Ordering::Relaxed) & signal.bit() != 0;
-        if signal.is_real_time() || !is_pending {
+        // As on Linux, a timer's signal, of which there is one, does not merge with those of others.
+        if signal.is_real_time() || !is_pending || information.is_of_timer() {
             let room = (queue.len() as u64) < limit.min(MOST as u64) && queue.try_reserve(1).is_ok();
             if room {
                 queue.push(information);

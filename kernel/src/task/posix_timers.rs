@@ -39,6 +39,8 @@ pub struct PosixTimer {
     countdown: Countdown,
     /// Its signal is pending.
     is_pending: AtomicBool,
+    /// Its pending signal is of an expiry before it was set anew: nobody gets it, unless it expires again until then.
+    is_stale: AtomicBool,
     /// Expiries since its signal was sent.
     overrun: AtomicU64,
     /// Those that the last delivered signal told.
@@ -79,6 +81,7 @@ impl PosixTimers {
             notification: notification(number),
             countdown: Countdown::new(clock),
             is_pending: AtomicBool::new(false),
+            is_stale: AtomicBool::new(false),
             overrun: AtomicU64::new(0),
             told: AtomicI32::new(0),
         });
@@ -103,7 +106,7 @@ impl PosixTimers {
         self.timers.lock().values().cloned().collect()
     }
 
-    /// Deletes a timer. A signal of it that is pending stays.
+    /// Deletes a timer. A signal of it that is pending stays so, but nobody gets it.
     ///
     /// # Errors
     /// `EINVAL` if there is none.
@@ -121,18 +124,24 @@ impl PosixTimers {
         }
     }
 
-    /// A signal of a timer is about to be delivered: completes what it tells.
-    pub fn delivered(&self, information: &mut SignalInformation) {
+    /// A signal of a timer is about to be delivered: completes what it tells. False if it is of no timer any more, or of an
+    /// expiry before that was set anew: as on Linux, nobody gets it then.
+    pub fn delivered(&self, information: &mut SignalInformation) -> bool {
         let Ok(timer) = self.find(information.timer()) else {
-            return;
+            return false;
         };
+        let stale = timer.is_stale.swap(false, Ordering::SeqCst);
         timer.is_pending.store(false, Ordering::SeqCst);
+        if stale {
+            return false;
+        }
         let target: Weak<dyn TimerTarget> = Arc::<PosixTimer>::downgrade(&timer);
         let more = timer.countdown.resume(target);
         timer.overrun.fetch_add(more, Ordering::SeqCst);
         let overrun = timer.overrun.swap(0, Ordering::SeqCst).min(i32::MAX as u64) as i32;
         timer.told.store(overrun, Ordering::Relaxed);
         information.set_overrun(overrun);
+        true
     }
 }
 
@@ -174,6 +183,8 @@ impl PosixTimer {
     pub fn set(self: &Arc<Self>, new: Setting, absolute: bool) -> Setting {
         self.overrun.store(0, Ordering::SeqCst);
         self.told.store(0, Ordering::Relaxed);
+        self.is_stale
+            .store(self.is_pending.load(Ordering::SeqCst), Ordering::SeqCst);
         let target: Weak<dyn TimerTarget> = Arc::<Self>::downgrade(self);
         // One that is disarmed has no interval either.
         let interval = if new.value == 0 { 0 } else { new.interval };
@@ -193,8 +204,10 @@ impl TimerTarget for PosixTimer {
             return self.countdown.again(Look::Next);
         }
         if self.is_pending.swap(true, Ordering::SeqCst) {
-            self.overrun.fetch_add(count, Ordering::SeqCst);
-            // Not never: a standard signal that merged with another is not delivered as this timer's.
+            // One that was of no use any more tells of this expiry now.
+            let revived = self.is_stale.swap(false, Ordering::SeqCst);
+            self.overrun.fetch_add(count - u64::from(revived), Ordering::SeqCst);
+            // Not never: a signal that came to be ignored is not delivered.
             let next = self.countdown.again(Look::Seldom);
             return match self.is_pending.load(Ordering::SeqCst) {
                 true => next,

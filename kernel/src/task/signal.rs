@@ -362,11 +362,19 @@ pub fn raise(signal: Signal) {
 /// Takes the next pending signal of a set, its own or the process's, for `rt_sigtimedwait(2)` and `signalfd(2)`.
 pub fn take_pending(thread: &Thread, set: u64) -> Option<(Signal, SignalInformation)> {
     let process = &thread.process;
-    let (signal, mut information) = thread.pending.take(set).or_else(|| process.pending.take(set))?;
-    if information.code == code::SI_TIMER {
-        process.posix_timers.delivered(&mut information);
+    loop {
+        let (signal, mut information) = thread.pending.take(set).or_else(|| process.pending.take(set))?;
+        if !information.take_of_timer() || process.posix_timers.delivered(&mut information) {
+            return Some((signal, information));
+        }
     }
-    Some((signal, information))
+}
+
+/// Takes pending signals that are ignored and not blocked, as delivering them does.
+pub fn take_ignored() {
+    let thread = current();
+    let ignored = thread.deliverable_signals() & thread.process.silent.load(Ordering::Relaxed);
+    while take_pending(&thread, ignored).is_some() {}
 }
 
 /// Replaces the blocked signals.

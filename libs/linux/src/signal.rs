@@ -338,7 +338,23 @@ impl SignalInformation {
         let mut information = Self::new(signal, code);
         information.fields[..4].copy_from_slice(&timer.to_le_bytes());
         information.fields[8..16].copy_from_slice(&value.to_le_bytes());
+        // `si_sys_private`, which a program never sees.
+        information.fields[16] = 1;
         information
+    }
+
+    /// Whether a timer has sent it, and not a program that says so.
+    pub fn is_of_timer(&self) -> bool {
+        self.code == code::SI_TIMER && self.fields[16] == 1
+    }
+
+    /// The same; it is forgotten.
+    pub fn take_of_timer(&mut self) -> bool {
+        let is_of_timer = self.is_of_timer();
+        if is_of_timer {
+            self.fields[16] = 0;
+        }
+        is_of_timer
     }
 
     /// Sets `si_band` and `si_fd`, of a signal that tells that a file is ready.
@@ -430,7 +446,7 @@ impl From<&SignalInformation> for SignalFileRecord {
             code::SI_KERNEL => {}
             _ => {
                 (record.process, record.user) = information.sender();
-                if information.code < 0 && information.code != code::SI_TKILL {
+                if information.code < 0 {
                     record.pointer = information.value();
                     record.integer = information.value() as i32;
                 }

@@ -121,9 +121,15 @@ void isolate_network(void) {
     close(fd);
 }
 
+// Which sockets of IPv6 were to be connected with IPv4.
+#define MOST_DESCRIPTORS 1024
+static char has_spoken_v4[MOST_DESCRIPTORS];
+
 // Streams send at once: whether a second small piece has come already would else depend on when the first was acknowledged.
 static void send_at_once(int fd) {
     int on = 1;
+    if (fd >= 0)
+        has_spoken_v4[fd % MOST_DESCRIPTORS] = 0;
     if (is_internet_stream(fd))
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
@@ -243,6 +249,13 @@ static int is_peculiar_peer(int fd, const struct sockaddr_storage *address) {
         int is_v4 = address->ss_family == AF_INET || (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr));
         peculiar = is_v4 != IN6_IS_ADDR_V4MAPPED(&own.sin6_addr);
     }
+    // A stream of IPv6 that has ever spoken with IPv4 sends to nowhere when it is connected with IPv6.
+    if (fd >= 0 && family_of(fd) == AF_INET6 && address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *peer = (const void *)address;
+        int is_v4 = IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr);
+        peculiar |= !is_v4 && has_spoken_v4[fd % MOST_DESCRIPTORS];
+        has_spoken_v4[fd % MOST_DESCRIPTORS] |= (char)is_v4;
+    }
     if (peculiar)
         say(" not here");
     return peculiar;
@@ -338,6 +351,8 @@ static void run_accept4(struct argument *a) {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
     long result = syscall(SYS_accept4, descriptor(&a[0]), &address, &length, (int)a[1].number);
+    if (result >= 0)
+        has_spoken_v4[result % MOST_DESCRIPTORS] = 0;
     keep(&a[2], result);
     if (result >= 0)
         say_address_of(&address, length);
@@ -492,6 +507,11 @@ static int is_peculiar_option(int fd, long option) {
 static void run_setsockopt(struct argument *a) {
     if (is_peculiar_option(descriptor(&a[0]), a[1].number))
         return;
+    // When the peer of one that does not wait for its end is reset depends on when that acknowledges this one's.
+    if (a[1].number == ((long)IPPROTO_TCP << 32 | TCP_LINGER2) && a[2].number < 0) {
+        say(" not here");
+        return;
+    }
     // Which options of IP take a number that is too short differs from one to the next, and between versions.
     long level = a[1].number >> 32;
     if ((level == IPPROTO_IP || level == IPPROTO_IPV6) && a[3].number < 4 && family_of(descriptor(&a[0])) > AF_UNIX) {

@@ -37,6 +37,8 @@ static const struct value sleeping_seconds[] = {ONE_OF(0), ONE_OF(0), ONE_OF(-1)
 static int timers[TIMERS];
 // Whether they count time of the processor.
 static int counts_processor[TIMERS];
+// Whether they tell nobody. Linux shows what such a timer had left before it was disarmed.
+static int tells_nobody[TIMERS];
 
 void begin_timers(void) {
     static int before;
@@ -71,10 +73,13 @@ static void run_timer_create(struct argument *a) {
             syscall(SYS_timer_delete, *timer(&a[3]));
         *timer(&a[3]) = made;
         counts_processor[a[3].number % TIMERS] = is_of_processor(a[0].number);
+        tells_nobody[a[3].number % TIMERS] = a[1].number == SIGEV_NONE;
     }
 }
 
-static void say_remaining(const struct itimerspec *set) {
+static void say_remaining(const struct argument *timer, const struct itimerspec *set) {
+    if (tells_nobody[timer->number % TIMERS])
+        return;
     // The clock of the processor may count a whole interval at once, so that intervals are told only.
     say(" each %ld.%ld %s", (long)set->it_interval.tv_sec, set->it_interval.tv_nsec,
         set->it_value.tv_sec > 300 ? "later" : set->it_value.tv_sec || set->it_value.tv_nsec ? "soon" : "never");
@@ -108,7 +113,7 @@ static void run_timer_settime(struct argument *a) {
     long result = syscall(SYS_timer_settime, *timer(&a[0]), (int)a[1].number, &new, &old);
     answer(result);
     if (result == 0) {
-        say_remaining(&old);
+        say_remaining(&a[0], &old);
         wait_for_timer(*timer(&a[0]));
     }
 }
@@ -118,7 +123,7 @@ static void run_timer_gettime(struct argument *a) {
     long result = syscall(SYS_timer_gettime, *timer(&a[0]), &now);
     answer(result);
     if (result == 0)
-        say_remaining(&now);
+        say_remaining(&a[0], &now);
 }
 
 static void run_timer_getoverrun(struct argument *a) {
