@@ -547,6 +547,128 @@ static void watched(void)
     }
 }
 
+/* File systems that are made and mounted step by step, as newer mount(8) does. */
+static void steps(void)
+{
+    puts("-- in steps");
+    char byte;
+    RESULT(fsopen("nosuch", 0));
+    RESULT(fsopen("tmpfs", 2));
+    RESULT(fsopen(NULL, 0));
+    int made = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    RESULT(fcntl(made, F_GETFD));
+    RESULT(fsmount(made, 0, 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "source", "in steps", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "source", "again", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "size", "1M", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "mode", "0711", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_FLAG, "nosuch", NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_FLAG, "size", "x", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "size", NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "size", "lots", 0));
+    RESULT(fsconfig(made, 77, NULL, NULL, 0));
+    RESULT(fsconfig(-1, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    RESULT(fsconfig(0, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    RESULT(fsconfig(99, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "size", "2M", 0));
+    RESULT(fsmount(made, 8, 0));
+    RESULT(fsmount(made, 0, 0x40000000));
+    RESULT(fsmount(made, 0, MOUNT_ATTR__ATIME));
+    int mounted = fsmount(made, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME);
+    RESULT(fcntl(mounted, F_GETFD));
+    RESULT(fcntl(mounted, F_GETFL) & O_PATH);
+    RESULT(fsmount(made, 0, 0));
+    int file = openat(mounted, "file", O_CREAT | O_WRONLY, 0600);
+    RESULT(write(file, "apart", 5));
+    close(file);
+    RESULT(mkdir(in("steps"), 0700));
+    put(in("plain"), "");
+    RESULT(move_mount(mounted, "", AT_FDCWD, in("steps"), 0));
+    RESULT(move_mount(mounted, "", AT_FDCWD, in("steps"), 0x8000));
+    RESULT(move_mount(mounted, "", AT_FDCWD, in("plain"), MOVE_MOUNT_F_EMPTY_PATH));
+    RESULT(move_mount(mounted, "file", AT_FDCWD, in("plain"), 0));
+    RESULT(move_mount(mounted, "", AT_FDCWD, in("steps"), MOVE_MOUNT_F_EMPTY_PATH));
+    tables();
+    show(in("steps/file"));
+    struct stat status;
+    RESULT(stat(in("steps"), &status));
+    printf("%o\n", status.st_mode);
+    RESULT(mkdir(in("other"), 0700));
+    RESULT(move_mount(mounted, "", AT_FDCWD, in("other"), MOVE_MOUNT_F_EMPTY_PATH));
+    show(in("other/file"));
+    RESULT(access(in("steps/file"), F_OK));
+
+    puts("changed");
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "size", "2M", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_FLAG, "ro", NULL, 0));
+    file = openat(mounted, "file", O_WRONLY);
+    RESULT(fsconfig(made, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
+    close(file);
+    close(made);
+    RESULT(read(made, &byte, 1));
+    made = fspick(mounted, "", FSPICK_EMPTY_PATH);
+    RESULT(fspick(mounted, "file", 0));
+    RESULT(fspick(mounted, "", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_STRING, "size", "3M", 0));
+    RESULT(fsconfig(made, FSCONFIG_SET_FLAG, "ro", NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
+    tables();
+    RESULT(openat(mounted, "file", O_WRONLY));
+    RESULT(fsconfig(made, FSCONFIG_SET_FLAG, "rw", NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
+    RESULT(fsconfig(made, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+    RESULT(fsmount(made, 0, 0));
+    close(made);
+
+    puts("attributes");
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC, .attr_clr = MOUNT_ATTR_NOSUID};
+    file = openat(mounted, "file", O_WRONLY);
+    RESULT(mount_setattr(mounted, "", AT_EMPTY_PATH, &attributes, sizeof attributes));
+    close(file);
+    RESULT(mount_setattr(mounted, "", AT_EMPTY_PATH, &attributes, sizeof attributes));
+    RESULT(mount_setattr(mounted, "file", 0, &attributes, sizeof attributes));
+    tables();
+    attributes = (struct mount_attr){.attr_set = MOUNT_ATTR_STRICTATIME};
+    RESULT(mount_setattr(mounted, "", AT_EMPTY_PATH, &attributes, sizeof attributes));
+    attributes.attr_clr = MOUNT_ATTR__ATIME | MOUNT_ATTR_RDONLY;
+    RESULT(mount_setattr(mounted, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes));
+    attributes.attr_clr = MOUNT_ATTR_NOATIME;
+    RESULT(mount_setattr(mounted, "", AT_EMPTY_PATH, &attributes, sizeof attributes));
+    RESULT(mount_setattr(mounted, "", AT_EMPTY_PATH, &attributes, 16));
+    RESULT(mount_setattr(mounted, "", AT_EMPTY_PATH, &attributes, 8192));
+    RESULT(mount_setattr(mounted, "", 0x40000000, &attributes, sizeof attributes));
+    attributes = (struct mount_attr){0};
+    RESULT(mount_setattr(99, "none", 0, &attributes, sizeof attributes));
+    tables();
+
+    puts("trees");
+    RESULT(open_tree(AT_FDCWD, in("other"), AT_RECURSIVE));
+    RESULT(open_tree(AT_FDCWD, in("other"), 0x40000000));
+    int tree = open_tree(AT_FDCWD, in("other"), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    RESULT(fcntl(tree, F_GETFD));
+    RESULT(move_mount(tree, "", AT_FDCWD, in("steps"), MOVE_MOUNT_F_EMPTY_PATH));
+    show(in("steps/file"));
+    close(tree);
+    tree = open_tree(AT_FDCWD, in("steps/file"), OPEN_TREE_CLONE);
+    RESULT(move_mount(tree, "", AT_FDCWD, in("plain"), MOVE_MOUNT_F_EMPTY_PATH));
+    close(tree);
+    show(in("plain"));
+    tree = open_tree(AT_FDCWD, in("plain"), 0);
+    RESULT(fcntl(tree, F_GETFL) & O_PATH);
+    close(tree);
+    tree = open_tree(AT_FDCWD, in("other"), OPEN_TREE_CLONE);
+    close(tree);
+    close(mounted);
+    tables();
+    RESULT(umount(in("plain")));
+    RESULT(umount(in("steps")));
+    RESULT(umount(in("other")));
+}
+
 static void pivoted(void)
 {
     char text[100];
@@ -605,6 +727,7 @@ int main(void)
     room();
     handles();
     watched();
+    steps();
     pivoted();
     RESULT(umount2(place, MNT_DETACH));
     rmdir(place);

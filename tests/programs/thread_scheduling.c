@@ -88,6 +88,7 @@ int main(void)
     CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0) >= 0);
     RESULT(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0));
     RESULT(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0));
+    RESULT(syscall(SYS_membarrier, 512 /* the registrations */, 0, 0));
     RESULT(syscall(SYS_membarrier, 1 << 20, 0, 0));
     RESULT(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 77, 0));
     return 0;

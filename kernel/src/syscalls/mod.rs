@@ -19,6 +19,7 @@ mod limits;
 mod machine;
 mod memory;
 mod metadata;
+mod mount_steps;
 mod mounting;
 mod namespaces;
 mod notifications;

@@ -257,7 +257,8 @@ pub fn membarrier(command: i32, flags: u32, cpu: i32) -> Result<usize, Errno> {
     const REGISTER_PRIVATE_CORE: i32 = 64;
     const PRIVATE_RSEQ: i32 = 128;
     const REGISTER_PRIVATE_RSEQ: i32 = 256;
-    const ALL: i32 = 0x1ff;
+    const TELL_REGISTRATIONS: i32 = 512;
+    const ALL: i32 = 0x3ff;
     const FLAG_CPU: u32 = 1;
 
     let process = task::current_process();
@@ -275,6 +276,7 @@ pub fn membarrier(command: i32, flags: u32, cpu: i32) -> Result<usize, Errno> {
     };
     match command {
         QUERY => return Ok(ALL as usize),
+        TELL_REGISTRATIONS => return Ok(registered.load(Ordering::Relaxed) as usize),
         REGISTER_GLOBAL | REGISTER_PRIVATE | REGISTER_PRIVATE_CORE | REGISTER_PRIVATE_RSEQ => {
             registered.fetch_or(command as u32, Ordering::Relaxed);
             return Ok(0);

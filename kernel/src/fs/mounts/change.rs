@@ -9,13 +9,13 @@ use pith_linux::Errno;
 use pith_linux::mounts::{MountFlags, MountOptions, UnmountFlags};
 
 use super::kinds::settings_of;
-use super::{MOST_MOUNTS, Mount, ROOT, TABLE, attach, changes, displace, list, place};
+use super::{MOST_MOUNTS, Mount, ROOT, SuperBlock, TABLE, attach, changes, displace, list, place};
 use crate::fs::context;
 use crate::fs::inode::Inode;
 use crate::fs::path::DirectoryMove;
 
 /// A mount that a path leads to the top of.
-pub struct Subject(Arc<Mount>);
+pub struct Subject(pub(super) Arc<Mount>);
 
 impl Subject {
     /// The mount whose top a file is.
@@ -31,7 +31,7 @@ impl Subject {
     }
 }
 
-fn is_known(mount: &Arc<Mount>) -> bool {
+pub(super) fn is_known(mount: &Arc<Mount>) -> bool {
     TABLE.lock().iter().any(|known| Arc::ptr_eq(known, mount))
 }
 
@@ -52,7 +52,7 @@ fn is_within(mount: &Arc<Mount>, outer: &Arc<Mount>) -> bool {
 }
 
 /// A mount and all that lie in it, the outer ones first.
-fn with_inner(outer: &Arc<Mount>) -> Vec<Arc<Mount>> {
+pub(super) fn with_inner(outer: &Arc<Mount>) -> Vec<Arc<Mount>> {
     let mut found = Vec::from([outer.clone()]);
     if outer.children.load(Ordering::Relaxed) == 0 {
         return found;
@@ -70,13 +70,13 @@ fn with_inner(outer: &Arc<Mount>) -> Vec<Arc<Mount>> {
 }
 
 /// A mount of what another one shows, nowhere yet.
-fn copy(mount: &Arc<Mount>, top: Arc<dyn Inode>) -> Arc<Mount> {
+pub(super) fn copy(mount: &Arc<Mount>, top: Arc<dyn Inode>) -> Arc<Mount> {
     let super_block = mount.super_block.clone();
     Mount::new(mount.source.clone(), super_block, top, mount.own_options())
 }
 
 /// The file behind a view.
-fn inner(inode: &Arc<dyn Inode>) -> Arc<dyn Inode> {
+pub(super) fn inner(inode: &Arc<dyn Inode>) -> Arc<dyn Inode> {
     inode.view().map_or_else(|| inode.clone(), |(_, inner)| inner.clone())
 }
 
@@ -176,9 +176,23 @@ pub fn change_mount(subject: &Subject, flags: MountFlags) -> Result<(), Errno> {
 pub fn change_file_system(subject: &Subject, mut flags: MountFlags, data: &[u8]) -> Result<(), Errno> {
     let _changes = changes();
     let mount = &subject.0;
-    let super_block = &mount.super_block;
+    change_super_block(&mount.super_block, &mut flags, data)?;
+    mount.set_options(MountOptions::of_call(flags, Some(mount.own_options())));
+    super::note_change();
+    Ok(())
+}
+
+/// Sets what holds for a file system, wherever it is mounted. To be called with [`super::CHANGES`] held.
+///
+/// # Errors
+/// As [`change_file_system`].
+pub(super) fn change_super_block(
+    super_block: &Arc<SuperBlock>,
+    flags: &mut MountFlags,
+    data: &[u8],
+) -> Result<(), Errno> {
     if super_block.file_system.type_name() == "tmpfs" {
-        let settings = settings_of(data, &mut flags)?;
+        let settings = settings_of(data, flags)?;
         if settings.size.is_some() || settings.files.is_some() {
             super_block.file_system.set_limits(&settings)?;
             // Whose its top directory is to be, was said when it was made.
@@ -193,16 +207,16 @@ pub fn change_file_system(subject: &Subject, mut flags: MountFlags, data: &[u8])
     let before = super_block.flags();
     super_block
         .flags
-        .store((flags & MountFlags::OF_FILE_SYSTEM).bits(), Ordering::SeqCst);
-    mount.set_options(MountOptions::of_call(flags, Some(mount.own_options())));
+        .store((*flags & MountFlags::OF_FILE_SYSTEM).bits(), Ordering::SeqCst);
+    if flags.contains(MountFlags::READ_ONLY) {
+        super::EVER.fetch_or(MountOptions::READ_ONLY.bits(), Ordering::SeqCst);
+    }
     let of_this = |other: &&Arc<Mount>| Arc::ptr_eq(&other.super_block, super_block);
     let writes = |other: &Arc<Mount>| other.writers.load(Ordering::SeqCst) != 0;
     if flags.contains(MountFlags::READ_ONLY) && list().iter().filter(of_this).any(writes) {
         super_block.flags.store(before.bits(), Ordering::SeqCst);
-        mount.set_options(mount.own_options() - MountOptions::READ_ONLY);
         return Err(Errno::EBUSY);
     }
-    super::note_change();
     Ok(())
 }
 

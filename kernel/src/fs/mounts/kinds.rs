@@ -152,24 +152,44 @@ pub fn mount_new(
     data: &[u8],
 ) -> Result<(), Errno> {
     let options = MountOptions::of_call(flags, None);
-    let super_block = match kind {
-        b"tmpfs" => {
-            let settings = settings_of(data, &mut flags)?;
-            temporary(&settings, flags)?
-        }
-        kind => {
-            let found = single(kind).ok_or(Errno::ENODEV)?;
-            check_words(&found, data)?;
-            let here = point.mount().is_some_and(|mount| mount.is_top(&*point));
-            // Linux makes a new one for each mount of these two.
-            let alone = !matches!(kind, b"proc" | b"devpts");
-            if alone && here && point.metadata().device == found.file_system.device() {
-                return Err(Errno::EBUSY);
-            }
-            found
-        }
-    };
+    let super_block = super_block(kind, &mut flags, data)?;
+    let here = point.mount().is_some_and(|mount| mount.is_top(&*point));
+    // Linux makes a new one for each mount of these.
+    let alone = !matches!(kind, b"tmpfs" | b"proc" | b"devpts");
+    if alone && here && point.metadata().device == super_block.file_system.device() {
+        return Err(Errno::EBUSY);
+    }
     mount_at(source, super_block, point, options)
+}
+
+/// A file system of a type: a new one, or the only one that there is.
+///
+/// # Errors
+/// `ENODEV` for a type that there is not, `EINVAL` for options that the type does not have.
+pub(super) fn super_block(kind: &[u8], flags: &mut MountFlags, data: &[u8]) -> Result<Arc<SuperBlock>, Errno> {
+    if kind == b"tmpfs" {
+        let settings = settings_of(data, flags)?;
+        return temporary(&settings, *flags);
+    }
+    let found = single(kind).ok_or(Errno::ENODEV)?;
+    check_words(&found, data)?;
+    Ok(found)
+}
+
+/// Whether there is such a type.
+pub(super) fn is_known(kind: &[u8]) -> bool {
+    kind == b"tmpfs" || single(kind).is_some()
+}
+
+/// Whether a type has such an option.
+///
+/// # Errors
+/// `EINVAL`
+pub(super) fn check_word(kind: &[u8], word: &[u8]) -> Result<(), Errno> {
+    match single(kind) {
+        Some(found) => check_words(&found, word),
+        None => settings_of(word, &mut MountFlags::empty()).map(|_| ()),
+    }
 }
 
 /// Whether a file system that is there already is as a program wants it to be.

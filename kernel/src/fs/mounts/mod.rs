@@ -14,6 +14,7 @@
 
 mod change;
 mod kinds;
+mod pending;
 mod view;
 
 use alloc::string::String;
@@ -35,6 +36,7 @@ pub use change::{
     Subject, bind, change_file_system, change_mount, move_mount, pivot, set_propagation, take_root_away, unmount,
 };
 pub use kinds::{free_device, limits_of, mount_new, register, set_top, shown_settings, temporary};
+pub use pending::{attach_apart, begin, clone_tree, context_of, pick, set_options};
 pub use view::View;
 
 /// Most mounts (`fs.mount-max` of Linux).
@@ -105,6 +107,8 @@ pub struct Mount {
     direct: bool,
     options: AtomicU32,
     unbindable: AtomicBool,
+    /// It was made to be mounted later.
+    apart: AtomicBool,
     /// `None` for the root of all and for what was taken away.
     position: Mutex<Option<Position>>,
     /// Mounts on its files.
@@ -344,6 +348,7 @@ impl Mount {
                 direct,
                 options: AtomicU32::new(options.bits()),
                 unbindable: AtomicBool::new(false),
+                apart: AtomicBool::new(false),
                 position: Mutex::new(None),
                 children: AtomicUsize::new(0),
                 writers: AtomicUsize::new(0),
