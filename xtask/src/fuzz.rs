@@ -15,6 +15,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("executable", "libs/elf_plan/fuzz"),
     ("configuration", "abi/fuzz"),
     ("line", "libs/terminal/fuzz"),
+    ("filter", "libs/packet_filter/fuzz"),
     ("netlink", "libs/linux/fuzz"),
     ("storage", "libs/storage_settings/fuzz"),
     ("network", "libs/network_settings/fuzz"),
