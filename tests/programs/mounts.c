@@ -164,6 +164,15 @@ static void memory(void)
     RESULT(chdir(in("a")));
     RESULT(umount(in("a")));
     RESULT(chdir("/"));
+    /* By a process that has ended, nothing is. */
+    RESULT(mount("third", in("a"), "tmpfs", 0, NULL));
+    pid_t child = fork();
+    if (child == 0)
+        _exit(chdir(in("a")) != 0);
+    siginfo_t ended;
+    RESULT(waitid(P_PID, child, &ended, WEXITED | WNOWAIT));
+    RESULT(umount(in("a")));
+    RESULT(waitid(P_PID, child, &ended, WEXITED));
     mkdir(in("a/inner"), 0755);
     RESULT(mount("inner", in("a/inner"), "tmpfs", 0, NULL));
     RESULT(umount(in("a")));

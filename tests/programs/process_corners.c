@@ -464,6 +464,109 @@ static void choices(void) {
     close(file);
 }
 
+/* A program is run beside a thread that sends signals all the time: none of them keeps it from that. */
+static void *sends(void *argument) {
+    for (;;)
+        kill(getpid(), SIGURG);
+    return argument;
+}
+
+static void on_signal(int signal) {
+    (void)signal;
+}
+
+static void execute_beside_signals(int rounds) {
+    int executed = 0;
+    for (int round = 0; round < rounds; round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            pthread_t thread;
+            char *arguments[] = {"/proc/self/exe", "used", NULL};
+            struct sigaction action = {.sa_handler = on_signal};
+            sigaction(SIGURG, &action, NULL);
+            pthread_create(&thread, NULL, sends, NULL);
+            usleep(1000);
+            execv(arguments[0], arguments);
+            _exit(1);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        executed += WIFEXITED(status) && WEXITSTATUS(status) == 5;
+    }
+    printf("executed beside signals: %d of %d\n", executed, rounds);
+}
+
+/* A process is told as stopped when none of its threads runs any more. */
+static void *counts(void *argument) {
+    for (;;)
+        ++*(volatile long *)argument;
+    return NULL;
+}
+
+static void stopped_as_a_whole(int rounds) {
+    volatile long *counter = (volatile long *)common + 8;
+    int ran = 0, again = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, counts, (void *)counter);
+        pthread_create(&thread, NULL, counts, (void *)(counter + 8));
+        for (;;)
+            pause();
+    }
+    while (!counter[0] || !counter[8])
+        usleep(1000);
+    for (int round = 0; round < rounds; round++) {
+        int status;
+        kill(child, SIGSTOP);
+        waitpid(child, &status, WUNTRACED);
+        long before = counter[0] + counter[8];
+        usleep(500);
+        ran += counter[0] + counter[8] != before;
+        kill(child, SIGCONT);
+        waitpid(child, &status, WCONTINUED);
+        again += WIFCONTINUED(status);
+        usleep(500);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    printf("ran although they were stopped: %d, went on: %d of %d\n", ran, again, rounds);
+}
+
+/* The time of a process counts that of a thread once, also while it ends. */
+static void *works_and_ends(void *argument) {
+    for (volatile int i = 0; i < 30000; i++)
+        ;
+    return argument;
+}
+
+static void *starts_workers(void *argument) {
+    for (int i = 0; i < 200; i++) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, works_and_ends, NULL);
+        pthread_join(thread, NULL);
+    }
+    *(volatile int *)argument = 1;
+    return NULL;
+}
+
+static void time_goes_on(void) {
+    volatile int done = 0;
+    int back = 0;
+    long long last = 0;
+    pthread_t thread;
+    pthread_create(&thread, NULL, starts_workers, (void *)&done);
+    while (!done) {
+        struct timespec time;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+        long long now = time.tv_sec * 1000000000LL + time.tv_nsec;
+        back += now < last;
+        last = now;
+    }
+    pthread_join(thread, NULL);
+    printf("processor time went back: %d times\n", back);
+}
+
 int main(int count, char **arguments) {
     if (count == 2 && !strcmp(arguments[1], "used"))
         return 5;
@@ -476,6 +579,9 @@ int main(int count, char **arguments) {
     signals_as_files();
     children_of_threads();
     use_and_execute();
+    execute_beside_signals(20);
+    stopped_as_a_whole(30);
+    time_goes_on();
     stop_and_go(10);
     return 0;
 }

@@ -71,7 +71,6 @@ impl Descriptors {
         Ok(())
     }
 
-    /// Puts a file under the lowest free descriptor that is not below `from`.
     /// The lowest free descriptor, not below `from`.
     fn free(&self, from: usize, limit: u64) -> Result<usize, Errno> {
         let start = from.max(self.lowest);
@@ -212,6 +211,7 @@ impl Resources for FileContext {
         if last {
             locks::ended(self.lock_owner());
         }
+        self.leave_place();
     }
 }
 
@@ -447,6 +447,19 @@ impl FileContext {
             Table::Shared(shared) => Arc::as_ptr(shared).addr(),
         };
         (descriptors, Arc::as_ptr(&*self.whereabouts.lock()).addr())
+    }
+
+    /// The process has ended and stays nowhere: as a zombie it must not keep a directory or its mount in use. And whoever has
+    /// the last reference to it, perhaps an interrupt handler, must not let files go with it.
+    fn leave_place(&self) {
+        let Ok(root) = mounts::root_directory() else { return };
+        let nowhere = Whereabouts {
+            working_directory: Standing::at(root.clone()),
+            root: Standing::at(root),
+            mask: AtomicU32::new(0),
+        };
+        let left = core::mem::replace(&mut *self.whereabouts.lock(), Arc::new(nowhere));
+        drop(left); // with no lock held
     }
 
     fn whereabouts(&self) -> Arc<Whereabouts> {

@@ -75,6 +75,8 @@ pub struct Family {
     borrows_memory: AtomicBool,
     /// How it ended: it is a zombie.
     outcome: InterruptMutex<Option<Outcome>>,
+    /// The signal that stops it, while not all of its threads stand; otherwise 0.
+    stopping: AtomicU8,
     /// That it was stopped or goes on, of which its parent was not told.
     report: AtomicU8,
     /// Where its threads wait for its children.
@@ -157,6 +159,7 @@ impl Family {
             parent_end_signal: AtomicU8::new(0),
             borrows_memory: AtomicBool::new(false),
             outcome: InterruptMutex::new(None),
+            stopping: AtomicU8::new(0),
             report: AtomicU8::new(NOTHING),
             children: WaitQueue::new(),
             changes: WaitQueue::new(),
@@ -472,21 +475,41 @@ pub fn group_is_orphaned(process: &Process) -> bool {
 
 // ---- Stopping and going on ----
 
-/// A process stops by a signal, unless it was told to go on since `continues` was read. False then. Its parent is told.
+/// A process begins to stop by a signal, unless it was told to go on since `continues` was read. False then. Its parent is
+/// told as soon as all of its threads stand.
 pub(super) fn stop(process: &Process, signal: Signal, continues: u64) -> bool {
-    let list = PROCESSES.lock();
-    // What is the case and what the parent learns change together.
+    let _list = PROCESSES.lock();
     if process.continues.load(Ordering::SeqCst) != continues {
         return false;
     }
-    process.stopped.store(true, Ordering::SeqCst);
-    process.family.report.store(signal.number(), Ordering::Relaxed);
+    let family = &process.family;
+    if !process.stopped.swap(true, Ordering::SeqCst) || family.stopping.load(Ordering::Relaxed) != 0 {
+        family.stopping.store(signal.number(), Ordering::Relaxed);
+    }
+    true
+}
+
+/// A thread of a process stands, or has ended: if it was the last that ran of one that stops, its parent is told.
+pub(super) fn stands(process: &Process) {
+    if !process.is_stopped() {
+        return;
+    }
+    let list = PROCESSES.lock();
+    let family = &process.family;
+    let Some(signal) = Signal::from_number(family.stopping.load(Ordering::Relaxed).into()) else {
+        return;
+    };
+    if !process.all_threads_stand() {
+        return;
+    }
+    // What is the case and what the parent learns change together.
+    family.stopping.store(0, Ordering::Relaxed);
+    family.report.store(signal.number(), Ordering::Relaxed);
     let parent = parent_of(&list, process);
     drop(list);
     if let Some(parent) = parent {
         tell_of_stop(&parent, process, CLD_STOPPED, signal);
     }
-    true
 }
 
 /// A process goes on if it was stopped, since it is told to (`is_told`) or has to end. May be called by interrupt handlers.
@@ -496,6 +519,7 @@ pub(super) fn go_on(process: &Process, is_told: bool) {
     if !process.stopped.swap(false, Ordering::SeqCst) {
         return;
     }
+    process.family.stopping.store(0, Ordering::Relaxed);
     let report = if is_told { GOES_ON } else { NOTHING };
     process.family.report.store(report, Ordering::Relaxed);
     let parent = parent_of(&list, process).filter(|_| is_told);
@@ -913,7 +937,8 @@ pub fn wait_for_child(whom: &Whom, wishes: &Wishes) -> Result<Option<News>, Errn
     };
     let mut usage = Usage::of(&child);
     usage.add(Usage::of_children(&child));
-    if child.family.has_ended() && !wishes.leave {
+    // Not of one that has ended only since it was found stopped: it is still to be waited for.
+    if matches!(code, CLD_EXITED | CLD_KILLED) && !wishes.leave {
         process.family.children_usage.lock().add(usage);
     }
     Ok(Some(News {

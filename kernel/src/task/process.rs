@@ -248,6 +248,8 @@ pub struct Process {
     pub(super) former_usage: Mutex<Usage>,
     /// Ticks of processor time of the threads that have ended.
     ended_ticks: AtomicU64,
+    /// Most ticks of processor time that anybody was told.
+    told_ticks: AtomicU64,
     /// Whether their time was the program's.
     ended_accounting: Accounting,
     /// How often they gave way, because they waited and because their time was over.
@@ -324,6 +326,7 @@ impl Process {
             threads: InterruptMutex::new(BTreeMap::new()),
             former_usage: Mutex::new(Usage::default()),
             ended_ticks: AtomicU64::new(0),
+            told_ticks: AtomicU64::new(0),
             ended_accounting: Accounting::new(),
             ended_switches: [const { AtomicU64::new(0) }; 2],
             ended_waits: [const { AtomicU64::new(0) }; 2],
@@ -390,6 +393,20 @@ impl Process {
         self.threads.lock().values().cloned().collect()
     }
 
+    /// Does something with each of its threads, under the lock of their list. May be called by interrupt handlers, which must
+    /// not be left with the last reference to a thread.
+    pub(super) fn each_thread(&self, action: &mut dyn FnMut(&Thread)) {
+        for thread in self.threads.lock().values() {
+            action(thread);
+        }
+    }
+
+    /// Whether all of its threads wait until it goes on.
+    pub(super) fn all_threads_stand(&self) -> bool {
+        let threads = self.threads.lock();
+        threads.values().all(|thread| thread.stands.load(Ordering::SeqCst))
+    }
+
     /// How many threads it has.
     pub fn thread_count(&self) -> usize {
         self.threads.lock().len()
@@ -422,9 +439,8 @@ impl Process {
         self.ending.lock().is_some()
     }
 
-    /// A thread has ended that used so much processor time. Returns how many are left.
-    pub(super) fn remove_thread(&self, thread: &Thread, ticks: u64) -> usize {
-        self.ended_ticks.fetch_add(ticks, Ordering::Relaxed);
+    /// A thread has ended. Returns how many are left.
+    pub(super) fn remove_thread(&self, thread: &Thread) -> usize {
         self.ended_accounting.add(&thread.accounting);
         let (waited, gave_way) = thread.entity.switches();
         self.ended_switches[0].fetch_add(waited.into(), Ordering::Relaxed);
@@ -438,6 +454,9 @@ impl Process {
         }
         let mut threads = self.threads.lock();
         let removed = threads.remove(&thread.id().into());
+        // Under the lock: nobody counts its time twice, or not at all.
+        self.ended_ticks
+            .fetch_add(scheduler::used_ticks(thread), Ordering::Relaxed);
         let left = threads.len();
         drop(threads);
         drop(removed);
@@ -450,11 +469,6 @@ impl Process {
         if let Some(thread) = threads.remove(&old.into()) {
             threads.insert(new.into(), thread);
         }
-    }
-
-    /// Ticks of processor time of the threads that have ended.
-    pub fn ended_ticks(&self) -> u64 {
-        self.ended_ticks.load(Ordering::Relaxed)
     }
 
     /// How often threads that have ended gave way, because they waited and because their time was over.
@@ -489,17 +503,22 @@ impl Process {
 
     /// Processor time that all its threads have used, in nanoseconds.
     pub fn cpu_time(&self) -> u64 {
-        super::clock::ticks_to_nanoseconds(scheduler::used_ticks_of_process(self))
+        let threads = self.threads.lock();
+        let living: u64 = threads.values().map(|thread| scheduler::used_ticks(thread)).sum();
+        let ticks = living + self.ended_ticks.load(Ordering::Relaxed);
+        drop(threads);
+        // It never goes back, also if a thread is just being charged on its processor.
+        let told = self.told_ticks.fetch_max(ticks, Ordering::Relaxed);
+        super::clock::ticks_to_nanoseconds(ticks.max(told))
     }
 
     /// The same, told apart.
     pub fn split_time(&self) -> Split {
-        let ended = self.ended_accounting.samples();
-        // With nothing allocated and nobody kept: timers ask in interrupt handlers.
-        let threads = self.threads.lock();
-        let samples = threads.values().map(|thread| thread.accounting.samples());
-        let samples = samples.fold(ended, |sum, more| (sum.0 + more.0, sum.1 + more.1));
-        drop(threads);
+        let mut samples = self.ended_accounting.samples();
+        self.each_thread(&mut |thread| {
+            let more = thread.accounting.samples();
+            samples = (samples.0 + more.0, samples.1 + more.1);
+        });
         self.ended_accounting.divide(self.cpu_time(), samples)
     }
 

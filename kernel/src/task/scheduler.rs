@@ -18,7 +18,6 @@ use pith_scheduling::{Clock, Lock, Next, OthersWait, Policy, RunQueue, Scheduler
 use spin::Mutex;
 
 use super::accounting::Accounting;
-use super::process::Process;
 use super::thread::{MOVED, MUST_END, Thread, current};
 use super::{clock, load, restartable, signal, soon, timer};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
@@ -507,10 +506,4 @@ pub fn set_affinity(thread: &Arc<Thread>, mask: u64) {
             look(false);
         }
     });
-}
-
-/// Ticks of processor time that a process has used: its threads that live, and those that have ended.
-pub fn used_ticks_of_process(process: &Process) -> u64 {
-    let living: u64 = process.threads().iter().map(|thread| used_ticks(thread)).sum();
-    living + process.ended_ticks()
 }

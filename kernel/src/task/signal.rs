@@ -283,9 +283,7 @@ const STOPPING: u64 = Signal::SIGSTOP.bit() | Signal::SIGTSTP.bit() | Signal::SI
 
 fn discard(process: &Process, set: u64) {
     process.pending.discard(set);
-    for thread in process.threads() {
-        thread.pending.discard(set);
-    }
+    process.each_thread(&mut |thread| thread.pending.discard(set));
 }
 
 /// What a signal does by being sent, whoever blocks or ignores it: stopping and going on undo each other.
@@ -314,7 +312,8 @@ pub fn send(process: &Process, signal: Signal, information: SignalInformation) -
     prepare(process, signal);
     let blocks = |thread: &Thread| thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
     // Blocked signals are kept even if they are ignored now: that may change until they are delivered.
-    let kept = process.threads().iter().any(|thread| blocks(thread));
+    let mut kept = false;
+    process.each_thread(&mut |thread| kept |= blocks(thread));
     if !kept && process.actions.lock().ignores(signal) {
         return Ok(());
     }
@@ -551,10 +550,10 @@ fn stop(process: &Process, signal: Signal, continues: u64) {
     if process.id == family::FIRST {
         crate::warning_once!("SIGSTOP: the program waits for SIGCONT (`kill -CONT` to pith passes it on)");
     }
-    for thread in process.threads() {
+    process.each_thread(&mut |thread| {
         thread.attention.fetch_or(MUST_STOP, Ordering::SeqCst);
         thread.interrupt();
-    }
+    });
 }
 
 /// Waits until the process goes on, if it was stopped.
@@ -565,12 +564,16 @@ fn wait_while_stopped(thread: &Thread) {
     let process = &thread.process;
     // No signal ends this: `SIGCONT` and `SIGKILL` let the process go on when they are sent.
     let mask = thread.blocked.swap(u64::MAX, Ordering::SeqCst);
+    // Until it is told to stop or to end (again), which it looks for before it goes back to its program.
+    thread.stands.store(true, Ordering::SeqCst);
+    family::stands(process);
     while process.stopped.load(Ordering::SeqCst) {
         let going_on = || (!process.stopped.load(Ordering::SeqCst)).then_some(());
         if process.continued.wait(going_on).is_err() {
             break; // it has to end
         }
     }
+    thread.stands.store(false, Ordering::SeqCst);
     thread.blocked.store(mask, Ordering::SeqCst);
 }
 

@@ -53,6 +53,8 @@ pub struct Thread {
     pub(super) sleep_timer: Timer,
     /// What is due before the program goes on: [`MOVED`], [`MUST_END`], [`MUST_STOP`].
     pub(super) attention: AtomicU32,
+    /// It waits until its process goes on.
+    pub(super) stands: AtomicBool,
     /// Alternate stack, last fault, mask to be restored.
     pub signals: Mutex<ThreadSignals>,
     /// Signals that are pending for this thread alone.
@@ -96,6 +98,8 @@ pub struct Thread {
     pub transfers: Transfers,
     /// When it was made, by the time stamp counter.
     pub started: u64,
+    /// Most ticks of processor time that anybody was told.
+    told_ticks: AtomicU64,
     /// Whether its time was the program's.
     pub(super) accounting: Accounting,
 }
@@ -122,6 +126,7 @@ impl Thread {
             base_policy: Mutex::new(None),
             sleep_timer: Timer::new(),
             attention: AtomicU32::new(0),
+            stands: AtomicBool::new(false),
             signals: Mutex::new(ThreadSignals::default()),
             pending: PendingSignals::default(),
             blocked: AtomicU64::new(0),
@@ -143,6 +148,7 @@ impl Thread {
             seccomp: Mutex::new(Seccomp::Disabled),
             transfers: Transfers::default(),
             started: arch::read_time_stamp_counter(),
+            told_ticks: AtomicU64::new(0),
             accounting: Accounting::new(),
         }))
     }
@@ -253,7 +259,10 @@ impl Thread {
 
     /// Processor time that it has used, in nanoseconds.
     pub fn cpu_time(&self) -> u64 {
-        clock::ticks_to_nanoseconds(scheduler::used_ticks(self))
+        let ticks = scheduler::used_ticks(self);
+        // As for processes.
+        let told = self.told_ticks.fetch_max(ticks, Ordering::Relaxed);
+        clock::ticks_to_nanoseconds(ticks.max(told))
     }
 
     /// The same, told apart.

@@ -264,7 +264,7 @@ pub fn exit_current(status: u8) -> ! {
             own.end();
         }
         THREADS.lock().remove(&thread.id().into());
-        if process.remove_thread(&thread, scheduler::used_ticks(&thread)) == 0 {
+        if process.remove_thread(&thread) == 0 {
             // Nothing may end its last waits early.
             thread.attention.store(0, Ordering::SeqCst);
             if process.id == FIRST {
@@ -278,6 +278,7 @@ pub fn exit_current(status: u8) -> ! {
                 // Nobody is left who uses what was for all.
                 process.resources.end();
             }
+            family::stands(process);
         }
         ENDED.wake_all();
     }
@@ -300,7 +301,8 @@ pub fn end_others() -> Result<(), Errno> {
     }
     let own = thread.id();
     process.end_threads();
-    let waited = ENDED.wait_until(None, || (process.thread_count() == 1).then_some(()));
+    // Other signals wait until the program runs, the old one or the new one: there is no way back.
+    let waited = ENDED.wait_killable(|| (process.thread_count() == 1).then_some(()));
     process.end_replacement();
     waited.map_err(|_| Errno::EINTR)?;
     if own != process.id {

@@ -176,9 +176,11 @@ impl Entity {
             .store((nice.clamp(-20, 19) + 20) as u8, Ordering::Relaxed);
     }
 
-    /// Processor time used when it is `now`, in the unit of [`Clock`](crate::Clock).
+    /// Processor time used when it is `now`, in the unit of [`Clock`](crate::Clock). Of a thread that is being charged by its
+    /// processor it may lack that time.
     pub fn used(&self, now: u64) -> u64 {
-        let used = self.used.load(Ordering::Relaxed);
+        // What was charged is not counted again: whoever sees it sees until when it was.
+        let used = self.used.load(Ordering::Acquire);
         match self.runs() {
             true => used + now.saturating_sub(self.since.load(Ordering::Relaxed)),
             false => used,
@@ -227,7 +229,7 @@ impl Entity {
         self.since.store(now, Ordering::Relaxed);
         self.used.store(
             self.used.load(Ordering::Relaxed) + elapsed,
-            Ordering::Relaxed,
+            Ordering::Release,
         );
         if !self.rank().is_real_time() {
             let order = self.order.load(Ordering::Relaxed);

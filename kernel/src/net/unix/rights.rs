@@ -138,22 +138,21 @@ fn discard(mut files: Vec<Arc<OpenFile>>) {
     discarded.busy = false;
 }
 
-/// Calls `visit` with the key of each socket in the messages of an inbox, those of connections that wait there
-/// included.
-fn each_in_inbox(socket: &UnixSocket, visit: &mut dyn FnMut(u64)) {
-    let pending: Vec<Arc<UnixSocket>> = {
+/// Adds the keys of all sockets in the messages of an inbox to `found`, those of connections that wait there included.
+/// These connections themselves are added to `held`.
+fn look_into_inbox(socket: &UnixSocket, found: &mut Vec<u64>, held: &mut Vec<Arc<UnixSocket>>) {
+    let first = held.len();
+    {
         let content = socket.inbox.content.lock();
-        for packet in &content.packets {
-            let files = packet.rights.iter().flat_map(|rights| rights.files());
-            files
-                .filter_map(|file| unix_socket(file))
-                .for_each(|socket| visit(key(socket)));
-        }
-        content.pending.iter().cloned().collect()
-    };
+        let rights = content.packets.iter().flat_map(|packet| &packet.rights);
+        let sockets = rights.flat_map(Rights::files).filter_map(|file| unix_socket(file));
+        found.extend(sockets.map(key));
+        held.extend(content.pending.iter().cloned());
+    }
     // Connections that were not accepted have no descriptor: nothing waits at them in turn.
-    for connection in pending {
-        each_in_inbox(&connection, visit);
+    for index in first..held.len() {
+        let connection = held[index].clone();
+        look_into_inbox(&connection, found, held);
     }
 }
 
@@ -164,6 +163,8 @@ struct Candidate {
     socket: Arc<UnixSocket>,
     /// Messages with it that lie elsewhere than in the inbox of a candidate.
     elsewhere: usize,
+    /// The sockets in the messages of its inbox.
+    inbox: Vec<u64>,
     reachable: bool,
 }
 
@@ -172,12 +173,15 @@ pub fn collect() {
     if IN_FLIGHT.lock().is_empty() || COLLECTING.swap(true, Ordering::Acquire) {
         return;
     }
-    let garbage = find_garbage();
+    // Connections that may be accepted and closed meanwhile: with the last reference to one messages go, whose files have to
+    // land.
+    let mut held = Vec::new();
+    let garbage = find_garbage(&mut held);
     COLLECTING.store(false, Ordering::Release);
-    drop(garbage);
+    drop((garbage, held));
 }
 
-fn find_garbage() -> Vec<Packet> {
+fn find_garbage(held: &mut Vec<Arc<UnixSocket>>) -> Vec<Packet> {
     // Held all the time: what is taken out of a message counts as being elsewhere until it has landed.
     let in_flight = IN_FLIGHT.lock();
     let mut candidates: SortedMap<u64, Candidate> = SortedMap::new();
@@ -188,18 +192,23 @@ fn find_garbage() -> Vec<Packet> {
             let candidate = Candidate {
                 socket,
                 elsewhere: entry.count,
+                inbox: Vec::new(),
                 reachable: false,
             };
             candidates.insert(key, candidate);
         }
     }
-    let sockets: Vec<Arc<UnixSocket>> = candidates.values().map(|candidate| candidate.socket.clone()).collect();
-    for socket in &sockets {
-        each_in_inbox(socket, &mut |key| {
-            if let Some(candidate) = candidates.get_mut(&key) {
-                candidate.elsewhere = candidate.elsewhere.saturating_sub(1);
-            }
-        });
+    // Each inbox is looked into once: what is received from it afterwards was there, so that whoever can reach the inbox can
+    // reach that too.
+    let mut found = Vec::new();
+    for candidate in candidates.values_mut() {
+        look_into_inbox(&candidate.socket, &mut candidate.inbox, held);
+        found.extend_from_slice(&candidate.inbox);
+    }
+    for key in found {
+        if let Some(candidate) = candidates.get_mut(&key) {
+            candidate.elsewhere = candidate.elsewhere.saturating_sub(1);
+        }
     }
     let mut reached: Vec<u64> = Vec::new();
     for (&key, candidate) in candidates.iter_mut() {
@@ -209,35 +218,37 @@ fn find_garbage() -> Vec<Packet> {
         }
     }
     while let Some(key) = reached.pop() {
-        let Some(socket) = candidates.get(&key).map(|candidate| candidate.socket.clone()) else {
-            continue;
-        };
-        each_in_inbox(&socket, &mut |key| {
+        let inbox = candidates
+            .get_mut(&key)
+            .map(|candidate| core::mem::take(&mut candidate.inbox));
+        for key in inbox.into_iter().flatten() {
             if let Some(candidate) = candidates.get_mut(&key)
                 && !candidate.reachable
             {
                 candidate.reachable = true;
                 reached.push(key);
             }
-        });
+        }
     }
     let mut garbage = Vec::new();
     for candidate in candidates.values().filter(|candidate| !candidate.reachable) {
-        throw_away(&candidate.socket, &mut garbage);
+        throw_away(&candidate.socket, &mut garbage, held);
     }
     garbage
 }
 
-/// Takes the messages with files out of an inbox.
-fn throw_away(socket: &UnixSocket, garbage: &mut Vec<Packet>) {
-    let pending: Vec<Arc<UnixSocket>> = {
+/// Takes the messages out of an inbox that nobody can reach.
+fn throw_away(socket: &UnixSocket, garbage: &mut Vec<Packet>, held: &mut Vec<Arc<UnixSocket>>) {
+    let first = held.len();
+    {
         let mut content = socket.inbox.content.lock();
         let packets = core::mem::take(&mut content.packets);
         content.bytes = 0;
         garbage.extend(packets);
-        content.pending.iter().cloned().collect()
-    };
-    for connection in pending {
-        throw_away(&connection, garbage);
+        held.extend(content.pending.iter().cloned());
+    }
+    for index in first..held.len() {
+        let connection = held[index].clone();
+        throw_away(&connection, garbage, held);
     }
 }
