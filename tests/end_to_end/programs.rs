@@ -123,6 +123,9 @@ pub fn cases() -> Vec<Case> {
         program("memory_corners", Build::Dynamic, &[]),
         program("memory_droppable", Build::Dynamic, &[]),
         program("memory_lazy", Build::Dynamic, &[]),
+        program("memory_areas", Build::Dynamic, &[]),
+        // Not every host's kernel has names for areas.
+        program("memory_areas", Build::Dynamic, &["names"]).stated(&[0], "^(.*: yes\n)+$", "^$"),
         program("memory_secret", Build::Dynamic, &[]),
         program("memory_nodes", Build::Static, &[]),
         program("memory_calls", Build::Static, &[]),

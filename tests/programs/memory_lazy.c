@@ -6,6 +6,9 @@
 #include "meminfo.h"
 #include "smaps.h"
 #include <sched.h>
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -132,6 +135,58 @@ static void *write_on(void *area) {
     return 0;
 }
 
+/* A number of a file of /proc by its name with the colon. */
+static long number_of(const char *path, const char *name) {
+    char line[256];
+    long number = -1;
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, name, strlen(name)))
+            number = atol(line + strlen(name));
+    if (file)
+        fclose(file);
+    return number;
+}
+/* What is counted as pages come and go is what the page tables hold. */
+static int counts_agree(void) {
+    long own = number_of("/proc/self/status", "RssAnon:"), all = number_of("/proc/self/status", "VmRSS:");
+    return own > 0 && own == number_of("/proc/self/smaps_rollup", "Anonymous:") && all == number_of("/proc/self/smaps_rollup", "Rss:");
+}
+static void counted(void) {
+    CHECK(counts_agree());
+    /* Zeroes that are written, copies of a file's pages, a large page in parts, copies of a fork, and what moves. */
+    char *area = map_as(2 * LARGE, MAP_PRIVATE);
+    int file = memfd_create("file", 0);
+    char *copy = ftruncate(file, 64 * PAGE) ? 0 : mmap(0, 64 * PAGE, READ_WRITE, MAP_PRIVATE, file, 0);
+    unsigned long sum = 0;
+    for (unsigned long at = 0; at < 64 * PAGE; at += PAGE)
+        sum += area[at] + copy[at];
+    for (unsigned long at = 0; at < 64 * PAGE; at += 2 * PAGE)
+        area[at] = copy[at] = 1;
+    CHECK(sum == 0 && counts_agree());
+    madvise(area, 2 * LARGE, MADV_COLLAPSE);
+    CHECK(counts_agree());
+    munmap(area + LARGE + 3 * PAGE, PAGE);
+    mprotect(area, PAGE, PROT_NONE);
+    CHECK(counts_agree());
+    fflush(stdout);
+    if (fork() == 0) {
+        CHECK(counts_agree());
+        memset(area + PAGE, 1, MEGABYTE);
+        copy[0] = 2;
+        CHECK(counts_agree());
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(0);
+    copy = mremap(copy, 64 * PAGE, 128 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, map_as(128 * PAGE, MAP_PRIVATE));
+    madvise(copy, 8 * PAGE, MADV_DONTNEED);
+    CHECK(counts_agree());
+    munmap(copy, 128 * PAGE);
+    munmap(area, 2 * LARGE);
+    CHECK(counts_agree());
+}
+
 /* How many pages of some MiB are zeroes, and how many are as they were. */
 static unsigned long zeroes, kept;
 static void count(const char *area, unsigned long bytes) {
@@ -213,10 +268,12 @@ static void pressure(void) {
     pthread_join(threads[0], &lost[0]);
     pthread_join(threads[1], &lost[1]);
     CHECK(!lost[0] && !lost[1]);
+    CHECK(counts_agree());
 }
 
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "pressure")) {
+        counted();
         pressure();
         return 0;
     }

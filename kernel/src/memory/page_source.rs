@@ -69,6 +69,11 @@ pub trait PageSource: Send + Sync {
         false
     }
 
+    /// Whether it is shared memory that nothing but mappings of it leads to (`MAP_SHARED | MAP_ANONYMOUS`).
+    fn is_anonymous(&self) -> bool {
+        false
+    }
+
     /// Takes a frame as the content of a page that has none yet. The caller writes to it no more.
     ///
     /// # Errors
@@ -141,6 +146,10 @@ impl PageSource for SharedMemory {
     }
 
     fn is_shared_memory(&self) -> bool {
+        true
+    }
+
+    fn is_anonymous(&self) -> bool {
         true
     }
 

@@ -430,8 +430,15 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
         placement,
         length,
         protection,
-        maximum_protection: protection,
-        flags: AreaFlags::KERNEL_PROVIDED | AreaFlags::DONT_DUMP,
+        // As on Linux a debugger may write into its copy of the code.
+        maximum_protection: match name {
+            AreaName::Vdso => Protection::all(),
+            _ => protection,
+        },
+        flags: match name {
+            AreaName::Vdso => AreaFlags::KERNEL_PROVIDED,
+            _ => AreaFlags::KERNEL_PROVIDED | AreaFlags::DONT_DUMP,
+        },
         name,
         backing: Backing::Object { source, offset: 0 },
     };

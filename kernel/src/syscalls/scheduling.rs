@@ -524,6 +524,9 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
             }
             Ok(usize::from(thread.process.address_space().is_small_only()))
         }
+        names::PR_SET_VMA if second == u64::from(names::PR_SET_VMA_ANON_NAME) => {
+            super::memory::name_area(third, fourth, UserPointer(fifth))
+        }
         names::PR_SET_DUMPABLE => switch(&settings.dumpable),
         names::PR_GET_DUMPABLE => Ok(usize::from(settings.dumpable.load(Ordering::Relaxed))),
         names::PR_SET_TIMERSLACK => {

@@ -138,7 +138,7 @@ fn tell_of_memory(space: &AddressSpace) {
     let least = counters.total / 64;
     space.for_each_area(&mut |area| {
         if large.len() < MOST && area.length() >= least {
-            large.push((area.start, area.end, area.name, area.protection));
+            large.push((area.start, area.end, area.name.as_str(), area.protection));
         }
     });
     for (start, end, name, protection) in large {
@@ -146,7 +146,7 @@ fn tell_of_memory(space: &AddressSpace) {
         if resident >= least {
             crate::error!(
                 "memory: {start:#x}-{end:#x} {protection:?} {}: {} KiB",
-                name.as_str(),
+                name,
                 resident >> 10
             );
         }

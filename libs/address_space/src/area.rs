@@ -1,5 +1,7 @@
 //! One area of an address space, and what is known about it.
 
+use alloc::sync::Arc;
+
 use bitflags::bitflags;
 
 bitflags! {
@@ -60,6 +62,10 @@ bitflags! {
         const DROPPABLE = 1 << 18;
         /// Only the program itself may look at it; locked as long as it is mapped (`memfd_secret(2)`).
         const SECRET = 1 << 19;
+        /// Counts as promised memory: private, and it could be written at some time.
+        const ACCOUNTED = 1 << 20;
+        /// Something was written to it, or to what it was a part of. Areas are joined whether it is set or not.
+        const WRITTEN = 1 << 21;
     }
 }
 
@@ -71,7 +77,7 @@ impl AreaFlags {
 }
 
 /// The role of an area that has no file to name it by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AreaName {
     /// Any area.
     #[default]
@@ -84,13 +90,16 @@ pub enum AreaName {
     Vdso,
     /// The data that the vDSO reads.
     Vvar,
+    /// Memory without a file to which the program has given a name (`PR_SET_VMA_ANON_NAME` of `prctl(2)`).
+    Given(Arc<str>),
 }
 
 impl AreaName {
-    /// The name in `/proc/PID/maps`, see `proc_pid_maps(5)`; empty for [`AreaName::None`].
-    pub fn as_str(self) -> &'static str {
+    /// The name in `/proc/PID/maps`, see `proc_pid_maps(5)`; empty for [`AreaName::None`] and for what the program has
+    /// named.
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Self::None => "",
+            Self::None | Self::Given(_) => "",
             Self::Heap => "[heap]",
             Self::Stack => "[stack]",
             Self::Vdso => "[vdso]",
@@ -175,7 +184,7 @@ impl<B: Backing> Area<B> {
         self.end == next.start
             && self.protection == next.protection
             && self.maximum_protection == next.maximum_protection
-            && self.flags == next.flags
+            && self.flags.union(AreaFlags::WRITTEN) == next.flags.union(AreaFlags::WRITTEN)
             && self.watcher == next.watcher
             && self.policy == next.policy
             && self.name == next.name

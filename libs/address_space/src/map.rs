@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use crate::{Area, AreaFlags, Backing, MAXIMUM_AREAS, PAGE_SIZE, Protection, STACK_GUARD_GAP};
+use crate::{
+    Area, AreaFlags, AreaName, Backing, MAXIMUM_AREAS, PAGE_SIZE, Protection, STACK_GUARD_GAP,
+};
 
 /// Why an operation was refused. The words in brackets are the error numbers that the kernel answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +108,12 @@ impl Searched {
 }
 
 /// What of an area can be changed besides its protection.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Traits {
     flags: AreaFlags,
     watcher: u32,
     policy: u16,
+    name: AreaName,
 }
 
 /// The areas of one address space in ascending order. Cloning it is the first half of `fork(2)`.
@@ -262,8 +265,10 @@ impl<B: Backing> AddressMap<B> {
         let Range { start, end } = area.start..area.end;
         let full = self.areas.len() >= self.maximum_areas;
         let next = self.areas.range(end..).next();
-        let next =
-            next.map(|(_, next)| (next.start, next.guarded_start(), next.end, area.joins(next)));
+        let next = next.map(|(_, next)| {
+            let joins = area.joins(next).then_some(next.flags);
+            (next.start, next.guarded_start(), next.end, joins)
+        });
         let below = self
             .areas
             .range_mut(..end)
@@ -277,12 +282,16 @@ impl<B: Backing> AddressMap<B> {
         }
         let length = area.length();
         let locked = area.flags.contains(AreaFlags::LOCKED);
-        let joined = next.filter(|(_, _, _, joins)| *joins);
-        area.end = joined.map_or(end, |(_, _, end, _)| end);
+        let joined = next.and_then(|(_, _, end, joins)| Some((end, joins?)));
+        if let Some((end, flags)) = joined {
+            area.end = end;
+            area.flags |= flags;
+        }
         let below = below.filter(|below| below.joins(&area));
         let extends = below.is_some();
         if let Some(below) = below {
             below.end = area.end;
+            below.flags |= area.flags;
         }
         if joined.is_some() {
             self.areas.remove(&end);
@@ -460,6 +469,19 @@ impl<B: Backing> AddressMap<B> {
         self.modify(start, end, &|traits| traits.policy = policy)
     }
 
+    /// Gives what is mapped between `start` and `end` a name, or takes the name away. Areas with a role of their own keep
+    /// that.
+    ///
+    /// # Errors
+    /// As [`Self::modify_flags`].
+    pub fn set_name(&mut self, start: u64, end: u64, name: &AreaName) -> Result<(), PartialChange> {
+        self.modify(start, end, &|traits| {
+            if matches!(traits.name, AreaName::None | AreaName::Given(_)) {
+                traits.name = name.clone();
+            }
+        })
+    }
+
     /// Changes traits of what is mapped between `start` and `end`. Errors are those of [`Self::modify_flags`].
     fn modify(
         &mut self,
@@ -489,8 +511,9 @@ impl<B: Backing> AddressMap<B> {
                 flags: area.flags,
                 watcher: area.watcher,
                 policy: area.policy,
+                name: area.name.clone(),
             };
-            let mut new = old;
+            let mut new = old.clone();
             change(&mut new);
             if new != old {
                 if let Err(error) = self.isolate(part.start, part.end) {
@@ -501,6 +524,7 @@ impl<B: Backing> AddressMap<B> {
                 if let Some(mut area) = self.take(part.start) {
                     (area.flags, area.watcher) = (new.flags, new.watcher);
                     area.policy = new.policy;
+                    area.name = new.name;
                     self.add(area);
                 }
             }
@@ -734,7 +758,7 @@ impl<B: Backing> AddressMap<B> {
         let Some(upper) = self.areas.get(&address) else {
             return;
         };
-        let end = upper.end;
+        let (end, flags) = (upper.end, upper.flags);
         let Some((_, lower)) = self.areas.range(..address).next_back() else {
             return;
         };
@@ -742,6 +766,7 @@ impl<B: Backing> AddressMap<B> {
             self.areas.remove(&address);
             if let Some((_, lower)) = self.areas.range_mut(..address).next_back() {
                 lower.end = end;
+                lower.flags |= flags;
             }
         }
     }

@@ -96,6 +96,66 @@ fn neighbours_without_difference_are_one() {
 }
 
 #[test]
+fn what_was_written_is_remembered_by_all_of_an_area() {
+    let mut map = map();
+    let written = |map: &AddressMap<Content>, number: u64| {
+        map.find(page(number))
+            .is_some_and(|area| area.flags.contains(AreaFlags::WRITTEN))
+    };
+    map.insert(area(20..24)).expect("free");
+    let set = map.modify_flags(page(20), page(24), AreaFlags::WRITTEN, AreaFlags::empty());
+    assert_eq!(set, Ok(()));
+    // Parts know it too.
+    map.protect(page(22), page(23), Protection::READ)
+        .expect("mapped");
+    assert!(written(&map, 20) && written(&map, 22) && written(&map, 23));
+    // What comes beside it does not, until it is one with it: above, below, and between.
+    map.insert(area(24..26)).expect("free");
+    map.insert(area(18..20)).expect("free");
+    map.insert(area(28..30)).expect("free");
+    assert!(written(&map, 25) && written(&map, 18) && !written(&map, 28));
+    map.insert(area(26..28)).expect("free");
+    assert!(written(&map, 29));
+    assert_eq!(ranges(&map), [18..22, 22..23, 23..30]);
+    map.protect(page(22), page(23), Protection::READ | Protection::WRITE)
+        .expect("mapped");
+    assert_eq!(ranges(&map), [18..30]);
+}
+
+#[test]
+fn names_keep_areas_apart_until_they_are_the_same() {
+    let named = |name: &str| AreaName::Given(name.into());
+    let mut map = map();
+    map.insert(area(20..30)).expect("free");
+    map.insert(stack(40..50)).expect("free");
+    assert_eq!(map.set_name(page(22), page(24), &named("first")), Ok(()));
+    assert_eq!(ranges(&map), [20..22, 22..24, 24..30, 40..50]);
+    // What comes without a name is no part of it.
+    map.insert(area(30..32)).expect("free");
+    assert_eq!(ranges(&map), [20..22, 22..24, 24..32, 40..50]);
+    // Names are compared by what they say. A role is kept, and holes are told at the end.
+    assert_eq!(
+        map.set_name(page(24), page(50), &named("first")),
+        Err(PartialChange {
+            changed_until: page(50),
+            error: MapError::Hole
+        })
+    );
+    assert_eq!(ranges(&map), [20..22, 22..32, 40..50]);
+    assert_eq!(
+        map.find(page(45)).map(|area| &area.name),
+        Some(&AreaName::Stack)
+    );
+    assert_eq!(
+        map.fork().find(page(23)).map(|area| area.name.clone()),
+        Some(named("first"))
+    );
+    assert_eq!(map.set_name(page(20), page(32), &AreaName::None), Ok(()));
+    assert_eq!(ranges(&map), [20..32, 40..50]);
+    assert_eq!(map.total_bytes(), page(22));
+}
+
+#[test]
 fn a_hole_reaches_to_the_neighbours() {
     let mut map = map();
     assert_eq!(map.hole_around(page(20), page(30)), 0..u64::MAX);

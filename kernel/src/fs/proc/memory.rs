@@ -10,7 +10,9 @@ use pith_linux::Errno;
 use super::process::program;
 use super::{Subject, Text};
 use crate::fs::{context, metadata::BLOCK_SIZE};
-use crate::memory::{self, AreaFlags, Backing, MemoryPolicy, Overcommit, PageShares, PageSource, PageUse, Protection};
+use crate::memory::{
+    self, AreaFlags, AreaName, Backing, MemoryPolicy, Overcommit, PageShares, PageSource, PageUse, Protection,
+};
 use crate::task::{self, Process};
 
 /// One area of the address space, copied so that nothing is locked while text is made.
@@ -24,7 +26,7 @@ pub struct AreaLine {
     flags: AreaFlags,
     policy: u16,
     /// Its role, such as `[heap]`.
-    pub name: &'static str,
+    pub name: AreaName,
     object: Option<(Arc<dyn PageSource>, u64)>,
 }
 
@@ -35,12 +37,12 @@ impl AreaLine {
 
     /// The path of the object that it shows, if it has no role of its own.
     pub fn path(&self) -> Option<String> {
-        let (source, _) = self.object.as_ref().filter(|_| self.name.is_empty())?;
+        let (source, _) = self.object.as_ref().filter(|_| self.name.as_str().is_empty())?;
         Some(source.name())
     }
 
     fn is_stack(&self) -> bool {
-        self.name == "[stack]"
+        self.name == AreaName::Stack
     }
 }
 
@@ -59,7 +61,7 @@ pub fn areas(process: &Process) -> Vec<AreaLine> {
             maximum_protection: area.maximum_protection,
             flags: area.flags,
             policy: area.policy,
-            name: area.name.as_str(),
+            name: area.name.clone(),
             object,
         });
     });
@@ -85,54 +87,140 @@ pub fn clear_references(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
 
 /// `maps`
 pub fn maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
+    let mut names = Names::default();
     for area in areas(&subject.process) {
-        map_line(&area, text)?;
+        map_line(&area, &mut names, text)?;
     }
     Ok(())
 }
 
-/// The path of a mapped file as the process sees it, if it lies below its root directory (`chroot(2)`).
-fn seen_from_root(path: String) -> String {
-    let root = context::current().root().path().bytes;
-    match path.as_bytes().strip_prefix(&root[..]) {
-        Some([b'/', ..]) if root != b"/" => String::from(&path[root.len()..]),
-        _ => path,
+/// The name of the object that was asked for last: areas of one file mostly follow each other. And the own root directory.
+#[derive(Default)]
+struct Names {
+    object: Option<Arc<dyn PageSource>>,
+    identity: (u64, u64),
+    name: String,
+    root: Option<Vec<u8>>,
+}
+
+impl Names {
+    /// Device and number of an object, and its path as the process sees it, if it lies below its root directory
+    /// (`chroot(2)`).
+    fn of(&mut self, source: &Arc<dyn PageSource>) -> ((u64, u64), &str) {
+        if !self.object.as_ref().is_some_and(|last| Arc::ptr_eq(last, source)) {
+            let root = self.root.get_or_insert_with(|| context::current().root().path().bytes);
+            self.name = source.name();
+            self.identity = source.identity();
+            self.object = Some(source.clone());
+            if root != b"/" && matches!(self.name.as_bytes().strip_prefix(&root[..]), Some([b'/', ..])) {
+                self.name.drain(..root.len());
+            }
+        }
+        (self.identity, &self.name)
+    }
+}
+
+/// A short line, made without the machinery of formatting: these files are read often, and of many lines.
+struct Line {
+    bytes: [u8; 128],
+    length: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            bytes: [0; 128],
+            length: 0,
+        }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    /// A few bytes, for which a call that copies them would be dearer.
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.byte(*byte);
+        }
+    }
+
+    /// A hexadecimal number with at least so many digits.
+    fn hexadecimal(&mut self, number: u64, least: usize) {
+        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4) as usize;
+        for digit in (0..needed.max(least)).rev() {
+            self.byte(b"0123456789abcdef"[(number >> (4 * digit) & 15) as usize]);
+        }
+    }
+
+    /// A decimal number, with spaces before it if it is shorter than `least`.
+    fn decimal(&mut self, mut number: u64, least: usize) {
+        let mut digits = [b' '; 20];
+        let mut first = digits.len();
+        while number != 0 || first == digits.len() {
+            first -= 1;
+            digits[first] = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        self.push(&digits[first.min(digits.len() - least)..]);
+    }
+
+    fn pad(&mut self, column: usize) {
+        while self.length < column {
+            self.byte(b' ');
+        }
     }
 }
 
 /// The line of an area in `maps` and `smaps`.
-fn map_line(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
-    let bit = |right, letter| if area.protection.contains(right) { letter } else { '-' };
-    let (mut offset, mut device, mut number, mut name) = (0, 0, 0, String::from(area.name));
+fn map_line(area: &AreaLine, names: &mut Names, text: &mut Text) -> Result<(), Errno> {
+    let mut line = Line::new();
+    line.hexadecimal(area.start, 8);
+    line.byte(b'-');
+    line.hexadecimal(area.end, 8);
+    let bit = |right, letter| if area.protection.contains(right) { letter } else { b'-' };
+    let shared = area.flags.contains(AreaFlags::SHARED);
+    line.push(&[
+        b' ',
+        bit(Protection::READ, b'r'),
+        bit(Protection::WRITE, b'w'),
+        bit(Protection::EXECUTE, b'x'),
+        if shared { b's' } else { b'p' },
+        b' ',
+    ]);
+    let (mut offset, mut device, mut number, mut name) = (0, 0, 0, area.name.as_str());
     if let Some((source, start)) = &area.object
         && name.is_empty()
     {
-        (device, number) = source.identity();
-        (offset, name) = (*start, seen_from_root(source.name()));
+        ((device, number), name) = names.of(source);
+        offset = *start;
     }
     let device = pith_linux::files::DeviceNumber::decode(device);
-    let line = alloc::format!(
-        "{:08x}-{:08x} {}{}{}{} {offset:08x} {:02x}:{:02x} {number} ",
-        area.start,
-        area.end,
-        bit(Protection::READ, 'r'),
-        bit(Protection::WRITE, 'w'),
-        bit(Protection::EXECUTE, 'x'),
-        if area.flags.contains(AreaFlags::SHARED) {
-            's'
-        } else {
-            'p'
-        },
-        device.major,
-        device.minor,
-    );
-    if name.is_empty() {
-        writeln!(text, "{line}")?;
-    } else {
-        // Names start in column 74; a newline in one must not look like a new line.
-        writeln!(text, "{line:<73}{}", name.replace('\n', "\\012"))?;
+    line.hexadecimal(offset, 8);
+    line.byte(b' ');
+    line.hexadecimal(device.major.into(), 2);
+    line.byte(b':');
+    line.hexadecimal(device.minor.into(), 2);
+    line.byte(b' ');
+    line.decimal(number, 1);
+    line.byte(b' ');
+    let given = match &area.name {
+        AreaName::Given(given) => Some(given),
+        _ => None,
+    };
+    // Names start in column 74; a newline in one must not look like a new line.
+    if given.is_some() || !name.is_empty() {
+        line.pad(73);
     }
-    Ok(())
+    text.bytes(&line.bytes[..line.length])?;
+    match given {
+        Some(given) if area.object.is_some() => write!(text, "[anon_shmem:{given}]")?,
+        Some(given) => write!(text, "[anon:{given}]")?,
+        None if name.contains('\n') => text.bytes(name.replace('\n', "\\012").as_bytes())?,
+        None => text.bytes(name.as_bytes())?,
+    }
+    text.bytes(b"\n")
 }
 
 /// `numa_maps`: there is one node, which has everything.
@@ -143,7 +231,7 @@ pub fn node_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     for area in areas(&subject.process) {
         let policy = if area.policy == 0 { own } else { area.policy };
         write!(text, "{:08x} {}", area.start, MemoryPolicy::decode(policy).describe())?;
-        match (&area.object, area.name) {
+        match (&area.object, area.name.as_str()) {
             (Some((source, _)), "") => write!(text, " file={}", source.name().replace('\n', "\\012"))?,
             (_, "[heap]") => write!(text, " heap")?,
             (_, "[stack]") => write!(text, " stack")?,
@@ -194,10 +282,20 @@ pub struct Sizes {
     pub code: (u64, u64),
 }
 
-/// Whether an object is shared memory and no file.
+/// Whether an object is memory and no file of a disk, as Linux counts that: files of a tmpfs are.
 fn is_shared_memory(source: &Arc<dyn PageSource>) -> bool {
-    let name = source.name();
-    name.starts_with("/dev/zero") || name.starts_with("/SYSV") || name.starts_with("/memfd:")
+    source.is_shared_memory() || source.name().starts_with("/SYSV")
+}
+
+/// What an object is to a process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Its program.
+    Program,
+    /// Memory.
+    Shared,
+    /// Any other file.
+    File,
 }
 
 /// The sizes now.
@@ -205,14 +303,15 @@ pub fn sizes(process: &Process) -> Sizes {
     let space = process.address_space();
     let mut sizes = Sizes {
         total: space.total_bytes(),
+        resident: space.resident_bytes(),
+        own: space.own_bytes(),
+        huge: space.large_bytes(),
         ..Sizes::default()
     };
     let path = String::from_utf8_lossy(&program(process).path).into_owned();
+    // Areas of one object mostly follow each other.
+    let mut last: Option<(Arc<dyn PageSource>, Role)> = None;
     for area in areas(process) {
-        let usage = space.page_use(area.start..area.end);
-        sizes.resident += usage.resident;
-        sizes.own += usage.own;
-        sizes.huge += usage.huge;
         let executable = area.protection.contains(Protection::EXECUTE);
         if area.is_stack() {
             sizes.stack += area.length();
@@ -220,11 +319,20 @@ pub fn sizes(process: &Process) -> Sizes {
             sizes.data += area.length();
         }
         let Some((source, _)) = &area.object else { continue };
-        if is_shared_memory(source) {
+        let known = last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, source));
+        let role = match known {
+            Some((_, role)) => *role,
+            None if is_shared_memory(source) => Role::Shared,
+            None if source.name() == path => Role::Program,
+            None => Role::File,
+        };
+        last = Some((source.clone(), role));
+        if role == Role::Shared {
+            let usage = space.page_use(area.start..area.end);
             sizes.shared += usage.resident - usage.own;
         }
         if executable {
-            if source.name() == path {
+            if role == Role::Program {
                 sizes.program += area.length();
                 sizes.code = (area.start, area.end);
             } else {
@@ -240,7 +348,7 @@ pub fn memory_statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno
     let sizes = sizes(&subject.process);
     let pages = |bytes: u64| bytes / BLOCK_SIZE;
     let (total, resident, code) = (pages(sizes.total), pages(sizes.resident), pages(sizes.program));
-    let shared = resident - pages(sizes.own);
+    let shared = resident.saturating_sub(pages(sizes.own));
     writeln!(
         text,
         "{total} {resident} {shared} {code} 0 {} 0",
@@ -253,7 +361,7 @@ fn property_letters(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
     let (now, most) = (area.protection, area.maximum_protection);
     let shared = area.flags.contains(AreaFlags::SHARED);
     let flag = |flag| area.flags.contains(flag);
-    let accounted = now.contains(Protection::WRITE) && !shared && !flag(AreaFlags::NO_RESERVE);
+    let data = area.name == AreaName::Vvar;
     for (holds, letters) in [
         (now.contains(Protection::READ), "rd"),
         (now.contains(Protection::WRITE), "wr"),
@@ -264,20 +372,26 @@ fn property_letters(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
         (most.contains(Protection::EXECUTE), "me"),
         (shared, "ms"),
         (flag(AreaFlags::GROWS_DOWN), "gd"),
+        (flag(AreaFlags::WATCH_MISSING), "um"),
+        // The frame is no page that the process could own.
+        (data, "pf"),
+        (flag(AreaFlags::WATCH_WRITES), "uw"),
         (flag(AreaFlags::LOCKED), "lo"),
-        (flag(AreaFlags::LOCK_ON_FAULT), "lf"),
+        (data, "io"),
         (flag(AreaFlags::SEQUENTIAL_ACCESS), "sr"),
         (flag(AreaFlags::RANDOM_ACCESS), "rr"),
         (flag(AreaFlags::DONT_FORK), "dc"),
         (flag(AreaFlags::KERNEL_PROVIDED), "de"),
-        (accounted, "ac"),
+        (flag(AreaFlags::LOCK_ON_FAULT), "lf"),
+        (flag(AreaFlags::ACCOUNTED), "ac"),
         (flag(AreaFlags::NO_RESERVE), "nr"),
         (flag(AreaFlags::WIPE_ON_FORK), "wf"),
         (flag(AreaFlags::DONT_DUMP), "dd"),
         (flag(AreaFlags::HUGE_PAGE), "hg"),
         (flag(AreaFlags::NO_HUGE_PAGE), "nh"),
-        (flag(AreaFlags::SEALED), "sl"),
+        (flag(AreaFlags::WATCH_MINOR), "ui"),
         (flag(AreaFlags::DROPPABLE), "dp"),
+        (flag(AreaFlags::SEALED), "sl"),
     ] {
         if holds {
             write!(text, "{letters} ")?;
@@ -288,8 +402,13 @@ fn property_letters(area: &AreaLine, text: &mut Text) -> Result<(), Errno> {
 
 /// A row of `smaps` or `meminfo`.
 fn row(text: &mut Text, name: &str, width: usize, bytes: u64) -> Result<(), Errno> {
-    let pad = width.saturating_sub(name.len());
-    writeln!(text, "{name}:{:pad$}{:>8} kB", "", bytes >> 10)
+    let mut line = Line::new();
+    line.push(name.as_bytes());
+    line.byte(b':');
+    line.pad(width + 1);
+    line.decimal(bytes >> 10, 8);
+    line.push(b" kB\n");
+    text.bytes(&line.bytes[..line.length])
 }
 
 /// The rows about pages that `smaps` and `smaps_rollup` share. `rollup` has what of the parts is of shared memory.
@@ -335,12 +454,24 @@ fn usage_rows(
     Ok(())
 }
 
+/// Whether large pages are wanted in an area and one fits.
+fn is_large_eligible(area: &AreaLine) -> bool {
+    const LARGE: u64 = 2 << 20;
+    let first = area.start.next_multiple_of(LARGE);
+    let refused = AreaFlags::NO_HUGE_PAGE | AreaFlags::GROWS_DOWN | AreaFlags::SHARED;
+    area.flags.contains(AreaFlags::HUGE_PAGE)
+        && !area.flags.intersects(refused)
+        && area.object.is_none()
+        && first + LARGE <= area.end
+}
+
 /// `smaps`
 pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let space = subject.process.address_space();
     let of_objects = space.object_pages()?;
+    let mut names = Names::default();
     for area in areas(&subject.process) {
-        map_line(&area, text)?;
+        map_line(&area, &mut names, text)?;
         let usage = space.page_use(area.start..area.end);
         let shares = space.page_shares(area.start, &of_objects);
         // As on Linux, what is locked counts by its part.
@@ -352,7 +483,8 @@ pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         row(text, "KernelPageSize", 15, BLOCK_SIZE)?;
         row(text, "MMUPageSize", 15, BLOCK_SIZE)?;
         usage_rows(text, &usage, &shares, locked, None)?;
-        writeln!(text, "THPeligible:           {}", 0)?;
+        let large = is_large_eligible(&area) && !space.is_small_only();
+        writeln!(text, "THPeligible:           {}", u8::from(large))?;
         write!(text, "VmFlags: ")?;
         property_letters(&area, text)?;
         writeln!(text)?;
@@ -398,11 +530,10 @@ pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno
 fn of_all() -> (Sizes, u64, u64) {
     let (mut all, mut promised, mut locked) = (Sizes::default(), 0, 0);
     for process in task::processes() {
-        let one = sizes(&process);
-        all.resident += one.resident;
-        all.own += one.own;
-        all.huge += one.huge;
         let space = process.address_space();
+        all.resident += space.resident_bytes();
+        all.own += space.own_bytes();
+        all.huge += space.large_bytes();
         promised += space.committed_bytes();
         locked += space.locked_bytes();
     }
@@ -434,7 +565,7 @@ pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
         ("Dirty", 0),
         ("Writeback", 0),
         ("AnonPages", sizes.own),
-        ("Mapped", sizes.resident - sizes.own),
+        ("Mapped", sizes.resident.saturating_sub(sizes.own)),
         ("Shmem", files),
         ("KReclaimable", 0),
         ("Slab", heap.used),
@@ -473,7 +604,7 @@ pub fn virtual_memory_statistics(text: &mut Text) -> Result<(), Errno> {
         ("nr_free_pages", counters.free / BLOCK_SIZE),
         ("nr_mlock", locked / BLOCK_SIZE),
         ("nr_anon_pages", sizes.own / BLOCK_SIZE),
-        ("nr_mapped", (sizes.resident - sizes.own) / BLOCK_SIZE),
+        ("nr_mapped", sizes.resident.saturating_sub(sizes.own) / BLOCK_SIZE),
         ("nr_file_pages", files / BLOCK_SIZE),
         ("nr_dirty", 0),
         ("nr_writeback", 0),

@@ -360,7 +360,7 @@ fn statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let (arguments, environment) = (program.arguments, program.environment);
     let data = if permitted { areas(process) } else { Vec::new() }
         .into_iter()
-        .find(|area| area.name == "[heap]")
+        .find(|area| area.name.as_str() == "[heap]")
         .map_or((0, 0), |area| (area.start, area.end));
     write!(text, "{} {} {0} {} {} ", data.0, data.1, arguments.0, arguments.1)?;
     let status = if permitted { process.family.ended_status() } else { 0 };

@@ -229,7 +229,7 @@ impl AddressSpace {
             unsafe { frame::release_large(physical) };
             return Err(Errno::ENOMEM);
         }
-        self.add_resident(LARGE_PAGE_FRAMES);
+        self.add_own(LARGE_PAGE_FRAMES);
         Ok(())
     }
 

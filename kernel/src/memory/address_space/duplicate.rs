@@ -137,7 +137,7 @@ impl AddressSpace {
         if self.has_forgettable() {
             copy.note_forgettable();
         }
-        copy.add_resident(pages);
+        copy.add_own(pages);
         theirs.note_size();
         result.map_err(|_| Errno::ENOMEM)
     }

@@ -115,8 +115,11 @@ impl AddressSpace {
             {
                 source.written();
             }
+            // Zeroes that all share were not counted, a page of an object was.
             if mapping.physical == Frame::shared_zero().physical() {
-                self.add_resident(1);
+                self.add_own(1);
+            } else if !shared && !mapping.own {
+                self.own.fetch_add(1, Ordering::Relaxed);
             }
             if let Backing::Object { source, offset } = &area.backing
                 && shared
@@ -163,7 +166,7 @@ impl AddressSpace {
             && let Some(start) = place_for_large(area, page, table)
             && let Some(physical) = Self::install_large(table, start, rights)
         {
-            self.add_resident(LARGE_PAGE_FRAMES);
+            self.add_own(LARGE_PAGE_FRAMES);
             return Ok(physical + (page - start));
         }
         let frame = match &area.backing {
@@ -243,6 +246,7 @@ impl AddressSpace {
                 added += 1;
             }
         }
+        self.own.fetch_add(u64::from(own_frame), Ordering::Relaxed);
         self.add_resident(added);
         Ok(physical)
     }

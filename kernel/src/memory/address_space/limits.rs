@@ -87,11 +87,19 @@ pub fn set_area_limit(areas: usize) {
     AREA_LIMIT.store(areas, Ordering::Relaxed);
 }
 
-/// Bytes that count against overcommit: those that a process may come to own by writing.
-fn charge(protection: Protection, flags: AreaFlags, bytes: u64) -> u64 {
-    let accountable =
-        protection.contains(Protection::WRITE) && !flags.intersects(AreaFlags::SHARED | AreaFlags::NO_RESERVE);
-    if accountable { bytes } else { 0 }
+/// What a new area counts as: promised, if the process may come to own pages by writing ([`AreaFlags::ACCOUNTED`]).
+pub(super) fn accounted(protection: Protection, flags: AreaFlags) -> AreaFlags {
+    let never = AreaFlags::SHARED | AreaFlags::NO_RESERVE;
+    if protection.contains(Protection::WRITE) && !flags.intersects(never) {
+        AreaFlags::ACCOUNTED
+    } else {
+        AreaFlags::empty()
+    }
+}
+
+/// Bytes that count against overcommit.
+fn charge(flags: AreaFlags, bytes: u64) -> u64 {
+    if flags.contains(AreaFlags::ACCOUNTED) { bytes } else { 0 }
 }
 
 /// Whether an area counts as data (`RLIMIT_DATA`).
@@ -125,10 +133,7 @@ impl Inner {
             || !is_data(growth.protection, growth.flags)
             || self.data_bytes().saturating_add(added) <= allowance.data;
         let within_limits = self.map.total_bytes().saturating_add(added) <= allowance.address_space && data_fits;
-        if within_limits
-            && self.may_promise(charge(growth.protection, growth.flags, added), allowance)
-            && !frame::is_low()
-        {
+        if within_limits && self.may_promise(charge(growth.flags, added), allowance) && !frame::is_low() {
             Ok(())
         } else {
             Err(Errno::ENOMEM)
@@ -158,9 +163,65 @@ impl Inner {
     /// Bytes that were promised.
     pub(super) fn committed(&self) -> u64 {
         let areas = self.map.iter();
-        areas
-            .map(|area| charge(area.protection, area.flags, area.length()))
-            .sum()
+        areas.map(|area| charge(area.flags, area.length())).sum()
+    }
+
+    /// Rights have changed in a range, up to an address: what can be written counts as promised from now on. What was
+    /// never written and can't be any more counts no longer; `untouched` are its parts.
+    pub(super) fn account(&mut self, range: Range<u64>, untouched: &[Range<u64>]) {
+        let missing = |area: &Area<Backing>| accounted(area.protection, area.flags) - area.flags;
+        let mut cursor = range.start;
+        loop {
+            let next = {
+                let mut areas = self.map.range(cursor, range.end);
+                let area = areas.find(|area| !missing(area).is_empty());
+                area.map(|area| area.start.max(range.start)..area.end.min(range.end))
+            };
+            let Some(part) = next else { break };
+            cursor = part.end;
+            // The part was made an area of its own, where it had to be, when its rights were changed.
+            let _ = self
+                .map
+                .modify_flags(part.start, part.end, AreaFlags::ACCOUNTED, AreaFlags::empty());
+        }
+        for part in untouched {
+            let end = part.end.min(range.end);
+            if part.start < end {
+                let _ = self
+                    .map
+                    .modify_flags(part.start, end, AreaFlags::empty(), AreaFlags::ACCOUNTED);
+            }
+        }
+    }
+
+    /// Parts of a range that count as promised although nothing was ever written to the areas that they belong to. Of other
+    /// areas that is remembered, for all that they are divided into.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub(super) fn untouched(&mut self, range: &Range<u64>) -> Result<Vec<Range<u64>>, Errno> {
+        let mut parts = Vec::new();
+        let mut cursor = range.start;
+        loop {
+            let Some(area) = self.map.range(cursor, range.end).next() else {
+                return Ok(parts);
+            };
+            let whole = area.start..area.end;
+            cursor = whole.end;
+            let counts = area.flags.contains(AreaFlags::ACCOUNTED) && area.backing == Backing::Anonymous;
+            if !counts || area.flags.contains(AreaFlags::WRITTEN) {
+                continue;
+            }
+            if self.table.has_own(whole.start, whole.end) {
+                // Of a whole area this can't fail.
+                let _ = self
+                    .map
+                    .modify_flags(whole.start, whole.end, AreaFlags::WRITTEN, AreaFlags::empty());
+            } else {
+                parts.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                parts.push(whole.start.max(range.start)..whole.end.min(range.end));
+            }
+        }
     }
 
     /// Refuses (`ENOMEM`) to make memory writable that a limit or the promises forbid.
@@ -175,7 +236,9 @@ impl Inner {
             if !area.protection.contains(Protection::WRITE) {
                 let bytes = area.end.min(range.end) - area.start.max(range.start);
                 data += if is_data(protection, area.flags) { bytes } else { 0 };
-                charged += charge(protection, area.flags, bytes);
+                if !area.flags.contains(AreaFlags::ACCOUNTED) {
+                    charged += charge(accounted(protection, area.flags), bytes);
+                }
             }
         }
         let data_fits =

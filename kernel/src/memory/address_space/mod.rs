@@ -150,7 +150,9 @@ pub struct AddressSpace {
     stack_limit: AtomicU64,
     /// Pages that are mapped, but for those that show the shared zeroes.
     resident: AtomicU64,
-    /// Most of these at one time (`VmHWM`).
+    /// Of these, pages that belong to the process alone.
+    own: AtomicU64,
+    /// Most that were mapped at one time (`VmHWM`).
     peak_resident: AtomicU64,
     /// Page faults that were repaired.
     faults: AtomicU64,
@@ -222,19 +224,41 @@ impl Inner {
     }
 }
 
-/// Gives the references back that an entry of a page table held. Answers how many frames count as resident no more.
+/// Pages that count.
+#[derive(Clone, Copy, Default)]
+struct Pages {
+    /// Mapped, but for those that show the shared zeroes.
+    resident: u64,
+    /// Of these, those that belong to the process alone.
+    own: u64,
+}
+
+impl core::ops::AddAssign for Pages {
+    fn add_assign(&mut self, other: Self) {
+        self.resident += other.resident;
+        self.own += other.own;
+    }
+}
+
+/// Gives the references back that an entry of a page table held. Answers which pages count no more.
 ///
 /// # Safety
 /// The entry is gone, and no processor remembers it.
-unsafe fn release_mapping(mapping: Mapping) -> u64 {
+unsafe fn release_mapping(mapping: Mapping) -> Pages {
     if mapping.large {
         // SAFETY: the entry of a large page holds a reference to each of its frames.
         unsafe { frame::release_large(mapping.physical) };
-        return LARGE_PAGE_FRAMES;
+        return Pages {
+            resident: LARGE_PAGE_FRAMES,
+            own: LARGE_PAGE_FRAMES,
+        };
     }
     // SAFETY: the entry held this reference.
     let frame = unsafe { Frame::from_raw(mapping.physical) };
-    u64::from(!frame.is_shared_zero())
+    Pages {
+        resident: u64::from(!frame.is_shared_zero()),
+        own: u64::from(mapping.own),
+    }
 }
 
 fn page_range(start: u64, length: u64) -> Result<Range<u64>, Errno> {
@@ -273,6 +297,7 @@ impl AddressSpace {
             }),
             stack_limit: AtomicU64::new(8 << 20),
             resident: AtomicU64::new(0),
+            own: AtomicU64::new(0),
             peak_resident: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             small_only: AtomicBool::new(false),
@@ -338,7 +363,12 @@ impl AddressSpace {
 
     /// Bytes that belong to the process alone.
     pub fn own_bytes(&self) -> u64 {
-        self.page_use(0..layout::PROGRAM_END).own
+        self.own.load(Ordering::Relaxed) * PAGE
+    }
+
+    /// Bytes that are mapped by large pages.
+    pub fn large_bytes(&self) -> u64 {
+        self.inner.lock().table.large_pages() * LARGE_PAGE_SIZE
     }
 
     /// Bytes that are mapped, but for the shared zeroes (`VmRSS`).
@@ -366,9 +396,22 @@ impl AddressSpace {
         self.inner.lock().committed()
     }
 
+    /// Pages of objects came.
     fn add_resident(&self, pages: u64) {
         let now = self.resident.fetch_add(pages, Ordering::Relaxed) + pages;
         self.peak_resident.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Pages came that belong to the process alone.
+    fn add_own(&self, pages: u64) {
+        self.own.fetch_add(pages, Ordering::Relaxed);
+        self.add_resident(pages);
+    }
+
+    /// Pages are gone.
+    fn subtract(&self, pages: Pages) {
+        self.resident.fetch_sub(pages.resident, Ordering::Relaxed);
+        self.own.fetch_sub(pages.own, Ordering::Relaxed);
     }
 
     /// The object that is shared at an address, as a number that tells objects apart, and the offset in it. `None` for
@@ -426,6 +469,7 @@ impl AddressSpace {
         let inner = &mut *self.inner.lock();
         inner.map.set_maximum_areas(area_limit());
         let flags = request.flags | inner.future_flags;
+        let flags = flags | limits::accounted(request.protection, flags);
         let growth = |replaced: u64| Growth {
             added: length - replaced,
             protection: request.protection,
@@ -478,7 +522,7 @@ impl AddressSpace {
     /// Takes the frames of a range out of the page tables, and those tables that serve nothing outside of
     /// `unused`.
     fn release_range(&self, inner: &mut Inner, range: Range<u64>, unused: Range<u64>) {
-        let mut count = 0;
+        let mut count = Pages::default();
         inner.table.unmap(
             range,
             unused,
@@ -488,12 +532,12 @@ impl AddressSpace {
             },
             &mut frame::release_table,
         );
-        self.resident.fetch_sub(count, Ordering::Relaxed);
+        self.subtract(count);
     }
 
     /// As [`Self::release_range`], but the area stays, with its tables and some marks.
     fn empty_range(&self, inner: &mut Inner, range: &Range<u64>, kept: KeptMarks) {
-        let mut count = 0;
+        let mut count = Pages::default();
         inner.table.empty(
             range,
             kept,
@@ -503,7 +547,7 @@ impl AddressSpace {
             },
             &mut frame::release_table,
         );
-        self.resident.fetch_sub(count, Ordering::Relaxed);
+        self.subtract(count);
     }
 
     /// As [`Self::release_range`], for a range that is no longer in the map: tables may reach out of it into
@@ -558,11 +602,16 @@ impl AddressSpace {
         if protection.contains(Protection::WRITE) {
             inner.check_becomes_data(&range, protection, allowance)?;
         }
+        let untouched = match protection.contains(Protection::WRITE) {
+            true => Vec::new(),
+            false => inner.untouched(&range)?,
+        };
         let result = inner.map.protect(range.start, range.end, protection);
         let changed_until = match &result {
             Ok(()) => range.end,
             Err(change) => change.changed_until,
         };
+        inner.account(range.start..changed_until, &untouched);
         let accessible = !protection.is_empty();
         inner
             .table
@@ -573,6 +622,27 @@ impl AddressSpace {
                 execute: protection.contains(Protection::EXECUTE),
             });
         result.map_err(|change| error_of(change.error))
+    }
+
+    /// Gives memory without a file a name, as `PR_SET_VMA_ANON_NAME` of `prctl(2)`, or takes it away.
+    ///
+    /// # Errors
+    /// `EBADF` at an area of a file (what comes before is done), `EAGAIN` for too many areas, `ENOMEM` (a hole; the rest is
+    /// done).
+    pub fn set_name(&self, range: Range<u64>, name: &AreaName) -> Result<(), Errno> {
+        let inner = &mut *self.inner.lock();
+        let of_file = |area: &&Area<Backing>| match &area.backing {
+            Backing::Anonymous => false,
+            Backing::Object { source, .. } => !source.is_anonymous(),
+        };
+        let stop = inner.map.range(range.start, range.end).find(of_file);
+        let end = stop.map_or(range.end, |area| area.start.max(range.start));
+        match inner.map.set_name(range.start, end, name) {
+            _ if end != range.end && end == range.start => Err(Errno::EBADF),
+            Err(change) if change.error == MapError::TooManyAreas => Err(Errno::EAGAIN),
+            Ok(()) | Err(_) if end != range.end => Err(Errno::EBADF),
+            result => result.map_err(|change| error_of(change.error)),
+        }
     }
 
     /// Moves the end of the heap, as `brk(2)`: returns the new end, or the old one if that is not possible.
@@ -607,7 +677,7 @@ impl AddressSpace {
             let growth = Growth {
                 added: new_end - old_end,
                 protection: Protection::READ | Protection::WRITE,
-                flags: inner.future_flags,
+                flags: inner.future_flags | AreaFlags::ACCOUNTED,
             };
             if inner.check_growth(&growth, allowance).is_err() || !inner.map.is_free(old_end, new_end + PAGE) {
                 return old;
@@ -617,7 +687,7 @@ impl AddressSpace {
                 end: new_end,
                 protection: Protection::READ | Protection::WRITE,
                 maximum_protection: Protection::all(),
-                flags: inner.future_flags,
+                flags: growth.flags,
                 watcher: 0,
                 policy: 0,
                 name: AreaName::Heap,

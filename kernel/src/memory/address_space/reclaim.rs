@@ -113,7 +113,8 @@ impl AddressSpace {
 
     /// Takes up to so many pages out of a part of an area. Answers how many, and up to where.
     fn give_up_part(&self, inner: &mut Inner, part: Range<u64>, droppable: bool, most: u64) -> (u64, u64) {
-        let (left, reached, given) = (Cell::new(most), Cell::new(part.end), Cell::new(0));
+        let (left, reached) = (Cell::new(most), Cell::new(part.end));
+        let mut given = Pages::default();
         let chosen = |address: u64, mapping: Mapping| {
             if left.get() == 0 || !mapping.own || !(droppable || mapping.lazy) {
                 return false;
@@ -130,12 +131,12 @@ impl AddressSpace {
             &chosen,
             &mut |_, mapping| {
                 // SAFETY: the entry held this reference and is gone; the translation was forgotten.
-                given.set(given.get() + unsafe { release_mapping(mapping) });
+                given += unsafe { release_mapping(mapping) };
             },
             &mut frame::release_table,
         );
-        self.resident.fetch_sub(given.get(), Ordering::Relaxed);
-        (given.get(), reached.get())
+        self.subtract(given);
+        (given.own, reached.get())
     }
 }
 

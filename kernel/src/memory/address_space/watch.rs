@@ -395,7 +395,11 @@ impl AddressSpace {
         if protected {
             inner.table.watch(page, page + PAGE, true);
         }
-        self.add_resident(added);
+        if own {
+            self.add_own(added);
+        } else {
+            self.add_resident(added);
+        }
         Ok(())
     }
 

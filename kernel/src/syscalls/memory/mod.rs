@@ -21,7 +21,7 @@ use pith_linux::files::OpenFlags;
 use crate::arch::Access;
 use crate::fs::{self, user_faults};
 use crate::memory::{
-    AddressSpace, AreaFlags, AreaName, Backing, MapRequest, PAGE_SIZE, Placement, Protection, RemapRequest,
+    AddressSpace, AreaFlags, AreaName, Backing, MapRequest, Overcommit, PAGE_SIZE, Placement, Protection, RemapRequest,
     SharedMemory, UserPointer, copy_to_user, read_object, read_string, write_object,
 };
 use crate::task::{Capabilities, current_process};
@@ -176,8 +176,7 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     for (bit, flag) in [
         (MAP_GROWSDOWN, AreaFlags::GROWS_DOWN),
         (MAP_LOCKED, AreaFlags::LOCKED),
-        (MAP_NORESERVE, AreaFlags::NO_RESERVE),
-        (MAP_STACK, AreaFlags::STACK),
+        (MAP_STACK, AreaFlags::STACK | AreaFlags::NO_HUGE_PAGE),
     ] {
         if flags & bit != 0 {
             area_flags |= flag;
@@ -185,6 +184,9 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     }
     if shared {
         area_flags |= AreaFlags::SHARED;
+    }
+    if flags & MAP_NORESERVE != 0 && Overcommit::current() != Overcommit::Never {
+        area_flags |= AreaFlags::NO_RESERVE;
     }
     if kind == MAP_DROPPABLE && anonymous {
         if flags & (MAP_LOCKED | MAP_GROWSDOWN) != 0 {
@@ -337,6 +339,28 @@ pub fn pkey_alloc(_flags: u64, _rights: u64) -> Result<usize, Errno> {
 /// `pkey_free(2)`: no key was given out.
 pub fn pkey_free(_key: i32) -> Result<usize, Errno> {
     Err(Errno::EINVAL)
+}
+
+/// `PR_SET_VMA_ANON_NAME` of `prctl(2)`: a name for `/proc/PID/maps`, or none without one.
+pub fn name_area(address: u64, length: u64, name: UserPointer) -> Result<usize, Errno> {
+    /// Longest name, with its NUL.
+    const LONGEST: usize = 80;
+    let name = if name.0 == 0 {
+        AreaName::None
+    } else {
+        let name = read_string(name, LONGEST, Errno::EINVAL)?;
+        let allowed = |byte: &u8| matches!(byte, b' '..=b'~') && !b"\\`$[]".contains(byte);
+        let text = core::str::from_utf8(&name).map_err(|_| Errno::EINVAL)?;
+        if !name.iter().all(allowed) {
+            return Err(Errno::EINVAL);
+        }
+        AreaName::Given(text.into())
+    };
+    let range = aligned_range(address, length as usize)?;
+    if !range.is_empty() {
+        current_process().address_space().set_name(range, &name)?;
+    }
+    Ok(0)
 }
 
 /// `mseal(2)`

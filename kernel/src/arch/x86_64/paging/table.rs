@@ -709,6 +709,20 @@ impl PageTable {
         });
     }
 
+    /// How many large pages there are.
+    pub fn large_pages(&self) -> u64 {
+        let next = |deposit: u64| (deposit != 0).then_some(deposit);
+        core::iter::successors(next(self.deposits), |deposit| {
+            next(entry(*deposit, 0).load(Ordering::Relaxed))
+        })
+        .count() as u64
+    }
+
+    /// Whether any page in a range belongs to the process alone.
+    pub fn has_own(&self, start: u64, end: u64) -> bool {
+        has_own(self.root, 3, 0, start, end)
+    }
+
     /// Physical address of the root table, for its owner to release after [`Self::unmap`] of everything.
     pub fn root(&self) -> u64 {
         self.root
@@ -751,6 +765,26 @@ fn visit(table: u64, level: u32, base: u64, start: u64, end: u64, action: &mut d
             visit(value & ADDRESS, level - 1, address, start.max(address), end, action);
         }
     }
+}
+
+fn has_own(table: u64, level: u32, base: u64, start: u64, end: u64) -> bool {
+    let span = PAGE_SIZE << (9 * level);
+    for slot in index(start.max(base), level)..512 {
+        let address = base + slot as u64 * span;
+        if address >= end {
+            break;
+        }
+        let value = entry(table, slot).load(Ordering::Relaxed);
+        let own = if level == 0 || is_large_at(value, level) {
+            value & (PRESENT | PARKED) != 0 && value & OWN != 0
+        } else {
+            value & PRESENT != 0 && has_own(value & ADDRESS, level - 1, address, start.max(address), end)
+        };
+        if own {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether an entry of a level is a large page and no table.
