@@ -50,7 +50,7 @@ pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFil
     }
     let mut events: &[FileEvents] = &[FileEvents::OPEN];
     if flags.contains(OpenFlags::TRUNCATE) && inode.kind() == FileKind::Regular {
-        inode.truncate(0)?;
+        open.file()?.truncate(0)?;
         events = &[FileEvents::OPEN, FileEvents::MODIFY];
     }
     if notify::anybody() {

@@ -142,8 +142,10 @@ fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i3
     if to.remaining() == 0 {
         return Ok(0);
     }
-    if let Place::At(position) = place {
-        check_area(position, to.remaining())?;
+    match place {
+        Place::At(position) => check_area(position, to.remaining())?,
+        Place::Current if file.file()?.has_positions() => check_area(file.position(), to.remaining())?,
+        Place::Current => {}
     }
     if !file.file()?.scatters() || file.inode.kind() == FileKind::Directory {
         return apart(&pieces, flags, |piece| read_pieces(&file, place, piece));
@@ -319,7 +321,7 @@ pub(super) fn read_offset(pointer: UserPointer) -> Result<Option<u64>, Errno> {
 }
 
 /// Refuses a transfer that would go beyond the largest position, or is longer than any can be.
-fn check_area(position: u64, count: usize) -> Result<(), Errno> {
+pub(super) fn check_area(position: u64, count: usize) -> Result<(), Errno> {
     let end = position.checked_add(count as u64);
     match end.map(i64::try_from) {
         Some(Ok(_)) => Ok(()),

@@ -94,6 +94,7 @@ pub(super) fn between(
             if to.is_some() && !output.file()?.seekable() || output.flags().contains(OpenFlags::APPEND) {
                 return Err(Errno::EINVAL);
             }
+            check_positions(output, *to, length)?;
             if !can_be_target(output) {
                 return Err(Errno::EINVAL);
             }
@@ -112,9 +113,18 @@ pub(super) fn between(
             if from.is_some() && !input.file()?.seekable() {
                 return Err(Errno::EINVAL);
             }
+            check_positions(input, *from, length)?;
             fill(target, input, from, length, is_nonblocking(output, flags))
         }
         (None, None) => Err(Errno::EINVAL),
+    }
+}
+
+/// Refuses what would go beyond the largest position, before anything is waited for.
+fn check_positions(file: &OpenFile, position: Option<u64>, length: usize) -> Result<(), Errno> {
+    match file.file()?.has_positions() {
+        true => files::check_area(position.unwrap_or_else(|| file.position()), length),
+        false => Ok(()),
     }
 }
 

@@ -83,6 +83,10 @@ static void say_address(long address) {
 // Whether it is unknown what is in memory.
 static int core_unknown;
 
+// Whether memory was moved: Linux knows where it came from and keeps it apart from what lies beside it, and a piece of both
+// can't be moved again. To a machine it is one.
+static int has_moved;
+
 // Empties the arena. What lies behind it may have been mapped too: areas can start in its last page.
 void empty_memory(void) {
     munmap(ARENA, 2 * ARENA_PAGES * PAGE);
@@ -93,7 +97,7 @@ void begin_memory(void) {
     // Mappings keep what they were made from open, with its locks: a descriptor of their own.
     int file = open("/a", O_RDWR);
     made_link = 0;
-    core_unknown = 0;
+    core_unknown = has_moved = 0;
     int both = PROT_READ | PROT_WRITE;
     if (mmap(ARENA, 4 * PAGE, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ||
         mmap(ARENA + 4 * PAGE, 4 * PAGE, both, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED ||
@@ -256,8 +260,13 @@ static void run_mprotect(struct argument *a) {
 }
 
 static void run_mremap(struct argument *a) {
+    if (has_moved && a[2].number > PAGE) {
+        say(" not here");
+        return;
+    }
     long result = syscall(SYS_mremap, page(&a[0]) + a[1].number, a[2].number, a[3].number, (int)a[4].number,
                           page(&a[5]));
+    has_moved |= result > 0;
     say_address(result);
     take_back(result, a[3].number);
 }

@@ -812,8 +812,13 @@ impl Inode for Node {
     fn truncate(&self, size: u64) -> Result<(), Errno> {
         match &self.content {
             Content::Regular(content) => {
+                let (before, blocks, _) = content.size_and_blocks();
                 content.truncate(self, size)?;
-                self.touch_content();
+                // Unlike `ftruncate` and `O_TRUNC`, `truncate` tells nothing if the size stays, says Linux's tmpfs; but only of
+                // a file without data.
+                if size != before || blocks != 0 {
+                    self.touch_content();
+                }
                 Ok(())
             }
             Content::Directory(_) => Err(Errno::EISDIR),
