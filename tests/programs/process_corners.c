@@ -567,11 +567,47 @@ static void time_goes_on(void) {
     printf("processor time went back: %d times\n", back);
 }
 
+/* A user who has too many processes runs no other program; one at a time notices only then. */
+static void too_many(void) {
+    puts("-- too many of a user");
+    int ends[2];
+    RESULT(pipe(ends));
+    fflush(stdout);
+    for (int i = 0; i < 2; i++)
+        if (fork() == 0) {
+            char byte;
+            close(ends[1]);
+            if (setresuid(23456, 23456, 23456) == 0 && write(1, "", 0) == 0)
+                _exit(read(ends[0], &byte, 1) != 0);
+        }
+    usleep(100000);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {1, 1};
+        RESULT(setrlimit(RLIMIT_NPROC, &limit));
+        RESULT(setresuid(23456, 23456, 23456));
+        RESULT(execl("/proc/self/exe", "corners", "used", NULL));
+        close(ends[1]);
+        usleep(200000);
+        RESULT(fork() < 0);
+        fflush(stdout);
+        _exit(3);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    printf("%x\n", status);
+    close(ends[0]);
+    close(ends[1]);
+    while (wait(&status) > 0)
+        printf("%x\n", status);
+}
+
 int main(int count, char **arguments) {
     if (count == 2 && !strcmp(arguments[1], "used"))
         return 5;
     common = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     choices();
+    too_many();
     orphaned_groups();
     runaways(20);
     late_terminal();

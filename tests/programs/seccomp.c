@@ -154,14 +154,18 @@ static void trap(int signal, siginfo_t *information, void *context) {
     registers->uc_mcontext.gregs[REG_RAX] = 4711;
 }
 
+__attribute__((noinline, noclone)) static long call(void) {
+    long result;
+    __asm__ volatile("syscall\nbehind_call:" : "=a"(result) : "a"(SYS_getppid) : "rcx", "r11", "memory");
+    return result;
+}
+
 static void traps(void) {
     no_new_privileges();
     struct sigaction action = {.sa_sigaction = trap, .sa_flags = SA_SIGINFO};
     sigaction(SIGSYS, &action, NULL);
     RESULT(INSTALL(0, ONLY(SYS_getppid, SECCOMP_RET_TRAP | 42)));
-    long result;
-    __asm__ volatile("syscall\nbehind_call:" : "=a"(result) : "a"(SYS_getppid) : "rcx", "r11", "memory");
-    printf("the handler's result: %ld\n", result);
+    printf("the handler's result: %ld\n", call());
     printf("signal %d, code %d, call %d, errno %d, architecture %#x, place %s\n", trapped, trapped_code,
            trapped_number == SYS_getppid, trapped_errno, trapped_architecture, trapped_here ? "right" : "WRONG");
     /* Who blocks the signal ends. */
@@ -170,6 +174,61 @@ static void traps(void) {
     sigprocmask(SIG_BLOCK, &set, NULL);
     fflush(stdout);
     syscall(SYS_getppid);
+    printf("NOT REACHED\n");
+}
+
+/* Calls that the program handles itself (PR_SET_SYSCALL_USER_DISPATCH). */
+#define DISPATCH 59
+static volatile char selector;
+
+static void handle(int signal, siginfo_t *information, void *context) {
+    selector = 0;
+    trap(signal, information, context);
+}
+
+static void own_calls(void) {
+    RESULT(prctl(DISPATCH, 0, 1, 0, 0));
+    RESULT(prctl(DISPATCH, 1, 8, 0, 0));
+    RESULT(prctl(DISPATCH, 1, 8, -8L, 0));
+    RESULT(prctl(DISPATCH, 2, 0, 0, 0));
+    RESULT(prctl(DISPATCH, 3, 0, 0, 0));
+    RESULT(prctl(DISPATCH, 1, 0, 0, 0xffff800000000000));
+    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO};
+    sigaction(SIGSYS, &action, NULL);
+    RESULT(prctl(DISPATCH, 1, 0, 0, &selector));
+    CHECK(call() == getppid());
+    selector = 1;
+    long result = call();
+    printf("%ld, selector %d\n", result, selector);
+    printf("signal %d, code %d, call %d, errno %d, architecture %#x, place %s\n", trapped, trapped_code,
+           trapped_number == SYS_getppid, trapped_errno, trapped_architecture, trapped_here ? "right" : "WRONG");
+    RESULT(prctl(DISPATCH, 1, behind_call - 2, 16, &selector));
+    selector = 1;
+    result = call();
+    selector = 0;
+    CHECK(result == getppid());
+    RESULT(prctl(DISPATCH, 2, behind_call - 2, 16, &selector));
+    selector = 1;
+    RESULT(getpid() > 0);
+    printf("%ld, selector %d\n", call(), selector);
+    fflush(stdout);
+    selector = 1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(call() == 4711 ? 1 : 2);
+    int status;
+    waitpid(child, &status, 0);
+    printf("a child's calls: %x\n", status);
+    selector = 0;
+    RESULT(prctl(DISPATCH, 1, 0, 0, 0));
+    printf("NOT REACHED\n");
+}
+
+static void wrong_selector(void) {
+    fflush(stdout);
+    prctl(DISPATCH, 1, 0, 0, &selector);
+    selector = 2;
+    getppid();
     printf("NOT REACHED\n");
 }
 
@@ -332,6 +391,8 @@ int main(int count, char **words) {
     run("arguments", arguments);
     run("traps", traps);
     run("trap without handler", trap_without_handler);
+    run("own calls", own_calls);
+    run("wrong selector", wrong_selector);
     run("kills process", kills_process);
     run("an answer that means nothing", means_nothing);
     run("divides by nothing", divides_by_nothing);

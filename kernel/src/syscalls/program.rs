@@ -479,6 +479,7 @@ pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Regis
     leave_memory(process);
     thread.resources.get().unwrap_or(&process.resources).before_exec();
     process.settings.reset_for_exec();
+    *thread.own_calls.lock() = None;
     task::signal::reset_for_exec(process, thread);
     let name = loaded.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     {
@@ -598,6 +599,7 @@ fn run(
     environment: UserPointer,
     load: impl FnOnce(Vec<Vec<u8>>, &[Vec<u8>], u64) -> Result<Loaded, LoadError>,
 ) -> Result<Reply, Errno> {
+    task::check_thread_limit()?;
     let thread = task::current();
     let process = &thread.process;
     let stack_limit = process.limit(Limits::STACK);

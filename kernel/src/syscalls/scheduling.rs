@@ -547,6 +547,7 @@ pub fn prctl(option: i32, second: u64, third: u64, fourth: u64, fifth: u64) -> R
         names::PR_SET_TSC if second == u64::from(names::PR_TSC_ENABLE) => Ok(0),
         names::PR_GET_SECCOMP => Ok(thread.seccomp.lock().mode().into()),
         names::PR_SET_SECCOMP => super::seccomp::set_mode(second, UserPointer(third)),
+        names::PR_SET_SYSCALL_USER_DISPATCH => super::seccomp::set_own_calls(second, [third, fourth, fifth]),
         names::PR_GET_TID_ADDRESS => {
             write_object(UserPointer(second), &thread.clear_on_exit.load(Ordering::Relaxed))?;
             Ok(0)

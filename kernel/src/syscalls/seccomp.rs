@@ -13,10 +13,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Answer, FILTERED, Reply, WATCHED, name};
 use crate::arch::Registers;
+use crate::arch::layout::PROGRAM_END;
 use crate::fs::permission;
 use crate::memory::{UserPointer, read_object};
 use crate::net::options::read_instructions;
-use crate::task::seccomp::{Filter, Seccomp, hold_still};
+use crate::task::seccomp::{Filter, OwnCalls, Seccomp, hold_still};
 use crate::task::{self, Capabilities, ExitReason, Thread, signal, threads};
 
 const SET_MODE_STRICT: u32 = 0;
@@ -140,9 +141,72 @@ fn set_filter(flags: u32, argument: UserPointer) -> Result<usize, Errno> {
     Ok(0)
 }
 
+/// `PR_SET_SYSCALL_USER_DISPATCH` of `prctl(2)`.
+pub(super) fn set_own_calls(mode: u64, [start, length, selector]: [u64; 3]) -> Result<usize, Errno> {
+    const OFF: u64 = 0;
+    /// Calls from outside of the range.
+    const OUTSIDE: u64 = 1;
+    /// Calls from the range.
+    const INSIDE: u64 = 2;
+    let end = start.wrapping_add(length);
+    let range = match mode {
+        OFF if start | length | selector == 0 => None,
+        OUTSIDE if start == 0 || end > start => Some((start, length)),
+        INSIDE if length != 0 && end > start => Some((end, length.wrapping_neg())),
+        _ => return Err(Errno::EINVAL),
+    };
+    if selector >= PROGRAM_END {
+        return Err(Errno::EFAULT);
+    }
+    *task::current().own_calls.lock() = range.map(|(start, length)| OwnCalls {
+        start,
+        length,
+        selector,
+    });
+    if range.is_some() {
+        WATCHED.fetch_or(FILTERED, Ordering::Relaxed);
+    }
+    Ok(0)
+}
+
+/// Lets the program handle a call itself, if it wants to.
+fn hand_over(thread: &Thread, number: u64, registers: &Registers) -> Option<Answer> {
+    const ALLOW: u8 = 0;
+    const BLOCK: u8 = 1;
+    let own = (*thread.own_calls.lock())?;
+    if registers.rip.wrapping_sub(own.start) < own.length {
+        return None;
+    }
+    if own.selector != 0 {
+        let wrong = match read_object::<u8>(UserPointer(own.selector)) {
+            Ok(ALLOW) => return None,
+            Ok(BLOCK) => None,
+            Ok(_) => Some(Signal::SIGSYS),
+            Err(_) => Some(Signal::SIGSEGV),
+        };
+        if let Some(signal) = wrong {
+            let information = SignalInformation::new(signal, code::SI_KERNEL);
+            let what = String::from("the byte that says whether it handles calls itself is wrong or not there");
+            signal::end_by(signal, &information, what);
+        }
+    }
+    let information =
+        SignalInformation::system_call(code::SYS_USER_DISPATCH, registers.rip, number as i32, ARCHITECTURE);
+    signal::force(
+        information,
+        Signal::SIGSYS,
+        format!("it handles {} itself", words(number)),
+    );
+    // The number of the call stays where it was.
+    Some(Ok(Reply::Replaced))
+}
+
 /// What becomes of a call instead of being made; `None` if it is to be made.
 pub(super) fn judge(number: u64, registers: &mut Registers) -> Option<Answer> {
     let thread = task::current();
+    if let Some(answer) = hand_over(&thread, number, registers) {
+        return Some(answer);
+    }
     let filter = match &*thread.seccomp.lock() {
         Seccomp::Disabled => return None,
         Seccomp::Strict => None,

@@ -4,9 +4,11 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
+use pith_linux::Errno;
 use pith_linux::credentials::{Capabilities, Credentials};
 
-use super::process::Process;
+use super::family;
+use super::process::{Limits, Process};
 use super::thread::{Thread, current, try_current};
 
 /// In whose name a process is looked into (`ptrace(2)`).
@@ -86,7 +88,29 @@ pub fn set_credentials(new: Credentials) {
     if thread.with_credentials(|old| old.hides(&new)) {
         hide(&thread.process);
     }
+    let user = new.users[0];
+    if thread.with_credentials(|old| old.users[0] != user) {
+        // Too many programs don't look whether they became somebody else: only the next program is refused.
+        let too_many = user != 0 && family::threads_of_user(user) > thread.process.limit(Limits::PROCESSES);
+        thread.too_many.store(too_many, Ordering::Relaxed);
+    }
     thread.replace_credentials(new);
+}
+
+/// Whether the current thread may run another program, although its user had too many threads when it became that.
+///
+/// # Errors
+/// `EAGAIN` if there are still too many.
+pub fn check_thread_limit() -> Result<(), Errno> {
+    let thread = current();
+    if thread.too_many.load(Ordering::Relaxed) {
+        let user = thread.credentials().users[0];
+        if family::threads_of_user(user) > thread.process.limit(Limits::PROCESSES) {
+            return Err(Errno::EAGAIN);
+        }
+        thread.too_many.store(false, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// Others of its user may not look into a process any more, since it was, or is, somebody else. Nor may its parent signal it

@@ -32,7 +32,9 @@ pub use clock::{
     Instant, busy_split_of, busy_time, hear_wall_clock, monotonic, monotonic_at, set_wall_clock_at_boot,
     ticks_to_nanoseconds as nanoseconds, time_at, wall_clock, wall_clock_at, wall_clock_without_waiting,
 };
-pub use credentials::{Looker, credentials, has_capability, may_look_into, set_credentials, try_credentials};
+pub use credentials::{
+    Looker, check_thread_limit, credentials, has_capability, may_look_into, set_credentials, try_credentials,
+};
 pub use family::{find_process, first_process, processes};
 pub use pith_linux::credentials::{Capabilities, Credentials};
 pub use pith_timekeeping::Split;

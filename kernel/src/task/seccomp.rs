@@ -112,6 +112,18 @@ impl Seccomp {
     }
 }
 
+/// Which calls a thread handles itself, by `SIGSYS` (`PR_SET_SYSCALL_USER_DISPATCH`): those that come from outside of a range
+/// of addresses, as long as a byte of the program says so. Unlike what is given up, nobody inherits this.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnCalls {
+    /// Where the range begins; calls from it are made.
+    pub start: u64,
+    /// Its length.
+    pub length: u64,
+    /// Where the byte is; 0 if there is none and it is always so.
+    pub selector: u64,
+}
+
 /// Held while all threads of a process change together, and while a thread takes over what its maker has.
 static TOGETHER: Mutex<()> = Mutex::new(());
 

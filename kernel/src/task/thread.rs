@@ -15,7 +15,7 @@ use super::accounting::Accounting;
 use super::clock::Instant;
 use super::pending::PendingSignals;
 use super::process::{Process, Resources, Transfers};
-use super::seccomp::Seccomp;
+use super::seccomp::{OwnCalls, Seccomp};
 use super::signal::ThreadSignals;
 use super::timer::{Timer, TimerTarget};
 use super::wait::Wakeable;
@@ -94,6 +94,10 @@ pub struct Thread {
     pub io_priority: AtomicU16,
     /// Which system calls it may make.
     pub seccomp: Mutex<Seccomp>,
+    /// Which of them it handles itself.
+    pub own_calls: Mutex<Option<OwnCalls>>,
+    /// When it became another user, that one had more threads than it may have.
+    pub(super) too_many: AtomicBool,
     /// What it has read and written.
     pub transfers: Transfers,
     /// When it was made, by the time stamp counter.
@@ -146,6 +150,8 @@ impl Thread {
             resources: Once::new(),
             io_priority: AtomicU16::new(0),
             seccomp: Mutex::new(Seccomp::Disabled),
+            own_calls: Mutex::new(None),
+            too_many: AtomicBool::new(false),
             transfers: Transfers::default(),
             started: arch::read_time_stamp_counter(),
             told_ticks: AtomicU64::new(0),

@@ -256,6 +256,8 @@ pub mod code {
     pub const BUS_MCEERR_AR: i32 = 4;
     /// `SIGSYS`: a filter of system calls does not allow the call.
     pub const SYS_SECCOMP: i32 = 1;
+    /// `SIGSYS`: the program handles the call itself.
+    pub const SYS_USER_DISPATCH: i32 = 2;
     /// `SIGTRAP`: single step.
     pub const TRAP_TRACE: i32 = 2;
     /// `SIGTRAP`: a debug register matched.
