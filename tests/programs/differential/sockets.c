@@ -507,6 +507,11 @@ static int is_peculiar_option(int fd, long option) {
 static void run_setsockopt(struct argument *a) {
     if (is_peculiar_option(descriptor(&a[0]), a[1].number))
         return;
+    // How much a stream may wait for at most depends on the memory of the machine.
+    if (a[1].number == ((long)SOL_SOCKET << 32 | SO_RCVLOWAT) && a[2].number < 0 && is_internet_stream(descriptor(&a[0]))) {
+        say(" not here");
+        return;
+    }
     // When the peer of one that does not wait for its end is reset depends on when that acknowledges this one's.
     if (a[1].number == ((long)IPPROTO_TCP << 32 | TCP_LINGER2) && a[2].number < 0) {
         say(" not here");

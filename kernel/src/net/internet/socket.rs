@@ -9,7 +9,7 @@ use pith_linux::files::PollEvents;
 use pith_linux::sockets::{MessageFlags, Shutdown, SocketKind, family, level, option};
 use pith_linux::time::{Timespec, Timeval};
 use pith_tcpip::stack::{Handle, Reach, Role, Sharing};
-use pith_tcpip::tcp::{Options, State};
+use pith_tcpip::tcp::{LARGEST_RECEIVE, Options, State};
 use pith_tcpip::time::SECOND;
 use spin::Mutex;
 
@@ -549,6 +549,15 @@ impl Socket for InternetSocket {
         let size = |size: &AtomicUsize| size.load(Ordering::Relaxed);
         match name {
             option::KEEP_ALIVE => self.apply_keep_alive(),
+            option::RECEIVE_LOW_WATER => {
+                // As on Linux, never more than may come before anybody reads.
+                let most = match self.options().receive_grows {
+                    true => LARGEST_RECEIVE,
+                    false => size(&self.common.receive_buffer),
+                };
+                let most = i32::try_from(most / 2).unwrap_or(i32::MAX);
+                self.common.receive_low_water.fetch_min(most, Ordering::Relaxed);
+            }
             option::OUT_OF_BAND_INLINE => {
                 let on = self.common.switch(name);
                 self.change_options(|options| options.urgent_inline = on);

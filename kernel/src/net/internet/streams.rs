@@ -69,6 +69,8 @@ impl InternetSocket {
         if result.is_err() {
             // It is as new, and may try again. Nothing to renew means that somebody else has connected it.
             let _ = self.network.with(|stack, _| stack.tcp_renew(self.handle));
+            self.no_more_input.store(false, Ordering::Relaxed);
+            self.no_more_output.store(false, Ordering::Relaxed);
         }
         result
     }
@@ -378,6 +380,8 @@ impl InternetSocket {
             Err(error) => return Err(errno(error)),
         }
         self.connecting.store(true, Ordering::Relaxed);
+        // What ended the last connection is of no interest any more.
+        let _ = self.common.take_error();
         if patience == Patience::None {
             // As on Linux, even if the peer is this machine and has answered already.
             return Err(Errno::EINPROGRESS);

@@ -521,6 +521,10 @@ impl UnixSocket {
             if turn.is_none() {
                 *turn = Some(self.receiving.take());
             }
+            // As on Linux, what has gone wrong is left for the next call.
+            if done != 0 && !all && self.inbox.content.lock().packets.is_empty() {
+                break;
+            }
             let patience = if done == 0 || (all && !peeks) {
                 patience
             } else {
@@ -844,19 +848,17 @@ impl Socket for UnixSocket {
         if !self.state.lock().listens {
             return Err(Errno::EINVAL);
         }
+        let patience = self.common.receive_patience(nonblocking);
         let attempt = || {
             let mut content = self.inbox.content.lock();
             match content.pending.pop_front() {
                 Some(connection) => Some(Ok(connection)),
-                None => content.shut.then_some(Err(Errno::EINVAL)),
+                // As on Linux, only who would wait learns that nobody comes any more.
+                None => (content.shut && patience != Patience::None).then_some(Err(Errno::EINVAL)),
             }
         };
         self.inbox.waiting.fetch_add(1, Ordering::SeqCst);
-        let waited = Self::wait(
-            &self.inbox.receivers,
-            self.common.receive_patience(nonblocking),
-            attempt,
-        );
+        let waited = Self::wait(&self.inbox.receivers, patience, attempt);
         self.inbox.waiting.fetch_sub(1, Ordering::SeqCst);
         let connection = waited??;
         self.inbox.room.wake_all();

@@ -13,7 +13,7 @@ mod time_wait;
 mod urgent;
 
 pub use congestion::Algorithm;
-pub use connection::{Connection, Ending, Information, Readiness, State, Trouble};
+pub use connection::{Connection, Ending, Information, LARGEST_RECEIVE, Readiness, State, Trouble};
 pub use options::{KeepAlive, Options, Path};
 pub use request::{Offer, Request, Step};
 pub use sequence::Sequence;

@@ -51,7 +51,7 @@ const OLD_TIMESTAMP: u64 = 24 * 24 * 3600 * SECOND;
 /// What is held back is sent after this time (`TCP_CORK` of tcp(7)).
 const CORKED: u64 = 200 * MILLISECOND;
 /// Buffers that grow by themselves grow to this (`net.ipv4.tcp_rmem`, `tcp_wmem`).
-const LARGEST_RECEIVE: usize = 6 * 1024 * 1024;
+pub const LARGEST_RECEIVE: usize = 6 * 1024 * 1024;
 const LARGEST_SEND: usize = 4 * 1024 * 1024;
 /// What may wait in either direction when the machine is short of memory.
 const SCARCE: usize = 16 * 1024;
