@@ -252,12 +252,14 @@ fn select_descriptors(
             }
         }
         if !wanted.is_empty() {
-            let file = files.file(index as i32)?.file()?.clone();
+            let file = files.file(index as i32)?.file().cloned().ok();
+            // As on Linux, a descriptor that only names a file is ready for whatever fails with it.
+            let found = if file.is_none() { wanted } else { PollEvents::empty() };
             watches.push(Watch {
                 index,
-                file: Some(file),
+                file,
                 wanted,
-                found: PollEvents::empty(),
+                found,
             });
         }
     }

@@ -133,6 +133,7 @@ impl InternetSocket {
         let more = message.flags.contains(MessageFlags::MORE);
         let urgent = message.flags.contains(MessageFlags::OUT_OF_BAND);
         let mut done = 0;
+        let mut room_at_first = None;
         // Who sends nothing learns too that nothing can be sent.
         loop {
             let nothing = message.data.remaining() == 0;
@@ -161,6 +162,7 @@ impl InternetSocket {
             };
             // A call that blocks sends everything.
             let step = self.in_turn(&self.sending, patience, room).and_then(|(_turn, room)| {
+                room_at_first.get_or_insert(room);
                 let length = room.min(LARGE_PACKET).min(message.data.remaining());
                 if nothing {
                     return Ok(0);
@@ -187,6 +189,13 @@ impl InternetSocket {
             match step {
                 Ok(0) => break,
                 Ok(copied) => done += copied,
+                Err(Errno::EPIPE | Errno::ECONNRESET) if done != 0 => {
+                    // As on Linux, a reset that comes while a call sends is noticed after it: what there was room for at
+                    // first counts as sent, and is lost like the rest.
+                    let room = room_at_first.unwrap_or(0).saturating_sub(done);
+                    done += room.min(message.data.remaining());
+                    break;
+                }
                 Err(_) if done != 0 => break,
                 Err(Errno::EPIPE | Errno::ECONNRESET) => {
                     let errno = self.take_ending().unwrap_or(Errno::EPIPE);
