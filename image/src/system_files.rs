@@ -91,6 +91,9 @@ pub(crate) fn add(
     ] {
         tree.generate(path, 0o644, Content::Bytes(text.into()))?;
     }
+    // What is mounted: programs from before /proc look there (mtab(5) tells of the link).
+    let mounted = Content::Link("../proc/self/mounts".into());
+    tree.generate("/etc/mtab", 0o777, mounted)?;
     if origin == SystemFiles::Host {
         add_terminals(tree)?;
     }

@@ -165,6 +165,9 @@ pub(crate) enum Found {
     Nothing,
 }
 
+/// Directories in which the files are a kernel's.
+const KERNELS: [&str; 2] = ["/proc", "/sys"];
+
 /// A walk through the view: what it crossed on the host, and where it ended.
 struct Walk {
     crossed: Vec<(PathBuf, Node)>,
@@ -224,6 +227,13 @@ impl Tree {
             let from_host;
             let node = match self.nodes.get(&next) {
                 Some(node) => node,
+                // A link such as /etc/mtab leads there: what it says of the machine, the machine's own kernel will say.
+                None if KERNELS.iter().any(|kernels| next.starts_with(kernels)) => {
+                    return Ok(Walk {
+                        crossed,
+                        found: Found::Nothing,
+                    });
+                }
                 None => match fs::symlink_metadata(&next) {
                     Ok(metadata)
                         if metadata.is_dir() || metadata.is_symlink() || metadata.is_file() =>
