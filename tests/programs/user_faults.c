@@ -760,6 +760,41 @@ static void children(void) {
     close(fd);
 }
 
+/* Two write to a pipe: the second waits until the first one's bytes were there to be copied, and does not hear of a pipe
+ * without room. */
+static int slow_pipe[2], slow_faults;
+static char *slow_page;
+static void *write_slowly(void *argument) {
+    CHECK(write(slow_pipe[1], slow_page, 1) == 1);
+    return argument;
+}
+static void *fill_late(void *argument) {
+    usleep(100000);
+    copy(slow_faults, slow_page, source, PAGE, 0);
+    return argument;
+}
+static void writing_together(void) {
+    puts("-- writing together");
+    pthread_t writer, filler;
+    char bytes[3] = "";
+    slow_faults = open_faults(O_NONBLOCK, 0);
+    slow_page = map(1);
+    add(slow_faults, slow_page, 1, UFFDIO_REGISTER_MODE_MISSING);
+    RESULT(pipe2(slow_pipe, O_NONBLOCK));
+    pthread_create(&writer, 0, write_slowly, 0);
+    pthread_create(&filler, 0, fill_late, 0);
+    usleep(50000);
+    long written = write(slow_pipe[1], "x", 1);
+    pthread_join(writer, 0);
+    pthread_join(filler, 0);
+    printf("written %ld\n", written);
+    RESULT(read(slow_pipe[0], bytes, 3));
+    CHECK(bytes[0] == source[0] && bytes[1] == 'x');
+    close(slow_pipe[0]);
+    close(slow_pipe[1]);
+    close(slow_faults);
+}
+
 static void privilege(void) {
     puts("-- privilege");
     syscall(SYS_setresuid, 65534, 65534, 65534);
@@ -782,6 +817,7 @@ int main(void) {
     events();
     moving();
     children();
+    writing_together();
     privilege();
     return 0;
 }

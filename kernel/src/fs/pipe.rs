@@ -209,7 +209,11 @@ impl Pipe {
             let last = state.segments.back();
             let last = last.filter(|last| merged != 0 && last.has_room(merged));
             let tail = last.map(|last| (last.frame.clone(), last.end));
-            if state.writing || tail.is_none() && state.segments.len() >= state.frames {
+            if state.writing {
+                // Also who would not wait for room waits for the other's bytes to be copied, as on Linux: there may be room.
+                return None;
+            }
+            if tail.is_none() && state.segments.len() >= state.frames {
                 return if nonblocking { Some(Err(Errno::EAGAIN)) } else { None };
             }
             state.writing = true;
