@@ -570,25 +570,26 @@ static void time_goes_on(void) {
 /* A user who has too many processes runs no other program; one at a time notices only then. */
 static void too_many(void) {
     puts("-- too many of a user");
-    int ends[2];
+    int ends[2], ready[2];
+    char byte = 0;
     RESULT(pipe(ends));
+    RESULT(pipe(ready));
     fflush(stdout);
     for (int i = 0; i < 2; i++)
         if (fork() == 0) {
-            char byte;
             close(ends[1]);
-            if (setresuid(23456, 23456, 23456) == 0 && write(1, "", 0) == 0)
-                _exit(read(ends[0], &byte, 1) != 0);
+            if (setresuid(23456, 23456, 23456) || write(ready[1], "", 1) != 1)
+                _exit(9);
+            _exit(read(ends[0], &byte, 1) != 0);
         }
-    usleep(100000);
+    for (int i = 0; i < 2; i++)
+        RESULT(read(ready[0], &byte, 1));
     pid_t child = fork();
     if (child == 0) {
         struct rlimit limit = {1, 1};
         RESULT(setrlimit(RLIMIT_NPROC, &limit));
         RESULT(setresuid(23456, 23456, 23456));
         RESULT(execl("/proc/self/exe", "corners", "used", NULL));
-        close(ends[1]);
-        usleep(200000);
         RESULT(fork() < 0);
         fflush(stdout);
         _exit(3);
@@ -596,6 +597,8 @@ static void too_many(void) {
     int status;
     waitpid(child, &status, 0);
     printf("%x\n", status);
+    close(ready[0]);
+    close(ready[1]);
     close(ends[0]);
     close(ends[1]);
     while (wait(&status) > 0)
