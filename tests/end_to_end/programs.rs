@@ -123,6 +123,13 @@ pub fn cases() -> Vec<Case> {
         program("memory_corners", Build::Dynamic, &[]),
         program("memory_droppable", Build::Dynamic, &[]),
         program("memory_lazy", Build::Dynamic, &[]),
+        program("memory_limits", Build::Dynamic, &[]),
+        // A setting of the whole machine, which is not the host's to try.
+        program("memory_limits", Build::Dynamic, &["promises"]).stated(
+            &[0],
+            "^(.*: yes\n)+$",
+            "^$",
+        ),
         program("memory_areas", Build::Dynamic, &[]),
         // Not every host's kernel has names for areas.
         program("memory_areas", Build::Dynamic, &["names"]).stated(&[0], "^(.*: yes\n)+$", "^$"),

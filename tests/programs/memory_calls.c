@@ -299,6 +299,51 @@ static void moves(void) {
     munmap(twice, 8 * PAGE);
 }
 
+/* Every call that changes memory, on sealed pages of some kind. */
+static void sealed(const char *name, char *area) {
+    static const int ADVICE[] = {0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 102, 103};
+    printf("-- sealed: %s\n", name);
+    RESULT(syscall(SYS_MSEAL, area + 2 * PAGE, 4 * PAGE, 0UL));
+    RESULT(syscall(SYS_MSEAL, area + 2 * PAGE, 4 * PAGE, 0UL));
+    RESULT(munmap(area, 8 * PAGE));
+    RESULT(munmap(area + 3 * PAGE, PAGE));
+    RESULT(mprotect(area + PAGE, 4 * PAGE, PROT_READ | PROT_WRITE));
+    RESULT(mprotect(area + 3 * PAGE, PAGE, PROT_READ));
+    RESULT(mprotect(area + 3 * PAGE, 0, PROT_READ));
+    RESULT(mremap(area + 2 * PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE));
+    RESULT(mremap(area + 2 * PAGE, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP));
+    RESULT(mremap(area + 2 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, map(4)));
+    RESULT(mremap(map(1), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, area + 3 * PAGE));
+    RESULT(mmap(area + 2 * PAGE, PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0));
+    for (unsigned i = 0; i < sizeof ADVICE / sizeof *ADVICE; i++) {
+        printf("%d, ", ADVICE[i]);
+        RESULT(madvise(area + 2 * PAGE, 2 * PAGE, ADVICE[i]));
+        RESULT(madvise(area + PAGE, 2 * PAGE, ADVICE[i]));
+    }
+    RESULT(mlock(area + 2 * PAGE, PAGE));
+    RESULT(munlock(area + 2 * PAGE, PAGE));
+    RESULT(msync(area + 2 * PAGE, PAGE, MS_SYNC));
+    RESULT(syscall(SYS_pkey_mprotect, area + 2 * PAGE, PAGE, PROT_READ, -1));
+    RESULT(munmap(area + 6 * PAGE, PAGE));
+}
+static void sealed_kinds(void) {
+    int file = memfd_create("file", 0);
+    RESULT(ftruncate(file, 8 * PAGE));
+    sealed("private", map(8));
+    char *read = map(8), *none = map(8);
+    mprotect(read, 8 * PAGE, PROT_READ);
+    sealed("private, to be read", read);
+    mprotect(none, 8 * PAGE, PROT_NONE);
+    sealed("nothing allowed", none);
+    sealed("a file", mmap(0, 8 * PAGE, PROT_READ, MAP_PRIVATE, file, 0));
+    sealed("a shared file", mmap(0, 8 * PAGE, PROT_READ, MAP_SHARED, file, 0));
+    close(file);
+    char *heap = (char *)(((uintptr_t)sbrk(64 * PAGE) + PAGE - 1) & -PAGE);
+    RESULT(syscall(SYS_MSEAL, heap + 8 * PAGE, PAGE, 0UL));
+    RESULT(brk(heap));
+    RESULT(brk(heap + 16 * PAGE));
+}
+
 static void seals(void) {
     puts("-- mseal");
     char *area = map(8);
@@ -464,6 +509,7 @@ int main(void) {
     advice();
     moves();
     seals();
+    sealed_kinds();
     by_number();
     accounting();
     limits();

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use spin::Mutex;
@@ -99,14 +99,29 @@ pub struct SharedMemory {
     pages: Mutex<BTreeMap<u64, Frame>>,
     /// So many pages there can be: what `mremap(2)` maps behind them is beyond the end.
     most: u64,
+    /// Bytes that count as promised.
+    promised: u64,
+}
+
+/// Bytes of shared memory that were promised, to whoever maps it.
+static PROMISED: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of shared memory that were promised (a part of `Committed_AS`).
+pub fn promised_shared() -> u64 {
+    PROMISED.load(Ordering::Relaxed)
 }
 
 impl SharedMemory {
-    /// So many bytes of zeroes, rounded up to whole pages.
-    pub fn new(length: u64) -> Self {
+    /// So many bytes of zeroes, rounded up to whole pages. They count as promised unless nothing is reserved for them
+    /// (`MAP_NORESERVE`).
+    pub fn new(length: u64, reserved: bool) -> Self {
+        let most = length.div_ceil(PAGE_SIZE as u64);
+        let promised = if reserved { most * PAGE_SIZE as u64 } else { 0 };
+        PROMISED.fetch_add(promised, Ordering::Relaxed);
         Self {
             pages: Mutex::default(),
-            most: length.div_ceil(PAGE_SIZE as u64),
+            most,
+            promised,
         }
     }
 
@@ -118,6 +133,7 @@ impl SharedMemory {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
+        PROMISED.fetch_sub(self.promised, Ordering::Relaxed);
         frame::count_file_frames(-(self.pages.get_mut().len() as i64));
     }
 }

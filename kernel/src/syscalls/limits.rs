@@ -38,8 +38,10 @@ fn set(process: &Process, index: usize, new: ResourceLimit) -> Result<(), Errno>
         }
         limits.0[index] = (new.soft, new.hard);
     }
-    if index == Limits::STACK {
-        process.address_space().set_stack_limit(new.soft);
+    match index {
+        Limits::STACK => process.address_space().set_stack_limit(new.soft),
+        Limits::ADDRESS_SPACE => process.address_space().set_size_limit(new.soft),
+        _ => {}
     }
     Ok(())
 }

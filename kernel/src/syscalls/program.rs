@@ -281,6 +281,7 @@ fn load_file(
         if is_scattered { offset } else { 0 }
     };
     space.set_stack_limit(stack_limit);
+    space.set_size_limit(task::current().process.limit(Limits::ADDRESS_SPACE));
     let stack_top = layout::PROGRAM_END - offset(22);
     let gap = stack_limit.clamp(128 << 20, layout::PROGRAM_END / 6 * 5) + (PAGE << 22);
     let mapping_top = layout::PROGRAM_END - gap - offset(28);

@@ -604,7 +604,12 @@ impl Process {
         Allowance {
             promised_elsewhere,
             address_space: limits.0[Limits::ADDRESS_SPACE].0,
-            data: limits.0[Limits::DATA].0,
+            // As on Linux: what `setrlimit` could undo is no limit of mappings, for the sake of old programs.
+            data: match limits.0[Limits::DATA] {
+                (0, hard) => hard,
+                (soft, _) => soft,
+            },
+            heap: limits.0[Limits::DATA].0,
             locked: if privileged {
                 Limits::INFINITY
             } else {

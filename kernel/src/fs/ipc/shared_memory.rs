@@ -22,8 +22,8 @@ use super::identifiers::{self, Object, READ, Table, WRITE};
 use super::{process_id, seconds};
 use crate::fs::proc::Text;
 use crate::memory::{
-    self, AreaFlags, AreaName, Backing, Frame, MapRequest, PAGE_SIZE, PageError, PageSource, Placement, Protection,
-    SharedMemory, UserPointer, read_object, write_object,
+    AreaFlags, AreaName, Backing, Frame, MapRequest, Overcommit, PAGE_SIZE, PageError, PageSource, Placement,
+    Protection, SharedMemory, UserPointer, read_object, write_object,
 };
 use crate::task;
 
@@ -156,11 +156,12 @@ pub fn get(key: i32, size: usize, flags: i32) -> Result<i32, Errno> {
         if flags & SHM_HUGE_PAGES != 0 {
             return Err(Errno::ENOMEM); // no pages are set aside, as on a Linux with nr_hugepages = 0
         }
-        if flags & SHM_NO_RESERVE == 0 && size > memory::counters().total {
+        let reserved = flags & SHM_NO_RESERVE == 0 || Overcommit::current() == Overcommit::Never;
+        if reserved && !Overcommit::admits_shared(size) {
             return Err(Errno::ENOMEM);
         }
         let segment = Arc::new(Segment {
-            memory: SharedMemory::new(size),
+            memory: SharedMemory::new(size, reserved),
             pages,
             id: spin::Once::new(),
             key,

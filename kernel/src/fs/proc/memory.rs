@@ -528,7 +528,7 @@ pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno
 /// The sizes of all processes together, and what of memory they were promised and have locked, in bytes. What several
 /// share counts for each.
 fn of_all() -> (Sizes, u64, u64) {
-    let (mut all, mut promised, mut locked) = (Sizes::default(), 0, 0);
+    let (mut all, mut promised, mut locked) = (Sizes::default(), memory::promised_shared(), 0);
     for process in task::processes() {
         let space = process.address_space();
         all.resident += space.resident_bytes();

@@ -58,20 +58,14 @@ impl Inner {
             }
         }
     }
+}
 
-    /// Refuses (`EPERM`) to throw content away that the program itself could not change, and sealed.
-    fn check_discard(&self, range: &Range<u64>) -> Result<(), Errno> {
-        let mut areas = self.map.range(range.start, range.end);
-        if areas.any(|area| {
-            area.flags.contains(AreaFlags::SEALED)
-                && area.backing == Backing::Anonymous
-                && !area.protection.contains(Protection::WRITE)
-        }) {
-            Err(Errno::EPERM)
-        } else {
-            Ok(())
-        }
-    }
+/// Refuses (`EPERM`) to throw content away that the program itself could not change, and sealed.
+fn check_discard(area: &Area<Backing>) -> Result<(), Errno> {
+    let sealed = area.flags.contains(AreaFlags::SEALED)
+        && area.backing == Backing::Anonymous
+        && !area.protection.contains(Protection::WRITE);
+    if sealed { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 impl AddressSpace {
@@ -86,13 +80,13 @@ impl AddressSpace {
             self.tell_removed(&range);
         }
         let inner = &mut *self.inner.lock();
-        inner.check_discard(&range)?;
         let covered = inner.map.is_covered(range.start, range.end);
         let mut cursor = range.start;
         loop {
             let Some(area) = inner.map.range(cursor, range.end).next() else {
                 break;
             };
+            check_discard(area)?;
             let private = area.backing == Backing::Anonymous && !area.flags.contains(AreaFlags::SHARED);
             let locked = area.flags.contains(AreaFlags::LOCKED) && how != Forget::Locked;
             if locked || how == Forget::Lazily && !private {
@@ -121,15 +115,15 @@ impl AddressSpace {
     pub fn guard(&self, start: u64, length: u64, install: bool) -> Result<(), Errno> {
         let range = page_range(start, length)?;
         let inner = &mut *self.inner.lock();
-        if install {
-            inner.check_discard(&range)?;
-        }
         let covered = inner.map.is_covered(range.start, range.end);
         let mut cursor = range.start;
         loop {
             let Some(area) = inner.map.range(cursor, range.end).next() else {
                 break;
             };
+            if install {
+                check_discard(area)?;
+            }
             if area.flags.contains(AreaFlags::KERNEL_PROVIDED) || install && area.flags.contains(AreaFlags::LOCKED) {
                 return Err(Errno::EINVAL);
             }
@@ -236,7 +230,7 @@ impl AddressSpace {
     /// Removes a range of shared objects, which read as zeroes then (`MADV_REMOVE`).
     ///
     /// # Errors
-    /// `EINVAL` for locked areas and those without an object, `EACCES` for those that are not shared or may not be
+    /// `EPERM` for what is sealed, `EINVAL` for locked areas and those without an object, `EACCES` for those that are not shared or may not be
     /// written, `ENOMEM` (a hole; the rest is done), and what the object answers.
     pub fn remove(&self, start: u64, length: u64) -> Result<(), Errno> {
         let range = page_range(start, length)?;
@@ -250,6 +244,7 @@ impl AddressSpace {
                     covered = false;
                     break;
                 };
+                check_discard(area)?;
                 covered &= area.start <= cursor;
                 let part = area.start.max(cursor)..area.end.min(range.end);
                 cursor = part.end;
@@ -336,14 +331,21 @@ impl AddressSpace {
         let (set, clear) = change;
         let range = page_range(start, length)?;
         let inner = &mut *self.inner.lock();
-        if set.intersects(AreaFlags::DONT_FORK | AreaFlags::WIPE_ON_FORK) {
-            inner.check_discard(&range)?;
-        }
-        let refusing = inner.map.range(range.start, range.end).find(|area| refuses(area));
-        let end = refusing.map_or(range.end, |area| area.start.max(range.start));
+        let discards = set.intersects(AreaFlags::DONT_FORK | AreaFlags::WIPE_ON_FORK);
+        let check = |area: &Area<Backing>| {
+            if discards {
+                check_discard(area)?;
+            }
+            if refuses(area) { Err(Errno::EINVAL) } else { Ok(()) }
+        };
+        let refused = inner
+            .map
+            .range(range.start, range.end)
+            .find_map(|area| Some((area.start.max(range.start), check(area).err()?)));
+        let end = refused.map_or(range.end, |(start, _)| start);
         let result = inner.map.modify_flags(range.start, end, set, clear);
         match result {
-            _ if end != range.end => Err(Errno::EINVAL),
+            _ if let Some((_, errno)) = refused => Err(errno),
             result => result.map_err(|change| error_of(change.error)),
         }
     }

@@ -7,6 +7,7 @@
 
 use alloc::sync::Weak;
 
+use super::super::page_source::promised_shared;
 use super::*;
 
 /// A watcher, and the one that handles the same areas of a copy.
@@ -50,9 +51,9 @@ pub fn for_each_area_everywhere(action: &mut dyn FnMut(&Area<Backing>)) {
     for_each_other(0, &mut |space| space.for_each_area(action));
 }
 
-/// Bytes that all address spaces but one were promised (`Committed_AS` is the sum of all).
+/// Bytes that all address spaces but one were promised, and shared memory (`Committed_AS` is the sum of all).
 pub fn committed_elsewhere(number: u64) -> u64 {
-    let mut sum = 0;
+    let mut sum = promised_shared();
     for_each_other(number, &mut |space| sum += space.committed_bytes());
     sum
 }
@@ -110,6 +111,7 @@ impl AddressSpace {
         }
         copy.set_small_only(self.is_small_only());
         copy.set_stack_limit(self.stack_limit.load(Ordering::Relaxed));
+        copy.set_size_limit(self.size_limit.load(Ordering::Relaxed));
         let (mut pages, mut result) = (0, Ok(()));
         for area in theirs.map.iter() {
             // What is said of writes to pages goes with who is told of them.

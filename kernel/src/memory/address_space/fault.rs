@@ -56,6 +56,11 @@ impl AddressSpace {
             Some(area) => area,
             None => {
                 let limit = self.stack_limit.load(Ordering::Relaxed);
+                let above = inner.map.find_at_or_above(address).ok_or(FaultError::NotMapped)?;
+                let size = inner.map.total_bytes() + (above.start - (address & !(PAGE - 1)));
+                if size > self.size_limit.load(Ordering::Relaxed) {
+                    return Err(FaultError::NotMapped);
+                }
                 let grown = inner.map.grow_stack(address, limit);
                 grown.map_err(|_| FaultError::NotMapped)?;
                 inner.map.find(address).ok_or(FaultError::NotMapped)?

@@ -11,8 +11,10 @@ use super::*;
 pub struct Allowance {
     /// All mappings (`RLIMIT_AS`).
     pub address_space: u64,
-    /// Private memory that can be written, without stacks (`RLIMIT_DATA`).
+    /// Private memory that can be written, without stacks (`RLIMIT_DATA`; if that is 0, what it could be raised to).
     pub data: u64,
+    /// What `brk(2)` manages (`RLIMIT_DATA`).
+    pub heap: u64,
     /// Locked memory (`RLIMIT_MEMLOCK`); no limit for who has the privilege.
     pub locked: u64,
     /// What other processes were promised, where that counts ([`Overcommit::Never`]).
@@ -24,6 +26,7 @@ impl Allowance {
     pub const UNLIMITED: Self = Self {
         address_space: u64::MAX,
         data: u64::MAX,
+        heap: u64::MAX,
         locked: u64::MAX,
         promised_elsewhere: 0,
     };
@@ -69,6 +72,19 @@ impl Overcommit {
     /// Sets [`Self::ratio`].
     pub fn set_ratio(percent: u8) {
         OVERCOMMIT_RATIO.store(percent, Ordering::Relaxed);
+    }
+
+    /// Whether shared memory of so many bytes may be promised.
+    pub fn admits_shared(bytes: u64) -> bool {
+        Self::current().admits(bytes, &|| duplicate::committed_elsewhere(0))
+    }
+
+    fn admits(self, charged: u64, promised: &dyn Fn() -> u64) -> bool {
+        match self {
+            Self::Heuristic => charged <= frame::total(),
+            Self::Always => true,
+            Self::Never => charged == 0 || promised().saturating_add(charged) <= Self::limit(),
+        }
     }
 
     /// Bytes that may be promised under [`Self::Never`] (`CommitLimit`).
@@ -141,14 +157,8 @@ impl Inner {
     }
 
     fn may_promise(&self, charged: u64, allowance: &Allowance) -> bool {
-        match Overcommit::current() {
-            Overcommit::Heuristic => charged <= frame::total(),
-            Overcommit::Always => true,
-            Overcommit::Never => {
-                let promised = self.committed().saturating_add(allowance.promised_elsewhere);
-                charged == 0 || promised.saturating_add(charged) <= Overcommit::limit()
-            }
-        }
+        let promised = || self.committed().saturating_add(allowance.promised_elsewhere);
+        Overcommit::current().admits(charged, &promised)
     }
 
     /// Bytes of private memory that can be written, without stacks.

@@ -146,8 +146,9 @@ pub struct AddressSpace {
     number: u64,
     /// Processes that run in it; the last one that leaves empties it.
     processes: AtomicUsize,
-    /// `RLIMIT_STACK`, kept here so that a fault need not ask the process.
+    /// `RLIMIT_STACK` and `RLIMIT_AS`, kept here so that a fault need not ask the process.
     stack_limit: AtomicU64,
+    size_limit: AtomicU64,
     /// Pages that are mapped, but for those that show the shared zeroes.
     resident: AtomicU64,
     /// Of these, pages that belong to the process alone.
@@ -296,6 +297,7 @@ impl AddressSpace {
                 replaced: None,
             }),
             stack_limit: AtomicU64::new(8 << 20),
+            size_limit: AtomicU64::new(u64::MAX),
             resident: AtomicU64::new(0),
             own: AtomicU64::new(0),
             peak_resident: AtomicU64::new(0),
@@ -322,6 +324,11 @@ impl AddressSpace {
     /// Tells the limit of the stack's size, in bytes.
     pub fn set_stack_limit(&self, limit: u64) {
         self.stack_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Tells the limit of all areas together, in bytes, for stacks that grow.
+    pub fn set_size_limit(&self, limit: u64) {
+        self.size_limit.store(limit, Ordering::Relaxed);
     }
 
     /// Whether no large pages are wanted (`PR_GET_THP_DISABLE`).
@@ -660,7 +667,7 @@ impl AddressSpace {
         let inner = &mut *self.inner.lock();
         let start = inner.layout.break_start;
         let old = inner.program_break;
-        if wanted < start || wanted >= layout::PROGRAM_END || wanted - start > allowance.data {
+        if wanted < start || wanted >= layout::PROGRAM_END || wanted - start > allowance.heap {
             return old;
         }
         let (old_end, new_end) = (old.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));

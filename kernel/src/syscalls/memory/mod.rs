@@ -72,15 +72,21 @@ fn protection(bits: u32) -> Protection {
 }
 
 /// What a shared mapping without a file shows, and a mapping of `/dev/zero`.
-fn zeroes(shared: bool, length: u64) -> Backing {
-    if shared {
-        Backing::Object {
-            source: Arc::new(SharedMemory::new(length)),
-            offset: 0,
-        }
-    } else {
-        Backing::Anonymous
+///
+/// # Errors
+/// `ENOMEM` for more than may be promised.
+fn zeroes(shared: bool, length: u64, flags: u32) -> Result<Backing, Errno> {
+    if !shared {
+        return Ok(Backing::Anonymous);
     }
+    let reserved = flags & MAP_NORESERVE == 0 || Overcommit::current() == Overcommit::Never;
+    if reserved && !Overcommit::admits_shared(length) {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(Backing::Object {
+        source: Arc::new(SharedMemory::new(length, reserved)),
+        offset: 0,
+    })
 }
 
 /// What a mapping of a file shows, and the rights that it may ever have. Checks in the order of Linux.
@@ -125,7 +131,7 @@ fn mapped_file(
     }
     file.open.accessed();
     let backing = match object {
-        fs::Mappable::Zero => zeroes(shared, length),
+        fs::Mappable::Zero => zeroes(shared, length, flags)?,
         fs::Mappable::Secret(_) if !shared => return Err(Errno::EINVAL),
         fs::Mappable::Object(source) | fs::Mappable::Secret(source) => Backing::Object { source, offset },
     };
@@ -205,7 +211,7 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
         None if !matches!(kind, MAP_SHARED | MAP_PRIVATE | MAP_DROPPABLE) || shared && flags & MAP_GROWSDOWN != 0 => {
             return Err(Errno::EINVAL);
         }
-        None => (zeroes(shared, whole), Protection::all()),
+        None => (zeroes(shared, whole, flags)?, Protection::all()),
     };
     let protection = protection(bits);
     let address = space.map(
