@@ -912,6 +912,10 @@ impl Socket for UnixSocket {
     fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
         let peer = self.peer();
         if how.receiving() {
+            if let Some(peer) = peer.as_ref().filter(|_| self.is_connection()) {
+                // Who can be read by nobody has nothing more to send.
+                peer.state.lock().sending_shut = true;
+            }
             self.end_input();
             self.inbox.room.wake_all();
         }
