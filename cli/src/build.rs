@@ -61,6 +61,7 @@ pub fn build(arguments: &BuildArguments) -> Result<(), Failure> {
     }
 
     let output = &arguments.output;
+    request.output = Some(output.clone());
     let message = format!("building {}", output.display());
     let (summary, plan) = progress::during(&message, || {
         let plan = plan(&request, false, arguments.content.verbose)?;

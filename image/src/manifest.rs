@@ -309,6 +309,7 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
         },
     );
     Ok(BuildRequest {
+        output: None,
         program: manifest.program.into(),
         arguments: manifest.arguments.into_iter().map(Into::into).collect(),
         environment: manifest

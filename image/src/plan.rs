@@ -156,6 +156,11 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
             working_directory: start_directory.clone(),
         },
     )?;
+    // Paths of directories that are taken have no links in them.
+    closure.left_out = request
+        .output
+        .as_ref()
+        .and_then(|output| std::fs::canonicalize(output).ok());
     let path = locate(&request.program, &base, &closure, &mut notes)?;
     let mut programs = closure.add_program(&path)?;
     let main = programs.len();

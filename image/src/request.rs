@@ -49,6 +49,8 @@ pub struct BuildRequest {
     pub overridable: Overridable,
     /// Directory to which relative paths of the host refer.
     pub base: PathBuf,
+    /// Where the image is written to. A file that is there from last time is no part of an application around it.
+    pub output: Option<PathBuf>,
     /// Where `/etc/passwd` and the like come from.
     pub system_files: SystemFiles,
     /// Modification times of the files in the image.
@@ -102,6 +104,7 @@ impl BuildRequest {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            output: None,
             working_directory: None,
             user: None,
             hostname: None,

@@ -1224,3 +1224,45 @@ fn caches_and_what_is_no_file_are_left_out() {
         &["app/.hg", "app/cache", "app/tmp", "app/venv", "app/socket"],
     );
 }
+
+#[test]
+fn the_image_of_last_time_is_no_part_of_the_next() {
+    let place = Place::new();
+    let node = place.program("bin/node");
+    place.files(&[
+        ("app/app.js", ""),
+        ("app/app.pith", ""),
+        ("app/other.pith", ""),
+    ]);
+    place
+        .plan_with("app", &node, &["app.js"], |request| BuildRequest {
+            output: Some(place.at("app/app.pith")),
+            ..request
+        })
+        .check(&["app/app.js", "app/other.pith"], &["app/app.pith"]);
+}
+
+#[test]
+fn large_applications_are_told_with_their_parts() {
+    let place = Place::new();
+    let node = place.program("bin/node");
+    place.files(&[("app/app.js", ""), ("app/models/small.bin", "")]);
+    // Nobody reads these, and they take no room.
+    for (name, mebibytes) in [("app/models/large.bin", 300), ("app/video/film.mp4", 50)] {
+        let file = fs::File::create(place.file(name, "")).unwrap();
+        file.set_len(mebibytes << 20).unwrap();
+    }
+    let size_note = |taken: &Taken<'_>| {
+        let notes = taken.plan.notes().iter();
+        let mut notes = notes.filter(|note| note.subject == "size");
+        notes.next().map(ToString::to_string)
+    };
+    let note = size_note(&place.plan("app", &node, &["app.js"])).expect("it is large");
+    let large = format!(
+        "`{}` (300.0 MiB)",
+        place.at("app/models/large.bin").display()
+    );
+    assert!(note.contains(&large), "{note}");
+    fs::remove_file(place.at("app/models/large.bin")).unwrap();
+    assert_eq!(size_note(&place.plan("app", &node, &["app.js"])), None);
+}

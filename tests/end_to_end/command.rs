@@ -31,6 +31,12 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("images-are-reproducible", images_are_reproducible),
     ("images-run", images_run),
     ("image-arguments", image_arguments),
+    (
+        "image-built-inside-its-application",
+        image_built_inside_its_application,
+    ),
+    ("commands-that-start-others", commands_that_start_others),
+    ("library-beside-the-program", library_beside_the_program),
     ("damaged-images", damaged_images),
     ("inspection", inspection),
     ("user", user),
@@ -522,6 +528,82 @@ fn image_arguments(workshop: &Workshop) -> Result<(), String> {
     )?;
     expect(run(workshop).arg(&open), &[5], "^$", "^$")?;
     expect(run(workshop).arg(&open).arg("6"), &[6], "^$", "^$")?;
+    Ok(())
+}
+
+/// An image is built in the directory of its application, twice, and holds no image of last time.
+fn image_built_inside_its_application(workshop: &Workshop) -> Result<(), String> {
+    let directory = workshop.directory_for("image-built-inside-its-application")?;
+    write(
+        &directory.join("app.sh"),
+        b"read line < part; echo \"$line\"\n",
+    )?;
+    write(&directory.join("part"), b"taken\n")?;
+    let mut built = Vec::new();
+    for _ in 0..2 {
+        let mut pith = workshop.pith("build");
+        pith.current_dir(&directory);
+        succeed(pith.args(["-o", "app.pith", "--", "/bin/sh", "app.sh"]))?;
+        built.push(read(&directory.join("app.pith"))?.len());
+    }
+    // The directory itself has another date.
+    ensure(built[0] == built[1], "the second image has another size")?;
+    expect(
+        run(workshop).arg(directory.join("app.pith")),
+        &[0],
+        "^taken\n$",
+        "^$",
+    )?;
+    Ok(())
+}
+
+/// `env` and the like bring the program that they start, with its application, and `perl` the modules that it uses.
+fn commands_that_start_others(workshop: &Workshop) -> Result<(), String> {
+    let directory = workshop.directory_for("commands-that-start-others")?;
+    let source = b"use Part; use List::Util 'sum'; print Part::name(), sum(1, 2, 3), \"\\n\";\n";
+    write(&directory.join("app.pl"), source)?;
+    write(
+        &directory.join("Part.pm"),
+        b"package Part; sub name { $ENV{NAME} } 1;\n",
+    )?;
+    let mut pith = run(workshop);
+    pith.current_dir(&directory);
+    pith.args(["-q", "--", "env", "NAME=part", "timeout", "60"]);
+    expect(
+        pith.args(["perl", "-I.", "app.pl"]),
+        &[0],
+        "^part6\n$",
+        "^$",
+    )?;
+    Ok(())
+}
+
+/// Libraries that are found only from where the program is typed, linked with it or opened by it.
+fn library_beside_the_program(workshop: &Workshop) -> Result<(), String> {
+    let directory = workshop.directory_for("library-beside-the-program")?;
+    let sources: [(&str, &[u8]); 2] = [
+        ("number.c", b"int number(void) { return 42; }\n"),
+        (
+            "program.c",
+            b"#include <dlfcn.h>\nint number(void);\nint main(void) {\n\
+              int (*other)(void) = (int (*)(void))dlsym(dlopen(\"./other.so\", RTLD_NOW), \"number\");\n\
+              return number() - other();\n}\n",
+        ),
+    ];
+    for (name, source) in sources {
+        write(&directory.join(name), source)?;
+    }
+    for arguments in [
+        &["-shared", "-fPIC", "-o", "number.so", "number.c"][..],
+        &["-shared", "-fPIC", "-o", "other.so", "number.c"],
+        &["-o", "program", "program.c", "./number.so"],
+    ] {
+        let mut gcc = Command::new("gcc");
+        succeed(gcc.current_dir(&directory).args(arguments))?;
+    }
+    let mut pith = run(workshop);
+    pith.current_dir(&directory);
+    expect(pith.args(["--", "./program"]), &[0], "^$", "^$")?;
     Ok(())
 }
 

@@ -133,6 +133,8 @@ pub(crate) struct Closure<'tree> {
     multiarch: bool,
     /// Which linkers were met.
     linkers: Vec<Linker>,
+    /// A file of the host that is part of no directory: the image that is being built.
+    pub left_out: Option<PathBuf>,
     /// Whether a library was found by a path that is relative to the working directory.
     uses_working_directory: bool,
 }
@@ -152,6 +154,7 @@ impl<'tree> Closure<'tree> {
             musl_directories: None,
             multiarch,
             linkers: Vec::new(),
+            left_out: None,
             uses_working_directory: false,
         })
     }

@@ -108,12 +108,15 @@ pub(super) fn directory(
             // The user placed it, with all that is to be in it.
             continue;
         }
+        let left_out = closure.left_out.clone();
         let files = closure.tree.copy(
             &host,
             &canonical,
             Present::Keep,
             &mut |path, is_directory| {
-                !never_wanted(path, is_directory) && wanted(path, is_directory)
+                left_out.as_deref() != Some(path)
+                    && !never_wanted(path, is_directory)
+                    && wanted(path, is_directory)
             },
         )?;
         taken.files.extend(files);

@@ -89,7 +89,7 @@ const PARTS: [&str; 10] = [
 ];
 
 /// What programs are linked with, in the directory of libraries.
-const LINKED: [&str; 13] = [
+const LINKED: [&str; 14] = [
     "Scrt1.o",
     "crt1.o",
     "crti.o",
@@ -103,6 +103,7 @@ const LINKED: [&str; 13] = [
     "librt.a",
     "libresolv.so",
     "libutil.a",
+    "libz.so",
 ];
 
 /// Where headers and libraries lie for this processor.

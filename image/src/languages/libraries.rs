@@ -226,7 +226,7 @@ pub(super) static LDC: Interpreter = Interpreter {
     ],
     packages: &[],
     omitted: &[],
-    starts: &["/usr/bin/gcc"],
+    starts: &["/usr/bin/cc"],
     variable: None,
 };
 
