@@ -115,11 +115,50 @@ const HEADERS: [&str; 3] = [
 const LIBRARIES: [&str; 2] = ["/usr/local/lib", "/usr/lib/x86_64-linux-gnu"];
 
 /// Headers that count as included where no source is known.
-const USUAL: &str = "#include <assert.h>\n#include <ctype.h>\n#include <errno.h>\n#include <fcntl.h>\n\
-    #include <float.h>\n#include <inttypes.h>\n#include <limits.h>\n#include <locale.h>\n#include <math.h>\n\
-    #include <pthread.h>\n#include <setjmp.h>\n#include <signal.h>\n#include <stdio.h>\n#include <stdlib.h>\n\
-    #include <string.h>\n#include <sys/stat.h>\n#include <sys/time.h>\n#include <sys/types.h>\n\
-    #include <sys/wait.h>\n#include <time.h>\n#include <unistd.h>\n#include <wchar.h>\n";
+const USUAL: [&str; 42] = [
+    "arpa/inet",
+    "assert",
+    "ctype",
+    "dirent",
+    "dlfcn",
+    "errno",
+    "fcntl",
+    "float",
+    "inttypes",
+    "limits",
+    "locale",
+    "math",
+    "net/if",
+    "netdb",
+    "netinet/in",
+    "netinet/tcp",
+    "poll",
+    "pthread",
+    "pwd",
+    "sched",
+    "semaphore",
+    "setjmp",
+    "signal",
+    "stdio",
+    "stdlib",
+    "string",
+    "sys/ioctl",
+    "sys/mman",
+    "sys/resource",
+    "sys/select",
+    "sys/socket",
+    "sys/stat",
+    "sys/time",
+    "sys/types",
+    "sys/uio",
+    "sys/un",
+    "sys/utsname",
+    "sys/wait",
+    "termios",
+    "time",
+    "unistd",
+    "wchar",
+];
 
 impl Rule for Gcc {
     fn name(&self) -> &'static str {
@@ -297,7 +336,8 @@ fn take_headers(
     // The preprocessor reads this one before all others.
     texts.push(("#include <stdc-predef.h>".into(), "/".into()));
     if application.sources.is_empty() {
-        texts.push((USUAL.into(), "/".into()));
+        let usual = USUAL.map(|name| format!("#include <{name}.h>\n"));
+        texts.push((usual.concat(), "/".into()));
     }
     let mut taken = Taken::default();
     let mut seen = HashSet::new();
