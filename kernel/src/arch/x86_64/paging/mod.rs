@@ -2,10 +2,11 @@
 //!
 //! The upper half (kernel) is shared by all tables; a [`PageTable`] owns the lower half. Frames for tables
 //! come from the caller, since this floor stands below the frame allocator. This file has what an entry says; [`table`] the
-//! tables of programs, and [`kernel`] what all of them share.
+//! tables of programs, [`visit`] ways through them, and [`kernel`] what all of them share.
 
 mod kernel;
 mod table;
+mod visit;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
