@@ -200,8 +200,9 @@ static void count(const char *area, unsigned long bytes) {
 static void pressure(void) {
     unsigned long free = (unsigned long)number_in("MemFree:") << 10;
     unsigned long size = free / 4 & -(2 * LARGE), all = size / PAGE;
-    /* So much that half of a piece has to be given up for it, if there are two. */
-    unsigned long needed = (free - 2 * size + size / 2) & -LARGE;
+    /* So much that a quarter of a piece has to be given up for it, if there are two: another quarter is written again, which
+     * takes the whole of a large page back. */
+    unsigned long needed = (free - 2 * size + size / 4) & -PAGE;
     for (int kind = 0; kind < 2; kind++) {
         char *area = kind ? map_as(size, DROPPABLE) : map_as(size, MAP_PRIVATE);
         char *other = map_as(size, MAP_PRIVATE), *locked = map_as(MEGABYTE, MAP_PRIVATE);
