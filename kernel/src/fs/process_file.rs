@@ -94,6 +94,7 @@ impl File for ProcessFile {
     fn readiness(&self) -> PollEvents {
         let mut events = PollEvents::empty();
         events.set(PollEvents::IN | PollEvents::READ_NORMAL, self.0.family.has_ended());
+        events.set(PollEvents::HANG_UP, self.0.family.is_gone());
         events
     }
 

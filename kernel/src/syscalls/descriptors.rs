@@ -15,7 +15,7 @@ use crate::fs::file::OpenFile;
 use crate::fs::metadata::BLOCK_SIZE;
 use crate::fs::open::check_flags;
 use crate::fs::path::Restrictions;
-use crate::fs::permission::Rights;
+use crate::fs::permission::{self, Rights};
 use crate::fs::{context, directory_signals, leases, locks, owner, pipe};
 use crate::memory::{PAGE_SIZE, UserPointer, copy_from_user, read_object, read_string, write_object};
 use crate::task::{self, jobs::Target};
@@ -557,7 +557,10 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
         }
         FIGETBSZ => write_object(argument, &(BLOCK_SIZE as i32))?,
         // Where the blocks of a file are: nowhere.
-        FIBMAP if open.inode.kind() == FileKind::Regular => return Err(Errno::EINVAL),
+        FIBMAP if open.inode.kind() == FileKind::Regular => {
+            permission::require(task::Capabilities::RAW_INPUT_AND_OUTPUT)?;
+            return Err(Errno::EINVAL);
+        }
         FS_IOC_GETFLAGS if open.is_regular() || open.inode.kind() == FileKind::Directory => {
             write_object(argument, &0_u32)?; // none of them
         }

@@ -77,6 +77,8 @@ pub struct Family {
     outcome: InterruptMutex<Option<Outcome>>,
     /// The signal that stops it, while not all of its threads stand; otherwise 0.
     stopping: AtomicU8,
+    /// Nobody can learn any more how it ended: its number is free.
+    is_gone: AtomicBool,
     /// That it was stopped or goes on, of which its parent was not told.
     report: AtomicU8,
     /// Where its threads wait for its children.
@@ -160,6 +162,7 @@ impl Family {
             borrows_memory: AtomicBool::new(false),
             outcome: InterruptMutex::new(None),
             stopping: AtomicU8::new(0),
+            is_gone: AtomicBool::new(false),
             report: AtomicU8::new(NOTHING),
             children: WaitQueue::new(),
             changes: WaitQueue::new(),
@@ -241,6 +244,11 @@ impl Family {
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.outcome.lock().is_some()
+    }
+
+    /// Whether it has ended, and whoever wanted to know how has learned of it.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
     }
 
     /// It runs another program now.
@@ -382,7 +390,9 @@ pub(super) fn enlist(process: &Arc<Process>, sibling: bool) -> Result<(), Errno>
 
 /// Takes a process out of the list. The caller drops it without the lock.
 fn remove(list: &mut Vec<Arc<Process>>, number: u32) -> Option<Arc<Process>> {
-    position(list, number).ok().map(|index| list.remove(index))
+    let removed = list.remove(position(list, number).ok()?);
+    removed.family.is_gone.store(true, Ordering::Relaxed);
+    Some(removed)
 }
 
 /// Takes a process out of the list that never ran.
@@ -621,7 +631,9 @@ pub(super) fn end(process: &Arc<Process>) {
         parent
     };
     // Not under the lock: it may be the last reference to much.
-    drop(gone);
+    for one in gone {
+        one.family.changes.wake_all();
+    }
     process.family.give_memory_back();
     process.family.changes.wake_all();
     deliver(letters);
@@ -935,6 +947,9 @@ pub fn wait_for_child(whom: &Whom, wishes: &Wishes) -> Result<Option<News>, Errn
     let Some((child, (code, status))) = found else {
         return Ok(None);
     };
+    if child.family.is_gone() {
+        child.family.changes.wake_all();
+    }
     let mut usage = Usage::of(&child);
     usage.add(Usage::of_children(&child));
     // Not of one that has ended only since it was found stopped: it is still to be waited for.

@@ -56,6 +56,8 @@ impl Capabilities {
     pub const LOCK_MEMORY: u64 = 1 << 14;
     /// `CAP_IPC_OWNER`.
     pub const USE_ALL_IPC: u64 = 1 << 15;
+    /// `CAP_SYS_RAWIO`.
+    pub const RAW_INPUT_AND_OUTPUT: u64 = 1 << 17;
     /// `CAP_SYS_CHROOT`.
     pub const CHANGE_ROOT: u64 = 1 << 18;
     /// `CAP_SYS_PTRACE`.

@@ -487,15 +487,21 @@ impl Node {
     }
 
     fn touch_content(&self) {
-        let now = Timestamp::now();
-        let mut attributes = self.attributes.lock();
-        attributes.times.modified = now;
-        attributes.times.changed = now;
+        self.touch_mapped_content();
         if self.kind == FileKind::Regular {
+            let mut attributes = self.attributes.lock();
             attributes.permissions = permission::after_writing(attributes.permissions);
             drop(attributes);
             self.forget_capabilities();
         }
+    }
+
+    /// The content was changed by a mapping, which as on Linux takes no rights of programs away.
+    fn touch_mapped_content(&self) {
+        let now = Timestamp::now();
+        let mut attributes = self.attributes.lock();
+        attributes.times.modified = now;
+        attributes.times.changed = now;
     }
 
     /// The file was read. As Linux does with `relatime`, the access time is only set if something was changed since it

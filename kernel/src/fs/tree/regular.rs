@@ -597,7 +597,7 @@ impl PageSource for Node {
     }
 
     fn written(&self) {
-        self.touch_content();
+        self.touch_mapped_content();
     }
 
     fn name(&self) -> String {
