@@ -15,7 +15,7 @@ use crate::program::Format;
 use crate::request::{BuildRequest, DEFAULT_ENVIRONMENT, DEFAULT_HOSTNAME, ModificationTimes};
 use crate::size;
 use crate::system_files;
-use crate::tree::{Content, Found, Metadata, Node, Present, Tree};
+use crate::tree::{Content, Found, Metadata, Node, Present, Tree, is_of_kernel};
 use crate::user;
 
 /// What an image will hold. Nothing is written yet, and file contents are not read.
@@ -270,6 +270,11 @@ fn add_files(tree: &mut Tree, host: &Path, guest: Option<&Path>) -> Result<Vec<P
     match tree.import(host)? {
         Found::File(canonical) if tree.host_path(&canonical) == resolved => Ok(vec![canonical]),
         Found::Directory(canonical) => tree.copy(host, &canonical, Present::Replace, all),
+        // A link into the host's /proc, which leads into the machine's own there.
+        Found::Nothing if is_of_kernel(&resolved) && !is_of_kernel(host) => {
+            tree.import_way(host)?;
+            Ok(Vec::new())
+        }
         Found::File(_) | Found::Nothing => tree.copy(host, host, Present::Replace, all),
     }
 }

@@ -168,6 +168,11 @@ pub(crate) enum Found {
 /// Directories in which the files are a kernel's.
 const KERNELS: [&str; 2] = ["/proc", "/sys"];
 
+/// Whether a file of the host is one of its kernel's.
+pub(crate) fn is_of_kernel(path: &Path) -> bool {
+    KERNELS.iter().any(|kernels| path.starts_with(kernels))
+}
+
 /// A walk through the view: what it crossed on the host, and where it ended.
 struct Walk {
     crossed: Vec<(PathBuf, Node)>,
@@ -228,7 +233,7 @@ impl Tree {
             let node = match self.nodes.get(&next) {
                 Some(node) => node,
                 // A link such as /etc/mtab leads there: what it says of the machine, the machine's own kernel will say.
-                None if KERNELS.iter().any(|kernels| next.starts_with(kernels)) => {
+                None if is_of_kernel(&next) => {
                     return Ok(Walk {
                         crossed,
                         found: Found::Nothing,
@@ -323,6 +328,13 @@ impl Tree {
             self.store(walk.crossed);
         }
         Ok(walk.found)
+    }
+
+    /// Stores every link and directory on the way of a path, also if it leads to nothing that is taken.
+    pub fn import_way(&mut self, path: &Path) -> Result<(), Error> {
+        let walk = self.walk(path, true)?;
+        self.store(walk.crossed);
+        Ok(())
     }
 
     fn store(&mut self, crossed: Vec<(PathBuf, Node)>) {
