@@ -93,8 +93,49 @@ static void many(void)
     printf("many timers %d %d %d\n", files_right, counts_right, signals_right);
 }
 
+/* What a timer sends while its signal is ignored is not lost for ever. */
+static void ignored(void)
+{
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+    struct itimerspec often = { { 0, 5000000 }, { 0, 5000000 } }, once = { { 0, 0 }, { 0, 5000000 } };
+    timer_t timer;
+    sigset_t blocked, before;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    for (int pending = 0; pending <= 1; pending++) {
+        /* Ignored when it expires, or ignored after that. */
+        pthread_sigmask(pending ? SIG_BLOCK : SIG_UNBLOCK, &blocked, &before);
+        signal(SIGUSR1, pending ? count : SIG_IGN);
+        timer_create(CLOCK_MONOTONIC, &event, &timer);
+        timer_settime(timer, 0, &often, NULL);
+        usleep(20000);
+        signal(SIGUSR1, SIG_IGN);
+        pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
+        hits = 0;
+        signal(SIGUSR1, count);
+        for (int waited = 0; hits < 3 && waited < 1000; waited++)
+            usleep(5000);
+        printf("repeating, ignored before: %d\n", hits >= 3);
+        signal(SIGUSR1, SIG_IGN);
+        timer_settime(timer, 0, &once, NULL);
+        usleep(20000);
+        hits = 0;
+        signal(SIGUSR1, count);
+        usleep(20000);
+        printf("once, ignored: %d\n", hits);
+        timer_settime(timer, 0, &once, NULL);
+        for (int waited = 0; !hits && waited < 1000; waited++)
+            usleep(5000);
+        printf("once, ignored before: %d\n", hits);
+        timer_delete(timer);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    hits = 0;
+}
+
 int main(void)
 {
+    ignored();
     struct sigaction action = { .sa_sigaction = timer_handler, .sa_flags = SA_SIGINFO };
     struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1 };
     struct itimerspec often = { { 0, 10000000 }, { 0, 10000000 } }, never = { { 0, 0 }, { 0, 0 } }, left;

@@ -265,10 +265,7 @@ impl Inode for SocketInode {
     }
 
     fn change(&self, change: AttributeChange) -> Result<(), Errno> {
-        let mut metadata = self.metadata.lock();
-        metadata.permissions = change.permissions.unwrap_or(metadata.permissions);
-        metadata.user = change.user.unwrap_or(metadata.user);
-        metadata.group = change.group.unwrap_or(metadata.group);
+        self.metadata.lock().apply(&change);
         Ok(())
     }
 }

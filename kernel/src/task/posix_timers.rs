@@ -41,6 +41,9 @@ pub struct PosixTimer {
     is_pending: AtomicBool,
     /// Its pending signal is of an expiry before it was set anew: nobody gets it, unless it expires again until then.
     is_stale: AtomicBool,
+    /// Its signal counts as pending, but was not sent because it is ignored. It is as soon as it is not: only of a timer that
+    /// repeats.
+    is_ignored: AtomicBool,
     /// Expiries since its signal was sent.
     overrun: AtomicU64,
     /// Those that the last delivered signal told.
@@ -82,6 +85,7 @@ impl PosixTimers {
             countdown: Countdown::new(clock),
             is_pending: AtomicBool::new(false),
             is_stale: AtomicBool::new(false),
+            is_ignored: AtomicBool::new(false),
             overrun: AtomicU64::new(0),
             told: AtomicI32::new(0),
         });
@@ -124,6 +128,21 @@ impl PosixTimers {
         }
     }
 
+    /// What happens on a signal was changed, and what was pending of it is gone if it is ignored now.
+    pub fn action_changed(&self, signal: Signal, ignored: bool) {
+        if self.timers.lock().is_empty() {
+            return;
+        }
+        let waits = |timer: &Arc<PosixTimer>| timer.is_told_by(signal) && timer.is_pending.load(Ordering::SeqCst);
+        for timer in self.list().into_iter().filter(waits) {
+            if ignored {
+                timer.ignored();
+            } else if timer.is_ignored.swap(false, Ordering::SeqCst) {
+                timer.send();
+            }
+        }
+    }
+
     /// A signal of a timer is about to be delivered: completes what it tells. False if it is of no timer any more, or of an
     /// expiry before that was set anew: as on Linux, nobody gets it then.
     pub fn delivered(&self, information: &mut SignalInformation) -> bool {
@@ -131,6 +150,7 @@ impl PosixTimers {
             return false;
         };
         let stale = timer.is_stale.swap(false, Ordering::SeqCst);
+        timer.is_ignored.store(false, Ordering::SeqCst);
         timer.is_pending.store(false, Ordering::SeqCst);
         if stale {
             return false;
@@ -191,6 +211,40 @@ impl PosixTimer {
         self.countdown.set(Setting { interval, ..new }, absolute, target)
     }
 
+    fn is_told_by(&self, signal: Signal) -> bool {
+        match &self.notification {
+            Notification::None => false,
+            Notification::Process(own, _) | Notification::Thread(_, own, _) => own.number() == signal.number(),
+        }
+    }
+
+    /// Sends its signal, which is pending from now on unless it fails.
+    fn send(&self) {
+        let information =
+            |signal: Signal, value: u64| SignalInformation::of_timer(signal, code::SI_TIMER, self.number, value);
+        let sent = match &self.notification {
+            Notification::None => Err(Errno::EINVAL),
+            Notification::Process(signal, value) => self.process.upgrade().map_or(Err(Errno::ESRCH), |process| {
+                signal::send_unless_ignored(&process, *signal, information(*signal, *value))
+            }),
+            Notification::Thread(thread, signal, value) => thread.upgrade().map_or(Err(Errno::ESRCH), |thread| {
+                signal::send_to_thread_unless_ignored(&thread, *signal, information(*signal, *value))
+            }),
+        };
+        match sent {
+            Ok(true) => {}
+            Ok(false) => self.ignored(),
+            Err(_) => self.is_pending.store(false, Ordering::SeqCst),
+        }
+    }
+
+    /// Its signal is ignored: kept for later if the timer repeats.
+    fn ignored(&self) {
+        let repeats = self.countdown.get().interval != 0;
+        self.is_ignored.store(repeats, Ordering::SeqCst);
+        self.is_pending.store(repeats, Ordering::SeqCst);
+    }
+
     /// Overruns that the last signal told.
     pub fn overrun(&self) -> i32 {
         self.told.load(Ordering::Relaxed)
@@ -207,6 +261,10 @@ impl TimerTarget for PosixTimer {
             // One that was of no use any more tells of this expiry now.
             let revived = self.is_stale.swap(false, Ordering::SeqCst);
             self.overrun.fetch_add(count - u64::from(revived), Ordering::SeqCst);
+            if self.is_ignored.load(Ordering::SeqCst) {
+                // It may have been caught just now, or the timer does not repeat any more.
+                self.send();
+            }
             // Not never: a signal that came to be ignored is not delivered.
             let next = self.countdown.again(Look::Seldom);
             return match self.is_pending.load(Ordering::SeqCst) {
@@ -216,22 +274,7 @@ impl TimerTarget for PosixTimer {
             };
         }
         self.overrun.fetch_add(count - 1, Ordering::SeqCst);
-        let information =
-            |signal: Signal, value: u64| SignalInformation::of_timer(signal, code::SI_TIMER, self.number, value);
-        let sent = match &self.notification {
-            Notification::None => Ok(()),
-            Notification::Process(signal, value) => match self.process.upgrade() {
-                Some(process) => signal::send(&process, *signal, information(*signal, *value)),
-                None => Ok(()),
-            },
-            Notification::Thread(thread, signal, value) => match thread.upgrade() {
-                Some(thread) => signal::send_to_thread(&thread, *signal, information(*signal, *value)),
-                None => Ok(()),
-            },
-        };
-        if sent.is_err() || matches!(self.notification, Notification::None) {
-            self.is_pending.store(false, Ordering::SeqCst);
-        }
+        self.send();
         self.countdown.again(Look::Next)
     }
 }

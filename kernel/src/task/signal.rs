@@ -95,7 +95,7 @@ impl SignalActions {
         }
     }
 
-    fn ignores(&self, signal: Signal) -> bool {
+    pub(super) fn ignores(&self, signal: Signal) -> bool {
         match self.get(signal).handler {
             SIG_IGN => true,
             SIG_DFL => matches!(signal.default_action(), DefaultAction::Ignore | DefaultAction::Continue),
@@ -267,6 +267,7 @@ pub fn set_action(process: &Process, signal: Signal, mut action: SignalAction) -
         // Also what is pending already is ignored.
         discard(process, signal.bit());
     }
+    process.posix_timers.action_changed(signal, ignored);
     old
 }
 
@@ -309,18 +310,27 @@ fn conclude(process: &Process, signal: Signal) {
 /// # Errors
 /// `EAGAIN` if too many real-time signals are queued.
 pub fn send(process: &Process, signal: Signal, information: SignalInformation) -> Result<(), Errno> {
+    send_unless_ignored(process, signal, information).map(drop)
+}
+
+/// As [`send`]. Whether it is pending, and not ignored.
+pub(super) fn send_unless_ignored(
+    process: &Process,
+    signal: Signal,
+    information: SignalInformation,
+) -> Result<bool, Errno> {
     prepare(process, signal);
     let blocks = |thread: &Thread| thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
     // Blocked signals are kept even if they are ignored now: that may change until they are delivered.
     let mut kept = false;
     process.each_thread(&mut |thread| kept |= blocks(thread));
     if !kept && process.actions.lock().ignores(signal) {
-        return Ok(());
+        return Ok(false);
     }
     process.pending.add(signal, information, limit_of(process))?;
     conclude(process, signal);
     process.signal_came(signal);
-    Ok(())
+    Ok(true)
 }
 
 /// Sends a signal to a process that the kernel raises, without more to say. May be called by interrupt handlers.
@@ -334,18 +344,27 @@ pub fn post(process: &Process, signal: Signal) {
 /// # Errors
 /// `EAGAIN` if too many real-time signals are queued.
 pub fn send_to_thread(thread: &Thread, signal: Signal, information: SignalInformation) -> Result<(), Errno> {
+    send_to_thread_unless_ignored(thread, signal, information).map(drop)
+}
+
+/// As [`send_to_thread`]. Whether it is pending, and not ignored.
+pub(super) fn send_to_thread_unless_ignored(
+    thread: &Thread,
+    signal: Signal,
+    information: SignalInformation,
+) -> Result<bool, Errno> {
     let process = &thread.process;
     prepare(process, signal);
     let blocked = thread.blocked.load(Ordering::Relaxed) & signal.bit() != 0;
     if !blocked && process.actions.lock().ignores(signal) {
-        return Ok(());
+        return Ok(false);
     }
     thread.pending.add(signal, information, limit_of(process))?;
     conclude(process, signal);
     thread.interrupt();
     process.signal_queue.wake_all();
     FILES.wake_all();
-    Ok(())
+    Ok(true)
 }
 
 /// Sends a signal that the kernel itself raises because of what the current thread did: `SIGPIPE`, `SIGXFSZ`.
