@@ -11,7 +11,7 @@ use pith_linux::files::{OpenFlags, Statfs};
 
 use super::file::{File, OpenFile};
 use super::inode::{Inode, PathName};
-use super::metadata::{AttributeChange, Metadata, Timestamp};
+use super::metadata::{Metadata, Timestamp};
 use super::{NAMELESS_DEVICE, pipe};
 
 /// What `statfs(2)` tells as the type (`ANON_INODE_FS_MAGIC`).
@@ -51,7 +51,7 @@ impl Inode for AnonymousInode {
         }
     }
 
-    fn change(&self, _change: AttributeChange) -> Result<(), Errno> {
+    fn may_be_changed(&self) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 

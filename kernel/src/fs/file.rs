@@ -101,9 +101,9 @@ pub trait File: Any + Send + Sync {
         true
     }
 
-    /// Whether data comes from it and goes to it without the program's memory (`splice(2)`, `sendfile(2)`).
-    fn can_be_spliced(&self) -> bool {
-        true
+    /// Whether its terminal has hung up: no data comes from it or goes to it, and it sends no signals.
+    fn is_hung_up(&self) -> bool {
+        false
     }
 
     /// Whether several pieces of memory are read as one. Otherwise each is a reading of its own, and flags of `preadv2` are
@@ -433,10 +433,10 @@ impl OpenFile {
     /// Signals are wanted or not, says a descriptor (`O_ASYNC`). The flag itself is set by the caller.
     ///
     /// # Errors
-    /// `ENOTTY` if such files send none, `ENOMEM`.
+    /// `ENOTTY` if such files send none, or the terminal has hung up; `ENOMEM`.
     pub fn send_signals(&self, on: bool, descriptor: i32) -> Result<(), Errno> {
         let file = self.file()?;
-        file.notices().ok_or(Errno::ENOTTY)?;
+        file.notices().filter(|_| !file.is_hung_up()).ok_or(Errno::ENOTTY)?;
         let notifier = self.notifier();
         if on && notifier.owner().is_none() {
             notifier.set_owner(file.natural_owner());

@@ -239,6 +239,14 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
+    /// Whether anybody may change metadata at all, whoever asks.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`
+    fn may_be_changed(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Changes metadata.
     fn change(&self, _change: AttributeChange) -> Result<(), Errno> {
         Err(Errno::EPERM)

@@ -11,7 +11,7 @@ use pith_linux::files::{DeviceNumber, OpenFlags, PollEvents, Statfs};
 
 use super::file::{File, OpenFile};
 use super::inode::{Inode, PathName};
-use super::metadata::{AttributeChange, Metadata, Timestamp};
+use super::metadata::{Metadata, Timestamp};
 use super::pipe;
 use crate::task::{Process, WaitQueue};
 
@@ -54,7 +54,7 @@ impl Inode for ProcessInode {
         }
     }
 
-    fn change(&self, _change: AttributeChange) -> Result<(), Errno> {
+    fn may_be_changed(&self) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 

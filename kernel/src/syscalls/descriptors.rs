@@ -269,10 +269,10 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
                 return Err(Errno::EINVAL);
             }
             if (flags ^ file.flags()).contains(OpenFlags::ASYNCHRONOUS) {
-                match file.send_signals(flags.contains(OpenFlags::ASYNCHRONOUS), fd) {
+                match file.file()?.notices() {
+                    Some(_) => file.send_signals(flags.contains(OpenFlags::ASYNCHRONOUS), fd)?,
                     // Such files never send any, and keep what was said when they were opened.
-                    Err(Errno::ENOTTY) => flags ^= OpenFlags::ASYNCHRONOUS,
-                    other => other?,
+                    None => flags ^= OpenFlags::ASYNCHRONOUS,
                 }
             }
             file.set_flags(flags);

@@ -227,6 +227,7 @@ fn set_mode(inode: &Arc<dyn Inode>, mode: u32) -> Result<usize, Errno> {
         return Err(Errno::EOPNOTSUPP);
     }
     mounts::check_writable(&**inode)?;
+    inode.may_be_changed()?;
     let (rights, file) = (Rights::current(), inode.metadata());
     if !rights.owns(file.user) {
         return Err(Errno::EPERM);
@@ -267,6 +268,7 @@ pub fn fchmodat2(directory: i32, path: UserPointer, mode: u32, flags: i32) -> Re
 fn set_owner(inode: &Arc<dyn Inode>, user: i32, group: i32) -> Result<usize, Errno> {
     let id = |id: i32| (id != -1).then_some(id as u32);
     mounts::check_writable(&**inode)?;
+    inode.may_be_changed()?;
     Rights::current().check_owner(&**inode, id(user), id(group))?;
     change(
         inode,
@@ -347,9 +349,13 @@ fn set_times(
     if !rights.owns(inode.metadata().user) {
         match present {
             true => rights.check(&**inode, Access::WRITE)?,
-            false => return Err(Errno::EPERM),
+            false => {
+                inode.may_be_changed()?;
+                return Err(Errno::EPERM);
+            }
         }
     }
+    inode.may_be_changed()?;
     change(
         inode,
         AttributeChange {

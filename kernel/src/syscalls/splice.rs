@@ -130,7 +130,7 @@ fn check_positions(file: &OpenFile, position: Option<u64>, length: usize) -> Res
 
 /// Whether data can be given to a file without the program's memory: not to what only descriptors name.
 pub(super) fn can_be_target(file: &OpenFile) -> bool {
-    !file.inode.metadata().is_typeless && file.file().is_ok_and(|file| file.can_be_spliced())
+    !file.inode.metadata().is_typeless && file.file().is_ok_and(|file| !file.is_hung_up())
 }
 
 /// Whether a file's data can be taken without the program's memory. That of directories, of what only descriptors name

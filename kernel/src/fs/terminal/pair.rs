@@ -627,8 +627,8 @@ impl Drop for Slave {
 }
 
 impl File for Slave {
-    fn can_be_spliced(&self) -> bool {
-        !self.is_dead()
+    fn is_hung_up(&self) -> bool {
+        self.is_dead()
     }
 
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {

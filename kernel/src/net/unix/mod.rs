@@ -315,6 +315,9 @@ impl UnixSocket {
         if self.state.lock().sending_shut {
             return Err(Errno::EPIPE);
         }
+        // As on Linux since 6.14, all of the message is there before its receiver is looked for.
+        let rights = Rights::new(core::mem::take(&mut message.ancillary.rights))?;
+        let data = Self::read_data(&mut message, length, Vec::new())?;
         let peer = match &message.address {
             Some(address) => names::find(address, self.kind)?,
             None => match self.peer() {
@@ -330,8 +333,6 @@ impl UnixSocket {
                 return Err(Errno::EPERM);
             }
         }
-        let rights = Rights::new(core::mem::take(&mut message.ancillary.rights))?;
-        let data = Self::read_data(&mut message, length, Vec::new())?;
         let mut packet = self.packet(data, &peer);
         packet.credentials = message.ancillary.credentials.or(packet.credentials);
         packet.rights = rights;
