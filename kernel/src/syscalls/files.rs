@@ -136,6 +136,19 @@ const HIGH_PRIORITY: i32 = 1;
 /// is done for pieces without a byte.
 fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i32) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
+    let done = read_vector_of(&file, place, slices, count, flags)?;
+    tell_of_nothing(&file, done, FileEvents::ACCESS);
+    Ok(done)
+}
+
+/// As on Linux, those who watch a file hear of several pieces even if nothing is moved.
+fn tell_of_nothing(file: &OpenFile, moved: usize, event: FileEvents) {
+    if moved == 0 && notify::anybody() {
+        notify::happened(&*file.inode, event);
+    }
+}
+
+fn read_vector_of(file: &OpenFile, place: Place, slices: UserPointer, count: i32, flags: i32) -> Result<usize, Errno> {
     file.check_readable(place)?;
     let pieces = pieces(slices, count)?;
     let mut to = Destination::program(&pieces);
@@ -148,7 +161,7 @@ fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i3
         Place::Current => {}
     }
     if !file.file()?.scatters() || file.inode.kind() == FileKind::Directory {
-        return apart(&pieces, flags, |piece| read_pieces(&file, place, piece));
+        return apart(&pieces, flags, |piece| read_pieces(file, place, piece));
     }
     counted(READ, file.read_with(place, &mut to, transfer_flags(flags)?))
 }
@@ -156,6 +169,12 @@ fn read_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i3
 /// As [`read_vector`], for writing.
 fn write_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i32) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
+    let done = write_vector_of(&file, place, slices, count, flags)?;
+    tell_of_nothing(&file, done, FileEvents::MODIFY);
+    Ok(done)
+}
+
+fn write_vector_of(file: &OpenFile, place: Place, slices: UserPointer, count: i32, flags: i32) -> Result<usize, Errno> {
     file.check_writable(place)?;
     let pieces = pieces(slices, count)?;
     let mut from = Source::program(&pieces);
@@ -166,7 +185,7 @@ fn write_vector(fd: i32, place: Place, slices: UserPointer, count: i32, flags: i
         check_area(position, from.remaining())?;
     }
     if !file.file()?.gathers() {
-        return apart(&pieces, flags, |piece| write_pieces(&file, place, piece));
+        return apart(&pieces, flags, |piece| write_pieces(file, place, piece));
     }
     counted(WRITTEN, file.write_with(place, &mut from, transfer_flags(flags)?))
 }

@@ -197,11 +197,7 @@ impl InternetSocket {
             return Err(Errno::EMSGSIZE);
         }
         if self.no_more_output.load(Ordering::Relaxed) {
-            // As on Linux, it is told last.
-            let would_go = self
-                .network
-                .with(|stack, now| stack.udp_would_send(self.handle, to, exception, length, now));
-            return Err(would_go.map_or_else(error_of_sending, |()| Errno::EPIPE));
+            return Err(self.told_last(Errno::EPIPE, to, exception, length));
         }
         if more {
             return self.cork(corked, (to, exception), message.data);
@@ -211,14 +207,25 @@ impl InternetSocket {
         if let Some(corked) = &corked {
             room[..before].copy_from_slice(&corked.bytes);
         }
-        if message.data.take(&mut room[before..])? != length {
-            return Err(Errno::EFAULT);
+        if message.data.take(&mut room[before..]) != Ok(length) {
+            return Err(match self.is_udp() {
+                true => self.told_last(Errno::EFAULT, to, exception, length),
+                false => Errno::EFAULT,
+            });
         }
         // The first part says where all of it goes.
         let (to, exception) = corked.map_or((to, exception), |corked| (corked.to, corked.exception));
         self.send_pieces(to, packet.filled(before + length), exception, segment.into())?;
         self.note_zero_copy(message.flags);
         Ok(length)
+    }
+
+    /// An error that, as on Linux, is told only if nothing else keeps a datagram from going.
+    fn told_last(&self, last: Errno, to: Option<SocketAddr>, exception: Exception, length: usize) -> Errno {
+        let would_go = self
+            .network
+            .with(|stack, now| stack.udp_would_send(self.handle, to, exception, length, now));
+        would_go.map_or_else(error_of_sending, |()| last)
     }
 
     /// Keeps data until more has come.

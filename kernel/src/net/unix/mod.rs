@@ -614,8 +614,12 @@ impl UnixSocket {
         Self::give_rights(&packet, message);
         let copied = match message.data.put(&packet.data) {
             Ok(copied) => copied,
+            // As on Linux, what can't be copied is lost, unless it is only looked at.
             Err(errno) => {
-                self.put_back(packet);
+                match message.peeks() {
+                    true => self.put_back(packet),
+                    false => self.consumed(packet),
+                }
                 return Err(errno);
             }
         };
