@@ -180,7 +180,16 @@ impl<'a> Console<'a> {
         };
         let stream = *stream;
         let rest = &chunk[self.written..];
-        let rest = &rest[..rest.len().min(self.write_limit[slot(stream)])];
+        // What was written after attributes were set waits for them.
+        let done = self.queued - self.length as u64;
+        let before_attributes = match self.attributes.front() {
+            Some((after, ..)) if *after > done => (after - done) as usize,
+            _ => usize::MAX,
+        };
+        let rest = &rest[..rest
+            .len()
+            .min(self.write_limit[slot(stream)])
+            .min(before_attributes)];
         match rustix::io::write(self.streams.descriptor(stream.number()), rest) {
             Ok(count) => {
                 self.written += count;
@@ -333,6 +342,14 @@ mod tests {
             assert!(matches!(console.write_some(), Written::Progress));
             assert_eq!(console.next_attributes(), Some((1, [2; TERMIOS_LENGTH])));
             assert_eq!(console.next_attributes(), None);
+            assert!(matches!(console.write_some(), Written::Progress));
+            // Nor does what is written after them go with what was written before.
+            console.push(OutputStream::Output, b"before");
+            console.push_attributes(1, &[3; TERMIOS_LENGTH]);
+            console.push(OutputStream::Output, b"after");
+            assert!(matches!(console.write_some(), Written::Progress));
+            assert_eq!(console.length, b"after".len());
+            assert_eq!(console.next_attributes(), Some((1, [3; TERMIOS_LENGTH])));
             for _ in 0..MOST_ATTRIBUTES {
                 console.push_attributes(1, &[2; TERMIOS_LENGTH]);
             }
