@@ -61,6 +61,24 @@ pub fn openat2(directory: i32, path: UserPointer, how: UserPointer, size: usize)
     open_at(directory, &path, flags, how.mode as u32, restrictions)
 }
 
+/// What a newer program asks for in a structure, beyond what is known of it, has to be nothing.
+///
+/// # Errors
+/// `E2BIG`, `EFAULT`.
+pub(super) fn check_newer_part(pointer: UserPointer, known: usize, size: usize) -> Result<(), Errno> {
+    let mut bytes = [0; 64];
+    let mut position = known;
+    while position < size {
+        let part = &mut bytes[..(size - position).min(64)];
+        copy_from_user(part, pointer.offset(position as u64))?;
+        if part.iter().any(|&byte| byte != 0) {
+            return Err(Errno::E2BIG);
+        }
+        position += part.len();
+    }
+    Ok(())
+}
+
 /// Reads a structure that may be longer than the one that is known; what is beyond must be zeroes then.
 ///
 /// # Errors
@@ -73,16 +91,7 @@ pub(super) fn read_open_how(pointer: UserPointer, size: usize) -> Result<OpenHow
     if size > PAGE_SIZE {
         return Err(Errno::E2BIG);
     }
-    let mut bytes = [0; 64];
-    let mut position = KNOWN;
-    while position < size {
-        let part = &mut bytes[..(size - position).min(64)];
-        copy_from_user(part, pointer.offset(position as u64))?;
-        if part.iter().any(|&byte| byte != 0) {
-            return Err(Errno::E2BIG);
-        }
-        position += part.len();
-    }
+    check_newer_part(pointer, KNOWN, size)?;
     read_object(pointer)
 }
 

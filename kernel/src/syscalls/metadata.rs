@@ -30,7 +30,7 @@ pub(super) fn of_descriptor(fd: i32) -> Result<Arc<dyn Inode>, Errno> {
 }
 
 /// The file that a directory, a path and flags mean together.
-fn find(directory: i32, path: UserPointer, flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
+pub(super) fn find(directory: i32, path: UserPointer, flags: AtFlags) -> Result<Arc<dyn Inode>, Errno> {
     find_path(directory, &path_or_empty(path, flags.bits() as i32)?, flags)
 }
 

@@ -2,13 +2,13 @@
 //! and `mount_setattr(2)`.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use pith_linux::Errno;
 use pith_linux::files::{AT_FDCWD, AtFlags, OpenFlags};
 use pith_linux::mounts::MountOptions;
 
-use super::metadata::{find_path, known_flags, path_or_empty};
+use super::descriptors::check_newer_part;
+use super::metadata::{find, known_flags};
 use crate::fs::file::OpenFile;
 use crate::fs::inode::Inode;
 use crate::fs::mounts::{self, Subject};
@@ -25,11 +25,11 @@ fn add(file: Arc<OpenFile>, close_on_exec: bool) -> Result<usize, Errno> {
 }
 
 /// The file that a call names, whose bits for an empty path and for a symbolic link that is not followed are its own.
-fn find(directory: i32, path: UserPointer, empty: bool, follow: bool) -> Result<Arc<dyn Inode>, Errno> {
+fn subject(directory: i32, path: UserPointer, empty: bool, follow: bool) -> Result<Arc<dyn Inode>, Errno> {
     let mut flags = AtFlags::empty();
     flags.set(AtFlags::EMPTY_PATH, empty);
     flags.set(AtFlags::SYMLINK_NOFOLLOW, !follow);
-    find_path(directory, &path_or_empty(path, flags.bits() as i32)?, flags)
+    find(directory, path, flags)
 }
 
 /// `FSOPEN_CLOEXEC`, `FSMOUNT_CLOEXEC`, `FSPICK_CLOEXEC`
@@ -145,7 +145,7 @@ pub fn fspick(directory: i32, path: UserPointer, flags: u32) -> Result<usize, Er
     if flags & !(CLOSE_ON_EXEC | NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let inode = find(directory, path, flags & EMPTY_PATH != 0, flags & NO_FOLLOW == 0)?;
+    let inode = subject(directory, path, flags & EMPTY_PATH != 0, flags & NO_FOLLOW == 0)?;
     add(mounts::pick(&Subject::of(&*inode)?), flags & CLOSE_ON_EXEC != 0)
 }
 
@@ -166,7 +166,7 @@ pub fn open_tree(directory: i32, path: UserPointer, flags: u32) -> Result<usize,
     if clones {
         check_right()?;
     }
-    let inode = find_path(directory, &path_or_empty(path, names.bits() as i32)?, names)?;
+    let inode = find(directory, path, names)?;
     let file = match clones {
         true => mounts::clone_tree(&inode, recursive)?,
         false => OpenFile::path_only(inode, OpenFlags::PATH),
@@ -193,8 +193,8 @@ pub fn move_mount(
     if flags & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
-    let from = find(from_directory, from, flags & FROM_EMPTY != 0, flags & FROM_FOLLOWS != 0)?;
-    let point = find(to_directory, to, flags & TO_EMPTY != 0, flags & TO_FOLLOWS != 0)?;
+    let from = subject(from_directory, from, flags & FROM_EMPTY != 0, flags & FROM_FOLLOWS != 0)?;
+    let point = subject(to_directory, to, flags & TO_EMPTY != 0, flags & TO_FOLLOWS != 0)?;
     if flags & (SET_GROUP | BENEATH) != 0 {
         crate::warning_once!("move_mount with MOVE_MOUNT_SET_GROUP or MOVE_MOUNT_BENEATH answers EINVAL");
         return Err(Errno::EINVAL);
@@ -227,12 +227,7 @@ pub fn mount_setattr(
     }
     check_right()?;
     let [set, clear, propagation, _]: [u64; 4] = read_object(attributes)?;
-    let rest: Result<Vec<u8>, Errno> = (SIZE..size)
-        .map(|at| read_object(attributes.offset(at as u64)))
-        .collect();
-    if rest?.iter().any(|byte: &u8| *byte != 0) {
-        return Err(Errno::E2BIG);
-    }
+    check_newer_part(attributes, SIZE, size)?;
     if set | clear | propagation == 0 {
         return Ok(0);
     }
@@ -254,7 +249,7 @@ pub fn mount_setattr(
         old |= MountOptions::RELATIVE_ACCESS_TIME | MountOptions::NO_ACCESS_TIME;
         new |= access_times_of(set)?;
     }
-    let inode = find_path(directory, &path_or_empty(path, names.bits() as i32)?, names)?;
+    let inode = find(directory, path, names)?;
     mounts::set_options(&*inode, new, old, flags & RECURSIVE != 0)?;
     Ok(0)
 }

@@ -8,6 +8,7 @@ use pith_linux::signal::Signal;
 use pith_linux::time::Timespec;
 use zerocopy::FromBytes;
 
+use super::descriptors::check_newer_part;
 use super::{Answer, Reply};
 use crate::arch::layout::PROGRAM_END;
 use crate::arch::{self, Registers};
@@ -144,12 +145,7 @@ pub fn clone3(registers: &mut Registers, arguments: UserPointer, size: usize) ->
     let mut bytes = [0; NEWEST];
     let known = size.min(NEWEST);
     copy_from_user(&mut bytes[..known], arguments)?;
-    // What a newer program asks for beyond what we know has to be nothing.
-    for offset in NEWEST..size {
-        if read_object::<u8>(arguments.offset(offset as u64))? != 0 {
-            return Err(Errno::E2BIG);
-        }
-    }
+    check_newer_part(arguments, NEWEST, size)?;
     let mut arguments: CloneArguments = zerocopy::transmute!(bytes);
     if arguments.exit_signal > 64 || CloneFlags::from_bits(arguments.flags).is_none() {
         return Err(Errno::EINVAL);
