@@ -129,10 +129,15 @@ impl<'a> Console<'a> {
             .push_back((self.queued, number, *attributes));
     }
 
+    /// Bytes that were queued at any time and are not any more.
+    fn done(&self) -> u64 {
+        self.queued - self.length as u64
+    }
+
     /// Attributes whose time has come. Ask after each [`Self::push_attributes`] and [`Self::write_some`] until there are
     /// none.
     pub(crate) fn next_attributes(&mut self) -> Option<(u8, [u8; TERMIOS_LENGTH])> {
-        let done = self.queued - self.length as u64;
+        let done = self.done();
         let (_, number, attributes) = self.attributes.pop_front_if(|(after, ..)| *after <= done)?;
         Some((number, attributes))
     }
@@ -181,7 +186,7 @@ impl<'a> Console<'a> {
         let stream = *stream;
         let rest = &chunk[self.written..];
         // What was written after attributes were set waits for them.
-        let done = self.queued - self.length as u64;
+        let done = self.done();
         let before_attributes = match self.attributes.front() {
             Some((after, ..)) if *after > done => (after - done) as usize,
             _ => usize::MAX,
