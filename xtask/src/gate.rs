@@ -9,11 +9,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What a step found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Count {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Why tests failed, in their own words.
+    reasons: Vec<String>,
 }
 
 /// One thing to check, which can be run alone by its name.
@@ -172,6 +174,7 @@ pub fn command(names: &[String]) -> Result<(), Failure> {
         total.passed += count.passed;
         total.failed += count.failed;
         total.ignored += count.ignored;
+        total.reasons.extend(count.reasons);
         let seconds = step_start.elapsed().as_secs_f64();
         match failure {
             None => eprintln!("    ok: {} in {seconds:.1} s", step.name),
@@ -186,6 +189,9 @@ pub fn command(names: &[String]) -> Result<(), Failure> {
     for (name, failure) in &failures {
         eprintln!("    FAILED: {name}: {failure}");
         eprintln!("            alone: cargo xtask test {name}");
+    }
+    for line in &total.reasons {
+        eprintln!("    {line}");
     }
     if total.ignored > 0 {
         eprintln!("    {} tests were ignored", total.ignored);
@@ -238,20 +244,8 @@ fn run_tests(command: &mut Command) -> (Count, Option<Failure>) {
             return (count, Some(Failure::new(message)));
         }
     };
-    let mut stdout = std::io::stdout();
     if let Some(pipe) = child.stdout.take() {
-        for line in BufReader::new(pipe).split(b'\n') {
-            let Ok(line) = line else { break };
-            // A terminal that went away must not stop the tests.
-            let _ = stdout
-                .write_all(&line)
-                .and_then(|()| stdout.write_all(b"\n"));
-            if let Some(result) = parse_result(&String::from_utf8_lossy(&line)) {
-                count.passed += result.passed;
-                count.failed += result.failed;
-                count.ignored += result.ignored;
-            }
-        }
+        count = count_results(BufReader::new(pipe), std::io::stdout());
     }
     let failure = match child.wait() {
         Ok(status) if !status.success() && count.failed > 0 => {
@@ -274,6 +268,56 @@ fn run_tests(command: &mut Command) -> (Count, Option<Failure>) {
         ))),
     };
     (count, failure)
+}
+
+/// Reads what test runners say, and passes it on as it comes.
+fn count_results(said: impl BufRead, mut passed_on: impl Write) -> Count {
+    let mut count = Count::default();
+    let mut reasons = Reasons::default();
+    for line in said.split(b'\n') {
+        let Ok(line) = line else { break };
+        // A terminal that went away must not stop the tests.
+        let _ = passed_on
+            .write_all(&line)
+            .and_then(|()| passed_on.write_all(b"\n"));
+        let line = String::from_utf8_lossy(&line);
+        reasons.read(&line);
+        if let Some(result) = parse_result(&line) {
+            count.passed += result.passed;
+            count.failed += result.failed;
+            count.ignored += result.ignored;
+        }
+    }
+    count.reasons = reasons.lines;
+    count
+}
+
+/// How many lines of reasons are said again for one runner, and how many bytes of each.
+const REASON_LINES: usize = 30;
+const REASON_BYTES: usize = 300;
+
+/// Why tests failed, from what libtest says of them: the lines between its first `failures:` and the list of names.
+///
+/// They are said again at the very end: of a long run's output people often get no more than that.
+#[derive(Debug, Default)]
+struct Reasons {
+    within: bool,
+    lines: Vec<String>,
+}
+
+impl Reasons {
+    /// Takes the next line of the output.
+    fn read(&mut self, line: &str) {
+        if line == "failures:" {
+            self.within = !self.within;
+        } else if self.within && !line.trim().is_empty() && self.lines.len() < REASON_LINES {
+            let mut end = line.len().min(REASON_BYTES);
+            while !line.is_char_boundary(end) {
+                end -= 1;
+            }
+            self.lines.push(line[..end].to_owned());
+        }
+    }
 }
 
 /// Reads a summary line of libtest: `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
@@ -337,6 +381,7 @@ mod tests {
             passed: 12,
             failed: 3,
             ignored: 1,
+            reasons: Vec::new(),
         };
         assert_eq!(parse_result(line), Some(expected));
     }
@@ -353,6 +398,17 @@ mod tests {
         let (count, failure) = run_tests(&mut Command::new("true"));
         assert_eq!(count, Count::default());
         assert!(failure.is_some());
+    }
+
+    #[test]
+    fn reasons_of_failed_tests_are_kept() {
+        let said = "test a ... FAILED\n\nfailures:\n\n---- a ----\nTestX fails\n\nfailures:\n    a\n\n\
+                    test result: FAILED. 1 passed; 1 failed; 0 ignored;\n";
+        let mut passed_on = Vec::new();
+        let count = count_results(said.as_bytes(), &mut passed_on);
+        assert_eq!((count.passed, count.failed), (1, 1));
+        assert_eq!(count.reasons, ["---- a ----", "TestX fails"]);
+        assert_eq!(passed_on, said.as_bytes());
     }
 
     #[test]
