@@ -49,10 +49,13 @@ pub struct List {
     pub fails: Entries,
     /// Patterns of cases that find something missing and skip themselves.
     pub skips: Entries,
+    /// Patterns of cases that measure time so tightly that a busy host makes one of them fail now and then. What
+    /// deviates of these is run again, alone, and then has to end as it should.
+    pub timed: Entries,
 }
 
 impl List {
-    /// Reads a list: the tables `[left-out]`, `[slow]`, `[fails]` and `[skips]` with lines `"case" = "reason"`.
+    /// Reads a list: the tables `[left-out]`, `[slow]`, `[fails]`, `[skips]` and `[timed]` with lines `"case" = "reason"`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut tables: BTreeMap<String, Entries> =
             toml::from_str(text).map_err(|error| error.to_string())?;
@@ -62,11 +65,18 @@ impl List {
             slow: take("slow"),
             fails: take("fails"),
             skips: take("skips"),
+            timed: take("timed"),
         };
         if let Some(name) = tables.keys().next() {
             return Err(format!("there is no table [{name}]"));
         }
-        let entries = [&list.left_out, &list.slow, &list.fails, &list.skips];
+        let entries = [
+            &list.left_out,
+            &list.slow,
+            &list.fails,
+            &list.skips,
+            &list.timed,
+        ];
         for (case, reason) in entries.into_iter().flatten() {
             if reason.trim().is_empty() {
                 return Err(format!("{case} has no reason"));
@@ -91,22 +101,34 @@ impl List {
         self.left_out.keys().chain(self.slow.keys())
     }
 
+    /// Cases that did not end as the list says, each with what is wrong about it.
+    pub fn deviations<'a>(&self, endings: &'a Endings) -> Vec<(&'a str, &'static str)> {
+        let what_is_wrong = |case: &str, ending: Ending| match ending {
+            Ending::Unfinished => Some("did not end"),
+            Ending::Failed if !any_matches(&self.fails, case) => Some("fails"),
+            Ending::Passed if any_matches(&self.fails, case) => {
+                Some("passes: take it off the list")
+            }
+            Ending::Skipped if !any_matches(&self.skips, case) => Some("skips itself"),
+            _ => None,
+        };
+        endings
+            .iter()
+            .filter_map(|(case, ending)| Some((case.as_str(), what_is_wrong(case, *ending)?)))
+            .collect()
+    }
+
+    /// Whether a case that deviates may be run again because it measures time.
+    pub fn is_timed(&self, case: &str) -> bool {
+        any_matches(&self.timed, case)
+    }
+
     /// What is wrong about these endings, one line each.
     pub fn problems(&self, endings: &Endings) -> Vec<String> {
         let mut problems = Vec::new();
         let mut problem = |case: &str, what: &str| problems.push(format!("{case} {what}"));
-        for (case, ending) in endings {
-            match ending {
-                Ending::Unfinished => problem(case, "did not end"),
-                Ending::Failed if !any_matches(&self.fails, case) => problem(case, "fails"),
-                Ending::Passed if any_matches(&self.fails, case) => {
-                    problem(case, "passes: take it off the list");
-                }
-                Ending::Skipped if !any_matches(&self.skips, case) => {
-                    problem(case, "skips itself");
-                }
-                _ => {}
-            }
+        for (case, what) in self.deviations(endings) {
+            problem(case, what);
         }
         let no_case_with = |pattern: &str, wanted: Ending| {
             !endings
@@ -123,7 +145,7 @@ impl List {
                 problem(pattern, "does not skip itself: take it off the list");
             }
         }
-        for pattern in self.fails.keys() {
+        for pattern in self.fails.keys().chain(self.timed.keys()) {
             if !endings.keys().any(|case| matches(pattern, case)) {
                 problem(pattern, "is listed and was not run");
             }
@@ -312,6 +334,16 @@ mod tests {
         let all = list.with_slow_cases();
         assert!(!all.leaves_out("ab"));
         assert_eq!(all.problems(&found), [""; 0]);
+    }
+
+    #[test]
+    fn timed_cases_deviate_like_others_and_are_known() {
+        let list = List::parse("[timed]\n'a*' = 'half a second'\n").unwrap();
+        let found = endings(&[("ab", Ending::Failed), ("b", Ending::Passed)]);
+        assert_eq!(list.deviations(&found), [("ab", "fails")]);
+        assert!(list.is_timed("ab") && !list.is_timed("b"));
+        let without = endings(&[("b", Ending::Passed)]);
+        assert_eq!(list.problems(&without), ["a* is listed and was not run"]);
     }
 
     #[test]
