@@ -29,44 +29,72 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns how many calls answered differently.
-fn fuzz() -> Result<usize, String> {
-    let (mut seed, mut rounds, mut place) = (1_u64, 1000_usize, String::from(IN_MEMORY));
-    let (mut tables, mut script) = (None, None);
+/// What the command was asked for.
+struct Wishes {
+    seed: u64,
+    rounds: usize,
+    place: String,
+    tables: Option<String>,
+    script: Option<String>,
+}
+
+fn wishes() -> Result<Wishes, String> {
+    let mut wishes = Wishes {
+        seed: 1,
+        rounds: 1000,
+        place: IN_MEMORY.into(),
+        tables: None,
+        script: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(option) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
         let number = value.parse::<u64>().map_err(|_| USAGE);
         match option.as_str() {
-            "--seed" => seed = number?,
-            "--rounds" => rounds = number? as usize,
-            "--place" => place = value,
-            "--tables" => tables = Some(value),
-            "--script" => script = Some(value),
+            "--seed" => wishes.seed = number?,
+            "--rounds" => wishes.rounds = number? as usize,
+            "--place" => wishes.place = value,
+            "--tables" => wishes.tables = Some(value),
+            "--script" => wishes.script = Some(value),
             _ => return Err(USAGE.into()),
         }
     }
+    Ok(wishes)
+}
+
+/// Returns how many calls answered differently.
+fn fuzz() -> Result<usize, String> {
+    let wishes = wishes()?;
     let command = std::env::var_os("PITH_COMMAND")
         .map(PathBuf::from)
         .ok_or(USAGE)?;
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let directory = manifest.join("../target/tmp/differential");
+    // Each run has a directory of its own, so that several can go on at a time.
+    let directory = manifest.join(format!("../target/tmp/differential-{}", std::process::id()));
     let workshop = Workshop::new(&directory, &manifest.join("programs"), &command)?;
-    let fuzzer = Fuzzer::new(&workshop, &place)?;
-    if let Some(path) = script {
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let different = fuzz_in(&workshop, &wishes);
+    // What is left of it is in the way of nobody.
+    let _ = std::fs::remove_dir_all(&directory);
+    different
+}
+
+fn fuzz_in(workshop: &Workshop, wishes: &Wishes) -> Result<usize, String> {
+    let fuzzer = Fuzzer::new(workshop, &wishes.place)?;
+    if let Some(path) = &wishes.script {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
         let differences = fuzzer.differences(&parse(&text))?;
         for difference in &differences {
             println!("{}\n", difference.shown());
         }
         return Ok(differences.len());
     }
+    let (seed, rounds) = (wishes.seed, wishes.rounds);
     // One difference of each call is enough to look at.
     let mut known = BTreeMap::new();
     let mut different = 0;
     for start in (0..rounds).step_by(BATCH) {
         let count = BATCH.min(rounds - start);
-        let scripts = fuzzer.generate(seed + start as u64, count, tables.as_deref())?;
+        let scripts = fuzzer.generate(seed + start as u64, count, wishes.tables.as_deref())?;
         for difference in fuzzer.differences(&scripts)? {
             different += 1;
             let count = known.entry(difference.call().to_owned()).or_insert(0);
