@@ -287,6 +287,7 @@ static void empty_directory(int fd) {
 static void open_devices(void) {
     proc_directory = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     device_directory = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    open_probe();
 }
 
 void open_maps(void) {

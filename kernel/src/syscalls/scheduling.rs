@@ -47,9 +47,9 @@ fn permit(allowed: bool) -> Result<(), Errno> {
     }
 }
 
-/// Whether the limit of a thread's process lets it have a nice value.
-fn may_be_nice(thread: &Thread, nice: i32) -> bool {
-    20 - i64::from(nice) <= i64::try_from(thread.process.limit(Limits::NICE)).unwrap_or(i64::MAX)
+/// Whether its limit lets a process have a nice value.
+fn may_be_nice(process: &Process, nice: i32) -> bool {
+    20 - i64::from(nice) <= i64::try_from(process.limit(Limits::NICE)).unwrap_or(i64::MAX)
 }
 
 /// Whether the current thread may give a thread policy, priority and nice value.
@@ -63,9 +63,9 @@ fn check_change(thread: &Thread, policy: Policy, resets: bool, priority: i32, ni
     let more_priority = priority > i32::from(old_priority) && i64::from(priority) > limit;
     let refused = match policy.is_real_time() {
         true => policy != old && limit == 0 || more_priority,
-        false => nice < old_nice && !may_be_nice(thread, nice),
+        false => nice < old_nice && !may_be_nice(&thread.process, nice),
     };
-    let leaves_idle = old == Policy::Idle && policy != Policy::Idle && !may_be_nice(thread, old_nice);
+    let leaves_idle = old == Policy::Idle && policy != Policy::Idle && !may_be_nice(&thread.process, old_nice);
     let forgets = thread.entity.resets_on_fork() && !resets;
     permit(!refused && !leaves_idle && !forgets && owns(&own, &theirs))
 }
@@ -317,11 +317,66 @@ const WHICH_PROCESS: i32 = 0;
 const WHICH_GROUP: i32 = 1;
 const WHICH_USER: i32 = 2;
 
-/// The threads that `getpriority(2)` means.
-fn threads_of(which: i32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
+/// Who has a nice value: a thread, or the first thread of a process, which has ended and was not waited for.
+struct Sharer {
+    process: Arc<Process>,
+    thread: Option<Arc<Thread>>,
+}
+
+impl Sharer {
+    fn of_thread(thread: Arc<Thread>) -> Self {
+        Self {
+            process: thread.process.clone(),
+            thread: Some(thread),
+        }
+    }
+
+    /// All of a process.
+    fn of_process(process: &Arc<Process>) -> impl Iterator<Item = Self> {
+        let threads = process.threads();
+        let first_has_ended = !threads.iter().any(|thread| thread.id() == process.id);
+        let ended = first_has_ended.then(|| Self {
+            process: process.clone(),
+            thread: None,
+        });
+        threads.into_iter().map(Self::of_thread).chain(ended)
+    }
+
+    fn with_number(number: i32) -> Result<Self, Errno> {
+        if let Ok(thread) = thread_of(number) {
+            return Ok(Self::of_thread(thread));
+        }
+        let process = task::find_process(number as u32).ok_or(Errno::ESRCH)?;
+        Ok(Self { process, thread: None })
+    }
+
+    fn nice(&self) -> i32 {
+        match &self.thread {
+            Some(thread) => thread.entity.nice().into(),
+            None => self.process.last_nice().into(),
+        }
+    }
+
+    fn set_nice(&self, nice: i8) {
+        match &self.thread {
+            Some(thread) => task::set_nice(thread, nice),
+            None => self.process.set_last_nice(nice),
+        }
+    }
+
+    fn credentials(&self) -> Arc<Credentials> {
+        match &self.thread {
+            Some(thread) => thread.credentials(),
+            None => self.process.credentials(),
+        }
+    }
+}
+
+/// Those that `getpriority(2)` means.
+fn sharers(which: i32, who: i32) -> Result<Vec<Sharer>, Errno> {
     let process = task::current_process();
     let suits: &dyn Fn(&Process) -> bool = match which {
-        WHICH_PROCESS => return Ok(alloc::vec![thread_of(who)?]),
+        WHICH_PROCESS => return Ok(alloc::vec![Sharer::with_number(who)?]),
         WHICH_GROUP => &|other| other.family.group() == if who == 0 { process.family.group() } else { who as u32 },
         WHICH_USER => {
             let user = if who == 0 {
@@ -336,15 +391,14 @@ fn threads_of(which: i32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
     let found: Vec<_> = task::processes()
         .iter()
         .filter(|process| suits(process))
-        .flat_map(|process| process.threads())
+        .flat_map(Sharer::of_process)
         .collect();
     if found.is_empty() { Err(Errno::ESRCH) } else { Ok(found) }
 }
 
 /// `getpriority(2)`: gives 20 less the nice value, as the system call does.
 pub fn getpriority(which: i32, who: i32) -> Result<usize, Errno> {
-    let threads = threads_of(which, who)?;
-    let best = threads.iter().map(|thread| 20 - i32::from(thread.entity.nice())).max();
+    let best = sharers(which, who)?.iter().map(|sharer| 20 - sharer.nice()).max();
     best.map(|value| value as usize).ok_or(Errno::ESRCH)
 }
 
@@ -352,19 +406,19 @@ pub fn getpriority(which: i32, who: i32) -> Result<usize, Errno> {
 pub fn setpriority(which: i32, who: i32, nice: i32) -> Result<usize, Errno> {
     let nice = nice.clamp(-20, 19);
     let own = task::credentials();
-    let change = |thread: &Arc<Thread>| {
-        let theirs = thread.credentials();
+    let change = |sharer: &Sharer| {
+        let theirs = sharer.credentials();
         permit(owns(&own, &theirs))?;
-        let lower = nice < i32::from(thread.entity.nice()) && !may_be_nice(thread, nice);
+        let lower = nice < sharer.nice() && !may_be_nice(&sharer.process, nice);
         permit(!lower).map_err(|_| Errno::EACCES)?;
         permit(theirs.capabilities.permitted & !own.capabilities.permitted == 0)?;
-        task::set_nice(thread, nice as i8);
+        sharer.set_nice(nice as i8);
         Ok(())
     };
     // All are tried; of several failures the last counts.
     let mut result = Ok(0);
-    for thread in threads_of(which, who)? {
-        if let Err(errno) = change(&thread) {
+    for sharer in sharers(which, who)? {
+        if let Err(errno) = change(&sharer) {
             result = Err(errno);
         }
     }
@@ -384,8 +438,14 @@ const IO_LEVELS: u16 = 8;
 const IO_WHICH_PROCESS: i32 = 1;
 
 /// The threads that `ioprio_get(2)` means.
-fn threads_of_io(which: i32, who: i32) -> Result<alloc::vec::Vec<Arc<Thread>>, Errno> {
-    threads_of(which.checked_sub(IO_WHICH_PROCESS).ok_or(Errno::EINVAL)?, who)
+fn threads_of_io(which: i32, who: i32) -> Result<Vec<Arc<Thread>>, Errno> {
+    let sharers = sharers(which.checked_sub(IO_WHICH_PROCESS).ok_or(Errno::EINVAL)?, who)?;
+    let threads: Vec<_> = sharers.into_iter().filter_map(|sharer| sharer.thread).collect();
+    if threads.is_empty() {
+        Err(Errno::ESRCH)
+    } else {
+        Ok(threads)
+    }
 }
 
 /// The priority that a thread's input and output has: without one of its own, it follows from the nice value.

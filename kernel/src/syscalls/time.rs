@@ -394,7 +394,7 @@ pub fn timer_settime(timer: i32, flags: i32, new: UserPointer, old: UserPointer)
     }
     let setting = read_setting(new)?;
     let timer = task::current_process().posix_timers.find(timer)?;
-    let before = timer.set(setting, flags as u64 & TIMER_ABSTIME != 0);
+    let before = timer.set(setting, flags as u64 & TIMER_ABSTIME != 0)?;
     if !old.is_null() {
         write_setting(old, before)?;
     }

@@ -58,9 +58,9 @@ impl TimerClock {
         Some(match self {
             Self::Monotonic => monotonic().0,
             Self::Wall => clock::wall_clock(),
-            Self::Process(process) => process.upgrade()?.cpu_time(),
-            Self::Program(process) => process.upgrade()?.split_time().program,
-            Self::Thread(thread) => thread.upgrade()?.cpu_time(),
+            Self::Process(process) => living(process)?.cpu_time(),
+            Self::Program(process) => living(process)?.split_time().program,
+            Self::Thread(thread) => thread.upgrade().filter(super::threads::is_listed)?.cpu_time(),
         })
     }
 
@@ -85,6 +85,11 @@ impl TimerClock {
             Self::Process(_) | Self::Program(_) | Self::Thread(_) => SHORTEST_PROCESSOR_TIME,
         }
     }
+}
+
+/// A process that somebody can ask for still: a zombie too.
+fn living(process: &Weak<Process>) -> Option<Arc<Process>> {
+    process.upgrade().filter(|process| !process.family.is_gone())
 }
 
 #[derive(Clone, Copy, Default)]
@@ -139,7 +144,9 @@ impl Countdown {
                 interval: state.interval,
             };
         }
-        let now = self.clock.now().unwrap_or(0);
+        let Some(now) = self.clock.now() else {
+            return Setting::default();
+        };
         let value = match (state.deadline.saturating_sub(now), state.interval) {
             // It is due and has not been noticed yet: then it is about to come, or has come and will again.
             (0, 0) => 1,

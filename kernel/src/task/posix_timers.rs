@@ -200,7 +200,11 @@ impl PosixTimer {
     }
 
     /// Sets it; gives what was left.
-    pub fn set(self: &Arc<Self>, new: Setting, absolute: bool) -> Setting {
+    ///
+    /// # Errors
+    /// `ESRCH` if it follows the clock of a process or a thread that is gone.
+    pub fn set(self: &Arc<Self>, new: Setting, absolute: bool) -> Result<Setting, Errno> {
+        self.countdown.clock().now().ok_or(Errno::ESRCH)?;
         self.overrun.store(0, Ordering::SeqCst);
         self.told.store(0, Ordering::Relaxed);
         self.is_stale
@@ -208,7 +212,7 @@ impl PosixTimer {
         let target: Weak<dyn TimerTarget> = Arc::<Self>::downgrade(self);
         // One that is disarmed has no interval either.
         let interval = if new.value == 0 { 0 } else { new.interval };
-        self.countdown.set(Setting { interval, ..new }, absolute, target)
+        Ok(self.countdown.set(Setting { interval, ..new }, absolute, target))
     }
 
     fn is_told_by(&self, signal: Signal) -> bool {

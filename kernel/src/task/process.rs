@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI8, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use spin::{Mutex, Once};
 
@@ -260,6 +260,8 @@ pub struct Process {
     ended_transfers: Transfers,
     /// The name that its first thread had when that ended.
     last_name: Mutex<[u8; 16]>,
+    /// See [`Self::last_nice`].
+    last_nice: AtomicI8,
     /// When it was made, by the time stamp counter.
     pub started: u64,
     /// What the first thread gave to `exit(2)`.
@@ -332,6 +334,7 @@ impl Process {
             ended_waits: [const { AtomicU64::new(0) }; 2],
             ended_transfers: Transfers::default(),
             last_name: Mutex::new([0; 16]),
+            last_nice: AtomicI8::new(0),
             started: arch::read_time_stamp_counter(),
             status: AtomicU8::new(0),
             being_replaced: AtomicBool::new(false),
@@ -451,6 +454,7 @@ impl Process {
         self.ended_transfers.add(&thread.transfers);
         if thread.id() == self.id {
             *self.last_name.lock() = *thread.name.lock();
+            self.set_last_nice(thread.entity.nice());
         }
         let mut threads = self.threads.lock();
         let removed = threads.remove(&thread.id().into());
@@ -499,6 +503,17 @@ impl Process {
     /// The name that its first thread had when that ended.
     pub fn last_name(&self) -> [u8; 16] {
         *self.last_name.lock()
+    }
+
+    /// The nice value that its first thread had when that ended, or was given since then: it can be asked for until the
+    /// process was waited for.
+    pub fn last_nice(&self) -> i8 {
+        self.last_nice.load(Ordering::Relaxed)
+    }
+
+    /// Changes what [`Self::last_nice`] tells.
+    pub fn set_last_nice(&self, nice: i8) {
+        self.last_nice.store(nice, Ordering::Relaxed);
     }
 
     /// Processor time that all its threads have used, in nanoseconds.

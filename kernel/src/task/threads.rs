@@ -37,6 +37,14 @@ pub fn find_thread(number: u32) -> Option<Arc<Thread>> {
     THREADS.lock().get(&number.into()).and_then(Weak::upgrade)
 }
 
+/// Whether a thread can be found by its number still.
+pub fn is_listed(thread: &Arc<Thread>) -> bool {
+    let threads = THREADS.lock();
+    threads
+        .get(&thread.id().into())
+        .is_some_and(|listed| core::ptr::eq(listed.as_ptr(), Arc::as_ptr(thread)))
+}
+
 /// Number of threads that programs see.
 pub fn thread_count() -> usize {
     THREADS.lock().len()

@@ -741,11 +741,18 @@ impl LineDiscipline {
         }
     }
 
-    /// Sends a byte past all settings, even while output is stopped (`TCIOFF`, `TCION`).
+    /// Sends a byte past all settings, even while a character has stopped output (`TCIOFF`, `TCION`). While a call has
+    /// stopped it nothing is sent, as on Linux.
     pub fn send_directly(&mut self, byte: u8) {
+        if self.stopped_by_call {
+            return;
+        }
         let stopped = core::mem::take(&mut self.output.stopped);
         self.output.write_raw(&[byte]);
-        self.output.stopped = stopped;
+        if stopped {
+            // The other side is told of the stop once more.
+            self.stop();
+        }
     }
 
     // ------------------------------------------------------------------ flow

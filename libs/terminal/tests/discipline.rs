@@ -183,8 +183,13 @@ fn characters_stop_and_start_output() {
     line.slave.stop_by_call();
     line.types(b"\x11");
     assert!(!line.slave.has_room());
+    // Meanwhile not even a character that ignores a stop is sent.
+    line.slave.send_directly(b'!');
     line.slave.start_by_call();
     assert!(line.slave.has_room());
+    assert_eq!(line.types(b"\x13"), "");
+    line.slave.send_directly(b'!');
+    assert_eq!(line.types(b"\x11"), "!");
 }
 
 #[test]

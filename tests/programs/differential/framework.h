@@ -100,8 +100,13 @@ extern int stored_in_room;
 int is_terminal(int fd);
 int is_too_much(int fd, long length);
 
-// Whether a descriptor is that of a stream of the Internet.
+// Whether a descriptor is that of a stream of the Internet, or of datagrams of it.
 int is_internet_stream(int fd);
+int is_internet_datagram(int fd);
+
+// Whether a descriptor is that of a stream of the Internet to which more was written in this round than surely comes to its
+// other end before somebody reads.
+int is_beyond_window(int fd, long length);
 
 // /proc/self/maps, /proc and /dev/pts: a script's root directory is elsewhere.
 extern int maps_file, proc_directory, device_directory;

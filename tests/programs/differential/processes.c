@@ -138,7 +138,10 @@ static void run_in_child(struct argument *a) {
 
 static unsigned long mask_of_thread;
 
+static pid_t number_of_thread;
+
 static void *thread_of_lines(void *count) {
+    number_of_thread = (pid_t)syscall(SYS_gettid);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_of_thread, NULL, 8);
     run_lines((long)count);
     return NULL;
@@ -160,6 +163,9 @@ static void run_in_thread(struct argument *a) {
     int error = pthread_create(&thread, NULL, thread_of_lines, (void *)a[0].number);
     if (error == 0)
         pthread_join(thread, NULL);
+    // It is joined a moment before it is gone.
+    while (error == 0 && syscall(SYS_tgkill, getpid(), number_of_thread, 0) == 0)
+        usleep(50);
     is_thread = 0;
     say("thread ended %d", error);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
@@ -381,8 +387,7 @@ static void run_getpgid(struct argument *a) {
 
 static void run_priority(struct argument *a) {
     pid_t pid = child(&a[0]);
-    // One that has ended has a nice value in Linux still, but nothing in Pith that could have one.
-    if (pid <= 0 || state_of(pid) == 'Z') {
+    if (pid <= 0) {
         say(" nobody");
         return;
     }

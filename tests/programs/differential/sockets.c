@@ -109,6 +109,9 @@ static const struct value pair_kinds[] = {
 // Each round has ports of its own: those of the last may be in TIME-WAIT still.
 static int first_port;
 
+// What was written to streams of the Internet in this round.
+static long written_to_streams;
+
 // A network of its own, with nothing but a loopback interface; in a machine there is only that anyway.
 void isolate_network(void) {
     struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING};
@@ -137,6 +140,7 @@ static void send_at_once(int fd) {
 void begin_sockets(void) {
     static int rounds;
     first_port = 10000 + rounds++ % 2000 * 10;
+    written_to_streams = 0;
 }
 
 static socklen_t make_address(long number, struct sockaddr_storage *address) {
@@ -228,6 +232,23 @@ static int is_local_urgent(int fd, long flags) {
 
 int is_internet_stream(int fd) {
     return family_of(fd) > AF_UNIX && number_of_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM;
+}
+
+int is_internet_datagram(int fd) {
+    return family_of(fd) > AF_UNIX && number_of_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM;
+}
+
+// How much comes before somebody reads depends on the memory that Linux counts for it: pieces of what was written count with
+// all of their pages. So much always does.
+#define SURE_WINDOW 100000
+
+int is_beyond_window(int fd, long length) {
+    if (!is_internet_stream(fd))
+        return 0;
+    if (written_to_streams + length > SURE_WINDOW)
+        return 1;
+    written_to_streams += length;
+    return 0;
 }
 
 // The same, and that of streams of the Internet: what is left of it when it was read past, or when more comes, is Linux's

@@ -61,13 +61,41 @@ int is_terminal(int fd) {
 
 // A terminal takes what it has room for at that moment: more than a line is not written to it.
 int is_too_much(int fd, long length) {
-    if (length <= 200 || !is_terminal(fd))
+    if (!(length > 200 && is_terminal(fd)) && !is_beyond_window(fd, length))
         return 0;
     say(" not here");
     return 1;
 }
 
-// Both ends, to let what was sent arrive: on Linux, a worker carries it.
+// Both ends of a terminal of the fuzzer's own.
+static int probe_master, probe_slave;
+
+// Opens it, where there is a directory of terminals already.
+void open_probe(void) {
+    struct termios raw;
+    int unlocked = 0;
+    probe_master = openat(device_directory, "ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    ioctl(probe_master, TIOCSPTLCK, &unlocked);
+    probe_slave = ioctl(probe_master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (probe_slave < 0 || ioctl(probe_slave, TCGETS, &raw)) {
+        perror("can't open a terminal");
+        exit(1);
+    }
+    raw.c_iflag = raw.c_oflag = raw.c_lflag = 0;
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    ioctl(probe_slave, TCSETS, &raw);
+}
+
+// On Linux, workers carry what was sent, in the order in which it was. Once something that is sent now has arrived, they have
+// begun with all that was sent before.
+static void wait_for_workers(void) {
+    struct pollfd polled = {probe_slave, POLLIN, 0};
+    char byte = 'x';
+    if (write(probe_master, &byte, 1) == 1 && poll(&polled, 1, 1000) == 1)
+        read(probe_slave, &byte, 1);
+}
+
 void begin_terminals(void) {
     fchmodat(device_directory, "ptmx", 0666, 0);
     fchownat(device_directory, "ptmx", 0, 0, 0);
@@ -82,6 +110,7 @@ void isolate_terminals(void) {
     }
 }
 
+// Lets what was sent arrive, and its echoes.
 void let_terminals_settle(void) {
     int any = 0;
     for (int round = 0; round < 3; round++) {
@@ -93,6 +122,7 @@ void let_terminals_settle(void) {
             }
         if (!any)
             return;
+        wait_for_workers();
         usleep(300);
     }
 }

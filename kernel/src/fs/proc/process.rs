@@ -302,7 +302,7 @@ fn statistics(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         (Some(thread), false) => thread.split_time(),
         _ => usage.time,
     };
-    let (nice, policy, real_time) = thread.map_or((0, 0, 0), |thread| {
+    let (nice, policy, real_time) = thread.map_or((process.last_nice(), 0, 0), |thread| {
         let (policy, priority) = thread.entity.policy();
         (thread.entity.nice(), policy as u8, priority)
     });
