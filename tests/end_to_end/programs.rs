@@ -144,6 +144,7 @@ pub fn cases() -> Vec<Case> {
         program("pty_files", Build::Dynamic, &[]),
         program("pty_background", Build::Dynamic, &[]),
         program("signal_driven", Build::Dynamic, &[]),
+        program("real_time", Build::Dynamic, &[]),
         program("pty_jobs", Build::Dynamic, &[]),
         program("permissions", Build::Static, &["{fixture}"]).fixture(),
         program("permissions", Build::Dynamic, &["{fixture}"]).fixture(),

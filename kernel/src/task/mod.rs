@@ -40,8 +40,8 @@ pub use pith_linux::credentials::{Capabilities, Credentials};
 pub use pith_timekeeping::Split;
 pub use process::{ExitReason, Limits, Process, ProgramIdentity, READ, Resources, WRITTEN, end_machine, on_exit};
 pub use scheduler::{
-    SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable, set_affinity, set_nice,
-    set_policy, switches, yield_now,
+    REAL_TIME, REAL_TIME_PERIOD, SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable,
+    set_affinity, set_nice, set_policy, switches, yield_now,
 };
 pub use thread::{Current, Thread, current, current_process, try_current};
 pub use threads::{created_count, find_thread, last_number, thread_count};

@@ -12,7 +12,7 @@
 //! wait for it to be calibrated.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use pith_scheduling::{Clock, Lock, Next, OthersWait, Policy, RunQueue, Scheduler, Woken};
 use spin::Mutex;
@@ -28,6 +28,12 @@ use crate::sync::InterruptMutex;
 pub const SLICE: u64 = 4_000_000;
 /// The same in ticks, before anybody knows how long a tick is.
 const SLICE_BEFORE_CALIBRATION: u64 = 8_000_000;
+/// Slices in a period of [`REAL_TIME`].
+const SLICES_OF_PERIOD: u64 = 250;
+/// Microseconds in which threads of real-time policies have [`REAL_TIME`] (`/proc/sys/kernel/sched_rt_period_us`).
+pub const REAL_TIME_PERIOD: u64 = SLICES_OF_PERIOD * SLICE / 1000;
+/// Microseconds of a period that threads of real-time policies have while others wait (`sched_rt_runtime_us`); -1 for all.
+pub static REAL_TIME: AtomicI32 = AtomicI32::new(950_000);
 
 impl<T> Lock<T> for InterruptMutex<T> {
     fn with<R>(&self, action: impl FnOnce(&mut T) -> R) -> R {
@@ -84,9 +90,17 @@ fn now() -> u64 {
 }
 
 fn time() -> Clock {
+    let slice = SLICE_TICKS.load(Ordering::Relaxed);
+    let period = SLICES_OF_PERIOD * slice;
+    let real_time = match u64::try_from(REAL_TIME.load(Ordering::Relaxed)) {
+        Ok(microseconds) => period * microseconds / REAL_TIME_PERIOD,
+        Err(_) => period,
+    };
     Clock {
         now: now(),
-        slice: SLICE_TICKS.load(Ordering::Relaxed),
+        slice,
+        real_time,
+        period,
     }
 }
 

@@ -223,8 +223,8 @@ impl Entity {
         Rank::of(policy, priority)
     }
 
-    /// Charges it for the time since it was last charged.
-    pub(crate) fn charge(&self, now: u64) {
+    /// Charges it for the time since it was last charged. Answers how much that is.
+    pub(crate) fn charge(&self, now: u64) -> u64 {
         let elapsed = now.saturating_sub(self.since.load(Ordering::Relaxed));
         self.since.store(now, Ordering::Relaxed);
         self.used.store(
@@ -236,6 +236,7 @@ impl Entity {
             self.order
                 .store(order + self.weighted(elapsed), Ordering::Relaxed);
         }
+        elapsed
     }
 
     /// Processor time in the currency in which threads are compared.

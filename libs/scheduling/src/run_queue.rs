@@ -14,6 +14,11 @@ pub struct Clock {
     pub now: u64,
     /// How long a thread runs while others of its rank wait.
     pub slice: u64,
+    /// So much of each [`Self::period`] real-time threads may use while others wait; the rest is kept for these. As much as the
+    /// period, and nothing is kept.
+    pub real_time: u64,
+    /// A time in which real-time threads have so much.
+    pub period: u64,
 }
 
 impl Clock {
@@ -76,6 +81,43 @@ pub struct RunQueue<T> {
     pub(crate) switches: u64,
     /// Time that threads have waited for it.
     pub(crate) delayed: u64,
+    /// What real-time threads have used of it lately.
+    allowance: Allowance,
+}
+
+/// How much of a processor real-time threads have used in the current period.
+#[derive(Default)]
+struct Allowance {
+    start: u64,
+    period: u64,
+    used: u64,
+    /// They have used all: others go first until the period is over.
+    exhausted: bool,
+}
+
+impl Allowance {
+    const fn new() -> Self {
+        Self {
+            start: 0,
+            period: 0,
+            used: 0,
+            exhausted: false,
+        }
+    }
+
+    /// Begins a period if the last one is over.
+    fn renew(&mut self, now: u64) {
+        if now.saturating_sub(self.start) >= self.period {
+            (self.start, self.used, self.exhausted) = (now, 0, false);
+        }
+    }
+
+    /// Looks whether anything is left.
+    fn look(&mut self, clock: Clock) {
+        self.period = clock.period;
+        self.renew(clock.now);
+        self.exhausted = clock.real_time < clock.period && self.used >= clock.real_time;
+    }
 }
 
 impl<T: Schedulable> Default for RunQueue<T> {
@@ -95,6 +137,7 @@ impl<T: Schedulable> RunQueue<T> {
             next_sequence: 0,
             switches: 0,
             delayed: 0,
+            allowance: Allowance::new(),
         }
     }
 
@@ -157,6 +200,7 @@ impl<T: Schedulable> RunQueue<T> {
             entity.order.store(order.max(least), Ordering::Relaxed);
         }
         entity.since.store(clock.now, Ordering::Relaxed);
+        self.allowance.renew(clock.now);
         let preempts = self.preempts(&thread, clock);
         self.push(thread);
         preempts
@@ -172,6 +216,7 @@ impl<T: Schedulable> RunQueue<T> {
             entity.order.store(order, Ordering::Relaxed);
         }
         entity.since.store(clock.now, Ordering::Relaxed);
+        self.allowance.renew(clock.now);
         let preempts = self.preempts(&thread, clock);
         self.push(thread);
         preempts
@@ -184,6 +229,9 @@ impl<T: Schedulable> RunQueue<T> {
         };
         let (new, running) = (thread.entity(), current.entity());
         let (new_rank, running_rank) = (new.rank(), running.rank());
+        if self.allowance.exhausted && new_rank.is_real_time() != running_rank.is_real_time() {
+            return running_rank.is_real_time();
+        }
         if new_rank != running_rank || new_rank.is_real_time() {
             return new_rank < running_rank;
         }
@@ -217,9 +265,17 @@ impl<T: Schedulable> RunQueue<T> {
     /// Charges the thread that has the processor for its time.
     pub(crate) fn charge(&mut self, now: u64) {
         if let Some(current) = &self.current {
-            current.entity().charge(now);
+            let elapsed = current.entity().charge(now);
+            if current.entity().rank().is_real_time() {
+                self.allowance.used = self.allowance.used.saturating_add(elapsed);
+            }
         }
         self.raise_floor();
+    }
+
+    /// Looks whether real-time threads have used up what they may, after [`Self::charge`].
+    pub(crate) fn look_at_allowance(&mut self, clock: Clock) {
+        self.allowance.look(clock);
     }
 
     /// The processor is taken from whoever has it.
@@ -240,18 +296,45 @@ impl<T: Schedulable> RunQueue<T> {
         self.current = Some(thread);
     }
 
+    /// The first of those that wait and are not real-time.
+    fn first_fair(&self) -> Option<&Ready<T>> {
+        self.ready
+            .iter()
+            .filter(|ready| !ready.rank.is_real_time())
+            .max()
+    }
+
+    /// Who goes first of those that wait.
+    fn first(&self) -> Option<&Ready<T>> {
+        let fair = if self.allowance.exhausted {
+            self.first_fair()
+        } else {
+            None
+        };
+        fair.or_else(|| self.ready.peek())
+    }
+
     /// Takes out the thread that goes first.
-    pub(crate) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self, now: u64) -> Option<T> {
+        self.allowance.renew(now);
+        if self.allowance.exhausted
+            && let Some(key) = self.first_fair().map(Ready::key)
+        {
+            return self.take_out(|ready| ready.key() == key);
+        }
         self.ready.pop().map(|first| first.thread)
     }
 
     /// Whether a thread that waits goes before the one that has the processor, after `yields` or the end of its slice.
     pub(crate) fn is_due(&self, yields: bool, clock: Clock) -> bool {
-        let (Some(first), Some(current)) = (self.ready.peek(), &self.current) else {
+        let (Some(first), Some(current)) = (self.first(), &self.current) else {
             return false;
         };
         let entity = current.entity();
         let rank = entity.rank();
+        if self.allowance.exhausted && first.rank.is_real_time() != rank.is_real_time() {
+            return rank.is_real_time();
+        }
         if first.rank != rank {
             return first.rank < rank;
         }
@@ -269,7 +352,7 @@ impl<T: Schedulable> RunQueue<T> {
             let entity = thread.entity();
             if entity.rank().is_real_time() {
                 self.send_to_end(&thread);
-            } else if let Some(first) = self.ready.peek() {
+            } else if let Some(first) = self.first() {
                 // Behind the one that it lets go first, but it keeps its share.
                 let order = entity.order.load(Ordering::Relaxed);
                 let behind = first.order + 1;
@@ -337,12 +420,28 @@ impl<T: Schedulable> RunQueue<T> {
         }
     }
 
-    /// Whether the running thread's time is limited, since others wait for it to end.
+    /// Whether the running thread's time is limited, since others wait for it to end, or real-time threads and others share the
+    /// processor by their allowance.
     pub(crate) fn takes_turns(&self) -> bool {
         let (Some(first), Some(current)) = (self.ready.peek(), &self.current) else {
             return false;
         };
         let entity = current.entity();
-        first.rank == entity.rank() && entity.policy().0 != Policy::FirstInFirstOut
+        let rank = entity.rank();
+        if rank.is_real_time() {
+            let in_turns = first.rank == rank && entity.policy().0 != Policy::FirstInFirstOut;
+            return in_turns || self.first_fair().is_some();
+        }
+        // What real-time threads have used up comes again.
+        first.rank == rank || self.allowance.exhausted
+    }
+
+    /// Whether a thread waits for the allowance of the one that has the processor to be used up.
+    pub(crate) fn awaits_allowance(&self, thread: &T) -> bool {
+        let fair = !thread.entity().rank().is_real_time();
+        fair && self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.entity().rank().is_real_time())
     }
 }

@@ -15,7 +15,7 @@ pub enum Woken {
     WasAwake,
     /// It waits for a processor, behind others.
     Waits,
-    /// It is the first to wait for this processor, whose thread's time is limited from now on.
+    /// It waits for this processor, whose thread's time is limited from now on.
     Limits(usize),
     /// This processor is idle or should give way: it has to look again.
     Preempts(usize),
@@ -150,13 +150,13 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
 
     fn enqueue(&self, queue: &mut RunQueue<T>, cpu: usize, thread: &T, clock: Clock) -> Woken {
         self.idle.fetch_and(!(1 << cpu), Ordering::Relaxed);
-        let first_to_wait = queue.waiting() == 0;
+        let limits = queue.waiting() == 0 || queue.awaits_allowance(thread);
         let preempts = queue.wake(thread.clone(), clock);
-        Self::woken(cpu, preempts, first_to_wait)
+        Self::woken(cpu, preempts, limits)
     }
 
-    fn woken(cpu: usize, preempts: bool, first_to_wait: bool) -> Woken {
-        match (preempts, first_to_wait) {
+    fn woken(cpu: usize, preempts: bool, limits: bool) -> Woken {
+        match (preempts, limits) {
             (true, _) => Woken::Preempts(cpu),
             (false, true) => Woken::Limits(cpu),
             (false, false) => Woken::Waits,
@@ -179,9 +179,9 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
             entity.cpu.store(target, Ordering::SeqCst);
             entity.state.store(RUNNABLE, Ordering::SeqCst);
             self.idle.fetch_and(!(1 << target), Ordering::Relaxed);
-            let first_to_wait = queue.waiting() == 0;
+            let limits = queue.waiting() == 0 || queue.awaits_allowance(thread);
             let preempts = queue.start(thread.clone(), clock);
-            Self::woken(target, preempts, first_to_wait)
+            Self::woken(target, preempts, limits)
         })
     }
 
@@ -242,7 +242,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
     }
 
     fn take_next(queue: &mut RunQueue<T>, now: u64) -> Next<T> {
-        match queue.pop() {
+        match queue.pop(now) {
             Some(next) => {
                 queue.enter(next.clone(), now);
                 Next::Switch(next, OthersWait(queue.takes_turns()))
@@ -297,6 +297,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
         let now = clock.now;
         let step = self.with(cpu, |queue| {
             queue.charge(now);
+            queue.look_at_allowance(clock);
             let Some(current) = queue.current() else {
                 return Step::Done(Next::Same);
             };
@@ -320,7 +321,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
                 counter.load(Ordering::Relaxed).wrapping_add(1),
                 Ordering::Relaxed,
             );
-            let (Some(next), Some(thread)) = (queue.pop(), queue.leave(now)) else {
+            let (Some(next), Some(thread)) = (queue.pop(now), queue.leave(now)) else {
                 return Step::Done(Next::Same);
             };
             let slice_over = yields || thread.entity().policy().0 == Policy::RoundRobin;

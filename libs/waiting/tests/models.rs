@@ -38,7 +38,12 @@ type Handle = StdArc<Thread>;
 type Queue = ModelLock<RunQueue<Handle>>;
 type Machine = Scheduler<Handle, Queue, Box<[Queue]>>;
 
-const CLOCK: Clock = Clock { now: 1, slice: 100 };
+const CLOCK: Clock = Clock {
+    now: 1,
+    slice: 100,
+    real_time: 1000,
+    period: 1000,
+};
 
 fn machine() -> (Arc<Machine>, Handle) {
     let mut queue = RunQueue::new();

@@ -105,9 +105,14 @@ pub const SYSTEM: &[Entry] = &[
             text("sched_rr_timeslice_ms", |text| {
                 writeln!(text, "{}", task::SLICE / 1_000_000)
             }),
-            // Nothing is kept from threads of real-time policies.
-            constant("sched_rt_period_us", "1000000\n"),
-            constant("sched_rt_runtime_us", "-1\n"),
+            text("sched_rt_period_us", |text| {
+                writeln!(text, "{}", task::REAL_TIME_PERIOD)
+            }),
+            setting(
+                "sched_rt_runtime_us",
+                |text| writeln!(text, "{}", task::REAL_TIME.load(Ordering::Relaxed)),
+                set_real_time,
+            ),
             directory(
                 "seccomp",
                 &[constant(
@@ -289,6 +294,15 @@ fn open_files(text: &mut Text) -> Result<(), Errno> {
     pith_sorted_map::sort_by_key(&mut seen, |file| *file);
     seen.dedup();
     writeln!(text, "{}\t0\t{}", seen.len(), i64::MAX)
+}
+
+fn set_real_time(bytes: &[u8]) -> Result<(), Errno> {
+    let value = signed_number(bytes)?;
+    if !(-1..=task::REAL_TIME_PERIOD as i32).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    task::REAL_TIME.store(value, Ordering::Relaxed);
+    Ok(())
 }
 
 fn set_overcommit(bytes: &[u8]) -> Result<(), Errno> {
