@@ -33,6 +33,28 @@ static void *write_later(void *argument) {
     return NULL;
 }
 
+/* Events that are waited for when their context is destroyed. */
+static void *wait_for_ever(void *argument) {
+    struct io_event event;
+    return (void *)(long)io_getevents(*(io_context_t *)argument, 1, 1, &event, NULL);
+}
+
+static void destroyed_meanwhile(int fd) {
+    io_context_t other = NULL;
+    struct iocb block, *list = &block;
+    pthread_t thread;
+    io_setup(8, &other);
+    io_prep_poll(&block, fd, POLLIN);
+    RESULT(io_submit(other, 1, &list));
+    pthread_create(&thread, NULL, wait_for_ever, &other);
+    usleep(30000);
+    io_context_t same = other;
+    RESULT(io_destroy(same));
+    void *waited;
+    pthread_join(thread, &waited);
+    printf("waited for events until the end: %ld\n", (long)waited);
+}
+
 int main(void) {
     char name[64], buffer[32] = "";
     struct iocb block, second;
@@ -116,6 +138,7 @@ int main(void) {
     RESULT(io_destroy(context));
     RESULT(io_destroy(context));
     RESULT(io_submit(context, 0, both));
+    destroyed_meanwhile(ends[0]);
     unlink(name);
     return 0;
 }

@@ -6,7 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::asynchronous::{ControlBlock, Event, HAS_PRIORITY, MAXIMUM_REQUESTS, TELL_EVENT_COUNTER, command};
@@ -112,6 +112,8 @@ struct Context {
     polls: Mutex<Vec<Arc<Poll>>>,
     /// Polls that were woken. There is room for all.
     woken: InterruptMutex<VecDeque<Arc<Poll>>>,
+    /// It was destroyed. Changed under the lock of the polls: none comes afterwards.
+    ended: AtomicBool,
 }
 
 impl Work for Context {
@@ -162,20 +164,29 @@ impl Context {
         self.events.lock().len() + self.polls.lock().len() < self.capacity
     }
 
-    /// Ends all polls without a word.
-    fn end_polls(&self) {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Ends all polls without a word, and whoever waits for events of them.
+    fn end(&self) {
         loop {
-            let polls = self.polls.lock().clone();
+            let polls = {
+                let polls = self.polls.lock();
+                self.ended.store(true, Ordering::SeqCst);
+                polls.clone()
+            };
             if polls.is_empty() {
-                return;
+                break;
             }
             for poll in polls {
                 if !poll.finish() {
-                    // It is on its way to the list's end; let that happen.
-                    task::yield_now();
+                    // It was woken. The kernel's thread may have to wait long until it comes to look at it.
+                    self.work();
                 }
             }
         }
+        self.queue.wake_all();
     }
 }
 
@@ -202,7 +213,7 @@ pub(super) fn forget_all() {
             found.and_then(|found| contexts.remove(&found))
         };
         let Some(context) = context else { return };
-        context.end_polls();
+        context.end();
     }
 }
 
@@ -240,6 +251,7 @@ pub fn io_setup(count: u32, place: UserPointer) -> Result<usize, Errno> {
             queue: WaitQueue::new(),
             polls: Mutex::new(Vec::new()),
             woken: InterruptMutex::new(VecDeque::new()),
+            ended: AtomicBool::new(false),
         };
         write_object(place, &address)?;
         CONTEXTS.lock().insert(key(address), Arc::new(context));
@@ -254,7 +266,7 @@ pub fn io_setup(count: u32, place: UserPointer) -> Result<usize, Errno> {
 /// `io_destroy(2)`
 pub fn io_destroy(id: u64) -> Result<usize, Errno> {
     let context = CONTEXTS.lock().remove(&key(id)).ok_or(Errno::EINVAL)?;
-    context.end_polls();
+    context.end();
     let _ = task::current_process().address_space().unmap(id, PAGE_SIZE as u64);
     Ok(0)
 }
@@ -365,6 +377,9 @@ fn poll(context: &Arc<Context>, file: Arc<OpenFile>, block: &ControlBlock, repor
     });
     {
         let mut polls = context.polls.lock();
+        if context.has_ended() {
+            return Err(Errno::EINVAL);
+        }
         polls.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
         let room = polls.len() + 1;
         context.woken.lock().try_reserve(room).map_err(|_| Errno::EAGAIN)?;
@@ -431,6 +446,8 @@ fn wait_for_events(
         loop {
             done += context.take_events(events, done, most)?;
             match ended {
+                _ if context.has_ended() && done == 0 => return Err(Errno::EINVAL),
+                _ if context.has_ended() => return Ok(done),
                 _ if done >= least.max(1) || done == most => return Ok(done),
                 None if least == 0 => return Ok(done),
                 None => {}
@@ -441,7 +458,7 @@ fn wait_for_events(
                     return Err(Errno::EINTR);
                 }
             }
-            let arrived = || (!context.events.lock().is_empty()).then_some(());
+            let arrived = || (!context.events.lock().is_empty() || context.has_ended()).then_some(());
             ended = context.queue.wait_until(deadline, arrived).err();
         }
     })
