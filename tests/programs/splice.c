@@ -115,6 +115,42 @@ static void pipes(void) {
     close(out);
 }
 
+static int from_full[2], to_full[2];
+
+static void *move_one(void *argument) {
+    (void)argument;
+    return (void *)(long)splice(from_full[0], NULL, to_full[1], NULL, 5, 0);
+}
+
+/* While something waits for room in the other pipe, it has taken nothing yet. */
+static void into_full(void) {
+    char bytes[4096] = "";
+    pipe(from_full);
+    pipe(to_full);
+    fcntl(to_full[1], F_SETFL, O_NONBLOCK);
+    while (write(to_full[1], bytes, sizeof bytes) > 0)
+        ;
+    fcntl(to_full[1], F_SETFL, 0);
+    RESULT(write(from_full[1], "first", 5));
+    pthread_t thread;
+    pthread_create(&thread, NULL, move_one, NULL);
+    usleep(30000);
+    struct pollfd readable = {from_full[0], POLLIN, 0};
+    RESULT(poll(&readable, 1, 0));
+    if (readable.revents)
+        RESULT(read(from_full[0], bytes, sizeof bytes));
+    RESULT(write(from_full[1], "then", 4));
+    while (read(to_full[0], bytes, sizeof bytes) == sizeof bytes)
+        ;
+    void *moved;
+    pthread_join(thread, &moved);
+    printf("moved %ld: %.5s\n", (long)moved, bytes);
+    for (int side = 0; side < 2; side++) {
+        close(from_full[side]);
+        close(to_full[side]);
+    }
+}
+
 static void connected(int pair[2]) {
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -187,6 +223,7 @@ static void sockets(void) {
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     pipes();
+    into_full();
     sockets();
     return 0;
 }

@@ -194,20 +194,57 @@ impl Pipe {
         Ok(done)
     }
 
-    /// Moves up to `length` bytes into another pipe, frames and all. Waits for the first only.
+    /// Waits until there is something to read and nobody is reading. False if nothing more comes.
+    fn await_data(&self, nonblocking: bool) -> Result<bool, Errno> {
+        self.queue.wait(|| {
+            let state = self.state.lock();
+            if state.reading {
+                return None;
+            }
+            match state.segments.is_empty() {
+                false => Some(Ok(true)),
+                true if state.writers == 0 => Some(Ok(false)),
+                true if nonblocking => Some(Err(Errno::EAGAIN)),
+                true => None,
+            }
+        })?
+    }
+
+    /// As [`Self::take_segment`], if there is one and nobody is reading.
+    fn take_segment_now(&self) -> Option<Segment> {
+        let mut state = self.state.lock();
+        if state.reading {
+            return None;
+        }
+        let segment = state.segments.pop_front()?;
+        state.reading = true;
+        Some(segment)
+    }
+
+    /// Moves up to `length` bytes into another pipe, frames and all. Waits for the first only, and meanwhile others can read
+    /// this pipe.
     ///
     /// # Errors
     /// `EPIPE`, `EAGAIN`, `EINTR`, `ENOMEM`, if nothing was moved.
     pub fn move_to(&self, other: &Self, length: usize, nonblocking: bool) -> Result<usize, Errno> {
         let mut done = 0;
         while done < length {
-            let mut segment = match self.take_segment(nonblocking || done != 0) {
-                Ok(Some(segment)) => segment,
+            if done == 0 && !self.await_data(nonblocking)? {
                 // Nothing more comes; that nobody would read it is told all the same.
-                Ok(None) if done == 0 => return other.check_readers().map(|()| 0),
-                Ok(None) => break,
-                Err(_) if done != 0 => break,
-                Err(errno) => return Err(errno),
+                return other.check_readers().map(|()| 0);
+            }
+            match other.reserve(nonblocking || done != 0) {
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+                Ok(_) => {}
+            }
+            let Some(mut segment) = self.take_segment_now() else {
+                other.queue_all(Vec::new())?;
+                if done != 0 {
+                    break;
+                }
+                // A reader came in between.
+                continue;
             };
             let wanted = (segment.end - segment.start).min(length - done);
             let moved = Segment {
@@ -217,9 +254,7 @@ impl Pipe {
                 is_shared: true,
                 is_packet: segment.is_packet,
             };
-            let result = other
-                .reserve(nonblocking || done != 0)
-                .and_then(|_| other.queue_all(Vec::from([moved])));
+            let result = other.queue_all(Vec::from([moved]));
             if result.is_ok() {
                 segment.start += wanted;
                 done += wanted;
@@ -240,19 +275,7 @@ impl Pipe {
     /// `EPIPE`, `EAGAIN`, `EINTR`, `ENOMEM`.
     pub fn copy_to(&self, other: &Self, length: usize, nonblocking: bool) -> Result<usize, Errno> {
         loop {
-            let has_data = self.queue.wait(|| {
-                let state = self.state.lock();
-                if state.reading {
-                    return None;
-                }
-                match state.segments.is_empty() {
-                    false => Some(Ok(true)),
-                    true if state.writers == 0 => Some(Ok(false)),
-                    true if nonblocking => Some(Err(Errno::EAGAIN)),
-                    true => None,
-                }
-            })??;
-            if !has_data {
+            if !self.await_data(nonblocking)? {
                 return other.check_readers().map(|()| 0);
             }
             let free = other.reserve(nonblocking)?;
