@@ -2,6 +2,7 @@
 #include "pty.h"
 #include <dirent.h>
 #include <linux/magic.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -21,6 +22,12 @@ static int listed(const char *name) {
             found = entry->d_type;
     closedir(directory);
     return found;
+}
+
+static void *read_for_ever(void *argument) {
+    char bytes[100];
+    (void)argument;
+    return (void *)(long)read(slave, bytes, sizeof bytes);
 }
 
 static void names(void) {
@@ -261,6 +268,22 @@ static void readiness(void) {
     SUCCESS(again = open(path, O_RDWR | O_NOCTTY));
     RESULT(write(again, "alive", 5));
     all("screen", master);
+    close(again);
+    close_pair();
+
+    puts("-- hanging up on who reads");
+    open_pair();
+    ptsname_r(master, path, sizeof path);
+    pthread_t reader;
+    pthread_create(&reader, NULL, read_for_ever, NULL);
+    usleep(30000);
+    RESULT(ioctl(slave, TIOCVHANGUP));
+    SUCCESS(again = open(path, O_RDWR | O_NOCTTY));
+    type("for the next\n");
+    void *found;
+    pthread_join(reader, &found);
+    printf("read meanwhile: %ld\n", (long)found);
+    once("read", again, 100);
     close(again);
     close_pair();
 

@@ -258,12 +258,10 @@ impl LineDiscipline {
         while done < bytes.len() {
             let used = self.input.len();
             // Marking may make three bytes of one.
-            let mut room = CAPACITY.saturating_sub(used)
-                / if self.has_input_mode(input::PARMRK) {
-                    3
-                } else {
-                    1
-                };
+            let mut room = CAPACITY.saturating_sub(used);
+            if self.has_input_mode(input::PARMRK) {
+                room = room.div_ceil(3);
+            }
             room = room.saturating_sub(1);
             if room == 0 {
                 let too_long = self.has_local_mode(local::ICANON) && self.lines == 0;

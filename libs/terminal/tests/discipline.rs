@@ -267,6 +267,16 @@ fn a_line_that_is_too_long_loses_its_tail_but_ends() {
 }
 
 #[test]
+fn marks_may_make_three_bytes_of_one() {
+    let mut line = Line::new(|settings| {
+        settings.local = 0;
+        settings.input = input::PARMRK;
+    });
+    assert_eq!(line.slave.receive(&[b'a'; 5000]), 4093);
+    assert_eq!(line.slave.input_length(), 4093);
+}
+
+#[test]
 fn what_has_no_room_waits_for_it() {
     let mut line = Line::new(|settings| *settings = raw());
     let sent = line.master.write(&[b'x'; 100_000]);

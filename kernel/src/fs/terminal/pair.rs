@@ -384,6 +384,10 @@ impl Pair {
         bytes: &mut Vec<u8>,
     ) -> Option<Result<bool, Errno>> {
         let mut state = self.state.lock();
+        if at.is_dead(&state) {
+            // What comes from now on is for those who have opened it since.
+            return Some(Ok(true));
+        }
         let in_packets = at.side == Side::Master && state.slave.line.reports();
         if in_packets && state.slave.line.status() != 0 {
             if bytes.is_empty() {
@@ -394,7 +398,6 @@ impl Pair {
         if !state.line(at.side).has_input() {
             return match at.side {
                 Side::Master if state.slave_closed => Some(Err(Errno::EIO)),
-                Side::Slave if at.is_dead(&state) => Some(Ok(true)),
                 _ if impatient => Some(Ok(true)),
                 _ if nonblocking => Some(Err(Errno::EAGAIN)),
                 _ => None,
