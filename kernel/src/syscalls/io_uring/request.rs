@@ -458,13 +458,13 @@ impl Pending {
 
     /// Tries until it is over or has to wait. The caller has it for itself.
     fn drive(&self) {
-        if self.cancelled.load(Ordering::SeqCst) {
-            return self.end(Outcome::error(Errno::ECANCELED));
-        }
-        if self.request.is_link_timeout() {
-            return self.end_limited();
-        }
         loop {
+            if self.cancelled.load(Ordering::SeqCst) {
+                return self.end(Outcome::error(Errno::ECANCELED));
+            }
+            if self.request.is_link_timeout() {
+                return self.end_limited();
+            }
             match self.request.attempt(&self.ring, Some(self)) {
                 Attempt::Done(outcome) => return self.end(outcome),
                 Attempt::More(outcome) => {
@@ -531,10 +531,17 @@ impl Pending {
         self.ring.forget(self);
     }
 
-    /// Ends it without a word, since its ring is closed or the program is replaced. False if a thread deals with it.
+    /// Ends it without a word, since its ring is closed or the program is replaced. False if a thread deals with it, which ends
+    /// it instead of letting it wait again.
     pub(super) fn abandon(&self) -> bool {
-        if !self.claim() {
-            return false;
+        while !self.claim() {
+            self.cancelled.store(true, Ordering::SeqCst);
+            let told = self
+                .state
+                .compare_exchange(RUNNING, WOKEN, Ordering::SeqCst, Ordering::SeqCst);
+            if !matches!(told, Err(ARMED | QUEUED)) {
+                return false;
+            }
         }
         self.release();
         let limit = self.limit.lock().take();

@@ -132,6 +132,8 @@ pub(super) struct Ring {
     /// There may be some.
     has_ready: AtomicBool,
     pending: Mutex<SortedMap<u64, Arc<Pending>>>,
+    /// No request waits any more. Changed under their lock.
+    closed: AtomicBool,
     sequence: AtomicU64,
     /// How many timeouts wait for a number of completions.
     counting: AtomicUsize,
@@ -239,6 +241,7 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
         ready: InterruptMutex::new(VecDeque::new()),
         has_ready: AtomicBool::new(false),
         pending: Mutex::new(SortedMap::new()),
+        closed: AtomicBool::new(false),
         sequence: AtomicU64::new(0),
         counting: AtomicUsize::new(0),
         waiting: Mutex::new(Waiting::default()),
@@ -679,7 +682,7 @@ impl Ring {
     /// Keeps a request until it is over.
     ///
     /// # Errors
-    /// `ENOMEM`, `EAGAIN` without memory.
+    /// `ENOMEM`, `EAGAIN` without memory; `ECANCELED` for a ring that is closed.
     pub(super) fn keep(&self, request: &Arc<Pending>) -> Result<(), Errno> {
         if is_low() {
             return Err(Errno::ENOMEM);
@@ -690,6 +693,9 @@ impl Ring {
         }
         let count = {
             let mut pending = self.pending.lock();
+            if self.closed.load(Ordering::Relaxed) {
+                return Err(Errno::ECANCELED);
+            }
             pending.insert(request.sequence, request.clone());
             pending.len()
         };
@@ -853,8 +859,12 @@ impl Ring {
         Ok(0)
     }
 
-    /// Ends all requests without a word.
+    /// Ends all requests without a word, and those that other threads deal with when these come to an end of that.
     fn end_requests(&self) {
+        {
+            let _pending = self.pending.lock();
+            self.closed.store(true, Ordering::Relaxed);
+        }
         let waiting = core::mem::take(&mut self.waiting.lock().chains);
         drop(waiting);
         loop {
