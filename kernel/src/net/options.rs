@@ -333,6 +333,11 @@ impl Common {
         self.filter.lock().clone()
     }
 
+    /// Whether the program wants to know when messages came.
+    pub fn tells_arrival(&self) -> bool {
+        self.timestamp.load(Ordering::Relaxed) != 0
+    }
+
     /// Notes when a message came (of the wall clock, in nanoseconds), and tells if the program wants to know.
     pub fn stamp(&self, arrival: u64, message: &mut Incoming<'_, '_>) {
         let kind = self.timestamp.load(Ordering::Relaxed);

@@ -539,6 +539,10 @@ pub(super) fn receive_parts(
         },
         truncated: false,
     };
+    // As on Linux, what is known of the message comes before what its sender has added.
+    for other in &message.ancillary.others {
+        writer.put(other.level, other.kind, &other.bytes);
+    }
     if let Some(credentials) = &message.ancillary.credentials {
         writer.put(level::SOCKET, control::CREDENTIALS, credentials.as_bytes());
     }
@@ -560,9 +564,6 @@ pub(super) fn receive_parts(
         if !numbers.is_empty() {
             writer.put(level::SOCKET, control::RIGHTS, &numbers);
         }
-    }
-    for other in &message.ancillary.others {
-        writer.put(other.level, other.kind, &other.bytes);
     }
     if !writer.bytes.is_empty() {
         copy_to_user(UserPointer(header.control), &writer.bytes)?;

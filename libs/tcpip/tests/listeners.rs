@@ -394,7 +394,10 @@ fn datagrams_to_sockets_that_share_a_port_are_shared_by_peer() {
         let mut count = 0;
         while let Some(datagram) = wire.machines[1].udp_receive(server, false) {
             // All of a peer's go to the same one.
-            assert_eq!(*owner.entry(datagram.source).or_insert(server), server);
+            assert_eq!(
+                *owner.entry(datagram.carrier.source).or_insert(server),
+                server
+            );
             count += 1;
         }
         assert!((50..150).contains(&count), "{count}");

@@ -190,7 +190,10 @@ fn who_is_connected_learns_what_will_not_pass() {
         assert_eq!(send(&mut host, free, Some(to)), Err(Error::Failed(cause)));
         let report = host.stack.udp_take_report(free).expect("a report");
         assert_eq!((report.cause, report.message), (cause, (kind, code)));
-        assert_eq!(report.offender, Some(OTHER_V6.into()));
+        let carrier = report.carrier.expect("a packet");
+        assert_eq!(carrier.source.ip(), OTHER_V6);
+        assert_eq!(carrier.destination.ip(), OWN_V6);
+        assert_eq!((carrier.interface, carrier.hops), (1, 64));
         assert_eq!(report.destination, to);
         assert_eq!(report.data, b"question");
     }

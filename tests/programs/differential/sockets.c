@@ -61,8 +61,7 @@ static const struct value ancillary[] = {
 };
 static const struct value room_for_ancillary[] = {ONE_OF(0), ONE_OF(8), ONE_OF(64), ONE_OF(64), ONE_OF(64), ONE_OF(20), END_OF_VALUES};
 
-// Without SO_TIMESTAMP, which Linux's local sockets apply when a message is received, if it was not on when it was sent;
-// without SO_PEEK_OFF, which Pith has for local sockets only, and SO_RXQ_OVFL and IP_FREEBIND, which it has not.
+// Without SO_PEEK_OFF, SO_RXQ_OVFL and IP_FREEBIND, which Pith has not.
 #define OPTION(level, name) NAMED(#name, (long)(level) << 32 | (name), 0)
 static const struct value options[] = {
     OPTION(SOL_SOCKET, SO_TYPE), OPTION(SOL_SOCKET, SO_ERROR), OPTION(SOL_SOCKET, SO_ERROR), OPTION(SOL_SOCKET, SO_ERROR),
@@ -71,7 +70,7 @@ static const struct value options[] = {
     OPTION(SOL_SOCKET, SO_PRIORITY), OPTION(SOL_SOCKET, SO_ACCEPTCONN), OPTION(SOL_SOCKET, SO_PROTOCOL),
     OPTION(SOL_SOCKET, SO_DOMAIN), OPTION(SOL_SOCKET, SO_PASSCRED), OPTION(SOL_SOCKET, SO_RCVLOWAT),
     OPTION(SOL_SOCKET, SO_SNDLOWAT), OPTION(SOL_SOCKET, SO_DONTROUTE), OPTION(SOL_SOCKET, SO_MARK),
-    OPTION(SOL_SOCKET, SO_LINGER),
+    OPTION(SOL_SOCKET, SO_LINGER), OPTION(SOL_SOCKET, SO_TIMESTAMP), OPTION(SOL_SOCKET, SO_TIMESTAMPNS),
     OPTION(SOL_SOCKET, SO_RCVTIMEO), OPTION(SOL_SOCKET, SO_SNDTIMEO), OPTION(SOL_SOCKET, SO_NO_CHECK),
     OPTION(SOL_SOCKET, SO_BSDCOMPAT), OPTION(SOL_SOCKET, SO_PEERCRED),
     OPTION(IPPROTO_TCP, TCP_NODELAY), OPTION(IPPROTO_TCP, TCP_KEEPIDLE), OPTION(IPPROTO_TCP, TCP_KEEPINTVL),
@@ -510,12 +509,14 @@ static void run_recvmsg(struct argument *a) {
 
 // What is different from one version of Linux to the next, or its peculiarity: credentials with sockets of the Internet were
 // refused only later, and connections know of groups, for which they take over the time to live of the packet that asked for
-// them.
+// them. Whether what a connection has received was stamped depends on whether anybody in the whole system wants stamps.
 static int is_peculiar_option(int fd, long option) {
     int family = family_of(fd), kind = number_of_option(fd, SOL_SOCKET, SO_TYPE);
     if (family < 0)
         return 0;
+    int stamps = option == ((long)SOL_SOCKET << 32 | SO_TIMESTAMP) || option == ((long)SOL_SOCKET << 32 | SO_TIMESTAMPNS);
     if ((option == ((long)SOL_SOCKET << 32 | SO_PASSCRED) && family != AF_UNIX) ||
+        (stamps && kind == SOCK_STREAM && family != AF_UNIX) ||
         (kind == SOCK_STREAM && (option == ((long)IPPROTO_IP << 32 | IP_MULTICAST_TTL) ||
                                  option == ((long)IPPROTO_IP << 32 | IP_MULTICAST_LOOP) ||
                                  option == ((long)IPPROTO_IPV6 << 32 | IPV6_MULTICAST_HOPS)))) {

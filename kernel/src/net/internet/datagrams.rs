@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::sockets::{MessageFlags, family, option};
-use pith_tcpip::stack::{Cause, Choice, Error, Exception};
+use pith_tcpip::stack::{Carrier, Cause, Choice, Error, Exception};
 use pith_tcpip::{Slice, Stack};
 
 use super::errors::{errno, errno_for};
@@ -299,6 +299,15 @@ impl InternetSocket {
         sent.map_err(error_of_sending)
     }
 
+    /// Tells what is known of the packet that brought a message, as far as the program wants to know.
+    fn describe(&self, carrier: &Carrier, message: &mut Incoming<'_, '_>) {
+        self.common
+            .stamp(task::wall_clock_at(task::Instant(carrier.at.0)), message);
+        self.chosen
+            .lock()
+            .describe(self.family, carrier, &mut message.ancillary);
+    }
+
     pub(super) fn receive_datagram(&self, message: &mut Incoming<'_, '_>) -> Result<usize, Errno> {
         let patience = self
             .common
@@ -319,14 +328,10 @@ impl InternetSocket {
         let Some(datagram) = self.wait(patience, next)?? else {
             return Ok(0);
         };
-        message.address = Some(name::shown(self.family, datagram.source));
+        message.address = Some(name::shown(self.family, datagram.carrier.source));
         let length = datagram.data.length();
         let copied = message.fill(&datagram.data)?;
-        self.common
-            .stamp(task::wall_clock_at(task::Instant(datagram.at.0)), message);
-        self.chosen
-            .lock()
-            .describe(self.family, &datagram, &mut message.ancillary);
+        self.describe(&datagram.carrier, message);
         let full = message.flags.contains(MessageFlags::TRUNCATED);
         Ok(if full { length } else { copied })
     }
@@ -379,6 +384,9 @@ impl InternetSocket {
         }
         message.result |= MessageFlags::ERROR_QUEUE;
         message.address = Some(name::shown(self.family, report.destination));
+        if let Some(carrier) = &report.carrier {
+            self.describe(carrier, message);
+        }
         let origin = match report.destination {
             SocketAddr::V4(_) => ORIGIN_ICMP,
             SocketAddr::V6(_) => ORIGIN_ICMPV6,
@@ -393,7 +401,7 @@ impl InternetSocket {
         bytes.extend_from_slice(&[origin, kind, code, 0]);
         bytes.extend_from_slice(&information.to_ne_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        let offender = report.offender.map(|ip| SocketAddr::new(ip, 0));
+        let offender = report.carrier.map(|carrier| carrier.source);
         let offender = offender.or(own).unwrap_or(name::nobody(self.family));
         bytes.extend_from_slice(name::shown(self.family, offender).bytes());
         let (level, kind) = self.report_kind();

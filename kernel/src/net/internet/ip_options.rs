@@ -5,13 +5,11 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use pith_linux::Errno;
 use pith_linux::sockets::family;
-use pith_tcpip::stack::{Discovery, Exception, Manner};
+use pith_tcpip::stack::{Carrier, Discovery, Exception, Manner};
 use pith_tcpip::wire::ip::{HOPS, Marking};
 
-use super::{Memory, name};
+use super::name;
 use crate::net::message::{Ancillary, ControlMessage};
-
-type Datagram = pith_tcpip::stack::Datagram<Memory>;
 
 /// The level of options of IP.
 pub const IP: i32 = 0;
@@ -323,7 +321,7 @@ impl Chosen {
     }
 
     /// What a program wants to know about a datagram beside its data.
-    pub fn describe(&self, family: u16, datagram: &Datagram, ancillary: &mut Ancillary) {
+    pub fn describe(&self, family: u16, carrier: &Carrier, ancillary: &mut Ancillary) {
         let mut put = |level, kind, bytes: &[u8]| {
             ancillary.others.push(ControlMessage {
                 level,
@@ -331,10 +329,10 @@ impl Chosen {
                 bytes: Vec::from(bytes),
             });
         };
-        let index = datagram.interface as u32 + 1;
-        let v4 = datagram.destination.is_ipv4();
+        let index = carrier.interface as u32 + 1;
+        let v4 = carrier.destination.is_ipv4();
         if family != family::INTERNET && self.is_on(IPV6, v6::RECEIVE_PACKET_INFORMATION) {
-            let address = match datagram.destination.ip() {
+            let address = match carrier.destination.ip() {
                 IpAddr::V4(address) => address.to_ipv6_mapped(),
                 IpAddr::V6(address) => address,
             };
@@ -345,24 +343,24 @@ impl Chosen {
         }
         if !v4 {
             if self.is_on(IPV6, v6::RECEIVE_HOP_LIMIT) {
-                put(IPV6, v6::HOP_LIMIT, &i32::from(datagram.hops).to_ne_bytes());
+                put(IPV6, v6::HOP_LIMIT, &i32::from(carrier.hops).to_ne_bytes());
             }
             if self.is_on(IPV6, v6::RECEIVE_CLASS) {
-                put(IPV6, v6::CLASS, &i32::from(datagram.service).to_ne_bytes());
+                put(IPV6, v6::CLASS, &i32::from(carrier.service).to_ne_bytes());
             }
             return;
         }
         if self.is_on(IP, v4::PACKET_INFORMATION) {
-            put(IP, v4::PACKET_INFORMATION, &information_v4(index, datagram.destination));
+            put(IP, v4::PACKET_INFORMATION, &information_v4(index, carrier.destination));
         }
         if self.is_on(IP, v4::RECEIVE_HOPS) {
-            put(IP, v4::HOPS, &i32::from(datagram.hops).to_ne_bytes());
+            put(IP, v4::HOPS, &i32::from(carrier.hops).to_ne_bytes());
         }
         if self.is_on(IP, v4::RECEIVE_SERVICE) {
-            put(IP, v4::SERVICE, &[datagram.service]);
+            put(IP, v4::SERVICE, &[carrier.service]);
         }
         if self.is_on(IP, v4::RECEIVE_DESTINATION) {
-            let shown = name::shown(family::INTERNET, datagram.destination);
+            let shown = name::shown(family::INTERNET, carrier.destination);
             put(IP, v4::RECEIVE_DESTINATION, shown.bytes());
         }
     }

@@ -336,6 +336,9 @@ impl UnixSocket {
         let mut packet = self.packet(data, &peer);
         packet.credentials = message.ancillary.credentials.or(packet.credentials);
         packet.rights = rights;
+        if peer.common.tells_arrival() {
+            packet.arrival = task::wall_clock();
+        }
         let mut packet = Some(packet);
         let own = core::ptr::eq(&*peer, self);
         let reciprocal = own || peer.peer().is_some_and(|other| core::ptr::eq(&*other, self));
@@ -607,10 +610,17 @@ impl UnixSocket {
             .common
             .receive_patience(message.flags.contains(MessageFlags::DO_NOT_WAIT));
         let mut turn = Some(self.receiving.take());
-        let Some(packet) = self.next_packet(patience, &mut turn)? else {
+        let Some(mut packet) = self.next_packet(patience, &mut turn)? else {
             return Ok(0);
         };
         self.describe(&packet, message);
+        if self.common.tells_arrival() {
+            // As on Linux, one that came before that was asked for comes now.
+            if packet.arrival == 0 {
+                packet.arrival = task::wall_clock();
+            }
+            self.common.stamp(packet.arrival, message);
+        }
         Self::give_rights(&packet, message);
         let copied = match message.data.put(&packet.data) {
             Ok(copied) => copied,

@@ -34,6 +34,8 @@ pub struct Packet {
     pub rights: Option<Rights>,
     /// Who sent it, if sender or receiver wanted that to be known.
     pub credentials: Option<PeerCredentials>,
+    /// When it came (of the wall clock, in nanoseconds), if its receiver wanted to know that by then; 0 if not.
+    pub arrival: u64,
     charge: usize,
     outbox: Arc<Outbox>,
 }
@@ -48,6 +50,7 @@ impl Packet {
             start: 0,
             rights: None,
             credentials: None,
+            arrival: 0,
             charge,
             outbox: outbox.clone(),
         }

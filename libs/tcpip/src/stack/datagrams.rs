@@ -349,7 +349,7 @@ impl<B: Buffer> Stack<B> {
         let datagram = socket.queue.pop_front()?;
         socket.queued -= footprint(&datagram.data);
         if socket.role == Role::Datagrams {
-            let v6 = datagram.source.is_ipv6();
+            let v6 = datagram.carrier.source.is_ipv6();
             self.counters.one(v6, Count::Datagrams);
         }
         Some(datagram)
@@ -416,15 +416,12 @@ impl<B: Buffer> Stack<B> {
             return Ok(());
         }
         let interface = &self.interfaces[packet.interface];
-        let datagram = Datagram {
+        let carrier = Carrier {
             source,
             destination,
-            interface: packet.interface,
-            hops: packet.hops,
-            service: packet.service,
-            at: now,
-            data,
+            ..self.carrier(packet, now)
         };
+        let datagram = Datagram { carrier, data };
         if packet.destination.is_multicast() || interface.is_broadcast(packet.destination) {
             self.queue_for_all(packet, &header, &datagram);
             return Ok(());
@@ -463,7 +460,7 @@ impl<B: Buffer> Stack<B> {
 
     /// What is for a group is for all of its sockets.
     fn queue_for_all(&mut self, packet: &Arrival, header: &udp::Header, datagram: &Datagram<B>) {
-        let (source, destination) = (datagram.source, datagram.destination);
+        let (source, destination) = (datagram.carrier.source, datagram.carrier.destination);
         let list = self.datagrams.get(&destination.port());
         let meant = list.into_iter().flatten().copied().filter(|handle| {
             matches!(self.sockets.get(*handle), Some(Socket::Udp(socket))
@@ -513,7 +510,7 @@ impl<B: Buffer> Stack<B> {
         let filter = socket.choice.filter.as_deref();
         if !fits || filter.is_some_and(|filter| !choose(filter, header, &mut datagram)) {
             socket.lost += 1;
-            let v6 = datagram.source.is_ipv6();
+            let v6 = datagram.carrier.source.is_ipv6();
             self.counters.one(v6, Count::DatagramErrors);
             if !fits {
                 self.counters.one(v6, Count::DatagramsWithoutRoom);
@@ -534,12 +531,12 @@ fn choose<B: Buffer>(filter: &Program, header: &udp::Header, datagram: &mut Data
         bytes.extend_from_slice(piece);
     }
     let facts = About {
-        protocol: match datagram.source {
+        protocol: match datagram.carrier.source {
             SocketAddr::V4(_) => ethernet::IPV4,
             SocketAddr::V6(_) => ethernet::IPV6,
         },
         kind: 0,
-        interface: datagram.interface as u32 + 1,
+        interface: datagram.carrier.interface as u32 + 1,
     };
     let kept = filter.run(&bytes, facts) as usize;
     // A header remains in any case.

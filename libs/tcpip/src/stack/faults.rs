@@ -57,13 +57,13 @@ pub(super) struct Fault {
     pub(super) code: u8,
     /// What a link would carry, for [`Cause::TooLong`]; where the field is, for [`Cause::Malformed`].
     pub(super) information: u32,
-    /// Who says so; `None` for this machine.
-    pub(super) offender: Option<IpAddr>,
+    /// The packet that says so; `None` if this machine does.
+    pub(super) carrier: Option<Carrier>,
 }
 
 impl Fault {
     /// What a message of ICMP means (RFC 1122, section 3.2.2.1; the same as Linux makes of it).
-    pub(super) fn of_icmp(header: &icmp::Header, offender: IpAddr) -> Option<Self> {
+    pub(super) fn of_icmp(header: &icmp::Header, carrier: Carrier) -> Option<Self> {
         use Cause::*;
         let (cause, lasting) = match (header.kind, header.code) {
             (icmp::UNREACHABLE, code) => match code {
@@ -93,12 +93,12 @@ impl Fault {
             kind: header.kind,
             code: header.code,
             information: header.rest & 0xffff,
-            offender: Some(offender),
+            carrier: Some(carrier),
         })
     }
 
     /// What a message of ICMP for IPv6 means (RFC 4443).
-    pub(super) fn of_icmpv6(header: &icmp::Header, offender: IpAddr) -> Option<Self> {
+    pub(super) fn of_icmpv6(header: &icmp::Header, carrier: Carrier) -> Option<Self> {
         use Cause::*;
         let (cause, lasting) = match (header.kind, header.code) {
             (icmpv6::UNREACHABLE, code) => match code {
@@ -120,7 +120,7 @@ impl Fault {
             kind: header.kind,
             code: header.code,
             information: header.rest,
-            offender: Some(offender),
+            carrier: Some(carrier),
         })
     }
 }
@@ -134,8 +134,8 @@ pub struct Report {
     pub message: (u8, u8),
     /// Bytes that a link carries, or where the wrong field is.
     pub information: u32,
-    /// Who says so; `None` for this machine.
-    pub offender: Option<IpAddr>,
+    /// The packet that says so; `None` if this machine does.
+    pub carrier: Option<Carrier>,
     /// To whom the packet went.
     pub destination: SocketAddr,
     /// The data of the datagram, as far as it came back.
@@ -164,7 +164,7 @@ impl<B> Udp<B> {
                     cause: fault.cause,
                     message: (fault.kind, fault.code),
                     information: fault.information,
-                    offender: fault.offender,
+                    carrier: fault.carrier,
                     destination: remote,
                     data: Vec::from(data),
                 });
@@ -222,6 +222,18 @@ impl<B: Buffer> Stack<B> {
             length: ipv6::HEADER + usize::from(crate::wire::u16_at(quoted, 4)?),
             inner,
         })
+    }
+
+    /// What is known of a packet.
+    pub(super) fn carrier(&self, packet: &Arrival, now: Instant) -> Carrier {
+        Carrier {
+            source: self.socket_address(packet.interface, packet.source, 0),
+            destination: self.socket_address(packet.interface, packet.destination, 0),
+            interface: packet.interface,
+            hops: packet.hops,
+            service: packet.service,
+            at: now,
+        }
     }
 
     /// Tells the socket that sent a packet what became of it. What nobody here can have sent is not believed.
@@ -333,7 +345,7 @@ impl<B: Buffer> Stack<B> {
             kind,
             code,
             information: 0,
-            offender: None,
+            carrier: None,
         };
         if let Ok(quoted) = quoted {
             self.report(&quoted, fault, now);

@@ -298,9 +298,9 @@ struct Tcp<B> {
     lane: Option<u16>,
 }
 
-/// A datagram that has arrived.
-#[derive(Clone, Debug)]
-pub struct Datagram<B> {
+/// The packet by which something came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carrier {
     /// From whom.
     pub source: SocketAddr,
     /// To which of our addresses.
@@ -313,6 +313,13 @@ pub struct Datagram<B> {
     pub service: u8,
     /// When it came.
     pub at: Instant,
+}
+
+/// A datagram that has arrived.
+#[derive(Clone, Debug)]
+pub struct Datagram<B> {
+    /// The packet that it came by, with the ports of both sides.
+    pub carrier: Carrier,
     /// Its data.
     pub data: Pieces<B>,
 }

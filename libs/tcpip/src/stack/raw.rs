@@ -323,15 +323,8 @@ impl<B: Buffer> Stack<B> {
     }
 
     fn queue_message(&mut self, handle: Handle, packet: &Arrival, data: Pieces<B>, now: Instant) {
-        let mut datagram = Datagram {
-            source: self.socket_address(packet.interface, packet.source, 0),
-            destination: self.socket_address(packet.interface, packet.destination, 0),
-            interface: packet.interface,
-            hops: packet.hops,
-            service: packet.service,
-            at: now,
-            data,
-        };
+        let carrier = self.carrier(packet, now);
+        let mut datagram = Datagram { carrier, data };
         let Ok(socket) = self.udp_mut(handle) else {
             return;
         };
