@@ -107,7 +107,7 @@ impl<'a> Fuzzer<'a> {
         let text = written(scripts);
         let handling = Handling {
             input: Some(text.as_bytes()),
-            limit: Duration::from_secs(120),
+            limit: Duration::from_secs(240),
             ..Handling::default()
         };
         let directory = temporary_directory()?;

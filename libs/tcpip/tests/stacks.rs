@@ -309,12 +309,17 @@ fn datagrams_find_their_sockets() {
     let question = wire.machines[1].udp_receive(server, false).expect("came");
     assert_eq!(&**question.data.first().expect("data"), b"name");
     wire.machines[1]
-        .udp_send(server, Some(question.source), slice(b"address"), now)
+        .udp_send(
+            server,
+            Some(question.carrier.source),
+            slice(b"address"),
+            now,
+        )
         .expect("sent");
     wire.settle();
     let answer = wire.machines[0].udp_receive(client, false).expect("came");
     assert_eq!(
-        (&**answer.data.first().expect("data"), answer.source),
+        (&**answer.data.first().expect("data"), answer.carrier.source),
         (&b"address"[..], to)
     );
     // Nobody there.
