@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -567,6 +568,40 @@ static void records(void) {
     close(sender);
 }
 
+/* What is linked behind a request that a thread deals with does not begin when the ring was closed meanwhile: it would
+   keep the file that it reads. */
+static void closed_meanwhile(void) {
+    struct io_uring other;
+    struct sockaddr_un own = {.sun_family = AF_UNIX};
+    snprintf(own.sun_path + 1, sizeof own.sun_path - 1, "io_uring_sockets-%d", getpid());
+    socklen_t length = sizeof own;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), first = socket(AF_UNIX, SOCK_STREAM, 0);
+    int second = socket(AF_UNIX, SOCK_STREAM, 0), ends[2];
+    char byte;
+    CHECK(!pipe(ends) && !bind(listener, (struct sockaddr *)&own, length) && !listen(listener, 0));
+    CHECK(!connect(first, (struct sockaddr *)&own, length));
+    CHECK(!io_uring_queue_init(8, &other, 0));
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&other);
+    io_uring_prep_connect(sqe, second, (struct sockaddr *)&own, length);
+    sqe->flags = IOSQE_IO_LINK;
+    io_uring_prep_read(io_uring_get_sqe(&other), ends[0], &byte, 1, 0);
+    CHECK(io_uring_submit(&other) == 2);
+    usleep(20000);
+    io_uring_queue_exit(&other);
+    /* Linux gives the connection up, we let it come about. */
+    usleep(20000);
+    close(accept(listener, NULL, NULL));
+    usleep(20000);
+    close(ends[0]);
+    struct pollfd nobody_reads = {ends[1], 0, 0};
+    poll(&nobody_reads, 1, 2000);
+    CHECK(nobody_reads.revents == POLLERR);
+    close(first);
+    close(second);
+    close(listener);
+    close(ends[1]);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     alarm(50);
@@ -582,6 +617,7 @@ int main(void) {
     events();
     without_copy();
     records();
+    closed_meanwhile();
     echo();
     io_uring_queue_exit(&ring);
     return 0;
