@@ -199,6 +199,32 @@ static void nesting(void) {
     close(ends[0]), close(ends[1]);
 }
 
+/* An event is told along so many ways at most. */
+static void ways(void) {
+    puts("-- ways");
+    static int outer[520];
+    int counter = eventfd(0, 0), middle = epoll_create1(0), other = epoll_create1(0), count = 0;
+    RESULT(add(middle, counter, EPOLLIN, 0));
+    for (; count < 520; count++) {
+        outer[count] = epoll_create1(0);
+        if (add(outer[count], middle, EPOLLIN, 0) != 0)
+            break;
+    }
+    printf("%d event polls watch another: %s\n", count, strerror(errno));
+    /* As many as like may watch the file itself, or an event poll that watches nothing yet. */
+    for (int i = 0; i < count; i++)
+        if (add(outer[i], counter, EPOLLIN, 0) != 0 || add(outer[i], other, EPOLLIN, 0) != 0)
+            perror("add");
+    close(outer[count]);
+    outer[count] = epoll_create1(0);
+    RESULT(add(outer[count], other, EPOLLIN, 0));
+    RESULT(add(other, counter, EPOLLIN, 0));
+    RESULT(take_out(other, counter));
+    for (int i = 0; i <= count; i++)
+        close(outer[i]);
+    close(counter), close(middle), close(other);
+}
+
 static void closing(void) {
     puts("-- closing");
     int poll = epoll_create1(0), ends[2], others[2];
@@ -424,6 +450,7 @@ int main(void) {
     errors();
     exclusive_rules();
     nesting();
+    ways();
     closing();
     order();
     time_and_signals();

@@ -24,12 +24,16 @@ use spin::{Mutex, Once};
 use zerocopy::IntoBytes;
 
 use super::file::{File, OpenFile};
+use super::turn::Turn;
 use crate::memory::{UserPointer, copy_to_user};
 use crate::sync::InterruptMutex;
 use crate::task::{Instant, WaitError, WaitQueue, Wakeable};
 
 /// Event polls may watch event polls, up to this many levels (`EP_MAX_NESTS`).
 const MAXIMUM_NESTING: usize = 4;
+/// Most ways from a file up to event polls that nobody watches, by how many event polls lie between (`path_limits`): an event
+/// is told along each of them.
+const MOST_WAYS: [usize; MAXIMUM_NESTING + 1] = [usize::MAX, 500, 100, 50, 10];
 /// Events that are collected at a time.
 const BATCH: usize = 32;
 /// Where no more are to be expected, a small batch does, which is prepared sooner.
@@ -159,6 +163,11 @@ impl Watchers {
         }
     }
 
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.list.lock().is_empty()
+    }
+
     /// The event polls that watch the file.
     fn polls(&self) -> Vec<Arc<EventPoll>> {
         let list = self.list.lock();
@@ -194,8 +203,9 @@ pub struct EventPoll {
     collecting: Mutex<()>,
 }
 
-/// Held while an event poll is put into another, so that the shape of all of them stands still.
-static NESTING: Mutex<()> = Mutex::new(());
+/// Held while an event poll is put into another, so that the shape of all of them stands still. Files that are closed meanwhile
+/// may go then, which may sleep.
+static NESTING: Turn = Turn::new();
 
 fn of_file(file: &Arc<dyn File>) -> Option<&EventPoll> {
     let any: &dyn Any = &**file;
@@ -210,13 +220,7 @@ fn of(open: &OpenFile) -> Option<&EventPoll> {
 /// How many levels of event polls lie below one, itself not counted. `None` if `above` is among them, or if there are
 /// too many.
 fn levels_below(poll: &EventPoll, above: &EventPoll, level: usize) -> Option<usize> {
-    let files: Vec<Arc<OpenFile>> = {
-        let interests = poll.interests.lock();
-        interests
-            .values()
-            .filter_map(|interest| interest.file.upgrade())
-            .collect()
-    };
+    let files = poll.files();
     let mut deepest = 0;
     for inner in files.iter().filter_map(|file| of(file)) {
         if core::ptr::eq(inner, above) || level > MAXIMUM_NESTING {
@@ -255,6 +259,29 @@ fn check_nesting(outer: &EventPoll, inner: &EventPoll) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Counts the ways from a file up.
+fn count_ways(watchers: &Watchers, level: usize, counts: &mut [usize; MOST_WAYS.len()]) -> Result<(), Errno> {
+    let most = *MOST_WAYS.get(level).ok_or(Errno::EINVAL)?;
+    for outer in watchers.polls() {
+        match outer.open.get().and_then(Weak::upgrade) {
+            Some(open) if !open.watchers.is_empty() => count_ways(&open.watchers, level + 1, counts)?,
+            _ => counts[level] += 1,
+        }
+        if counts[level] > most {
+            return Err(Errno::EINVAL);
+        }
+    }
+    Ok(())
+}
+
+/// Whether not too many ways lead up from a file, or from all that is watched below if it is an event poll.
+fn check_ways(open: &OpenFile) -> Result<(), Errno> {
+    let Some(poll) = of(open) else {
+        return count_ways(&open.watchers, 0, &mut [0; MOST_WAYS.len()]);
+    };
+    poll.files().iter().try_for_each(|file| check_ways(file))
+}
+
 /// What was collected: kept until the program has it.
 struct Batch<const SIZE: usize> {
     records: [EventRecord; SIZE],
@@ -265,6 +292,13 @@ struct Batch<const SIZE: usize> {
 }
 
 impl EventPoll {
+    /// The files that it watches.
+    fn files(&self) -> Vec<Arc<OpenFile>> {
+        let interests = self.interests.lock();
+        let files = interests.values().filter_map(|interest| interest.file.upgrade());
+        files.collect()
+    }
+
     fn add(&self, key: Key, open: &Arc<OpenFile>, record: EventRecord) -> Result<(), Errno> {
         let queue = open.file()?.wait_queue().ok_or(Errno::EPERM)?;
         let mask = record.events | u32::from(ALWAYS.bits());
@@ -595,12 +629,18 @@ pub fn control(
     let key = (descriptor, Arc::as_ptr(target).addr());
     match operation {
         Some(EventControl::Add) => {
-            // Event polls that are not nested need no common lock.
-            let _nesting = inner.map(|_| NESTING.lock());
+            // Event polls that are not nested need no common turn.
+            let nested = inner.is_some() || !poll.watchers.is_empty();
+            let _nesting = nested.then(|| NESTING.take());
             if let Some(inner) = inner {
                 check_nesting(outer, inner)?;
             }
-            outer.add(key, target, record)
+            outer.add(key, target, record)?;
+            if nested && let Err(errno) = check_ways(target) {
+                outer.forget(key, target, &outer.find(key)?);
+                return Err(errno);
+            }
+            Ok(())
         }
         Some(EventControl::Delete) => {
             let interest = outer.find(key)?;
