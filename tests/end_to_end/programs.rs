@@ -187,6 +187,7 @@ pub fn cases() -> Vec<Case> {
         )
         .fixture()
         .on_q35_too(),
+        program("open_flags", Build::Dynamic, &["memory", "{fixture}"]).fixture(),
         program("proc", Build::Dynamic, &[]),
         program("proc_processes", Build::Dynamic, &[]),
         program("recursion", Build::Static, &[]),
