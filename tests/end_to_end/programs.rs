@@ -130,6 +130,17 @@ pub fn cases() -> Vec<Case> {
             "^(.*: yes\n)+$",
             "^$",
         ),
+        {
+            // Its parts run beside each other: processor time is limited in whole seconds.
+            let mut limits = program("resource_limits", Build::Dynamic, &[]);
+            limits.processors = vec![2];
+            limits
+        },
+        program("resource_limits", Build::Dynamic, &["raised"]).stated(
+            &[0],
+            "^(.*: yes\n)+$",
+            "^$",
+        ),
         program("memory_areas", Build::Dynamic, &[]),
         // Not every host's kernel has names for areas.
         program("memory_areas", Build::Dynamic, &["names"]).stated(&[0], "^(.*: yes\n)+$", "^$"),
@@ -187,6 +198,12 @@ pub fn cases() -> Vec<Case> {
         )
         .fixture()
         .on_q35_too(),
+        program(
+            "file_calls",
+            Build::Dynamic,
+            &["memory", "{fixture}/empty directory"],
+        )
+        .fixture(),
         program("open_flags", Build::Dynamic, &["memory", "{fixture}"]).fixture(),
         program("proc", Build::Dynamic, &[]),
         program("proc_processes", Build::Dynamic, &[]),

@@ -29,7 +29,8 @@ pub static PROTECTED_PIPES: AtomicUsize = AtomicUsize::new(1);
 const OTHERS_WRITE: u16 = 0o2;
 const GROUP_WRITES: u16 = 0o20;
 const GROUP_EXECUTES: u16 = 0o10;
-const STICKY: u16 = 0o1000;
+/// Only owners remove what is in it (`S_ISVTX`).
+pub const STICKY: u16 = 0o1000;
 const SET_GROUP: u16 = 0o2000;
 const SET_USER: u16 = 0o4000;
 

@@ -10,7 +10,7 @@ use pith_linux::files::{AT_FDCWD, PATH_MAX};
 use pith_linux::inotify::FileEvents;
 
 use crate::fs::inode::{Inode, Replacement};
-use crate::fs::permission::{self, Access};
+use crate::fs::permission::{self, Access, Rights, STICKY};
 use crate::fs::{context, mounts, notify};
 use crate::memory::{UserPointer, copy_from_user, copy_to_user, read_string};
 
@@ -70,6 +70,13 @@ fn check(file: &Arc<dyn Inode>, name: &[u8], writes: bool) -> Result<(), Errno> 
             true if name == FileCapabilities::NAME => Ok(()),
             true => permission::require(Capabilities::ADMINISTRATION),
         };
+    }
+    if writes && file.kind() == FileKind::Directory {
+        let directory = file.metadata();
+        // What anybody may write to is still its owner's.
+        if directory.permissions & STICKY != 0 && !Rights::current().owns(directory.user) {
+            return Err(Errno::EPERM);
+        }
     }
     permission::check(file, if writes { Access::WRITE } else { Access::READ })
 }

@@ -1,12 +1,14 @@
 //! Limits and usage: `getrlimit(2)`, `prlimit(2)`, `getrusage(2)`.
 
+use alloc::sync::Arc;
+
 use pith_linux::Errno;
 use pith_linux::system::ResourceLimit;
 
 use super::processes::resource_usage;
 use crate::memory::{UserPointer, read_object, write_object};
 use crate::task::family::Usage;
-use crate::task::{self, Capabilities, Limits, Process};
+use crate::task::{self, Capabilities, Limits, Process, time_limits};
 
 /// Most open files that anybody may allow (`fs.nr_open` of Linux).
 const MOST_OPEN_FILES: u64 = 1 << 20;
@@ -23,7 +25,7 @@ fn get(process: &Process, index: usize) -> ResourceLimit {
     ResourceLimit { soft, hard }
 }
 
-fn set(process: &Process, index: usize, new: ResourceLimit) -> Result<(), Errno> {
+fn set(process: &Arc<Process>, index: usize, new: ResourceLimit) -> Result<(), Errno> {
     if new.soft > new.hard {
         return Err(Errno::EINVAL);
     }
@@ -41,6 +43,7 @@ fn set(process: &Process, index: usize, new: ResourceLimit) -> Result<(), Errno>
     match index {
         Limits::STACK => process.address_space().set_stack_limit(new.soft),
         Limits::ADDRESS_SPACE => process.address_space().set_size_limit(new.soft),
+        Limits::PROCESSOR_TIME => time_limits::set(process, new.soft),
         _ => {}
     }
     Ok(())

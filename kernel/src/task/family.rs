@@ -610,6 +610,7 @@ pub(super) fn end(process: &Arc<Process>) {
     }
     process.posix_timers.clear();
     process.interval_timers.clear();
+    process.time_limit.clear();
     process.address_space().leave();
     let outcome = match process.exit_reason() {
         ExitReason::Exited(status) => Outcome::Exited(status),

@@ -24,6 +24,7 @@ pub mod soon;
 pub mod system_name;
 mod thread;
 pub mod threads;
+pub mod time_limits;
 mod timer;
 pub mod vdso;
 mod wait;

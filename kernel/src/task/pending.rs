@@ -42,10 +42,15 @@ impl PendingSignals {
         let is_pending = self.set.load(Ordering::Relaxed) & signal.bit() != 0;
         // As on Linux, a timer's signal, of which there is one, does not merge with those of others.
         if signal.is_real_time() || !is_pending || information.is_of_timer() {
-            let room = (queue.len() as u64) < limit.min(MOST as u64) && queue.try_reserve(1).is_ok();
+            // As on Linux, what is known about a standard signal is kept beyond the limit unless a program made it up.
+            let most = match signal.is_real_time() || information.code < 0 {
+                true => limit.min(MOST as u64),
+                false => MOST as u64,
+            };
+            let room = (queue.len() as u64) < most && queue.try_reserve(1).is_ok();
             if room {
                 queue.push(information);
-            } else if signal.is_real_time() && information.code != code::SI_KERNEL {
+            } else if signal.is_real_time() && !matches!(information.code, code::SI_KERNEL | code::SI_USER) {
                 return Err(Errno::EAGAIN);
             }
         }

@@ -22,6 +22,7 @@ use super::posix_timers::PosixTimers;
 use super::scheduler;
 use super::signal::SignalActions;
 use super::thread::{MUST_END, MUST_STOP, Thread};
+use super::time_limits::{self, TimeLimit};
 use super::wait::WaitQueue;
 use crate::arch;
 use crate::memory::{self, AddressSpace, Allowance, Overcommit};
@@ -79,6 +80,10 @@ impl Limits {
     pub const REAL_TIME_PRIORITY: usize = 14;
     /// `RLIMIT_FSIZE`.
     pub const FILE_SIZE: usize = 1;
+    /// `RLIMIT_CPU`, in seconds.
+    pub const PROCESSOR_TIME: usize = 0;
+    /// `RLIMIT_RTTIME`, in microseconds.
+    pub const REAL_TIME: usize = 15;
 }
 
 impl Default for Limits {
@@ -232,6 +237,8 @@ pub struct Process {
     pub(super) continued: WaitQueue,
     /// Its interval timers (`setitimer(2)`).
     pub interval_timers: IntervalTimers,
+    /// What watches over its processor time (`RLIMIT_CPU`).
+    pub time_limit: TimeLimit,
     /// Its POSIX timers (`timer_create(2)`).
     pub posix_timers: PosixTimers,
     /// Who its first thread is, and so who it is for others. Interrupt handlers look here.
@@ -320,6 +327,7 @@ impl Process {
             continues: AtomicU64::new(0),
             continued: WaitQueue::new(),
             interval_timers: IntervalTimers::default(),
+            time_limit: TimeLimit::default(),
             posix_timers: PosixTimers::default(),
             credentials: InterruptMutex::new(credentials),
             limits: Mutex::new(Limits::default()),
@@ -354,14 +362,16 @@ impl Process {
         if clears_handlers {
             actions.reset();
         }
-        Arc::new(Self {
+        let descendant = Arc::new(Self {
             settings: self.settings.inherit(),
             silent: AtomicU64::new(actions.silent()),
             actions: InterruptMutex::new(actions),
             limits: Mutex::new(self.limits.lock().clone()),
             program: Mutex::new(self.program.lock().clone()),
             ..Self::new(id, address_space, resources, family, credentials)
-        })
+        });
+        time_limits::set(&descendant, descendant.limit(Limits::PROCESSOR_TIME));
+        descendant
     }
 
     /// Its address space.

@@ -19,7 +19,7 @@ use spin::Mutex;
 
 use super::accounting::Accounting;
 use super::thread::{MOVED, MUST_END, Thread, current};
-use super::{clock, load, restartable, signal, soon, timer};
+use super::{clock, load, restartable, signal, soon, time_limits, timer};
 use crate::arch::{self, MAXIMUM_CPUS, Registers};
 use crate::memory::AddressSpace;
 use crate::sync::InterruptMutex;
@@ -242,7 +242,9 @@ pub(super) fn sample(in_program: bool) -> bool {
     let busy = state.halted_since.load(Ordering::Relaxed) == 0;
     if busy {
         state.accounting.sample(in_program);
-        current().accounting.sample(in_program);
+        let thread = current();
+        thread.accounting.sample(in_program);
+        time_limits::sample(&thread);
     }
     state.sampled.store(busy, Ordering::Relaxed);
     busy

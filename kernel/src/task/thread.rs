@@ -17,6 +17,7 @@ use super::pending::PendingSignals;
 use super::process::{Process, Resources, Transfers};
 use super::seccomp::{OwnCalls, Seccomp};
 use super::signal::ThreadSignals;
+use super::time_limits::Unbroken;
 use super::timer::{Timer, TimerTarget};
 use super::wait::Wakeable;
 use super::{clock, scheduler};
@@ -106,6 +107,8 @@ pub struct Thread {
     told_ticks: AtomicU64,
     /// Whether its time was the program's.
     pub(super) accounting: Accounting,
+    /// How long it has run without waiting, if it is a real-time thread.
+    pub(super) unbroken: Unbroken,
 }
 
 /// Locks are held that a watcher of faults may need.
@@ -156,6 +159,7 @@ impl Thread {
             started: arch::read_time_stamp_counter(),
             told_ticks: AtomicU64::new(0),
             accounting: Accounting::new(),
+            unbroken: Unbroken::default(),
         }))
     }
 

@@ -483,7 +483,8 @@ impl RegularContent {
         }
         match mode {
             0 | KEEP_SIZE => {
-                if grows {
+                // As in Linux's tmpfs, room is limited like size.
+                if end > self.size() {
                     super::super::limits::room_for_size(end)?;
                 }
                 memory::give_up_for(length);
