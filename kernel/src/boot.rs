@@ -605,7 +605,13 @@ fn page_fault(fault: PageFault) -> bool {
     // The address space is held for the fault alone: who is killed for memory does not come back to let it go.
     let repair = || {
         let space = thread.process.address_space();
-        space.handle_fault(fault.address, fault.access, waiting)
+        match space.handle_fault(fault.address, fault.access, waiting) {
+            Err(FaultError::MustGrow) => {
+                space.grow_stack(fault.address, &thread.process.allowance())?;
+                space.handle_fault(fault.address, fault.access, waiting)
+            }
+            repaired => repaired,
+        }
     };
     let mut repaired = repair();
     while repaired == Err(FaultError::OutOfMemory) {

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -333,6 +334,12 @@ static void scanning(void) {
     scan("one of two", area, (struct scan){.room = 16, .most = 1, .flags = 1, .all_of = WRITTEN, .told = WRITTEN});
     scan("the other", area, take);
     CHECK(area[2 * PAGE] == 2 && area[5 * PAGE] == 2 && area[6 * PAGE] == 3 && area[1] == 0);
+    /* Most of what is looked through is nothing at all. */
+    struct scan everything = {.start = 0, .end = 1UL << 46, .size = sizeof everything, .all_of = GUARDS, .told = GUARDS};
+    int pages = open("/proc/self/pagemap", O_RDONLY);
+    RESULT(ioctl(pages, SCAN, &everything));
+    CHECK(everything.walk_end == everything.end);
+    close(pages);
     close(faults);
     close(fd);
 }
@@ -363,6 +370,72 @@ static long status_row(const char *name) {
     fclose(file);
     return value;
 }
+/* What is taken out of an object is gone wherever it is mapped, and counts no more. */
+static void taken_out(void) {
+    puts("-- what objects lose");
+    char *area = mmap(0, 512 * PAGE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), byte;
+    int here[2], there[2];
+    pipe(here);
+    pipe(there);
+    memset(area, 1, 512 * PAGE);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        byte = area[5 * PAGE];
+        write(here[1], &byte, 1);
+        read(there[0], &byte, 1);
+        CHECK(area[4 * PAGE] == 0 && area[5 * PAGE] == 2 && area[511 * PAGE] == 1);
+        area[6 * PAGE] = 3;
+        fflush(stdout);
+        _exit(0);
+    }
+    read(here[0], &byte, 1);
+    RESULT(madvise(area, 500 * PAGE, MADV_REMOVE));
+    CHECK(area[0] == 0 && area[499 * PAGE] == 0 && area[500 * PAGE] == 1);
+    area[5 * PAGE] = 2;
+    write(there[1], &byte, 1);
+    waitpid(child, 0, 0);
+    CHECK(area[6 * PAGE] == 3);
+
+    int fd = memfd_create("file", 0);
+    ftruncate(fd, 600 * PAGE);
+    long before = status_row("RssAnon:");
+    char *copy = mmap(0, 600 * PAGE, READ_WRITE, MAP_PRIVATE, fd, 0);
+    memset(copy, 1, 600 * PAGE);
+    CHECK(status_row("RssAnon:") - before > 2000);
+    ftruncate(fd, PAGE);
+    CHECK(status_row("RssAnon:") - before < 400 && copy[0] == 1 && reading(copy + PAGE) == SIGBUS);
+    /* A hole of many pages, of which some are mapped. */
+    ftruncate(fd, 0);
+    ftruncate(fd, 9000 * PAGE);
+    char *file = mmap(0, 9000 * PAGE, READ_WRITE, MAP_SHARED, fd, 0);
+    memset(file, 4, 9000 * PAGE);
+    RESULT(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE + 1, 8997 * PAGE));
+    long wrong = 0;
+    for (int i = 2; i < 8998; i++)
+        wrong += file[i * PAGE] != 0;
+    CHECK(wrong == 0 && file[PAGE] == 4 && file[PAGE + 1] == 0 && file[8998 * PAGE] == 0 && file[8998 * PAGE + 1] == 4);
+    munmap(file, 9000 * PAGE);
+    munmap(copy, 600 * PAGE);
+    close(fd);
+}
+
+/* Calls that take long can be ended, and let others run: none of this machine's processors need be free for that. */
+static void long_calls(void) {
+    puts("-- long calls");
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        mmap(0, 8UL << 30, PROT_READ, PRIVATE | MAP_NORESERVE | MAP_POPULATE, -1, 0);
+        _exit(0);
+    }
+    usleep(20000);
+    kill(child, SIGKILL);
+    int status;
+    waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+}
+
 static void references(void) {
     puts("-- clear_refs");
     char *area = map(512);
@@ -478,6 +551,8 @@ int main(void) {
     page_map();
     scanning();
     references();
+    taken_out();
+    long_calls();
     kinds();
     synchronised();
     return 0;

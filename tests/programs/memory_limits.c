@@ -120,6 +120,7 @@ static void stack(void) {
 static void stack_with_more(void) {
     limit(RLIMIT_STACK, 16 * MEGABYTE);
     RESULT(deep(3000));
+    CHECK(status("VmPeak:") >= status("VmSize:"));
 }
 static void growing_as_stack(void) {
     char *page = growing();
@@ -146,6 +147,15 @@ static void locked(void) {
     RESULT(brk(heap + 4 * PAGE));
 }
 
+static void locked_stack(void) {
+    char *page = growing();
+    limit(RLIMIT_MEMLOCK, 64 * PAGE);
+    syscall(SYS_setresuid, 65534, 65534, 65534);
+    RESULT(mlock2(page, PAGE, MLOCK_ONFAULT));
+    grow(page, 1, 60);
+    grow(page, 60, 70);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -159,6 +169,7 @@ static const struct {
     {"a larger stack", stack_with_more},
     {"what grows as a stack", growing_as_stack},
     {"locked", locked},
+    {"a stack that is locked", locked_stack},
 };
 
 static long committed(void) {

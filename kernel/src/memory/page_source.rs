@@ -183,15 +183,18 @@ impl PageSource for SharedMemory {
     }
 
     fn punch(&self, pages: Range<u64>) -> Result<bool, Errno> {
-        // Not under the lock: giving frames back takes another.
-        let gone: Vec<Frame> = self
-            .pages
-            .lock()
-            .extract_if(pages, |_, _| true)
-            .map(|(_, frame)| frame)
-            .collect();
-        frame::count_file_frames(-(gone.len() as i64));
-        Ok(true)
+        loop {
+            // A few at a time: they may be as many as memory has, and there may be no room for a list of them.
+            let mut gone = [const { None }; 64];
+            let mut locked = self.pages.lock();
+            let taken = gone.iter_mut().zip(locked.extract_if(pages.clone(), |_, _| true));
+            let count = taken.map(|(place, (_, frame))| *place = Some(frame)).count();
+            drop(locked);
+            frame::count_file_frames(-(count as i64));
+            if count < gone.len() {
+                return Ok(true);
+            }
+        }
     }
 
     fn name(&self) -> String {

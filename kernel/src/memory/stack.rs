@@ -46,10 +46,12 @@ impl KernelStack {
         });
         for page in (0..layout::KERNEL_STACK_SIZE).step_by(PAGE_SIZE) {
             let mapped = Frame::zeroed(Purpose::Kernel).and_then(|frame| {
+                let physical = frame.physical();
                 // SAFETY: the slot belongs to this stack alone, and the frame to the mapping.
-                unsafe {
-                    arch::boot::map_kernel_page(bottom + page, frame.into_raw(), false, &mut frame::table_frame).ok()
-                }
+                let mapped =
+                    unsafe { arch::boot::map_kernel_page(bottom + page, physical, false, &mut frame::table_frame) };
+                // From here on the mapping holds the reference; without one the frame goes back.
+                mapped.map(|()| frame.into_raw()).ok()
             });
             if mapped.is_none() {
                 unmap(&[bottom]);
@@ -98,41 +100,55 @@ pub fn give_back_unused() {
 
 /// If more than `most` stacks are unused, leaves only `kept` of them.
 fn give_back_beyond(most: usize, kept: usize) {
-    let excess = {
-        let (mapped, _) = &mut *UNUSED.lock();
-        if mapped.len() <= most {
+    if UNUSED.lock().0.len() <= most {
+        return;
+    }
+    loop {
+        // A few at a time, in a list that takes no memory: it may be gone.
+        let mut bottoms = [0; AT_ONCE];
+        let count = {
+            let (mapped, _) = &mut *UNUSED.lock();
+            let excess = mapped.len().saturating_sub(kept);
+            let count = excess.min(bottoms.len());
+            for (place, bottom) in bottoms.iter_mut().zip(mapped.drain(mapped.len() - count..)) {
+                *place = bottom;
+            }
+            count
+        };
+        if count == 0 {
             return;
         }
-        mapped.split_off(kept)
-    };
-    unmap(&excess);
+        unmap(&bottoms[..count]);
+    }
 }
 
-/// Unmaps stacks, wholly or as far as they are mapped, and gives their frames back.
+/// Stacks that are unmapped at a time.
+const AT_ONCE: usize = 8;
+const PAGES: usize = layout::KERNEL_STACK_SIZE as usize / PAGE_SIZE;
+
+/// Unmaps up to [`AT_ONCE`] stacks, wholly or as far as they are mapped, and gives their frames back.
 fn unmap(bottoms: &[u64]) {
-    let mut frames = Vec::new();
+    let mut frames = [const { None }; AT_ONCE * PAGES];
     let (mut start, mut end) = (u64::MAX, 0);
-    for &bottom in bottoms {
-        for page in (bottom..bottom + layout::KERNEL_STACK_SIZE).step_by(PAGE_SIZE) {
-            if frames.try_reserve(1).is_err() {
-                return; // what is left stays mapped, and lost
-            }
-            // SAFETY: the stack is unused: its thread is gone, or never came to be.
-            if let Some(physical) = unsafe { arch::boot::unmap_kernel_page(page) } {
-                frames.push(physical);
-                MAPPED.fetch_sub(PAGE_SIZE as u64, Ordering::Relaxed);
-                start = start.min(page);
-                end = end.max(page + PAGE_SIZE as u64);
-            }
-        }
+    let pages = bottoms
+        .iter()
+        .flat_map(|&bottom| (bottom..bottom + layout::KERNEL_STACK_SIZE).step_by(PAGE_SIZE));
+    for (page, place) in pages.zip(&mut frames) {
+        // SAFETY: the stack is unused: its thread is gone, or never came to be.
+        let Some(physical) = (unsafe { arch::boot::unmap_kernel_page(page) }) else {
+            continue;
+        };
+        // SAFETY: the mapping held this reference and is gone.
+        *place = Some(unsafe { Frame::from_raw(physical) });
+        MAPPED.fetch_sub(PAGE_SIZE as u64, Ordering::Relaxed);
+        start = start.min(page);
+        end = end.max(page + PAGE_SIZE as u64);
     }
     if start < end {
         arch::invalidate_elsewhere(arch::all_processors(), start..end);
     }
-    for physical in frames {
-        // SAFETY: the mapping held this reference and is gone, and no processor remembers it.
-        drop(unsafe { Frame::from_raw(physical) });
-    }
+    // No processor remembers them.
+    drop(frames);
     let (_, places) = &mut *UNUSED.lock();
     if places.try_reserve(bottoms.len()).is_ok() {
         places.extend_from_slice(bottoms);

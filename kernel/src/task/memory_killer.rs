@@ -62,14 +62,15 @@ fn is_awaited() -> bool {
     })
 }
 
-/// Pages of the process, moved by its adjustment, which is in thousandths of all memory. `None` for who is never chosen.
+/// Pages of the process and of its tables, moved by its adjustment, which is in thousandths of all memory. `None` for who is never chosen.
 fn badness(process: &Process) -> Option<i64> {
     let adjustment = i64::from(process.settings.memory_adjustment.load(Ordering::Relaxed));
     if adjustment == NEVER || process.family.has_ended() || process.is_ending() {
         return None;
     }
     let all = (memory::counters().total / PAGE_SIZE as u64) as i64;
-    let held = process.address_space().resident_bytes() / PAGE_SIZE as u64;
+    let space = process.address_space();
+    let held = (space.resident_bytes() + space.table_bytes()) / PAGE_SIZE as u64;
     Some(held as i64 + adjustment * all / 1000)
 }
 

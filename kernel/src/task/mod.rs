@@ -44,6 +44,7 @@ pub use scheduler::{
     REAL_TIME, REAL_TIME_PERIOD, SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable,
     set_affinity, set_nice, set_policy, switches, yield_now,
 };
+pub use signal::go_on;
 pub use thread::{Current, Thread, current, current_process, try_current};
 pub use threads::{created_count, find_thread, last_number, thread_count};
 pub use timer::{Timer, TimerTarget, fired as timer_fired};

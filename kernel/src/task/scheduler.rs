@@ -457,6 +457,13 @@ pub fn yield_now() {
     without_interrupts(|| look(true));
 }
 
+/// Lets others run in the middle of a long call, if it is their turn. Nothing may be held that they wait for.
+pub fn give_way() {
+    if this_cpu().must_look.load(Ordering::Relaxed) {
+        without_interrupts(|| look(false));
+    }
+}
+
 /// Looks whether another thread should run. Called with interrupts off.
 fn look(yields: bool) {
     let cpu = arch::cpu_index();

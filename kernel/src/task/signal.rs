@@ -206,10 +206,19 @@ pub fn is_dying(thread: &Thread) -> bool {
     }
 }
 
+/// Lets others run in the middle of a long call, if it is their turn; nothing may be held that they wait for. False if the
+/// thread has to end, and with it the call.
+pub fn go_on() -> bool {
+    super::scheduler::give_way();
+    let thread = current();
+    !(thread.is_interrupted() && is_dying(&thread))
+}
+
 /// Remembers why a page fault could not be repaired, for the exception that follows.
 pub fn note_fault(thread: &Thread, error: FaultError) {
     let kind = match error {
         FaultError::NotMapped
+        | FaultError::MustGrow
         | FaultError::OutOfMemory
         | FaultError::Guarded
         | FaultError::Watched

@@ -13,7 +13,7 @@ use crate::memory::{
     AddressSpace, Destination, PAGE_SIZE, PageCategories, PageScan, SCANNED_AT_ONCE, UserPointer, read_object,
     write_object,
 };
-use crate::task::{self, Capabilities, signal};
+use crate::task::{self, Capabilities};
 
 /// Bytes of a word.
 const WORD: u64 = 8;
@@ -181,11 +181,11 @@ fn scan(space: &AddressSpace, argument: UserPointer) -> Result<usize, Errno> {
         if reached < piece.end {
             break;
         }
-        if task::current().is_interrupted() && signal::is_dying(&task::current()) {
+        if !task::go_on() {
             return Err(Errno::EINTR);
         }
     }
     regions.give(0)?;
-    write_object(argument.offset(WALK_END), &reached)?;
+    write_object(argument.offset(WALK_END), &reached.min(end))?;
     Ok(regions.written as usize)
 }

@@ -38,6 +38,9 @@ pub(super) struct RegularContent {
     pub(super) openers: Openers,
 }
 
+/// Pages that are taken out of a file at a time, so that a list of them needs little memory; and where there is none.
+const REMOVED_AT_ONCE: [usize; 2] = [4096, 64];
+
 struct State {
     size: u64,
     /// So many bytes of the volume's file still count, where no page lies above: all of them, or whole pages.
@@ -61,12 +64,18 @@ impl State {
         self.above += u64::from(new && index >= self.below());
     }
 
-    /// Takes pages out, which must all lie wholly behind `lower_end`.
-    fn remove(&mut self, space: &Space, range: Range<u64>) -> BTreeMap<u64, Frame> {
-        let gone: BTreeMap<u64, Frame> = self.pages.extract_if(range, |_, _| true).collect();
-        self.above -= gone.len() as u64;
-        count_gone(space, gone.len());
-        gone
+    /// Takes pages out, which must all lie wholly behind `lower_end`: those of a range, in ascending order, for which there is
+    /// room in a list.
+    fn remove(&mut self, space: &Space, range: Range<u64>, gone: &mut Vec<(u64, Frame)>) {
+        let room = gone.capacity() - gone.len();
+        let before = gone.len();
+        gone.extend(self.pages.extract_if(range, |_, _| true).take(room));
+        self.count_removed(space, gone.len() - before);
+    }
+
+    fn count_removed(&mut self, space: &Space, pages: usize) {
+        self.above -= pages as u64;
+        count_gone(space, pages);
     }
 }
 
@@ -419,20 +428,27 @@ impl RegularContent {
     /// Gives the memory of a range back, also behind the end of the file; the range reads as zeroes then. What
     /// lies over the volume's file stays, as pages of zeroes.
     fn punch(&self, node: &Node, start: u64, end: u64) -> Result<(), Errno> {
-        let mut state = self.state.lock();
-        let size = state.size;
-        let pages = start.div_ceil(PAGE).max(state.below())..end / PAGE;
-        if !pages.is_empty() {
-            let gone = state.remove(&node.tree.space, pages.clone());
-            drop(state);
+        let (size, below) = {
+            let state = self.state.lock();
+            (state.size, state.below())
+        };
+        let mut pages = start.div_ceil(PAGE).max(below)..end / PAGE;
+        let mut gone = Vec::new();
+        if !pages.is_empty() && !REMOVED_AT_ONCE.iter().any(|most| gone.try_reserve_exact(*most).is_ok()) {
+            return Err(Errno::ENOMEM);
+        }
+        while !pages.is_empty() {
+            self.state.lock().remove(&node.tree.space, pages.clone(), &mut gone);
+            let (Some((first, _)), Some((last, _))) = (gone.first(), gone.last()) else {
+                break;
+            };
+            pages.start = last + 1;
             // The file no longer has these frames, so the mappings must not show them either. Private copies stay.
-            if !gone.is_empty() {
-                forget_mapped(node, pages, &|index, physical| {
-                    gone.get(&index).is_some_and(|frame| frame.physical() == physical)
-                });
-            }
-        } else {
-            drop(state);
+            forget_mapped(node, *first..pages.start, &|index, physical| {
+                let place = gone.binary_search_by_key(&index, |(removed, _)| *removed);
+                place.is_ok_and(|place| gone[place].1.physical() == physical)
+            });
+            gone.clear();
         }
         self.clear(node, start, end.min(size))
     }
@@ -460,7 +476,8 @@ impl RegularContent {
                 },
                 Err(error) => {
                     for run in made {
-                        drop(state.remove(&tree.space, run));
+                        let gone = state.pages.extract_if(run, |_, _| true).count();
+                        state.count_removed(&tree.space, gone);
                     }
                     return Err(no_page(error));
                 }

@@ -5,6 +5,9 @@ use super::*;
 /// The flags of locked memory.
 const LOCKING: AreaFlags = AreaFlags::LOCKED.union(AreaFlags::LOCK_ON_FAULT);
 
+/// Bytes that become guards while the address space is locked.
+const GUARDED_AT_ONCE: u64 = 64 << 20;
+
 /// How content is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forget {
@@ -112,34 +115,43 @@ impl AddressSpace {
     /// # Errors
     /// `EINVAL` at an area that can't have guards (what comes before has), `EPERM` for one that is sealed, `ENOMEM` (a hole;
     /// the rest is done. Or no memory).
-    pub fn guard(&self, start: u64, length: u64, install: bool) -> Result<(), Errno> {
+    pub fn guard(&self, start: u64, length: u64, install: bool, go_on: GoOn) -> Result<(), Errno> {
         let range = page_range(start, length)?;
-        let inner = &mut *self.inner.lock();
-        let covered = inner.map.is_covered(range.start, range.end);
+        let covered = self.inner.lock().map.is_covered(range.start, range.end);
         let mut cursor = range.start;
-        loop {
-            let Some(area) = inner.map.range(cursor, range.end).next() else {
-                break;
-            };
-            if install {
-                check_discard(area)?;
-            }
-            if area.flags.contains(AreaFlags::KERNEL_PROVIDED) || install && area.flags.contains(AreaFlags::LOCKED) {
-                return Err(Errno::EINVAL);
-            }
-            let part = area.start.max(cursor)..area.end.min(range.end);
-            cursor = part.end;
-            if !install {
-                inner.table.clear_marks(part.start, part.end, Mark::Guard);
-                continue;
-            }
-            self.empty_range(inner, &part, KeptMarks::Guards);
-            for page in part.step_by(PAGE as usize) {
-                let marked = inner.table.set_mark(page, Mark::Guard, &mut frame::user_table_frame);
-                marked.map_err(|_| Errno::ENOMEM)?;
+        while let Some(reached) = self.guard_some(cursor..range.end, install)? {
+            cursor = reached;
+            if !go_on() {
+                return Err(Errno::EINTR);
             }
         }
         if covered { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// As [`Self::guard`], for the first pages of a range. Answers up to where, or that nothing is mapped there.
+    fn guard_some(&self, range: Range<u64>, install: bool) -> Result<Option<u64>, Errno> {
+        let inner = &mut *self.inner.lock();
+        let Some(area) = inner.map.range(range.start, range.end).next() else {
+            return Ok(None);
+        };
+        if install {
+            check_discard(area)?;
+        }
+        if area.flags.contains(AreaFlags::KERNEL_PROVIDED) || install && area.flags.contains(AreaFlags::LOCKED) {
+            return Err(Errno::EINVAL);
+        }
+        let start = area.start.max(range.start);
+        let part = start..area.end.min(range.end).min(start + GUARDED_AT_ONCE);
+        if !install {
+            inner.table.clear_marks(part.start, part.end, Mark::Guard);
+            return Ok(Some(part.end));
+        }
+        self.empty_range(inner, &part, KeptMarks::Guards);
+        for page in part.clone().step_by(PAGE as usize) {
+            let marked = inner.table.set_mark(page, Mark::Guard, &mut frame::user_table_frame);
+            marked.map_err(|_| Errno::ENOMEM)?;
+        }
+        Ok(Some(part.end))
     }
 
     /// Makes large pages of the small ones of private memory, now (`MADV_COLLAPSE`). What is not there becomes zeroes.
@@ -260,10 +272,10 @@ impl AddressSpace {
                 let first = (offset + (part.start - area.start)) / PAGE;
                 (source.clone(), first..first + (part.end - part.start) / PAGE)
             };
-            // Without the lock: the object may come back to take its pages out of the tables.
+            // Without the lock: the object may come back to take its pages out of the tables, here and wherever else they are.
             if source.punch(pages.clone())? {
                 let object = Arc::as_ptr(&source).cast();
-                self.forget_object(object, pages, &|index, physical| {
+                duplicate::forget_object_everywhere(object, pages, &|index, physical| {
                     let frame = source.existing(index, false);
                     frame.is_none_or(|frame| frame.physical() != physical)
                 });
@@ -300,19 +312,18 @@ impl AddressSpace {
                 continue;
             }
             let address_of = |index: u64| area.start + (index - first) * PAGE;
-            let mut count = 0;
+            // Private copies may be among them.
+            let mut count = Pages::default();
             table.empty_where(
                 &(address_of(part.start)..address_of(part.end)),
                 &|address, mapping| stale(first + (address - area.start) / PAGE, mapping.physical),
                 &mut |_, mapping| {
-                    count += 1;
                     // SAFETY: the entry held this reference and is gone; the translation was forgotten.
-                    drop(unsafe { Frame::from_raw(mapping.physical) });
+                    count += unsafe { release_mapping(mapping) };
                 },
                 &mut frame::release_table,
             );
-            // An object never shows the shared zeroes.
-            self.resident.fetch_sub(count, Ordering::Relaxed);
+            self.subtract(count);
         }
     }
 
@@ -370,7 +381,7 @@ impl AddressSpace {
     /// # Errors
     /// `ENOMEM` beyond the allowance (nothing is locked); at a hole, what comes before is locked then; and if a page
     /// can't be had, which is `EAGAIN` for want of memory.
-    pub fn lock(&self, range: Range<u64>, flags: AreaFlags, allowance: &Allowance) -> Result<(), Errno> {
+    pub fn lock(&self, range: Range<u64>, flags: AreaFlags, allowance: &Allowance, go_on: GoOn) -> Result<(), Errno> {
         {
             let inner = &mut *self.inner.lock();
             if flags.contains(AreaFlags::LOCKED) {
@@ -392,9 +403,10 @@ impl AddressSpace {
                 return Err(Errno::ENOMEM);
             }
         }
-        match self.populate_locked(range) {
+        match self.populate_locked(range, go_on) {
             Ok(()) => Ok(()),
             Err(FaultError::OutOfMemory) => Err(Errno::EAGAIN),
+            Err(FaultError::Interrupted) => Err(Errno::EINTR),
             Err(_) => Err(Errno::ENOMEM),
         }
     }
@@ -404,7 +416,13 @@ impl AddressSpace {
     ///
     /// # Errors
     /// `ENOMEM` beyond the allowance, or for too many areas.
-    pub fn lock_all(&self, current: Option<AreaFlags>, future: AreaFlags, allowance: &Allowance) -> Result<(), Errno> {
+    pub fn lock_all(
+        &self,
+        current: Option<AreaFlags>,
+        future: AreaFlags,
+        allowance: &Allowance,
+        go_on: GoOn,
+    ) -> Result<(), Errno> {
         let bounds = {
             let inner = &mut *self.inner.lock();
             let locks = current.is_some_and(|flags| flags.contains(AreaFlags::LOCKED));
@@ -418,7 +436,7 @@ impl AddressSpace {
             bounds
         };
         // What can't be had now is told when it is touched.
-        let _ = self.populate_locked(bounds);
+        let _ = self.populate_locked(bounds, go_on);
         Ok(())
     }
 
@@ -427,7 +445,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// What the first access that fails would have met; nothing behind it is touched.
-    pub fn populate_locked(&self, range: Range<u64>) -> Result<(), FaultError> {
+    pub fn populate_locked(&self, range: Range<u64>, go_on: GoOn) -> Result<(), FaultError> {
         let mut cursor = range.start;
         loop {
             let (part, access) = {
@@ -443,7 +461,7 @@ impl AddressSpace {
                 let copies = area.protection.contains(Protection::WRITE) && !area.flags.contains(AreaFlags::SHARED);
                 (part, if copies { Access::Write } else { Access::Read })
             };
-            self.populate(part.start, part.end - part.start, access)?;
+            self.populate(part.start, part.end - part.start, access, go_on)?;
         }
     }
 

@@ -5,6 +5,12 @@ use super::*;
 /// Areas of this size and more get large pages unasked.
 const LARGE_AREA: u64 = 8 << 20;
 
+/// Pages that are touched before others may have the processor.
+const TOUCHED_AT_ONCE: usize = 256;
+
+/// Lets others run if it is their turn, and says whether a long call shall go on.
+pub type GoOn = fn() -> bool;
+
 /// Where a large page may go for a write to a page that is not there: the program asked for it (`MADV_HUGEPAGE`), or the
 /// area is large, is being filled in order, and there is much memory. A program that touches pages here and there gets
 /// small ones, so that it takes no more memory than it would otherwise.
@@ -51,6 +57,28 @@ impl AddressSpace {
         }
     }
 
+    /// Lets a stack grow down to an address after [`FaultError::MustGrow`], if limits allow that.
+    ///
+    /// # Errors
+    /// [`FaultError::NotMapped`] if they do not, or no stack is there; [`FaultError::OutOfMemory`].
+    pub fn grow_stack(&self, address: u64, allowance: &Allowance) -> Result<(), FaultError> {
+        let inner = &mut *self.inner.lock();
+        let above = inner.map.find_at_or_above(address).ok_or(FaultError::NotMapped)?;
+        let growth = Growth {
+            added: above.start.saturating_sub(address & !(PAGE - 1)),
+            protection: above.protection,
+            flags: above.flags,
+        };
+        inner
+            .check_growth(&growth, allowance)
+            .map_err(|_| match frame::is_low() {
+                true => FaultError::OutOfMemory,
+                false => FaultError::NotMapped,
+            })?;
+        let grown = inner.map.grow_stack(address, self.stack_limit.load(Ordering::Relaxed));
+        grown.map(drop).map_err(|_| FaultError::NotMapped)
+    }
+
     pub(super) fn fault(&self, inner: &mut Inner, address: u64, access: Access) -> Result<u64, FaultError> {
         let area = match inner.map.find(address) {
             Some(area) => area,
@@ -60,6 +88,10 @@ impl AddressSpace {
                 let size = inner.map.total_bytes() + (above.start - (address & !(PAGE - 1)));
                 if size > self.size_limit.load(Ordering::Relaxed) {
                     return Err(FaultError::NotMapped);
+                }
+                let limited = above.flags.contains(AreaFlags::LOCKED) || Overcommit::current() == Overcommit::Never;
+                if limited && above.flags.contains(AreaFlags::GROWS_DOWN) {
+                    return Err(FaultError::MustGrow);
                 }
                 let grown = inner.map.grow_stack(address, limit);
                 grown.map_err(|_| FaultError::NotMapped)?;
@@ -337,12 +369,17 @@ impl AddressSpace {
         mapped
     }
 
-    /// Touches every page of a range (`MAP_POPULATE`, `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`).
+    /// Touches every page of a range (`MAP_POPULATE`, `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`). There may be very many:
+    /// `go_on` is asked now and then, with no lock held.
     ///
     /// # Errors
-    /// What the first access that fails would have met; the pages before are there.
-    pub fn populate(&self, start: u64, length: u64, access: Access) -> Result<(), FaultError> {
-        for page in (start..start.saturating_add(length)).step_by(PAGE as usize) {
+    /// What the first access that fails would have met; the pages before are there. [`FaultError::Interrupted`] if it shall
+    /// not go on.
+    pub fn populate(&self, start: u64, length: u64, access: Access, go_on: GoOn) -> Result<(), FaultError> {
+        for (count, page) in (start..start.saturating_add(length)).step_by(PAGE as usize).enumerate() {
+            if (count + 1).is_multiple_of(TOUCHED_AT_ONCE) && !go_on() {
+                return Err(FaultError::Interrupted);
+            }
             self.handle_fault(page, access, Waiting::Killable)?;
         }
         Ok(())

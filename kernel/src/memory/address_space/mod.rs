@@ -53,6 +53,7 @@ use limits::Growth;
 
 pub use advice::{Forget, PageUse};
 pub use duplicate::{committed_elsewhere, for_each_area_everywhere, forget_object_everywhere};
+use fault::GoOn;
 pub use limits::{Allowance, Overcommit, area_limit, set_area_limit};
 pub use policy::MemoryPolicy;
 pub use reclaim::{give_up_for, give_up_pages};
@@ -96,6 +97,8 @@ pub enum FaultError {
     Guarded,
     /// The content was lost (`UFFDIO_POISON`): `SIGBUS`, `BUS_MCEERR_AR`.
     Poisoned,
+    /// A stack would have to grow, and limits decide that: [`AddressSpace::grow_stack`].
+    MustGrow,
     /// The watcher handles it, and the thread may not wait for that.
     Watched,
     /// The watcher does not handle it: `SIGBUS`, `BUS_ADRERR`.
@@ -359,7 +362,9 @@ impl AddressSpace {
     /// The most bytes that were mapped, and that were touched, at one time (`VmPeak`, `VmHWM`).
     pub fn peak_bytes(&self) -> (u64, u64) {
         let peak = self.peak_resident.load(Ordering::Relaxed) * PAGE;
-        (self.inner.lock().peak_bytes, peak)
+        let inner = self.inner.lock();
+        // Stacks grow without a note.
+        (inner.peak_bytes.max(inner.map.total_bytes()), peak)
     }
 
     /// Lets the most that was touched at one time be what is touched now.

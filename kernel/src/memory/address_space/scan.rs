@@ -113,7 +113,8 @@ impl Inner {
 
 impl AddressSpace {
     /// Looks for pages in a range of [`SCANNED_AT_ONCE`] at most, in ascending order. `take` is told of each, with the address
-    /// space locked, and says whether there was room for it. Answers up to where that was so.
+    /// space locked, and says whether there was room for it. Answers up to where that was so, or where the next area behind
+    /// the range starts: there is nothing before it.
     ///
     /// # Errors
     /// `EPERM` if writes can't be noted and that was to be checked, `ENOMEM`.
@@ -128,7 +129,8 @@ impl AddressSpace {
         let mut cursor = range.start;
         loop {
             let Some(area) = inner.map.range(cursor, range.end).next() else {
-                return Ok(range.end);
+                let next = inner.map.find_at_or_above(range.end);
+                return Ok(next.map_or(layout::PROGRAM_END, |area| area.start.max(range.end)));
             };
             let part = area.start.max(cursor)..area.end.min(range.end);
             cursor = part.end;

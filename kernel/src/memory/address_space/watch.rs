@@ -441,9 +441,9 @@ impl AddressSpace {
 
     /// Tells the watchers of areas that are gone, each once, that the whole range of the call is; with no lock held.
     pub(super) fn tell_unmapped(&self, range: Range<u64>, removed: &[Area<Backing>]) {
-        for (index, area) in removed.iter().enumerate() {
+        for (index, area) in removed.iter().enumerate().filter(|(_, area)| area.watcher != 0) {
             let told = removed[..index].iter().any(|other| other.watcher == area.watcher);
-            if area.watcher != 0 && !told {
+            if !told {
                 self.tell(area.watcher, RangeEvent::Unmapped(range.start, range.end));
             }
         }

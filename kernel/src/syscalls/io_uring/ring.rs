@@ -1049,7 +1049,7 @@ impl Ring {
         let space = task::current_process().address_space();
         // What was pinned on Linux must be there; it is not pinned here, where nothing is ever paged out.
         space
-            .populate(address, length, crate::arch::Access::Write)
+            .populate(address, length, crate::arch::Access::Write, task::go_on)
             .map_err(|_| Errno::EFAULT)?;
         Ok(Some(IoSlice {
             address,

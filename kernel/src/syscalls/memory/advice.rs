@@ -100,14 +100,20 @@ fn action(advice: i32) -> Result<Action, Errno> {
     })
 }
 
+/// Pages that are touched before others may have the processor.
+const TOUCHED_AT_ONCE: usize = 256;
+
 fn populate(space: &AddressSpace, range: Range<u64>, access: Access) -> Result<(), FaultError> {
-    for page in range.step_by(PAGE_SIZE) {
+    for (count, page) in range.step_by(PAGE_SIZE).enumerate() {
+        if (count + 1).is_multiple_of(TOUCHED_AT_ONCE) && !task::go_on() {
+            return Err(FaultError::Interrupted);
+        }
         // The processor would let be read what may only be written.
         let readable = access != Access::Read || space.permits(page, Protection::READ);
         if !readable && space.permits(page, Protection::empty()) {
             return Err(FaultError::Denied);
         }
-        space.populate(page, PAGE_SIZE as u64, access)?;
+        space.populate(page, PAGE_SIZE as u64, access, task::go_on)?;
     }
     Ok(())
 }
@@ -127,11 +133,11 @@ fn advise(space: &AddressSpace, address: u64, length: usize, action: &Action) ->
         Action::Flags(set, clear, refuses) => space.modify_flags(address, length, (set, clear), refuses),
         Action::Forget(how) => space.forget(address, length, how),
         Action::Remove => space.remove(address, length),
-        Action::Guard(install) => space.guard(address, length, install),
+        Action::Guard(install) => space.guard(address, length, install, task::go_on),
         Action::Collapse => space.collapse(address, length),
         Action::Populate(access) => populate(space, range, access).map_err(|error| match error {
             FaultError::Denied => Errno::EINVAL,
-            FaultError::NotMapped | FaultError::OutOfMemory => Errno::ENOMEM,
+            FaultError::NotMapped | FaultError::MustGrow | FaultError::OutOfMemory => Errno::ENOMEM,
             FaultError::Poisoned => Errno::EHWPOISON,
             FaultError::Interrupted => Errno::EINTR,
             FaultError::BeyondEnd

@@ -6,7 +6,7 @@ use core::ops::Range;
 use pith_linux::Errno;
 
 use crate::memory::{AreaFlags, PAGE_SIZE};
-use crate::task::current_process;
+use crate::task::{current_process, go_on};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -27,7 +27,7 @@ fn lock(address: u64, length: usize, flags: AreaFlags) -> Result<usize, Errno> {
     }
     let range = pages(address, length)?;
     if !range.is_empty() {
-        process.address_space().lock(range, flags, &allowance)?;
+        process.address_space().lock(range, flags, &allowance, go_on)?;
     }
     Ok(0)
 }
@@ -73,7 +73,7 @@ pub fn mlockall(flags: i32) -> Result<usize, Errno> {
     } else {
         AreaFlags::empty()
     };
-    process.address_space().lock_all(current, future, &allowance)?;
+    process.address_space().lock_all(current, future, &allowance, go_on)?;
     Ok(0)
 }
 
@@ -83,6 +83,6 @@ pub fn munlockall() -> Result<usize, Errno> {
     let none = AreaFlags::empty();
     process
         .address_space()
-        .lock_all(Some(none), none, &process.allowance())?;
+        .lock_all(Some(none), none, &process.allowance(), go_on)?;
     Ok(0)
 }

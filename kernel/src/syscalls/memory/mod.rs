@@ -24,7 +24,7 @@ use crate::memory::{
     AddressSpace, AreaFlags, AreaName, Backing, MapRequest, Overcommit, PAGE_SIZE, Placement, Protection, RemapRequest,
     SharedMemory, UserPointer, copy_to_user, read_object, read_string, write_object,
 };
-use crate::task::{Capabilities, current_process};
+use crate::task::{self, Capabilities, current_process};
 
 const MAP_SHARED: u32 = 0x01;
 const MAP_PRIVATE: u32 = 0x02;
@@ -63,7 +63,7 @@ const PROT_GROWS: u32 = 0x0300_0000;
 /// Touches what was just mapped, if it is locked: what can't be had now is told when it is touched.
 fn populate_if_locked(space: &AddressSpace, address: u64, length: u64) {
     if space.locked_bytes() != 0 {
-        let _ = space.populate_locked(address..address.saturating_add(length));
+        let _ = space.populate_locked(address..address.saturating_add(length), task::go_on);
     }
 }
 
@@ -234,7 +234,7 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
             Access::Read
         };
         // The mapping exists; what can't be had now is told when it is touched.
-        let _ = space.populate(address, length as u64, access);
+        let _ = space.populate(address, length as u64, access, task::go_on);
     }
     populate_if_locked(&space, address, length as u64);
     Ok(address as usize)
@@ -503,7 +503,7 @@ pub fn remap_file_pages(address: u64, length: usize, bits: u32, first: u64, flag
     )?;
     if flags & MAP_NONBLOCK == 0 {
         // What can't be had now is told when it is touched.
-        let _ = space.populate(start, length, Access::Read);
+        let _ = space.populate(start, length, Access::Read, task::go_on);
     }
     Ok(0)
 }

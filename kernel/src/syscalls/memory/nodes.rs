@@ -182,7 +182,7 @@ pub fn get_mempolicy(
         } else if flags & ADDRESS != 0 {
             // The page is brought to see where it is.
             space
-                .populate(address & !(PAGE_SIZE as u64 - 1), 1, Access::Read)
+                .populate(address & !(PAGE_SIZE as u64 - 1), 1, Access::Read, task::go_on)
                 .map_err(|_| Errno::EFAULT)?;
             0
         } else if matches!(own.mode, INTERLEAVE | WEIGHTED_INTERLEAVE) {
