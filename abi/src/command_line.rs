@@ -32,6 +32,10 @@ pub const ENVIRONMENT: &str = "pith.environment";
 /// `pith.working_directory=PATH`. Needs `overridable.working_directory`.
 pub const WORKING_DIRECTORY: &str = "pith.working_directory";
 
+/// `pith.user=USER:GROUP:GROUPS:HOME`: in whose name the program runs, in numbers; supplementary groups with commas between;
+/// and the home directory, which the variable `HOME` tells unless `pith.environment` sets that. Needs `overridable.user`.
+pub const USER: &str = "pith.user";
+
 /// `pith.time=NANOSECONDS`: the wall clock at the machine's start, since 1970 (UTC). Without it the
 /// real-time clock is read, which is exact to a second.
 pub const TIME: &str = "pith.time";

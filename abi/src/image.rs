@@ -23,7 +23,7 @@ pub const PAYLOAD_ALIGNMENT: u64 = 4096;
 pub const IMAGE_MAGIC: [u8; 8] = *b"PITHIMG\0";
 
 /// The version of [`ImageHeader`] and [`Configuration`]; a kernel refuses any other.
-pub const IMAGE_VERSION: u32 = 4;
+pub const IMAGE_VERSION: u32 = 5;
 
 /// The most virtual CPUs of a machine; the kernel has room for no more.
 pub const MAXIMUM_CPUS: u32 = 64;
@@ -112,6 +112,8 @@ pub struct Overridable {
     pub network: bool,
     /// `pith.storage=` adds file systems in memory or replaces their settings.
     pub storage: bool,
+    /// `pith.user=` says in whose name the program runs.
+    pub user: bool,
     /// `pith.trace=` and `pith.log=`: what is told about the program, not what it does.
     pub diagnostics: bool,
 }

@@ -341,6 +341,7 @@ pub enum OverridableArgument {
     WorkingDirectory,
     Network,
     Storage,
+    User,
     Diagnostics,
 }
 

@@ -56,6 +56,7 @@ pub fn build(arguments: &BuildArguments) -> Result<(), Failure> {
             working_directory: list.contains(&OverridableArgument::WorkingDirectory),
             network: list.contains(&OverridableArgument::Network),
             storage: list.contains(&OverridableArgument::Storage),
+            user: list.contains(&OverridableArgument::User),
             diagnostics: list.contains(&OverridableArgument::Diagnostics),
         };
     }

@@ -109,7 +109,6 @@ fn refuse_build_options(image: &Path, content: &ContentArguments) -> Result<(), 
     let given = [
         (!content.files.is_empty(), "--file"),
         (content.root.is_some(), "--root"),
-        (content.user.is_some(), "--user"),
     ];
     let Some((_, option)) = given.into_iter().find(|(given, _)| *given) else {
         return Ok(());
@@ -136,6 +135,7 @@ fn override_program(
         environment,
         working_directory,
         storage,
+        user,
         ..
     } = configuration.overridable;
     if !words.is_empty() {
@@ -159,6 +159,13 @@ fn override_program(
             "working_directory",
         )?;
         line.push(key::WORKING_DIRECTORY, directory.as_os_str().as_bytes());
+    }
+    if let Some(text) = &content.user {
+        require(user, image, "user", "user")?;
+        let (user, home) = pith_image::find_user(image, text)?;
+        let groups: Vec<String> = user.supplementary.iter().map(u32::to_string).collect();
+        let numbers = format!("{}:{}:{}:", user.user, user.group, groups.join(","));
+        line.push(key::USER, &[numbers.as_bytes(), &home].concat());
     }
     for settings in content.storage() {
         require(storage, image, "file systems in memory", "storage")?;

@@ -180,6 +180,7 @@ fn images_are_built_inspected_and_run() {
         (&["-w", "/tmp"], "working-directory"),
         (&["--trace"], "diagnostics"),
         (&["--tmpfs", "/tmp:size=1m"], "storage"),
+        (&["--user", "nobody"], "user"),
         (&["--storage-opt", "size=1m"], "storage"),
     ] {
         let (status, _, error) = outcome(pith(&["run", "-q"]).args(words).arg(image));

@@ -15,6 +15,8 @@ use zerocopy::{FromZeros, IntoBytes};
 use crate::assemble::hexadecimal;
 use crate::container::{Container, Segment};
 use crate::error::Error;
+use crate::tree::MAXIMUM_LINKS;
+use crate::user;
 
 /// Largest encoded configuration that is read, in bytes. Linux takes 6 MiB of arguments and environment.
 const MAXIMUM_CONFIGURATION: u64 = 32 << 20;
@@ -149,6 +151,91 @@ pub fn read_configuration(path: &Path) -> Result<(ImageHeader, Configuration, u6
     Ok((opened.header, opened.configuration, opened.size))
 }
 
+/// In whose name `USER[:GROUP]` has the program of an image run, by the image's own accounts, and that user's home
+/// directory.
+///
+/// # Errors
+///
+/// The image can't be read, or there is no such user or group.
+pub fn find_user(path: &Path, text: &str) -> Result<(User, Vec<u8>), Error> {
+    let opened = open(path)?;
+    let root = opened.root(path)?;
+    let volume = Volume::open(&root).map_err(|error| damaged(path, error))?;
+    let contents = |file| contents(&volume, file).map_err(|error| damaged(path, error));
+    user::account(text, &contents("/etc/passwd")?, &contents("/etc/group")?)
+        .map(|account| (account.user, account.home))
+}
+
+/// What a volume has at an absolute path, links followed; nothing if there is no such file.
+fn contents(volume: &Volume<'_>, path: &str) -> Result<Vec<u8>, pith_erofs::Error> {
+    let mut above = vec![volume.root()?];
+    let mut left: Vec<Vec<u8>> = names(path.as_bytes());
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        let directory = above[above.len() - 1];
+        if name == b".." {
+            above.truncate((above.len() - 1).max(1));
+            continue;
+        }
+        if directory.kind != FileKind::Directory {
+            return Ok(Vec::new());
+        }
+        let Some(number) = volume.lookup(&directory, &name)? else {
+            return Ok(Vec::new());
+        };
+        let inode = volume.inode(number)?;
+        if inode.kind != FileKind::Symlink {
+            above.push(inode);
+            continue;
+        }
+        links += 1;
+        if links > MAXIMUM_LINKS {
+            return Ok(Vec::new());
+        }
+        let target = volume.symlink_target(&inode)?;
+        if target.starts_with(b"/") {
+            above.truncate(1);
+        }
+        left.extend(names(target));
+    }
+    let inode = above[above.len() - 1];
+    let mut contents = Vec::new();
+    while inode.kind == FileKind::Regular && (contents.len() as u64) < inode.size {
+        contents.extend_from_slice(volume.contiguous(&inode, contents.len() as u64)?);
+    }
+    Ok(contents)
+}
+
+/// The names of a path, the first one last.
+fn names(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .rev()
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+fn damaged(path: &Path, error: pith_erofs::Error) -> Error {
+    Error::bad_image(
+        path,
+        format!("its root file system is damaged ({error}): build it again"),
+    )
+}
+
+impl Opened {
+    /// Reads the root file system.
+    fn root(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let mut root = vec![0; self.header.root_length as usize];
+        self.file
+            .read_exact_at(
+                &mut root,
+                self.payload.offset.get() + self.header.root_offset,
+            )
+            .map_err(Error::unreadable(path))?;
+        Ok(root)
+    }
+}
+
 fn open(path: &Path) -> Result<Opened, Error> {
     let bad = |reason: &str| Error::bad_image(path, reason);
     let unreadable = |error| Error::unreadable(path)(error);
@@ -249,34 +336,29 @@ fn open(path: &Path) -> Result<Opened, Error> {
 
 /// Reads a whole image, and checks it: header, digest, and every structure of the root file system.
 pub fn inspect(path: &Path) -> Result<Inspection, Error> {
+    let opened = open(path)?;
+    let root = opened.root(path)?;
     let Opened {
-        file,
         size,
         container,
         payload,
         header,
         encoded,
         configuration,
-    } = open(path)?;
-    let bad = |reason: String| Error::bad_image(path, reason);
-    let mut root = vec![0; header.root_length as usize];
-    file.read_exact_at(&mut root, payload.offset.get() + header.root_offset)
-        .map_err(Error::unreadable(path))?;
+        ..
+    } = opened;
     let digest: [u8; 32] = Sha256::new()
         .chain_update(&encoded)
         .chain_update(&root)
         .finalize()
         .into();
     if digest != header.digest {
-        return Err(bad(
-            "its contents do not agree with its digest, so it was damaged: build it again".into(),
+        return Err(Error::bad_image(
+            path,
+            "its contents do not agree with its digest, so it was damaged: build it again",
         ));
     }
-    let damaged = |error: pith_erofs::Error| {
-        bad(format!(
-            "its root file system is damaged ({error}): build it again"
-        ))
-    };
+    let damaged = |error| damaged(path, error);
     let volume = Volume::open(&root).map_err(damaged)?;
     let mut files = Vec::new();
     volume
@@ -347,6 +429,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
                 (overridable.working_directory, "working_directory"),
                 (overridable.network, "network"),
                 (overridable.storage, "storage"),
+                (overridable.user, "user"),
                 (overridable.diagnostics, "diagnostics"),
             ]
             .into_iter()

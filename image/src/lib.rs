@@ -42,8 +42,8 @@ pub use assemble::{Kernel, Summary, build};
 pub use cache::{MAXIMUM_SIZE, build_cached, cache_directory, cached_image};
 pub use error::{Error, SearchedPlaces};
 pub use inspect::{
-    ConfigurationInspection, FileInspection, Inspection, KernelInspection, inspect, is_image,
-    read_configuration,
+    ConfigurationInspection, FileInspection, Inspection, KernelInspection, find_user, inspect,
+    is_image, read_configuration,
 };
 pub use languages::{Note, languages};
 pub use plan::{BuildPlan, plan};

@@ -160,6 +160,7 @@ enum Override {
     WorkingDirectory,
     Network,
     Storage,
+    User,
     Diagnostics,
 }
 
@@ -302,6 +303,7 @@ fn parse(path: &Path, text: &str, base: PathBuf) -> Result<BuildRequest, Error> 
                     Override::WorkingDirectory => overridable.working_directory = true,
                     Override::Network => overridable.network = true,
                     Override::Storage => overridable.storage = true,
+                    Override::User => overridable.user = true,
                     Override::Diagnostics => overridable.diagnostics = true,
                 }
             }
@@ -426,7 +428,7 @@ mod tests {
             root = "overlay"
             trace = true
             log_level = "debug"
-            overridable = ["arguments", "diagnostics"]
+            overridable = ["arguments", "user", "diagnostics"]
             system_files = "host"
             modification_times = 0
             "#,
@@ -440,6 +442,7 @@ mod tests {
         assert_eq!(request.files[1].guest, Some("/y".into()));
         assert_eq!(request.log_level, LogLevel::Debug);
         assert!(request.overridable.arguments && !request.overridable.environment);
+        assert!(request.overridable.user);
         assert_eq!(request.system_files, SystemFiles::Host);
         assert_eq!(request.modification_times, ModificationTimes::Fixed(0));
         assert_eq!(request.base, PathBuf::from("base"));

@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::Error;
 
 /// Linux follows at most this many symbolic links in one path (`MAXSYMLINKS`, path_resolution(7)).
-const MAXIMUM_LINKS: usize = 40;
+pub(crate) const MAXIMUM_LINKS: usize = 40;
 
 /// Owner, permissions and time of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,7 +78,8 @@ fn plain_number(text: &str, kind: &str, file: &str) -> Result<u32, Error> {
         .ok_or_else(|| bad(format!("is too large: numbers reach from 0 to {HIGHEST}")))
 }
 
-fn account(text: &str, passwd: &[u8], groups: &[u8]) -> Result<Account, Error> {
+/// Finds out whom `USER[:GROUP]` means by the contents of these files.
+pub(crate) fn account(text: &str, passwd: &[u8], groups: &[u8]) -> Result<Account, Error> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (text, None),

@@ -172,6 +172,29 @@ fn python_gets_the_application_and_the_packages_that_it_names() {
 }
 
 #[test]
+fn what_was_taken_before_is_not_told_again() {
+    let place = Place::new();
+    let python = python(&place);
+    let shell = place.program("bin/dash");
+    place.files(&[("app/a.py", "import alpha"), ("app/b.py", "import alpha")]);
+    let code = "python3.11 a.py; python3.11 b.py";
+    let path = python.parent().unwrap().as_os_str().to_owned();
+    let taken = place.plan_with("app", &shell, &["-c", code], |request| BuildRequest {
+        environment: vec![("PATH".into(), path)],
+        ..request
+    });
+    taken.check(
+        &["app/a.py", "app/b.py", &format!("{PACKAGES}/beta.py")],
+        &[],
+    );
+    let notes: Vec<String> = taken.plan.notes().iter().map(ToString::to_string).collect();
+    assert!(
+        !notes.iter().any(|note| note.contains(" 0 files")),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn python_runs_modules_of_the_directory_where_they_are_typed() {
     let place = Place::new();
     let python = python(&place);
@@ -631,6 +654,22 @@ fn shells_get_the_commands_of_a_script_and_what_these_need() {
         &["bin/unneeded"],
     );
     taken.starts_in(&place.at("app"));
+    // Scripts beside it are for other occasions, unless it names them.
+    let script = place.file(
+        "app/run.sh",
+        ". ./part.sh\nfor f in hooks/*; do . $f; done\n",
+    );
+    place.files(&[
+        ("app/part.sh", "tool\n"),
+        ("app/hooks/first.sh", "launcher\n"),
+        ("app/other.sh", "unneeded\n"),
+    ]);
+    place
+        .plan_with("app", &shell, &[script.to_str().unwrap()], with_path)
+        .check(
+            &["app/other.sh", "bin/tool", "bin/launcher"],
+            &["bin/unneeded"],
+        );
     place
         .plan_with("", &shell, &["-ec", "tool x | launcher", "name"], with_path)
         .check(

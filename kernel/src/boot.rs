@@ -4,7 +4,6 @@
     reason = "boot reads what the monitor left in memory, and hands memory out"
 )]
 
-use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_abi::channel::{ExitReport, MemoryReport, Outcome, Timeline};
 use pith_abi::command_line as words;
-use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT};
+use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, LogLevel, PAYLOAD_ALIGNMENT, User};
 use pith_firmware_tables::Topology;
 use pith_linux::credentials::{Credentials, Kind};
 use pith_linux::signal::Signal;
@@ -242,7 +241,36 @@ fn decode(text: &str) -> Vec<u8> {
     result
 }
 
-fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
+/// Sets a variable of the environment, `NAME=VALUE`, in place of one of this name.
+fn set_variable(configuration: &mut Configuration, variable: Vec<u8>) {
+    let name = variable.split(|&byte| byte == b'=').next();
+    configuration
+        .environment
+        .retain(|old| old.split(|&byte| byte == b'=').next() != name);
+    configuration.environment.push(variable);
+}
+
+/// Reads what `pith.user` says: the user, and the home directory.
+fn user_and_home(text: &[u8]) -> Option<(User, &[u8])> {
+    let mut parts = text.splitn(4, |&byte| byte == b':');
+    let mut numbers = || {
+        let part = core::str::from_utf8(parts.next()?).ok()?;
+        let numbers = part.split(',').filter(|number| !number.is_empty());
+        numbers.map(|number| number.parse().ok()).collect::<Option<Vec<u32>>>()
+    };
+    let (users, groups, supplementary) = (numbers()?, numbers()?, numbers()?);
+    let ([user], [group]) = (&users[..], &groups[..]) else {
+        return None;
+    };
+    let user = User {
+        user: *user,
+        group: *group,
+        supplementary,
+    };
+    Some((user, parts.next()?))
+}
+
+fn apply_command_line(configuration: &mut Configuration, command_line: &str) -> Result<(), program::LoadError> {
     let allowed = configuration.overridable;
     let refuse = |word: &str| {
         crate::warning!("{word}= is ignored: the image does not mark it as overridable");
@@ -278,20 +306,24 @@ fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
             refuse(words::ARGUMENT);
         }
     }
+    if let Some(user) = last_value(command_line, words::USER).map(decode) {
+        if !allowed.user {
+            refuse(words::USER);
+        } else if let Some((user, home)) = user_and_home(&user) {
+            configuration.user = Some(user);
+            set_variable(configuration, [b"HOME=", home].concat());
+        } else {
+            // In the name of whom it was not meant to, the program does not run.
+            let message = alloc::format!("{}= needs USER:GROUP:GROUPS:HOME in numbers", words::USER);
+            return Err(not_started(pith_linux::Errno::EINVAL, message));
+        }
+    }
     for variable in values(command_line, words::ENVIRONMENT).map(decode) {
         if !allowed.environment {
             refuse(words::ENVIRONMENT);
             break;
         }
-        let name = variable
-            .split(|&byte| byte == b'=')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        configuration
-            .environment
-            .retain(|old| old.split(|&byte| byte == b'=').next() != Some(&name[..]));
-        configuration.environment.push(variable);
+        set_variable(configuration, variable);
     }
     if let Some(directory) = last_value(command_line, words::WORKING_DIRECTORY) {
         if allowed.working_directory {
@@ -300,6 +332,7 @@ fn apply_command_line(configuration: &mut Configuration, command_line: &str) {
             refuse(words::WORKING_DIRECTORY);
         }
     }
+    Ok(())
 }
 
 /// The first Rust function. `start_info` is the physical address of `hvm_start_info`.
@@ -531,7 +564,7 @@ fn start_program(
             "the image's configuration can't be read; build the image again",
         )
     })?;
-    apply_command_line(&mut configuration, command_line);
+    apply_command_line(&mut configuration, command_line)?;
     crate::log::set_level(configuration.log_level);
     syscalls::set_tracing(configuration.trace);
     task::system_name::set_hostname(&configuration.hostname);

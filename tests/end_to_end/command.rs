@@ -177,6 +177,22 @@ fn user(workshop: &Workshop) -> Result<(), String> {
         let found = String::from_utf8_lossy(&outcome.output).into_owned();
         ensure(found == output, format!("{account}: {found}"))?;
     }
+    // The same of an image that lets its user be changed.
+    let image = directory.join("open.pith");
+    succeed(
+        workshop
+            .pith("build")
+            .args(&files)
+            .args(["--overridable", "user", "-o"])
+            .arg(&image)
+            .args(["--", "/bin/sh", "-c", "id; echo $HOME"]),
+    )?;
+    expect(
+        run(workshop).args(["-q", "--user", "alice"]).arg(&image),
+        &[0],
+        "^uid=1001\\(alice\\) gid=2001\\(ours\\) groups=2001\\(ours\\),2002\\(more\\)\n/home/alice\n$",
+        "^$",
+    )?;
     for (account, problem) in [("bob", "is no user"), ("alice:theirs", "is no group")] {
         expect(
             run(workshop).args(&files).args(["--user", account, "id"]),

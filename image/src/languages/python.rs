@@ -313,6 +313,10 @@ fn take_library(
             Err(error) => return Err(error),
         }
     }
+    // Another program may have brought it.
+    if files.is_empty() {
+        return Ok(());
+    }
     note(format!(
         "took the standard library `{}`: {} files, {modules} of them modules in C",
         library.display(),

@@ -156,7 +156,7 @@ pub(super) fn take(
         wanted.extend(module.companions);
         done.insert(name);
     }
-    if !done.is_empty() {
+    if !taken.files.is_empty() {
         let names = done
             .iter()
             .filter(|name| !name.contains('.') && !name.starts_with('_'))

@@ -90,18 +90,25 @@ impl Rule for Shell {
             }
             Main::Script(at) => {
                 application.take_script(&KIND, loaded, start, at, basket)?;
+                let mut scripts = vec![at];
                 // A launcher of the system is told what to run.
                 if application.root.is_none()
                     && let Some(at) = start.file_from(at + 1, basket.closure)
                     && !is_taken(&start.directory.join(&start.arguments[at]), basket)
                 {
                     application.take_script(&KIND, loaded, start, at, basket)?;
+                    scripts.push(at);
                 }
                 application.take_arguments(&KIND, start, at + 1, basket)?;
                 take_home(&start.directory.join(&start.arguments[at]), loaded, basket)?;
-                for source in &application.sources {
-                    let text = std::fs::read(source).unwrap_or_default();
-                    let text = String::from_utf8_lossy(&text);
+                let scripts = scripts.iter().filter_map(|&at| {
+                    let path = start.directory.join(&start.arguments[at]);
+                    match basket.closure.tree.find(&path) {
+                        Ok(Found::File(file)) => Some(basket.closure.tree.host_path(&file)),
+                        _ => None,
+                    }
+                });
+                for text in texts(scripts.collect(), &application.sources) {
                     named.extend(shell_words::words(&text));
                     // Paths in the user's own scripts are relative to where these are typed, more often than not.
                     if !start.by_another && application.root.is_some() {
@@ -114,6 +121,47 @@ impl Rule for Shell {
         take_commands(&named, start, basket)?;
         take_places(&named, loaded, basket)
     }
+}
+
+/// The texts of scripts and of those among `others` that they name, and that those name in turn. What else lies beside a
+/// script may be for other occasions.
+fn texts(scripts: Vec<PathBuf>, others: &[PathBuf]) -> Vec<String> {
+    let mut pending = scripts;
+    let mut left: Vec<&PathBuf> = others
+        .iter()
+        .filter(|other| !pending.contains(other))
+        .collect();
+    let mut texts = Vec::new();
+    while let Some(script) = pending.pop() {
+        // One that can't be read has no text: it will be missed when the image is built.
+        let text = std::fs::read(script).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let (named, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|path| may_name(&text, path));
+        pending.extend(named.into_iter().cloned());
+        left = rest;
+        texts.push(text);
+    }
+    texts
+}
+
+/// Whether a script's text may mean a file: by its name, by a pattern, or by a name that a variable is part of.
+fn may_name(text: &str, path: &Path) -> bool {
+    let part = |part: Option<&OsStr>| part.and_then(OsStr::to_str).unwrap_or_default().to_owned();
+    let name = part(path.file_name());
+    let directory = part(path.parent().and_then(Path::file_name));
+    let ending = format!(".{}", part(path.extension()));
+    let in_name = |character: char| character.is_alphanumeric() || "_-.".contains(character);
+    // `$name.sh`, `"${name}".sh`, `*.sh`
+    let put_together = || {
+        text.match_indices(&ending).any(|(at, _)| {
+            let before = text[..at].trim_end_matches(in_name);
+            before.ends_with(['*', '?', '$', '}', ')', '"', '\''])
+        })
+    };
+    text.contains(&name)
+        || !directory.is_empty() && text.contains(&format!("{directory}/*"))
+        || path.extension().is_some() && put_together()
 }
 
 /// Takes the directory that belongs to the program of which a script of the system is part, such as `/usr/share/maven`
@@ -337,6 +385,25 @@ mod tests {
             ("", Main::Prompt),
         ] {
             assert_eq!(main(&Start::of_words(words)), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn scripts_name_each_other_in_several_ways() {
+        let path = Path::new("/srv/app/hooks/setup-all.sh");
+        for (text, expected) in [
+            (". \"$(dirname \"$0\")/setup-all.sh\"", true),
+            ("for f in hooks/*; do . $f; done", true),
+            ("for f in \"$D\"/*.sh; do . $f; done", true),
+            (". ./$name.sh", true),
+            (". \"${name}\".sh", true),
+            (". ./$prefix-all.sh", true),
+            (". ./other.sh", false),
+            ("for f in data/*; do cat $f; done", false),
+            ("echo setup-all", false),
+            ("", false),
+        ] {
+            assert_eq!(may_name(text, path), expected, "{text}");
         }
     }
 
