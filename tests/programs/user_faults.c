@@ -795,6 +795,67 @@ static void writing_together(void) {
     close(slow_faults);
 }
 
+static int full_pipe[2];
+static void *read_slowly(void *argument) {
+    (void)argument;
+    return (void *)(long)read(slow_pipe[0], slow_page, 1);
+}
+static void slow_reader(pthread_t *reader) {
+    slow_page = map(1);
+    slow_faults = open_faults(0, 0);
+    add(slow_faults, slow_page, 1, UFFDIO_REGISTER_MODE_MISSING);
+    pthread_create(reader, 0, read_slowly, 0);
+    usleep(30000);
+}
+/* What is being read is still there: nobody is told when the rest is. */
+static void polling_beside_a_reader(void) {
+    puts("-- polling beside a reader");
+    pthread_t reader;
+    CHECK(!pipe(slow_pipe));
+    RESULT(write(slow_pipe[1], source, 2));
+    slow_reader(&reader);
+    struct pollfd readable = {slow_pipe[0], POLLIN, 0};
+    RESULT(poll(&readable, 1, 0));
+    RESULT(copy(slow_faults, slow_page, source, PAGE, 0));
+    pthread_join(reader, 0);
+    RESULT(poll(&readable, 1, 0));
+    close(slow_pipe[0]);
+    close(slow_pipe[1]);
+    close(slow_faults);
+}
+static void *copy_when_there_is_room(void *argument) {
+    (void)argument;
+    return (void *)(long)tee(slow_pipe[0], full_pipe[1], 2 * PAGE, 0);
+}
+/* What is copied from a pipe begins with what a reader leaves who came before. */
+static void copying_behind_a_reader(void) {
+    puts("-- copying behind a reader");
+    static char bytes[16 * PAGE];
+    pthread_t reader, copier;
+    void *result;
+    CHECK(!pipe(slow_pipe) && !pipe(full_pipe));
+    RESULT(write(slow_pipe[1], source, PAGE));
+    RESULT(write(slow_pipe[1], source + PAGE, PAGE));
+    RESULT(write(full_pipe[1], bytes, sizeof bytes));
+    pthread_create(&copier, 0, copy_when_there_is_room, 0);
+    usleep(30000);
+    slow_reader(&reader);
+    RESULT(read(full_pipe[0], bytes, sizeof bytes));
+    usleep(30000);
+    RESULT(copy(slow_faults, slow_page, source, PAGE, 0));
+    pthread_join(reader, &result);
+    printf("read %ld\n", (long)result);
+    pthread_join(copier, &result);
+    printf("copied %ld\n", (long)result);
+    RESULT(read(full_pipe[0], bytes, sizeof bytes));
+    CHECK(bytes[0] == source[1]);
+    for (int side = 0; side < 2; side++) {
+        close(slow_pipe[side]);
+        close(full_pipe[side]);
+    }
+    close(slow_faults);
+}
+
 static void privilege(void) {
     puts("-- privilege");
     syscall(SYS_setresuid, 65534, 65534, 65534);
@@ -818,6 +879,8 @@ int main(void) {
     moving();
     children();
     writing_together();
+    polling_beside_a_reader();
+    copying_behind_a_reader();
     privilege();
     return 0;
 }

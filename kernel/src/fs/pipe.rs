@@ -65,8 +65,10 @@ struct State {
     /// Times that an end was opened: opening a named pipe waits for the other side's next one.
     reader_openings: u64,
     writer_openings: u64,
-    /// Somebody is copying out (in); others wait, so that data keeps its order.
-    reading: bool,
+    /// Bytes of the segment that somebody is copying out; others wait, so that data keeps its order. Until that is done they
+    /// count as being here: who polls is told of no more than what comes in.
+    reading: Option<usize>,
+    /// Somebody is copying in.
     writing: bool,
 }
 
@@ -89,12 +91,28 @@ pub struct Pipe {
 
 impl State {
     fn length(&self) -> usize {
-        self.segments.iter().map(|segment| segment.end - segment.start).sum()
+        let queued: usize = self.segments.iter().map(|segment| segment.end - segment.start).sum();
+        queued + self.reading.unwrap_or(0)
+    }
+
+    /// Segments that it holds.
+    fn used(&self) -> usize {
+        self.segments.len() + usize::from(self.reading.is_some())
+    }
+
+    /// Takes the first segment out, if there is one and nobody is reading: the caller is.
+    fn take_segment(&mut self) -> Option<Segment> {
+        if self.reading.is_some() {
+            return None;
+        }
+        let segment = self.segments.pop_front()?;
+        self.reading = Some(segment.end - segment.start);
+        Some(segment)
     }
 
     /// Whether `wanted` bytes, at most [`ATOMIC`], can go in at once.
     fn has_room(&self, wanted: usize) -> bool {
-        self.segments.len() < self.frames || self.segments.back().is_some_and(|last| last.has_room(wanted))
+        self.used() < self.frames || self.segments.back().is_some_and(|last| last.has_room(wanted))
     }
 }
 
@@ -108,7 +126,7 @@ impl Pipe {
             writers: 0,
             reader_openings: 0,
             writer_openings: 0,
-            reading: false,
+            reading: None,
             writing: false,
         };
         Arc::new(Self {
@@ -141,14 +159,11 @@ impl Pipe {
     fn take_segment(&self, nonblocking: bool) -> Result<Option<Segment>, Errno> {
         let attempt = || {
             let mut state = self.state.lock();
-            if state.reading {
+            if state.reading.is_some() {
                 return None;
             }
-            match state.segments.pop_front() {
-                Some(segment) => {
-                    state.reading = true;
-                    Some(Ok(Some(segment)))
-                }
+            match state.take_segment() {
+                Some(segment) => Some(Ok(Some(segment))),
                 None if state.writers == 0 => Some(Ok(None)),
                 None if nonblocking => Some(Err(Errno::EAGAIN)),
                 None => None,
@@ -184,7 +199,7 @@ impl Pipe {
             if rest {
                 state.segments.push_front(segment);
             }
-            state.reading = false;
+            state.reading = None;
             drop(state);
             self.queue.wake(WRITABLE);
             match copied {
@@ -213,7 +228,7 @@ impl Pipe {
                 // Also who would not wait for room waits for the other's bytes to be copied, as on Linux: there may be room.
                 return None;
             }
-            if tail.is_none() && state.segments.len() >= state.frames {
+            if tail.is_none() && state.used() >= state.frames {
                 return if nonblocking { Some(Err(Errno::EAGAIN)) } else { None };
             }
             state.writing = true;
@@ -319,7 +334,7 @@ impl Pipe {
         }
         let frames = bytes.max(1).div_ceil(PAGE_SIZE).next_power_of_two();
         let mut state = self.state.lock();
-        if state.segments.len() > frames {
+        if state.used() > frames {
             return Err(Errno::EBUSY);
         }
         state.frames = frames;
@@ -388,7 +403,7 @@ impl File for PipeEnd {
         let state = self.pipe.state.lock();
         let mut events = PollEvents::empty();
         if self.reads {
-            if !state.segments.is_empty() {
+            if state.used() != 0 {
                 events |= PollEvents::IN | PollEvents::READ_NORMAL;
             }
             if state.writers == 0 && state.writer_openings != 0 {

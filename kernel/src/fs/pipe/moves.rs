@@ -33,7 +33,7 @@ impl Pipe {
             if state.readers == 0 {
                 return Some(Err(Errno::EPIPE));
             }
-            let free = state.frames.saturating_sub(state.segments.len());
+            let free = state.frames.saturating_sub(state.used());
             if state.writing || free == 0 {
                 return nonblocking.then_some(Err(Errno::EAGAIN));
             }
@@ -71,7 +71,7 @@ impl Pipe {
             // It was there before, so there is room.
             state.segments.push_front(segment);
         }
-        state.reading = false;
+        state.reading = None;
         drop(state);
         self.queue.wake(WRITABLE);
     }
@@ -198,7 +198,7 @@ impl Pipe {
     fn await_data(&self, nonblocking: bool) -> Result<bool, Errno> {
         self.queue.wait(|| {
             let state = self.state.lock();
-            if state.reading {
+            if state.reading.is_some() {
                 return None;
             }
             match state.segments.is_empty() {
@@ -208,17 +208,6 @@ impl Pipe {
                 true => None,
             }
         })?
-    }
-
-    /// As [`Self::take_segment`], if there is one and nobody is reading.
-    fn take_segment_now(&self) -> Option<Segment> {
-        let mut state = self.state.lock();
-        if state.reading {
-            return None;
-        }
-        let segment = state.segments.pop_front()?;
-        state.reading = true;
-        Some(segment)
     }
 
     /// Moves up to `length` bytes into another pipe, frames and all. Waits for the first only, and meanwhile others can read
@@ -238,7 +227,8 @@ impl Pipe {
                 Err(_) => break,
                 Ok(_) => {}
             }
-            let Some(mut segment) = self.take_segment_now() else {
+            let taken = self.state.lock().take_segment();
+            let Some(mut segment) = taken else {
                 other.queue_all(Vec::new())?;
                 if done != 0 {
                     break;
@@ -288,11 +278,13 @@ impl Pipe {
         }
     }
 
-    /// Other segments for up to `length` of the bytes, at most `most` of them.
+    /// Other segments for up to `length` of the bytes, at most `most` of them. None while somebody is reading, who may leave
+    /// some of the first.
     fn share(&self, length: usize, most: usize) -> (Vec<Segment>, usize) {
         let mut copies = Vec::with_capacity(most.min(self.state.lock().segments.len()));
         let mut done = 0;
         let state = self.state.lock();
+        let most = if state.reading.is_some() { 0 } else { most };
         for segment in state.segments.iter().take(most) {
             let wanted = (segment.end - segment.start).min(length - done);
             if wanted == 0 {
