@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -823,6 +824,35 @@ static void polling_beside_a_reader(void) {
     close(slow_pipe[1]);
     close(slow_faults);
 }
+static void *receive_slowly(void *argument) {
+    return (void *)(long)recv(slow_pipe[0], slow_page + (argument != 0), 1, 0);
+}
+/* Two receive a byte each of what came at once: the second waits for what the first leaves. */
+static void receiving_beside_a_receiver(void) {
+    puts("-- receiving beside a receiver");
+    pthread_t receivers[2];
+    CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, slow_pipe));
+    slow_page = map(1);
+    slow_faults = open_faults(0, 0);
+    add(slow_faults, slow_page, 1, UFFDIO_REGISTER_MODE_MISSING);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&receivers[i], 0, receive_slowly, i ? slow_page : 0);
+    usleep(30000);
+    RESULT(write(slow_pipe[1], "ab", 2));
+    usleep(30000);
+    struct pollfd readable = {slow_pipe[0], POLLIN, 0};
+    RESULT(poll(&readable, 1, 0));
+    RESULT(copy(slow_faults, slow_page, source, PAGE, 0));
+    for (int i = 0; i < 2; i++) {
+        void *result;
+        pthread_join(receivers[i], &result);
+        printf("received %ld\n", (long)result);
+    }
+    CHECK(slow_page[0] + slow_page[1] == 'a' + 'b');
+    close(slow_pipe[0]);
+    close(slow_pipe[1]);
+    close(slow_faults);
+}
 static void *copy_when_there_is_room(void *argument) {
     (void)argument;
     return (void *)(long)tee(slow_pipe[0], full_pipe[1], 2 * PAGE, 0);
@@ -880,6 +910,7 @@ int main(void) {
     children();
     writing_together();
     polling_beside_a_reader();
+    receiving_beside_a_receiver();
     copying_behind_a_reader();
     privilege();
     return 0;

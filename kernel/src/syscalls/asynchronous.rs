@@ -154,6 +154,8 @@ impl Context {
             let place = events.offset(((done + count) * size_of::<Event>()) as u64);
             if let Err(errno) = write_object(place, &event) {
                 self.events.lock().push_front(event);
+                // Others may have missed it.
+                self.queue.wake(PollEvents::all());
                 return if done + count == 0 { Err(errno) } else { Ok(count) };
             }
         }

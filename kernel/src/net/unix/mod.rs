@@ -414,6 +414,7 @@ impl UnixSocket {
                     return Err(errno);
                 }
                 if let Some(packet) = content.packets.pop_front() {
+                    content.taken += 1;
                     return Ok(Some(packet));
                 }
                 if let Some(errno) = self.common.take_error() {
@@ -430,7 +431,7 @@ impl UnixSocket {
             *turn = None;
             let something = || {
                 let content = self.inbox.content.lock();
-                (!content.packets.is_empty() || content.shut || self.common.has_error()).then_some(())
+                (content.has_packets() || content.shut || self.common.has_error()).then_some(())
             };
             self.inbox.waiting.fetch_add(1, Ordering::SeqCst);
             let waited = Self::wait(&self.inbox.receivers, patience, something);
@@ -461,8 +462,10 @@ impl UnixSocket {
     }
 
     fn put_back(&self, packet: Packet) {
+        let mut content = self.inbox.content.lock();
         // It was there before, so there is room.
-        self.inbox.content.lock().packets.push_front(packet);
+        content.packets.push_front(packet);
+        content.taken -= 1;
     }
 
     /// A packet was received wholly.
@@ -470,6 +473,7 @@ impl UnixSocket {
         let mut was_full = false;
         {
             let mut content = self.inbox.content.lock();
+            content.taken -= 1;
             content.bytes -= packet.data.len().min(content.bytes);
             if !self.is_connection() {
                 was_full = content.packets.len() <= content.backlog;
@@ -949,7 +953,7 @@ impl Socket for UnixSocket {
         let mut events = PollEvents::empty();
         let (shut, has_data, has_connections) = {
             let content = self.inbox.content.lock();
-            (content.shut, !content.packets.is_empty(), !content.pending.is_empty())
+            (content.shut, content.has_packets(), !content.pending.is_empty())
         };
         let (peer, was_connected, listens, sending_shut) = {
             let state = self.state.lock();

@@ -160,6 +160,8 @@ impl Outbox {
 pub struct Content {
     /// What has arrived, in order.
     pub packets: VecDeque<Packet>,
+    /// Packets that somebody has taken out to copy them, and may put back: until then they count as being here.
+    pub taken: usize,
     /// Bytes in the packets, with those of one that is being copied.
     pub bytes: usize,
     /// Connections that nobody has accepted yet.
@@ -175,6 +177,11 @@ pub struct Content {
 }
 
 impl Content {
+    /// Whether there is something to receive, now or when whoever copies of it is done.
+    pub fn has_packets(&self) -> bool {
+        !self.packets.is_empty() || self.taken != 0
+    }
+
     /// Whether it is full for connections or packets of strangers.
     pub fn is_full(&self) -> bool {
         self.packets.len().max(self.pending.len()) > self.backlog
