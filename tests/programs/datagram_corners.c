@@ -1,4 +1,4 @@
-/* Corner cases of sockets of datagrams: shut down without a peer, and addresses of no family. */
+/* Corner cases of sockets of datagrams: shut down without a peer, addresses of no family, and what was lost. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -43,7 +43,49 @@ static void shut(int how) {
     close(fd), close(sender);
 }
 
+// What a datagram tells of those that were lost before it; -1 for nothing.
+static int told_lost(int fd, long *length) {
+    static char data[20000];
+    struct iovec piece = {data, sizeof data};
+    union {
+        char bytes[64];
+        struct cmsghdr header;
+    } control = {{0}};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    *length = recvmsg(fd, &message, MSG_DONTWAIT);
+    struct cmsghdr *header = *length < 0 ? NULL : CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SO_RXQ_OVFL)
+        return -1;
+    return *(int *)CMSG_DATA(header);
+}
+
+// How many datagrams fit depends on memory; those that do not are counted for the ones behind them.
+static void lost(void) {
+    enum { SENT = 40 };
+    static char data[20000];
+    struct sockaddr_in own, other;
+    int fd = bound(AF_INET, &own), sender = bound(AF_INET, &other), on = 1, count = -1;
+    long length;
+    for (int counted = 0; counted < 2; counted++) {
+        if (counted)
+            RESULT(setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on));
+        int received = 0;
+        for (int number = 0; number < SENT; number++)
+            sendto(sender, data, sizeof data, 0, (struct sockaddr *)&own, sizeof own);
+        while (count = told_lost(fd, &length), length > 0)
+            received++;
+        sendto(sender, data, 1, 0, (struct sockaddr *)&own, sizeof own);
+        count = told_lost(fd, &length);
+        if (counted)
+            printf("lost: %s\n", count == 2 * (SENT - received) ? "all that are missing" : "wrong");
+        else
+            printf("some are lost: %d, told: %d\n", received < SENT, count);
+    }
+    close(fd), close(sender);
+}
+
 int main(void) {
+    lost();
     signal(SIGPIPE, SIG_IGN);
     for (int how = SHUT_RD; how <= SHUT_RDWR; how++)
         shut(how);

@@ -36,7 +36,7 @@ pub enum OptionValue {
 
 /// Options that are on or off and only remembered, since they mean nothing to some families, or nothing at all where
 /// there are neither radio nor cards that are polled.
-const SWITCHES: [i32; 16] = [
+const SWITCHES: [i32; 17] = [
     option::DEBUG,
     option::REUSE_ADDRESS,
     option::DO_NOT_ROUTE,
@@ -54,6 +54,7 @@ const SWITCHES: [i32; 16] = [
     option::PREFER_BUSY_POLL,
     option::PASS_SECURITY,
     option::ZERO_COPY,
+    option::RECEIVE_QUEUE_OVERFLOW,
 ];
 
 /// Options that say in which form the time of arrival is told.

@@ -216,8 +216,9 @@ pub mod option {
     pub const MARK: i32 = 36;
     pub const PROTOCOL: i32 = 38;
     pub const DOMAIN: i32 = 39;
-    pub const PEEK_OFFSET: i32 = 42;
+    pub const RECEIVE_QUEUE_OVERFLOW: i32 = 40;
     pub const WIFI_STATUS: i32 = 41;
+    pub const PEEK_OFFSET: i32 = 42;
     pub const NO_CHECKSUM_OF_FRAMES: i32 = 43;
     pub const LOCK_FILTER: i32 = 44;
     pub const SELECT_ERROR_QUEUE: i32 = 45;

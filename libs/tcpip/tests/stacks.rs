@@ -339,22 +339,33 @@ fn datagrams_find_their_sockets() {
         Some(Program::new(program).expect("a program").into())
     };
     let to = SocketAddr::from((ADDRESSES[1], 53));
-    for (interface, filter, expected) in [
-        (2, filter(10), Some(&b"na"[..])),
-        (0, filter(0), None),
-        (1, None, None),
-        (0, None, Some(&b"name"[..])),
+    for (interface, filter, counts_lost, expected) in [
+        (2, filter(10), false, Some((&b"na"[..], 0))),
+        (0, filter(0), false, None),
+        (1, None, false, None),
+        (0, None, false, Some((&b"name"[..], 0))),
+        (0, None, true, Some((&b"name"[..], 1))),
     ] {
         wire.machines[1]
-            .udp_choose(server, 10_000, Choice { interface, filter })
+            .udp_choose(
+                server,
+                10_000,
+                Choice {
+                    interface,
+                    filter,
+                    counts_lost,
+                },
+            )
             .expect("a socket");
         wire.machines[0]
             .udp_send(client, Some(to), slice(b"name"), now)
             .expect("sent");
         wire.settle();
         let datagram = wire.machines[1].udp_receive(server, false);
-        let data = datagram.as_ref().and_then(|one| one.data.first());
-        assert_eq!(data.map(|data| &**data), expected);
+        let found = datagram
+            .as_ref()
+            .and_then(|one| Some((&**one.data.first()?, one.lost)));
+        assert_eq!(found, expected);
     }
     assert_eq!(wire.machines[1].udp_waiting(server), (0, 1));
 }

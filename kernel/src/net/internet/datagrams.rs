@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
-use pith_linux::sockets::{MessageFlags, family, option};
+use pith_linux::sockets::{MessageFlags, family, level, option};
 use pith_tcpip::stack::{Carrier, Cause, Choice, Error, Exception};
 use pith_tcpip::{Slice, Stack};
 
@@ -69,6 +69,7 @@ impl InternetSocket {
         let choice = Choice {
             interface: self.common.device(),
             filter: self.common.filter(),
+            counts_lost: self.common.switch(option::RECEIVE_QUEUE_OVERFLOW),
         };
         let capacity = self.common.receive_buffer.load(Ordering::Relaxed);
         let mut stack = self.network.stack.lock();
@@ -299,10 +300,18 @@ impl InternetSocket {
         sent.map_err(error_of_sending)
     }
 
-    /// Tells what is known of the packet that brought a message, as far as the program wants to know.
-    fn describe(&self, carrier: &Carrier, message: &mut Incoming<'_, '_>) {
+    /// Tells what is known of the packet that brought a message, and how many were lost before it, as far as the program wants
+    /// to know.
+    fn describe(&self, carrier: &Carrier, lost: u32, message: &mut Incoming<'_, '_>) {
         self.common
             .stamp(task::wall_clock_at(task::Instant(carrier.at.0)), message);
+        if lost != 0 && self.common.switch(option::RECEIVE_QUEUE_OVERFLOW) {
+            message.ancillary.others.push(ControlMessage {
+                level: level::SOCKET,
+                kind: option::RECEIVE_QUEUE_OVERFLOW,
+                bytes: Vec::from(lost.to_ne_bytes()),
+            });
+        }
         self.chosen
             .lock()
             .describe(self.family, carrier, &mut message.ancillary);
@@ -331,7 +340,7 @@ impl InternetSocket {
         message.address = Some(name::shown(self.family, datagram.carrier.source));
         let length = datagram.data.length();
         let copied = message.fill(&datagram.data)?;
-        self.describe(&datagram.carrier, message);
+        self.describe(&datagram.carrier, datagram.lost, message);
         let full = message.flags.contains(MessageFlags::TRUNCATED);
         Ok(if full { length } else { copied })
     }
@@ -385,7 +394,7 @@ impl InternetSocket {
         message.result |= MessageFlags::ERROR_QUEUE;
         message.address = Some(name::shown(self.family, report.destination));
         if let Some(carrier) = &report.carrier {
-            self.describe(carrier, message);
+            self.describe(carrier, 0, message);
         }
         let origin = match report.destination {
             SocketAddr::V4(_) => ORIGIN_ICMP,

@@ -421,7 +421,11 @@ impl<B: Buffer> Stack<B> {
             destination,
             ..self.carrier(packet, now)
         };
-        let datagram = Datagram { carrier, data };
+        let datagram = Datagram {
+            carrier,
+            lost: 0,
+            data,
+        };
         if packet.destination.is_multicast() || interface.is_broadcast(packet.destination) {
             self.queue_for_all(packet, &header, &datagram);
             return Ok(());
@@ -518,8 +522,20 @@ impl<B: Buffer> Stack<B> {
             return;
         }
         socket.queued += footprint(&datagram.data);
+        datagram.lost = socket.told_lost();
         socket.queue.push_back(datagram);
         self.events.push_back(handle);
+    }
+}
+
+impl<B> Udp<B> {
+    /// How many datagrams were lost so far, as one that comes now tells it.
+    pub(super) fn told_lost(&self) -> u32 {
+        if self.choice.counts_lost {
+            self.lost as u32
+        } else {
+            0
+        }
     }
 }
 

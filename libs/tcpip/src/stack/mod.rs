@@ -165,13 +165,15 @@ impl Default for Manner {
     }
 }
 
-/// Which datagrams a socket receives.
+/// Which datagrams a socket receives, and what it wants to know of others.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     /// Those that come by this interface, counted from 1; 0 for any (`SO_BINDTODEVICE`).
     pub interface: u32,
     /// Those that a program accepts (`SO_ATTACH_FILTER`).
     pub filter: Option<Arc<Program>>,
+    /// Each tells how many were lost before it (`SO_RXQ_OVFL`).
+    pub counts_lost: bool,
 }
 
 /// What is different for one datagram (`IP_PKTINFO`, `IP_TTL`, … as ancillary data).
@@ -320,6 +322,8 @@ pub struct Carrier {
 pub struct Datagram<B> {
     /// The packet that it came by, with the ports of both sides.
     pub carrier: Carrier,
+    /// Datagrams that the socket had lost by then, if it counts them: [`Choice::counts_lost`].
+    pub lost: u32,
     /// Its data.
     pub data: Pieces<B>,
 }

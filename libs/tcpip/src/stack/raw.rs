@@ -324,7 +324,11 @@ impl<B: Buffer> Stack<B> {
 
     fn queue_message(&mut self, handle: Handle, packet: &Arrival, data: Pieces<B>, now: Instant) {
         let carrier = self.carrier(packet, now);
-        let mut datagram = Datagram { carrier, data };
+        let mut datagram = Datagram {
+            carrier,
+            lost: 0,
+            data,
+        };
         let Ok(socket) = self.udp_mut(handle) else {
             return;
         };
@@ -351,6 +355,7 @@ impl<B: Buffer> Stack<B> {
             return;
         }
         socket.queued += size;
+        datagram.lost = socket.told_lost();
         socket.queue.push_back(datagram);
         self.events.push_back(handle);
     }
