@@ -339,32 +339,50 @@ pub(super) struct SignalEvent {
     padding: [u8; 44],
 }
 
-/// `timer_create(2)`
-pub fn timer_create(clock: i32, event: UserPointer, number: UserPointer) -> Result<usize, Errno> {
+/// Whom a timer tells.
+fn notification_of(event: &SignalEvent) -> Result<Notification, Errno> {
     const SIGNAL: i32 = 0;
     const NONE: i32 = 1;
     const THREAD: i32 = 2;
     const THREAD_ID: i32 = 4;
-    let clock = timer_clock(&clock_of(clock)?)?;
+    let signal = || Signal::from_number(event.signal as u64).ok_or(Errno::EINVAL);
+    Ok(match event.notify {
+        NONE => Notification::None,
+        // The C library makes the thread; for the kernel it is a signal to the process.
+        SIGNAL | THREAD => Notification::Process(signal()?, event.value),
+        THREAD_ID | 6 => {
+            let thread = task::find_thread(event.thread as u32).ok_or(Errno::EINVAL)?;
+            Notification::Thread(Arc::downgrade(&thread), signal()?, event.value)
+        }
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+/// The clock that a timer is to follow. The second result says that it is one of processor time, whose process or thread is
+/// looked for when the timer has a number already.
+fn wished_clock(number: i32) -> (Result<TimerClock, Errno>, bool) {
+    // Clocks of devices (`FD_TO_CLOCKID` of clock_gettime(2)) have no timers.
+    if number < 0 && number & 7 == 3 {
+        return (Err(Errno::EOPNOTSUPP), false);
+    }
+    (clock_of(number).and_then(|clock| timer_clock(&clock)), number < 0)
+}
+
+/// `timer_create(2)`
+pub fn timer_create(clock: i32, event: UserPointer, number: UserPointer) -> Result<usize, Errno> {
     let process = task::current_process();
     let event: Option<SignalEvent> = match event.is_null() {
         true => None,
         false => Some(read_object(event)?),
     };
-    let signal_of = |event: &SignalEvent| Signal::from_number(event.signal as u64).ok_or(Errno::EINVAL);
-    let notification = match &event {
-        None => None,
-        Some(event) => Some(match event.notify {
-            NONE => Notification::None,
-            // The C library makes the thread; for the kernel it is a signal to the process.
-            SIGNAL | THREAD => Notification::Process(signal_of(event)?, event.value),
-            THREAD_ID | 6 => {
-                let thread = task::find_thread(event.thread as u32).ok_or(Errno::EINVAL)?;
-                Notification::Thread(Arc::downgrade(&thread), signal_of(event)?, event.value)
-            }
-            _ => return Err(Errno::EINVAL),
-        }),
-    };
+    let (clock, is_late) = wished_clock(clock);
+    if let (Err(errno), false) = (&clock, is_late) {
+        return Err(*errno);
+    }
+    let notification = event.as_ref().map(notification_of).transpose();
+    let wishes = notification.and_then(|notification| Ok((clock?, notification)));
+    // As on Linux, one that can't be made after all has had a number.
+    let (clock, notification) = wishes.inspect_err(|_| process.posix_timers.skip_number())?;
     let made = PosixTimers::create(&process, clock, |number| {
         notification.unwrap_or(Notification::Process(Signal::SIGALRM, number as u64))
     })?;
