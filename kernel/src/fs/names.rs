@@ -9,6 +9,7 @@ use pith_linux::files::RenameFlags;
 use pith_linux::inotify::FileEvents;
 
 use super::inode::{Inode, NewFile, same};
+use super::path::{LastName, NamedPlace};
 use super::permission::{Access, Rights};
 use super::{mounts, notify};
 
@@ -33,6 +34,24 @@ pub fn create(
         notify::name_changed(&**directory, name, inode.kind(), FileEvents::CREATE);
     }
     Ok(inode)
+}
+
+/// Makes a file under a name that must be new, whoever asks.
+///
+/// # Errors
+/// `EEXIST`, and what the file system answers.
+pub fn make(place: &NamedPlace, new: NewFile<'_>, permissions: u16) -> Result<Arc<dyn Inode>, Errno> {
+    let LastName::Name(name) = &place.name else {
+        return Err(Errno::EEXIST);
+    };
+    match place.directory.lookup(name) {
+        Ok(_) => return Err(Errno::EEXIST),
+        // Only a directory may be made under a name with a slash behind it.
+        Err(_) if place.directory_only && !matches!(new, NewFile::Directory) => return Err(Errno::ENOENT),
+        Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    create(&place.directory, name, new, permissions)
 }
 
 /// Gives a file another name.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use pith_linux::Errno;
+use pith_linux::credentials::Capabilities;
 use pith_linux::sockets::{Linger, level, option};
 use pith_linux::time::{NANOSECONDS, Timespec, Timeval};
 use pith_packet_filter::{self as filter, Instruction, Program};
@@ -13,6 +14,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::internet::interfaces;
 use super::message::{ControlMessage, Incoming};
+use crate::fs::permission;
 use crate::memory::{UserPointer, copy_from_user};
 use crate::task::{self, Instant, WaitError, WaitQueue, signal};
 
@@ -295,8 +297,28 @@ impl Common {
         name
     }
 
-    fn bind_to(&self, index: u32) {
+    /// Binds it to an interface, or to none. Who may not see all packets may only do so once.
+    fn bind_to(&self, index: u32) -> Result<(), Errno> {
+        if self.device() != 0 {
+            permission::require(Capabilities::RAW_PACKETS)?;
+        }
         self.device.store(index, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Refuses values of options that not everybody may set.
+    fn permit(name: i32, number: i32) -> Result<(), Errno> {
+        const USUAL_PRIORITIES: core::ops::RangeInclusive<i32> = 0..=6;
+        let administers = || permission::require(Capabilities::NETWORK_ADMINISTRATION);
+        let sends_all = || permission::require(Capabilities::RAW_PACKETS).or_else(|_| administers());
+        match name {
+            option::DEBUG if number != 0 => administers().map_err(|_| Errno::EACCES),
+            option::PRIORITY if !USUAL_PRIORITIES.contains(&number) => sends_all(),
+            option::MARK => sends_all(),
+            option::SEND_BUFFER_FORCE | option::RECEIVE_BUFFER_FORCE => administers(),
+            option::PREFER_BUSY_POLL if number != 0 => administers(),
+            _ => Ok(()),
+        }
     }
 
     fn bind_to_name(&self, name: &[u8]) -> Result<(), Errno> {
@@ -308,8 +330,7 @@ impl Common {
             true => 0,
             false => interfaces::by_name(name).ok_or(Errno::ENODEV)?.index,
         };
-        self.bind_to(index);
-        Ok(())
+        self.bind_to(index)
     }
 
     /// `SO_ATTACH_FILTER`: `struct sock_fprog` says how long the program is and where.
@@ -411,6 +432,7 @@ impl Common {
         }
         let bytes = value.first_chunk::<INTEGER>().ok_or(Errno::EINVAL)?;
         let number = i32::from_ne_bytes(*bytes);
+        Self::permit(name, number)?;
         // Half of a buffer is meant for what the kernel needs itself.
         let buffer = |number: i32, least: usize| (number as usize * 2).max(least);
         // As on Linux, what is negative means a lot.
@@ -436,7 +458,7 @@ impl Common {
             option::INCOMING_CPU => self.incoming_cpu.store(number, Ordering::Relaxed),
             option::BSD_COMPATIBLE | option::CONNECTION_ADVICE => {}
             // As on Linux, it need not exist.
-            option::BIND_TO_INTERFACE => self.bind_to(u32::try_from(number).map_err(|_| Errno::EINVAL)?),
+            option::BIND_TO_INTERFACE => self.bind_to(u32::try_from(number).map_err(|_| Errno::EINVAL)?)?,
             option::LOCK_FILTER if number == 0 && self.switch(name) => return Err(Errno::EPERM),
             option::ATTACH_FILTER => self.attach_filter(value)?,
             option::DETACH_FILTER if self.switch(option::LOCK_FILTER) => return Err(Errno::EPERM),

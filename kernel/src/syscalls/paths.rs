@@ -81,24 +81,7 @@ pub fn chroot(path: UserPointer) -> Result<usize, Errno> {
 
 /// Makes a file under a name that must be new.
 fn make(directory: i32, path: &[u8], new: NewFile<'_>, permissions: u16) -> Result<usize, Errno> {
-    let place = place(directory, path)?;
-    let LastName::Name(name) = place.name else {
-        return Err(Errno::EEXIST);
-    };
-    if place.directory_only && !matches!(new, NewFile::Directory) {
-        // Only a directory may be made under a name with a slash behind it.
-        return Err(if place.directory.lookup(&name).is_ok() {
-            Errno::EEXIST
-        } else {
-            Errno::ENOENT
-        });
-    }
-    match place.directory.lookup(&name) {
-        Ok(_) => return Err(Errno::EEXIST),
-        Err(Errno::ENOENT) => {}
-        Err(errno) => return Err(errno),
-    }
-    names::create(&place.directory, &name, new, permissions)?;
+    names::make(&place(directory, path)?, new, permissions)?;
     Ok(0)
 }
 

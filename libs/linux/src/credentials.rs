@@ -52,6 +52,10 @@ impl Capabilities {
     pub const SET_CAPABILITIES: u64 = 1 << 8;
     /// `CAP_NET_BIND_SERVICE`.
     pub const LOW_PORTS: u64 = 1 << 10;
+    /// `CAP_NET_ADMIN`.
+    pub const NETWORK_ADMINISTRATION: u64 = 1 << 12;
+    /// `CAP_NET_RAW`.
+    pub const RAW_PACKETS: u64 = 1 << 13;
     /// `CAP_IPC_LOCK`.
     pub const LOCK_MEMORY: u64 = 1 << 14;
     /// `CAP_IPC_OWNER`.

@@ -184,7 +184,11 @@ fn who_is_connected_learns_what_will_not_pass() {
         assert_eq!(host.receive(&back), Ok(()));
         assert!(send(&mut host, free, Some(to)).is_ok());
         let mut manner = host.stack.udp_manner(free).expect("a socket");
-        manner.reports = true;
+        manner.reports_v4 = true;
+        host.stack.udp_set_manner(free, manner).expect("a socket");
+        assert_eq!(host.receive(&back), Ok(()));
+        assert_eq!(host.stack.udp_take_report(free), None, "only those of IPv4");
+        manner.reports_v6 = true;
         host.stack.udp_set_manner(free, manner).expect("a socket");
         assert_eq!(host.receive(&back), Ok(()));
         assert_eq!(send(&mut host, free, Some(to)), Err(Error::Failed(cause)));

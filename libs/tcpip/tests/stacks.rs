@@ -7,8 +7,8 @@ use core::net::{Ipv4Addr, SocketAddr};
 use common::wire::{ADDRESSES, Wire};
 use common::{card, slice};
 use pith_packet_filter::{Instruction, Program};
-use pith_tcpip::stack::{Choice, Exception, Handle, Offload, Reach};
-use pith_tcpip::tcp::{Ending, State};
+use pith_tcpip::stack::{Choice, Error, Exception, Handle, Offload, Reach};
+use pith_tcpip::tcp::{Ending, Options, State};
 
 #[test]
 fn machines_find_each_other_and_talk() {
@@ -368,6 +368,34 @@ fn datagrams_find_their_sockets() {
         assert_eq!(found, expected);
     }
     assert_eq!(wire.machines[1].udp_waiting(server), (0, 1));
+}
+
+#[test]
+fn sockets_may_have_addresses_before_interfaces_have_them() {
+    let mut wire = Wire::new();
+    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 80));
+    let to = SocketAddr::from((ADDRESSES[1], 53));
+    let now = wire.now;
+    let machine = &mut wire.machines[0];
+    let socket = machine.udp_open(Reach::V4, 10_000);
+    assert_eq!(machine.bind(socket, elsewhere, false), Err(Error::NotLocal));
+    machine.bind_anywhere(socket, true);
+    assert_eq!(machine.bind(socket, elsewhere, false), Ok(()));
+    // Nothing is sent from there.
+    assert_eq!(
+        machine.udp_connect(socket, Some(to)),
+        Err(Error::Unreachable)
+    );
+    let sent = machine.udp_send(socket, Some(to), slice(b"data"), now);
+    assert_eq!(sent, Err(Error::Unreachable));
+    let stream = machine.tcp_open(Reach::V4, Options::default());
+    machine.bind_anywhere(stream, true);
+    assert_eq!(machine.bind(stream, elsewhere, false), Ok(()));
+    assert_eq!(
+        machine.tcp_connect(stream, to, now),
+        Err(Error::Unreachable)
+    );
+    assert_eq!(machine.tcp_listen(stream, 5), Ok(()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use pith_linux::Errno;
+use pith_linux::credentials::Capabilities;
 use pith_tcpip::Instant;
 use pith_tcpip::stack::{Error, Route};
 use pith_tcpip::time::SECOND;
@@ -11,15 +12,12 @@ use super::configured_network;
 use super::errors::errno;
 use crate::fs::permission;
 
-/// `CAP_NET_ADMIN`
-const NETWORK_ADMINISTRATION: u64 = 1 << 12;
-
 /// Whether the process may change anything.
 ///
 /// # Errors
 /// `EPERM`
 pub fn permit() -> Result<(), Errno> {
-    permission::require(NETWORK_ADMINISTRATION)
+    permission::require(Capabilities::NETWORK_ADMINISTRATION)
 }
 
 /// The place of an interface among all, which has to exist.

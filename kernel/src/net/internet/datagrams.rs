@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
 use pith_linux::sockets::{MessageFlags, family, level, option};
-use pith_tcpip::stack::{Carrier, Cause, Choice, Error, Exception};
+use pith_tcpip::stack::{Carrier, Cause, Choice, Error, Exception, Reach};
 use pith_tcpip::{Slice, Stack};
 
 use super::errors::{errno, errno_for};
@@ -14,6 +14,7 @@ use super::ip_options::{IP, IPV6, UDP, udp, v4, v6};
 use super::socket::InternetSocket;
 use super::{Memory, name};
 use crate::memory::{PacketRoom, Source};
+use crate::net::address::Address;
 use crate::net::message::{ControlMessage, Incoming, Outgoing};
 use crate::net::options::Patience;
 use crate::task;
@@ -163,16 +164,25 @@ impl InternetSocket {
     }
 
     pub(super) fn send_datagram(&self, message: Outgoing<'_, '_>) -> Result<usize, Errno> {
+        let length = message.data.remaining();
+        let too_long = length > usize::from(u16::MAX);
+        let is_urgent = message.flags.contains(MessageFlags::OUT_OF_BAND);
+        let named = message.address.as_ref().and_then(Address::family);
+        // Linux's IPv6 looks for the peer first, unless an address of IPv4 is given.
+        if self.family == family::INTERNET
+            || self.is_udp() && self.reach() != Reach::V6 && named == Some(family::INTERNET)
+        {
+            if too_long {
+                return Err(Errno::EMSGSIZE);
+            }
+            if is_urgent {
+                return Err(Errno::EOPNOTSUPP);
+            }
+        }
         let to = self
             .peer_of(&message)?
             .map(|to| self.without_protocol(to))
             .transpose()?;
-        let length = message.data.remaining();
-        let too_long = length > usize::from(u16::MAX);
-        // Linux's IPv6 looks for the peer first.
-        if too_long && self.family == family::INTERNET {
-            return Err(Errno::EMSGSIZE);
-        }
         let peer = to.or_else(|| self.network.stack.lock().remote(self.handle));
         let Some(peer) = peer else {
             return Err(Errno::EDESTADDRREQ);
@@ -180,7 +190,7 @@ impl InternetSocket {
         if too_long {
             return Err(Errno::EMSGSIZE);
         }
-        if message.flags.contains(MessageFlags::OUT_OF_BAND) && peer.is_ipv4() {
+        if is_urgent && peer.is_ipv4() {
             return Err(Errno::EOPNOTSUPP);
         }
         // As on Linux, a peer that a socket of IPv6 has in IPv4 is looked at like one that the program names.

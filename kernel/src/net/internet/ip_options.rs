@@ -29,6 +29,7 @@ pub mod v4 {
     pub const RECEIVE_HOPS: i32 = 12;
     pub const RECEIVE_SERVICE: i32 = 13;
     pub const MTU: i32 = 14;
+    pub const FREE_BIND: i32 = 15;
     pub const TRANSPARENT: i32 = 19;
     pub const RECEIVE_DESTINATION: i32 = 20;
     pub const BIND_ADDRESS_NO_PORT: i32 = 24;
@@ -51,6 +52,7 @@ pub mod v6 {
     pub const CLASS: i32 = 67;
     pub const TRANSPARENT: i32 = 75;
     pub const UNICAST_INTERFACE: i32 = 76;
+    pub const FREE_BIND: i32 = 78;
 }
 
 /// Options of [`UDP`] (`UDP_…`).
@@ -102,13 +104,14 @@ impl Default for Chosen {
 }
 
 /// Options that are on or off, by level and number.
-const SWITCHES: [(i32, i32); 13] = [
+const SWITCHES: [(i32, i32); 14] = [
     (IP, v4::PACKET_INFORMATION),
     (IP, v4::RECEIVE_ERRORS),
     (IP, v4::RECEIVE_HOPS),
     (IP, v4::RECEIVE_SERVICE),
     (IP, v4::RECEIVE_DESTINATION),
     (IP, v4::BIND_ADDRESS_NO_PORT),
+    (IP, v4::FREE_BIND),
     (IPV6, v6::RECEIVE_ERRORS),
     (IPV6, v6::RECEIVE_PACKET_INFORMATION),
     (IPV6, v6::RECEIVE_HOP_LIMIT),
@@ -147,11 +150,6 @@ impl Chosen {
         index.is_some_and(|index| self.switches & 1 << index != 0)
     }
 
-    /// Whether failures are told for packets of a family.
-    pub fn reports_failures(&self) -> bool {
-        self.is_on(IP, v4::RECEIVE_ERRORS) || self.is_on(IPV6, v6::RECEIVE_ERRORS)
-    }
-
     /// The value of an option; `None` if it is not known here.
     pub fn get(&self, level: i32, name: i32) -> Option<i32> {
         Some(match (level, name) {
@@ -165,6 +163,8 @@ impl Chosen {
             (IPV6, v6::CLASS) => self.class.into(),
             (IPV6, v6::UNICAST_INTERFACE) => self.interface_v6.to_be() as i32,
             (UDP, udp::SEGMENT) => self.segment.into(),
+            // The same for both.
+            (IPV6, v6::FREE_BIND) => self.is_on(IP, v4::FREE_BIND).into(),
             _ if SWITCHES.contains(&(level, name)) => self.is_on(level, name).into(),
             _ => return None,
         })
@@ -196,7 +196,11 @@ impl Chosen {
             (IPV6, v6::CLASS) => self.class = if number == -1 { 0 } else { byte(255)? },
             (UDP, udp::SEGMENT) => self.segment = u16::try_from(number).map_err(|_| Errno::EINVAL)?,
             _ => {
-                let index = SWITCHES.iter().position(|known| *known == (level, name));
+                let known = match (level, name) {
+                    (IPV6, v6::FREE_BIND) => (IP, v4::FREE_BIND),
+                    other => other,
+                };
+                let index = SWITCHES.iter().position(|one| *one == known);
                 let bit = 1 << index.ok_or(Errno::ENOPROTOOPT)?;
                 self.switches = self.switches & !bit | if number != 0 { bit } else { 0 };
             }
@@ -247,7 +251,8 @@ impl Chosen {
             service,
             discovery,
             broadcast: false,
-            reports: self.reports_failures(),
+            reports_v4: self.is_on(IP, v4::RECEIVE_ERRORS),
+            reports_v6: self.is_on(IPV6, v6::RECEIVE_ERRORS),
             ..Manner::default()
         }
     }

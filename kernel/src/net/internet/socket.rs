@@ -192,7 +192,7 @@ impl InternetSocket {
         patience.wait(&self.queue, condition)
     }
 
-    fn reach(&self) -> Reach {
+    pub(super) fn reach(&self) -> Reach {
         let reach = self.network.stack.lock().reach(self.handle);
         reach.unwrap_or(Reach::V4)
     }
@@ -273,10 +273,14 @@ impl Socket for InternetSocket {
         if (1..FIRST_FREE_PORT.load(Ordering::Relaxed)).contains(&usize::from(address.port())) {
             permission::require(Capabilities::LOW_PORTS).map_err(|_| Errno::EACCES)?;
         }
-        let later = address.port() == 0 && self.chosen.lock().is_on(IP, v4::BIND_ADDRESS_NO_PORT);
-        let bound = self.network.with(|stack, _| match later {
-            true => stack.bind_without_port(self.handle, address, sharing),
-            false => stack.bind(self.handle, address, sharing),
+        let chosen = *self.chosen.lock();
+        let later = address.port() == 0 && chosen.is_on(IP, v4::BIND_ADDRESS_NO_PORT);
+        let bound = self.network.with(|stack, _| {
+            stack.bind_anywhere(self.handle, chosen.is_on(IP, v4::FREE_BIND));
+            match later {
+                true => stack.bind_without_port(self.handle, address, sharing),
+                false => stack.bind(self.handle, address, sharing),
+            }
         });
         bound.map_err(errno)
     }

@@ -15,7 +15,7 @@ use super::UnixSocket;
 use crate::fs::context;
 use crate::fs::inode::{Inode, NewFile};
 use crate::fs::names;
-use crate::fs::path::{self, LastName};
+use crate::fs::path;
 use crate::fs::permission::{self, Access};
 use crate::net::address::Address;
 
@@ -92,14 +92,8 @@ pub fn bind(socket: &Arc<UnixSocket>, address: &Address) -> Result<Arc<Name>, Er
             let files = context::current();
             let origin = files.origin(AT_FDCWD, path)?;
             let place = path::find_place(&origin, path)?;
-            let LastName::Name(last) = &place.name else {
-                return Err(Errno::EADDRINUSE);
-            };
-            if place.directory_only {
-                return Err(Errno::ENOENT);
-            }
             let new = NewFile::Special(FileKind::Socket, DeviceNumber::default());
-            let made = names::create(&place.directory, last, new, 0o777 & !files.mask());
+            let made = names::make(&place, new, 0o777 & !files.mask());
             let inode = made.map_err(|errno| match errno {
                 Errno::EEXIST => Errno::EADDRINUSE,
                 other => other,

@@ -26,6 +26,7 @@ impl<B: Buffer> Stack<B> {
             error: None,
             reports: VecDeque::new(),
             groups: Vec::new(),
+            anywhere: false,
         })))
     }
 
@@ -50,6 +51,7 @@ impl<B: Buffer> Stack<B> {
                 let (reach, bound) = self.udp_mut(handle).map(|one| (one.reach, one.local))?;
                 let remote = self.peer(reach, bound, remote)?;
                 let own = self.own_address(remote, 0)?;
+                self.check_source(bound)?;
                 self.complete(handle, own, false)?;
                 if let Ok(Udp {
                     local: Some(local), ..
@@ -120,8 +122,9 @@ impl<B: Buffer> Stack<B> {
     /// [`Error::State`] if it is no such socket.
     pub fn udp_set_manner(&mut self, handle: Handle, manner: Manner) -> Result<(), Error> {
         let socket = self.udp_mut(handle)?;
-        socket.manner = manner;
-        if !manner.reports {
+        let before = core::mem::replace(&mut socket.manner, manner);
+        // As on Linux, who wants no more of the one kind loses those of the other too.
+        if before.reports_v4 && !manner.reports_v4 || before.reports_v6 && !manner.reports_v6 {
             socket.reports.clear();
         }
         Ok(())
@@ -287,10 +290,11 @@ impl<B: Buffer> Stack<B> {
         let source = match exception.source {
             Some(source) if !self.is_local(source) => return Err(Error::NotLocal),
             Some(source) => source,
-            None if local.ip().is_unspecified() || local.ip().is_multicast() => {
-                self.source_for(remote.ip(), scope)?
+            None if self.is_for_many(local.ip()) => self.source_for(remote.ip(), scope)?,
+            None => {
+                self.check_source(Some(local))?;
+                local.ip()
             }
-            None => local.ip(),
         };
         let way = self.route(remote.ip(), scope)?;
         let interface = &self.interfaces[way.interface];

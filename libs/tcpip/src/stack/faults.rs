@@ -158,7 +158,11 @@ impl<B> Udp<B> {
     /// know everything learns the rest as well.
     pub(super) fn learn(&mut self, fault: Fault, remote: SocketAddr, data: &[u8]) {
         let told = fault.cause != Cause::TooLong || self.manner.discovery != Discovery::Never;
-        if self.manner.reports && told {
+        let reports = match remote {
+            SocketAddr::V4(_) => self.manner.reports_v4,
+            SocketAddr::V6(_) => self.manner.reports_v6,
+        };
+        if reports && told {
             if self.reports.len() < REPORTS {
                 self.reports.push_back(Report {
                     cause: fault.cause,

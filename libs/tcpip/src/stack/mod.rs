@@ -140,8 +140,10 @@ pub struct Manner {
     pub discovery: Discovery,
     /// Packets to everybody are allowed (`SO_BROADCAST`).
     pub broadcast: bool,
-    /// All errors are wanted (`IP_RECVERR`), see [`Stack::udp_take_report`].
-    pub reports: bool,
+    /// All errors of packets of IPv4 are wanted (`IP_RECVERR`), see [`Stack::udp_take_report`].
+    pub reports_v4: bool,
+    /// Those of packets of IPv6 (`IPV6_RECVERR`).
+    pub reports_v6: bool,
     /// Routers that packets to groups may pass (`IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`).
     pub group_hops: u8,
     /// The interface for packets to groups, counted from 1; 0 for what routes say (`IP_MULTICAST_IF`).
@@ -157,7 +159,8 @@ impl Default for Manner {
             service: 0,
             discovery: Discovery::Usual,
             broadcast: false,
-            reports: false,
+            reports_v4: false,
+            reports_v6: false,
             group_hops: 1,
             group_interface: 0,
             group_loop: true,
@@ -298,6 +301,8 @@ struct Tcp<B> {
     charged: usize,
     /// The lane of whoever has used it last.
     lane: Option<u16>,
+    /// See [`Stack::bind_anywhere`].
+    anywhere: bool,
 }
 
 /// The packet by which something came.
@@ -353,6 +358,8 @@ struct Udp<B> {
     reports: VecDeque<Report>,
     /// Groups that it has joined: interface and address.
     groups: Vec<(usize, IpAddr)>,
+    /// See [`Stack::bind_anywhere`].
+    anywhere: bool,
 }
 
 #[derive(Debug)]

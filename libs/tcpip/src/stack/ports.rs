@@ -205,11 +205,17 @@ impl<B: Buffer> Stack<B> {
     /// Checks that an address can be a socket's own, and brings it into the form of the tables.
     pub(super) fn bindable(
         &self,
+        handle: Handle,
         reach: Reach,
         datagrams: bool,
         address: SocketAddr,
     ) -> Result<SocketAddr, Error> {
         let ip = address.ip();
+        let anywhere = match self.sockets.get(handle) {
+            Some(Socket::Tcp(socket)) => socket.anywhere,
+            Some(Socket::Udp(socket)) => socket.anywhere,
+            None => false,
+        };
         if !reach.includes(ip) {
             return Err(Error::NotLocal);
         }
@@ -217,7 +223,7 @@ impl<B: Buffer> Stack<B> {
             SocketAddr::V4(_) => {
                 let group =
                     ip.is_multicast() || self.interfaces.iter().any(|one| one.is_broadcast(ip));
-                match ip.is_unspecified() || group || self.is_local(ip) {
+                match ip.is_unspecified() || group || anywhere || self.is_local(ip) {
                     true => Ok(address),
                     false => Err(Error::NotLocal),
                 }
@@ -235,7 +241,7 @@ impl<B: Buffer> Stack<B> {
                 let held = interfaces.any(|(index, one)| {
                     (!scoped || index + 1 == scope as usize) && (ip.is_multicast() || one.holds(ip))
                 });
-                if !(ip.is_unspecified() || held || ip.is_multicast() && scope == 0) {
+                if !(ip.is_unspecified() || held || anywhere || ip.is_multicast() && scope == 0) {
                     return Err(if scoped && scope as usize > self.interfaces.len() {
                         Error::NoInterface
                     } else {
@@ -246,6 +252,30 @@ impl<B: Buffer> Stack<B> {
                 Ok(SocketAddrV6::new(*own.ip(), own.port(), 0, scope).into())
             }
         }
+    }
+
+    /// Whether a socket may have an address that no interface has, or does not have yet (`IP_FREEBIND`).
+    pub fn bind_anywhere(&mut self, handle: Handle, anywhere: bool) {
+        match self.sockets.get_mut(handle) {
+            Some(Socket::Tcp(socket)) => socket.anywhere = anywhere,
+            Some(Socket::Udp(socket)) => socket.anywhere = anywhere,
+            None => {}
+        }
+    }
+
+    /// Refuses an own address that no interface has: as on Linux, with IPv4 no way leads anywhere from there.
+    pub(super) fn check_source(&self, own: Option<SocketAddr>) -> Result<(), Error> {
+        match own.map(|own| own.ip()) {
+            Some(ip @ IpAddr::V4(_)) if !self.is_for_many(ip) && !self.is_local(ip) => {
+                Err(Error::Unreachable)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an address is no station's, so that another one is the source of what a socket sends that has it.
+    pub(super) fn is_for_many(&self, ip: IpAddr) -> bool {
+        ip.is_unspecified() || ip.is_multicast() || self.is_broadcast(ip)
     }
 
     /// Gives a socket its own address.
@@ -300,7 +330,7 @@ impl<B: Buffer> Stack<B> {
         if is_bound && reach != Reach::V4 {
             return Err(Error::State);
         }
-        let mut address = self.bindable(reach, datagrams, address)?;
+        let mut address = self.bindable(handle, reach, datagrams, address)?;
         if is_bound {
             return Err(Error::State);
         }
@@ -360,7 +390,7 @@ impl<B: Buffer> Stack<B> {
         }
         address.set_port(0);
         let reach = self.reach(handle).ok_or(Error::State)?;
-        let address = self.bindable(reach, datagrams, address)?;
+        let address = self.bindable(handle, reach, datagrams, address)?;
         self.set_local(handle, address, sharing);
         self.note_bound(handle, address);
         Ok(())

@@ -100,7 +100,7 @@ impl<B: Buffer> Stack<B> {
         if role != Role::Echoes && socket.remote.is_some() {
             return Err(Error::State);
         }
-        let mut address = self.bindable(reach, true, address)?;
+        let mut address = self.bindable(handle, reach, true, address)?;
         // As on Linux, a wrong address is told first.
         if role == Role::Echoes && self.local(handle).is_some() {
             return Err(Error::State);

@@ -17,6 +17,7 @@ impl<B> Tcp<B> {
             rebound: false,
             lane: None,
             charged: 0,
+            anywhere: false,
         }
     }
 }
@@ -100,6 +101,7 @@ impl<B: Buffer> Stack<B> {
         let port = bound.map_or(0, |bound| bound.port());
         // There must be a way there, whatever the own address is.
         let usual = self.own_address(remote, port)?;
+        self.check_source(bound)?;
         let mut local = bound
             .filter(|bound| !bound.ip().is_unspecified())
             .unwrap_or(usual);
