@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, PAYLOAD_ALIGNMENT};
 use pith_erofs::{Attributes, Builder, Layout, Output, Timestamp, WriteError};
+use rustix::io::Errno;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
@@ -28,6 +29,9 @@ const MEMORY_LIMIT: u64 = 3 << 30;
 
 /// How much is read and written at a time, in bytes.
 const CHUNK: usize = 256 << 10;
+
+/// Most bytes of an extended attribute, and of the list of their names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
+const MOST_ATTRIBUTE_BYTES: usize = 64 << 10;
 
 /// A kernel that images are built around.
 #[derive(Clone, Copy, Debug)]
@@ -309,12 +313,51 @@ fn lay_out<'a>(tree: &'a Tree, buffer: &'a RefCell<Vec<u8>>) -> Result<Layout<Da
                         }
                     }
                 }
-                builder.add_file(bytes, attributes, Data { content, buffer })
+                builder
+                    .add_file(bytes, attributes, Data { content, buffer })
+                    .map_err(refused)?;
+                if let Content::Host(file) = content {
+                    let extended = extended_attributes(&file.path)?;
+                    let named: Vec<(&[u8], &[u8])> = extended
+                        .iter()
+                        .map(|(name, value)| (&**name, &**value))
+                        .collect();
+                    builder.set_extended_attributes(bytes, &named)
+                } else {
+                    Ok(())
+                }
             }
         }
         .map_err(refused)?;
     }
     builder.layout().map_err(refused)
+}
+
+/// An extended attribute: name and value.
+type ExtendedAttribute = (Vec<u8>, Vec<u8>);
+
+/// The extended attributes of a file that mean something in a machine: capabilities, and what users have given it. Those of
+/// security modules and of the host's file systems stay behind.
+fn extended_attributes(path: &Path) -> Result<Vec<ExtendedAttribute>, Error> {
+    let failed = |errno: Errno| Error::unreadable(path)(errno.into());
+    let mut names = Vec::with_capacity(MOST_ATTRIBUTE_BYTES);
+    match rustix::fs::listxattr(path, rustix::buffer::spare_capacity(&mut names)) {
+        Ok(_) => {}
+        // The file system has none.
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        Err(errno) => return Err(failed(errno)),
+    }
+    let kept = |name: &&[u8]| name.starts_with(b"user.") || *name == b"security.capability";
+    names
+        .split(|byte| *byte == 0)
+        .filter(kept)
+        .map(|name| {
+            let mut value = Vec::with_capacity(MOST_ATTRIBUTE_BYTES);
+            rustix::fs::getxattr(path, name, rustix::buffer::spare_capacity(&mut value))
+                .map_err(failed)?;
+            Ok((name.to_vec(), value))
+        })
+        .collect()
 }
 
 /// Collects small pieces, hashes and writes them.

@@ -544,6 +544,29 @@ static void attributes(void) {
     rmdir("sticky");
 }
 
+/* What a file of the image had on the host. */
+static void attributes_of_image(const char *path) {
+    puts("-- extended attributes of the image");
+    char text[64] = "";
+    int file = open(path, O_RDWR);
+    RESULT(flistxattr(file, NULL, 0));
+    RESULT(flistxattr(file, text, sizeof text));
+    RESULT(fgetxattr(file, "user.origin", text, sizeof text));
+    printf("%.11s\n", text);
+    RESULT(getxattr(path, "user.empty", text, sizeof text));
+    RESULT(fgetxattr(file, "user.other", text, sizeof text));
+    RESULT(fsetxattr(file, "user.origin", "x", 1, XATTR_CREATE));
+    RESULT(pwrite(file, "W", 1, 0));
+    RESULT(fgetxattr(file, "user.origin", text, sizeof text));
+    RESULT(fremovexattr(file, "user.empty"));
+    RESULT(fsetxattr(file, "user.origin", "changed", 7, XATTR_REPLACE));
+    RESULT(link(path, "linked"));
+    RESULT(getxattr("linked", "user.origin", text, sizeof text));
+    RESULT(listxattr("linked", NULL, 0));
+    unlink("linked");
+    close(file);
+}
+
 static void in(const char *place) {
     struct statfs system;
     if (chdir(place) != 0)
@@ -560,6 +583,8 @@ static void in(const char *place) {
     closing();
     locks();
     attributes();
+    if (access("../poem.txt", F_OK) == 0)
+        attributes_of_image("../poem.txt");
     unlink("fresh");
     rmdir(place);
 }

@@ -1,5 +1,6 @@
 //! Where test programs are compiled, and files and images lie.
 
+use rustix::fs::XattrFlags;
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -297,6 +298,14 @@ pub fn fixture(directory: &Path) -> Result<(), String> {
         fs::set_permissions(&path, fs::Permissions::from_mode(*mode))
             .map_err(with_path("can't change", &path))?;
         date(&path, 1_000_000_000 + 86_413 * index as u64)?;
+    }
+    for (name, value) in [("user.origin", &b"the fixture"[..]), ("user.empty", b"")] {
+        let path = directory.join("poem.txt");
+        match rustix::fs::setxattr(&path, name, value, XattrFlags::empty()) {
+            // Without them, both sides see none.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(format!("{}: {errno}", path.display())),
+        }
     }
     for (name, target) in [
         ("link-to-small", "small.txt"),

@@ -41,7 +41,7 @@ pub(crate) mod incompatible {
     pub(crate) const ZERO_PADDING: u32 = 0x1;
     /// Files may be chunk based.
     pub(crate) const CHUNKED_FILE: u32 = 0x4;
-    /// Names of extended attributes may be abbreviated. Extended attributes are skipped here.
+    /// Names of extended attributes may be abbreviated. Such ones are skipped here.
     pub(crate) const ATTRIBUTE_PREFIXES: u32 = 0x40;
 
     /// All that the reader can deal with.
@@ -214,6 +214,56 @@ pub(crate) struct ChunkIndex {
     pub(crate) block: U32,
 }
 
+/// What comes first of the extended attributes behind an inode (`struct erofs_xattr_ibody_header`).
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct AttributeHeader {
+    /// Hashes of names, by a feature that isn't used here.
+    pub(crate) filter: U32,
+    /// Number of places of 32 bits that follow, of attributes that several files share.
+    pub(crate) shared_count: u8,
+    /// 0.
+    pub(crate) reserved: [u8; 7],
+}
+
+/// An extended attribute (`struct erofs_xattr_entry`), before the rest of its name and its value. The next one starts at a
+/// multiple of 4 bytes.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct AttributeEntry {
+    /// Length of the name without its prefix.
+    pub(crate) name_length: u8,
+    /// See [`attribute_prefix`].
+    pub(crate) prefix: u8,
+    /// Length of the value.
+    pub(crate) value_size: U16,
+}
+
+/// How names of extended attributes begin, as numbers.
+pub(crate) mod attribute_prefix {
+    const ALL: [(u8, &[u8]); 3] = [(1, b"user."), (4, b"trusted."), (6, b"security.")];
+
+    /// The prefix of a number, if it is supported.
+    pub(crate) fn of_index(index: u8) -> Option<&'static [u8]> {
+        let found = ALL.into_iter().find(|(number, _)| *number == index);
+        found.map(|(_, prefix)| prefix)
+    }
+
+    /// The number of a name's prefix, and the rest of the name.
+    pub(crate) fn split(name: &[u8]) -> Option<(u8, &[u8])> {
+        ALL.into_iter()
+            .find_map(|(index, prefix)| Some((index, name.strip_prefix(prefix)?)))
+    }
+}
+
+/// The number that tells the size of extended attributes: see [`attributes_size`].
+pub(crate) fn attribute_count(size: usize) -> u16 {
+    match size {
+        0 => 0,
+        size => ((size - size_of::<AttributeHeader>()) / 4 + 1) as u16,
+    }
+}
+
 /// Size, in bytes, of the extended attributes behind an inode: a header of 12 bytes, and then units of 4.
 pub(crate) fn attributes_size(attribute_count: u16) -> u64 {
     match attribute_count {
@@ -318,6 +368,8 @@ mod tests {
         assert_eq!(size_of::<ExtendedInode>(), 64);
         assert_eq!(size_of::<DirectoryRecord>(), 12);
         assert_eq!(size_of::<ChunkIndex>(), 8);
+        assert_eq!(size_of::<AttributeHeader>(), 12);
+        assert_eq!(size_of::<AttributeEntry>(), 4);
         assert_eq!(
             core::mem::offset_of!(Superblock, incompatible_features),
             0x50

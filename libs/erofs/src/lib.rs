@@ -27,7 +27,10 @@ mod reader;
 mod writer;
 
 pub use format::{BLOCK_SIZE, FileKind, MAXIMUM_NAME, MAXIMUM_PATH};
-pub use reader::{DataBlock, Directory, DirectoryEntry, Error, Inode, Volume};
+pub use reader::{
+    DataBlock, Directory, DirectoryEntry, Error, ExtendedAttribute, ExtendedAttributes, Inode,
+    Volume,
+};
 pub use writer::{
     Attributes, BuildError, Builder, Content, Layout, Output, SpecialFile, Timestamp, WriteError,
 };

@@ -5,7 +5,10 @@ mod common;
 use common::{
     Scratch, Seen, TIME, attributes, contents, expect_success, find, image, noise, sample, tool,
 };
-use pith_erofs::{Attributes, Builder, DataBlock, Error, FileKind, Timestamp, Volume};
+use pith_erofs::{
+    Attributes, BuildError, Builder, DataBlock, Error, ExtendedAttribute, FileKind, Timestamp,
+    Volume,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -286,6 +289,94 @@ fn extended_attributes_are_skipped() {
     assert!(image.windows(label.len()).any(|window| window == label));
     let volume = Volume::open(&image).unwrap();
     assert_same(contents(&volume).unwrap(), host_contents(&tree));
+}
+
+/// Those of each file for itself are read.
+#[test]
+fn extended_attributes_of_mkfs_are_read() {
+    let scratch = Scratch::new("own-attributes");
+    let tree = scratch.path("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), "inline data").unwrap();
+    let contexts = scratch.text("contexts");
+    fs::write(&contexts, "/.* user:role:type:s0\n").unwrap();
+    let file = scratch.text("image");
+    let option = format!("--file-contexts={contexts}");
+    let tree_text = tree.to_str().unwrap();
+    let arguments = ["--quiet", "-x", "100", &option, &file, tree_text];
+    expect_success(&tool("mkfs.erofs", &arguments));
+    let image = fs::read(&file).unwrap();
+    let volume = Volume::open(&image).unwrap();
+    let inode = find(&volume, "file").unwrap().unwrap();
+    let found: Vec<_> = volume.extended_attributes(&inode).unwrap().collect();
+    assert_eq!(
+        found,
+        [Ok(ExtendedAttribute {
+            prefix: b"security.",
+            name: b"selinux",
+            value: b"user:role:type:s0",
+        })]
+    );
+}
+
+#[test]
+fn extended_attributes_are_written() {
+    let mut builder = Builder::new(TIME);
+    let large = noise(7, 3900);
+    let of_file: [(&[u8], &[u8]); 3] = [
+        (b"user.z", b"the last"),
+        (b"security.capability", &[1, 2, 3]),
+        (b"user.empty", b""),
+    ];
+    let of_link: [(&[u8], &[u8]); 1] = [(b"trusted.large", &large)];
+    builder
+        .add_file(b"/file", attributes(0o644), noise(1, 5000))
+        .unwrap();
+    builder
+        .add_symlink(b"/link", attributes(0o777), &[b't'; 500])
+        .unwrap();
+    builder.add_hard_link(b"/also", b"/file").unwrap();
+    builder.set_extended_attributes(b"/also", &of_file).unwrap();
+    builder.set_extended_attributes(b"/link", &of_link).unwrap();
+    let too_large = noise(7, 4033);
+    for refused in [
+        (&b"other.x"[..], &b""[..]),
+        (b"user.", b""),
+        (b"user.x", &too_large),
+    ] {
+        assert!(matches!(
+            builder.set_extended_attributes(b"/file", &[refused]),
+            Err(BuildError::InvalidAttribute { .. })
+        ));
+    }
+    assert!(builder.set_extended_attributes(b"/none", &[]).is_err());
+
+    let image = image(builder);
+    let scratch = Scratch::new("written-attributes");
+    let file = scratch.text("image");
+    fs::write(&file, &image).unwrap();
+    expect_success(&tool("fsck.erofs", &[&file]));
+    let volume = Volume::open(&image).unwrap();
+    let read = |path: &str| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let inode = find(&volume, path).unwrap().unwrap();
+        let all = volume.extended_attributes(&inode).unwrap();
+        all.map(|one| one.unwrap())
+            .map(|one| ([one.prefix, one.name].concat(), one.value.to_vec()))
+            .collect()
+    };
+    let sorted = [of_file[1], of_file[2], of_file[0]];
+    let owned = |all: &[(&[u8], &[u8])]| -> Vec<(Vec<u8>, Vec<u8>)> {
+        all.iter()
+            .map(|(name, value)| (name.to_vec(), value.to_vec()))
+            .collect()
+    };
+    assert_eq!(read("file"), owned(&sorted));
+    assert_eq!(read("also"), owned(&sorted));
+    assert_eq!(read("link"), owned(&of_link));
+    assert_eq!(read("."), []);
+    let contents = contents(&volume).unwrap();
+    assert_eq!(contents[&b"/file"[..]].data, noise(1, 5000));
+    assert_eq!(contents[&b"/link"[..]].data, [b't'; 500]);
 }
 
 #[test]

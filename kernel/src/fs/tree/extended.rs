@@ -8,7 +8,7 @@ use pith_linux::Errno;
 use pith_linux::credentials::FileCapabilities;
 use spin::Mutex;
 
-use super::Node;
+use super::{Node, Tree, volume_errno};
 use crate::fs::inode::Replacement;
 use crate::memory;
 
@@ -38,6 +38,19 @@ fn copied(bytes: &[u8]) -> Result<Box<[u8]>, Errno> {
     copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOSPC)?;
     copy.extend_from_slice(bytes);
     Ok(copy.into_boxed_slice())
+}
+
+impl ExtendedAttributes {
+    /// Those that a file of the image has; `None` if there are none.
+    pub(super) fn of_volume(tree: &Tree, inode: &pith_erofs::Inode) -> Result<Option<Box<Self>>, Errno> {
+        let mut attributes = Vec::new();
+        for attribute in tree.lower()?.extended_attributes(inode).map_err(volume_errno)? {
+            let attribute = attribute.map_err(volume_errno)?;
+            let name = [attribute.prefix, attribute.name].concat().into_boxed_slice();
+            attributes.push((name, copied(attribute.value)?));
+        }
+        Ok((!attributes.is_empty()).then(|| Box::new(Self(Mutex::new(attributes)))))
+    }
 }
 
 impl Node {

@@ -459,7 +459,14 @@ impl Node {
             counted_names: 0,
             times: Times::all(time),
         };
-        let make = || Self::new(tree, inode.nid, inode.kind, attributes, content, place);
+        let extended = ExtendedAttributes::of_volume(tree, &inode)?;
+        let make = || {
+            let node = Self::new(tree, inode.nid, inode.kind, attributes, content, place);
+            if let Some(extended) = extended {
+                node.extended.call_once(|| extended);
+            }
+            node
+        };
         if inode.nlink > 1 && inode.kind != FileKind::Directory {
             return Ok(tree.linked.lock().entry(inode.nid).or_insert_with(make).clone());
         }

@@ -5,9 +5,11 @@
 //! Nothing is allocated, with the exception of [`Volume::walk`].
 
 mod directory;
+mod extended;
 mod walk;
 
 pub use directory::{Directory, DirectoryEntry};
+pub use extended::{ExtendedAttribute, ExtendedAttributes};
 
 use crate::format::{
     self, BLOCK_BITS, BLOCK_SIZE, ChunkIndex, CompactInode, ExtendedInode, FileKind, MAGIC,
@@ -148,6 +150,8 @@ pub struct Inode {
     pub rdev: u32,
     /// Serial number that the image's maker gave.
     pub serial: u32,
+    /// Where the extended attributes lie in the image, and their size, in bytes.
+    attributes: (u64, u64),
     /// Where the data lies.
     data: Data,
 }
@@ -309,6 +313,7 @@ impl<'a> Volume<'a> {
             modified_nanoseconds: self.epoch_nanoseconds,
             rdev: 0,
             serial: compact.serial.get(),
+            attributes: (0, 0),
             data: Data::None,
         };
         let mut location = compact.location.get();
@@ -332,6 +337,7 @@ impl<'a> Volume<'a> {
             return Err(corrupt("its time has too many nanoseconds"));
         }
         // What lies behind the inode and its extended attributes: the tail of its data, or its chunk table.
+        inode.attributes = (offset + inode_size as u64, attributes_size);
         let behind = offset + inode_size as u64 + attributes_size;
         match kind {
             FileKind::Regular | FileKind::Directory | FileKind::Symlink => {

@@ -68,6 +68,8 @@ struct PlannedInode {
     size: u64,
     /// Whether it takes 64 bytes.
     extended: bool,
+    /// Size of its extended attributes, in bytes.
+    attributes_size: usize,
     /// How many bytes of the data, from the end, lie behind the inode.
     inline: u64,
     /// Where it lies in the image, in bytes.
@@ -77,13 +79,17 @@ struct PlannedInode {
 }
 
 impl PlannedInode {
-    /// Size of the inode without its data.
-    fn size_on_disk(&self) -> u64 {
-        if self.extended {
-            size_of::<ExtendedInode>() as u64
-        } else {
-            size_of::<CompactInode>() as u64
+    /// Size of the inode without what follows it.
+    fn inode_size(&self) -> usize {
+        match self.extended {
+            true => size_of::<ExtendedInode>(),
+            false => size_of::<CompactInode>(),
         }
+    }
+
+    /// Size of the inode and its extended attributes, without its data.
+    fn size_on_disk(&self) -> u64 {
+        (self.inode_size() + self.attributes_size) as u64
     }
 
     /// Its number, which follows from its place.
@@ -215,6 +221,7 @@ impl<C: Content> Layout<C> {
                 links,
                 size,
                 extended: false,
+                attributes_size: self.builder.nodes[node].extended.len(),
                 inline: 0,
                 offset: 0,
                 start_block: 0,
@@ -327,6 +334,8 @@ impl<C: Content> Layout<C> {
                 } else {
                     put(&mut block, start, self.compact_inode(inode).as_bytes());
                 }
+                let extended = &self.builder.nodes[inode.node].extended;
+                put(&mut block, start + inode.inode_size(), extended);
                 if inode.inline > 0 {
                     let data = self.small_data(inode);
                     let inline = &data[data.len() - inode.inline as usize..];
@@ -377,7 +386,7 @@ impl<C: Content> Layout<C> {
         // Nothing is cut off below: `place` chose this form because all values fit.
         CompactInode {
             format: U16::new(layout_bits(inode)),
-            attribute_count: U16::ZERO,
+            attribute_count: U16::new(format::attribute_count(inode.attributes_size)),
             mode: U16::new(self.kind(inode.node).mode() | attributes.permissions),
             links: U16::new(inode.links as u16),
             size: U32::new(inode.size as u32),
@@ -395,7 +404,7 @@ impl<C: Content> Layout<C> {
         let attributes = self.attributes(inode);
         ExtendedInode {
             format: U16::new(layout_bits(inode) | inode_format::EXTENDED),
-            attribute_count: U16::ZERO,
+            attribute_count: U16::new(format::attribute_count(inode.attributes_size)),
             mode: U16::new(self.kind(inode.node).mode() | attributes.permissions),
             reserved: U16::ZERO,
             size: U64::new(inode.size),

@@ -4,6 +4,7 @@
 //! goes, so that the image's size is known; [`Layout::write`] produces the bytes from first to last and
 //! reads the files' data only then, a piece at a time.
 
+mod extended;
 mod layout;
 mod output;
 
@@ -147,6 +148,8 @@ const ROOT: NodeIndex = 0;
 struct Node<C> {
     /// `None` for directories that nobody added: they were missing above something else.
     attributes: Option<Attributes>,
+    /// Its extended attributes, as they lie behind its inode.
+    extended: Box<[u8]>,
     /// What is there.
     kind: NodeKind<C>,
 }
@@ -226,6 +229,7 @@ impl<C: Content> Builder<C> {
         Self {
             nodes: Vec::from([Node {
                 attributes: None,
+                extended: Box::default(),
                 kind: NodeKind::Directory(BTreeMap::new()),
             }]),
             directory_attributes: Attributes {
@@ -328,6 +332,23 @@ impl<C: Content> Builder<C> {
         self.add(path, None, NodeKind::HardLink(target.into()))
     }
 
+    /// Gives a file that was added its extended attributes by their whole names and values, in place of those that it had.
+    /// Together they and the inode must fit into a block.
+    pub fn set_extended_attributes(
+        &mut self,
+        path: &[u8],
+        attributes: &[(&[u8], &[u8])],
+    ) -> Result<(), BuildError> {
+        let invalid = |defect| BuildError::InvalidAttribute {
+            path: text(path),
+            defect,
+        };
+        let found = self.find(path).and_then(|node| self.follow(node));
+        let node = found.ok_or_else(|| invalid("nothing was added there"))?;
+        self.nodes[node].extended = extended::encode(attributes).map_err(invalid)?;
+        Ok(())
+    }
+
     /// Adds anything but a directory.
     fn add(
         &mut self,
@@ -350,7 +371,11 @@ impl<C: Content> Builder<C> {
         };
         let Some(existing) = children.get(*name).copied() else {
             children.insert((*name).into(), new);
-            self.nodes.push(Node { attributes, kind });
+            self.nodes.push(Node {
+                attributes,
+                extended: Box::default(),
+                kind,
+            });
             return Ok(());
         };
         let node = &self.nodes[existing];
@@ -378,6 +403,7 @@ impl<C: Content> Builder<C> {
             if node == new {
                 self.nodes.push(Node {
                     attributes: None,
+                    extended: Box::default(),
                     kind: NodeKind::Directory(BTreeMap::new()),
                 });
             }

@@ -73,6 +73,12 @@ pub fn sample() -> Builder<Vec<u8>> {
         .add_file(b"/etc/motd", attributes(0o644), b"Good morning.\n".to_vec())
         .unwrap();
     builder
+        .set_extended_attributes(
+            b"/usr/bin/odd",
+            &[(b"user.a", b"value"), (b"security.capability", &[1; 20])],
+        )
+        .unwrap();
+    builder
         .add_hard_link(b"/a/first/link", b"/usr/bin/tool")
         .unwrap();
     builder.add_hard_link(b"/z/link", b"/a/first/link").unwrap();
@@ -130,6 +136,9 @@ pub fn contents(volume: &Volume<'_>) -> Result<BTreeMap<Vec<u8>, Seen>, Error> {
             FileKind::Symlink => volume.symlink_target(inode)?.to_vec(),
             _ => Vec::new(),
         };
+        for attribute in volume.extended_attributes(inode)? {
+            attribute?;
+        }
         let seen = Seen {
             mode: inode.mode,
             owner: (inode.uid, inode.gid),
