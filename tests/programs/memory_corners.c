@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -447,6 +448,7 @@ static void references(void) {
     RESULT(write(fd, "2", 1));
     RESULT(row_of(area, "Referenced:"));
     RESULT(row_of(area, "Rss:"));
+    RESULT(row_of(area, "KSM:"));
     CHECK(area[0] == 1 && area[511 * PAGE] == 1);
     long with = status_row("VmHWM:"), tables = status_row("VmPTE:");
     munmap(area, 512 * PAGE);
@@ -521,9 +523,19 @@ static void synchronised(void) {
     munlock(area, 4 * PAGE);
     struct rlimit none = {3 * PAGE, 3 * PAGE};
     close(fd);
+    /* What is in memory of a file is told to those who may write it. */
+    fd = file_of(1);
+    ftruncate(fd, 4 * PAGE);
+    fchmod(fd, 0444);
+    file = mmap(0, 4 * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    RESULT(mincore(file, 4 * PAGE, in));
+    CHECK((in[0] & 1) && !(in[1] & 1) && !(in[3] & 1));
+    close(fd);
     fflush(stdout);
     setrlimit(RLIMIT_MEMLOCK, &none);
     syscall(SYS_setresuid, 65534, 65534, 65534);
+    RESULT(mincore(file, 4 * PAGE, in));
+    CHECK((in[0] & in[1] & in[2] & in[3] & 1));
     munlockall();
     RESULT(mlock(area, 4 * PAGE));
     RESULT(mlock(area, 3 * PAGE));

@@ -77,6 +77,45 @@ static void leave_nothing(void) {
         killed(taker(0));
     CHECK(before > 0 && before - number_in("MemFree:") < NOISE);
 }
+/* Processes that find no memory at the same moment, on several processors: each is killed once. */
+static long counted_kills(void) {
+    char line[128];
+    long count = -1;
+    FILE *file = fopen("/proc/vmstat", "r");
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "oom_kill %ld", &count);
+    if (file)
+        fclose(file);
+    return count;
+}
+static void together(void) {
+    enum { ROUNDS = 4, TAKERS = 4 };
+    long before = counted_kills(), ended = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t children[TAKERS];
+        int start[2];
+        char byte;
+        if (pipe(start) != 0)
+            exit(3);
+        for (int i = 0; i < TAKERS; i++) {
+            children[i] = fork();
+            if (children[i] == 0) {
+                adjust("0");
+                /* When all are there: none can be made once memory is short. */
+                close(start[1]);
+                if (read(start[0], &byte, 1) == 0)
+                    touch(1UL << 32);
+                _exit(5);
+            }
+        }
+        close(start[0]);
+        close(start[1]);
+        for (int i = 0; i < TAKERS; i++)
+            ended += killed(children[i]);
+    }
+    CHECK(ended == ROUNDS * TAKERS);
+    CHECK(before >= 0 && counted_kills() - before == ended);
+}
 
 int main(void) {
     pid_t small = holder(4 * MEGABYTE, "0");
@@ -106,5 +145,6 @@ int main(void) {
     kill(small, SIGKILL);
     CHECK(killed(small));
     leave_nothing();
+    together();
     return 0;
 }

@@ -204,13 +204,19 @@ static void pressure(void) {
      * takes the whole of a large page back. */
     unsigned long needed = (free - 2 * size + size / 4) & -PAGE;
     for (int kind = 0; kind < 2; kind++) {
+        long given = number_of("/proc/vmstat", "pglazyfreed ");
         char *area = kind ? map_as(size, DROPPABLE) : map_as(size, MAP_PRIVATE);
         char *other = map_as(size, MAP_PRIVATE), *locked = map_as(MEGABYTE, MAP_PRIVATE);
         memset(area, 7, size);
         memset(other, 7, size);
         memset(locked, 7, MEGABYTE);
-        if (!kind)
+        long available = number_in("MemAvailable:"), inactive = number_in("Inactive(file):");
+        if (!kind) {
             madvise(area, size, MADV_FREE);
+            available += (long)(size >> 10);
+        }
+        CHECK(labs(number_in("MemAvailable:") - available) < (long)(size >> 13));
+        CHECK(number_in("Inactive(file):") - inactive == (kind ? 0 : (long)(size >> 10)));
         madvise(locked, MEGABYTE, MADV_FREE);
         mlock(locked, MEGABYTE);
         count(area, size);
@@ -224,6 +230,7 @@ static void pressure(void) {
             more[at] = 7;
         count(area, size);
         CHECK(zeroes > all / 8 && zeroes + kept == all);
+        CHECK(number_of("/proc/vmstat", "pglazyfreed ") - given >= (long)zeroes);
         if (!kind) {
             count(area, size / 4);
             CHECK(kept == all / 4);

@@ -23,7 +23,7 @@ pub use address_space::{
     AddressSpace, Allowance, Backing, FaultError, FaultReason, FaultWatcher, Fill, Forget, Layout, MapRequest,
     MemoryPolicy, Overcommit, PageCategories, PageScan, PageShares, PageUse, Placement, RangeEvent, RemapRequest,
     SCANNED_AT_ONCE, Waited, Waiting, WatchedFault, area_limit, committed_elsewhere, for_each_area_everywhere,
-    forget_object_everywhere, give_up_for, give_up_pages, set_area_limit,
+    forget_object_everywhere, forgettable_bytes, give_up_for, give_up_pages, given_up_pages, set_area_limit,
 };
 pub use buffer::{Destination, IoSlice, Source};
 pub use frame::{
@@ -44,6 +44,11 @@ pub fn reclaim() {
     packet::trim();
     stack::give_back_unused();
     heap::trim();
+}
+
+/// Bytes that [`reclaim`] would give back at least.
+pub fn idle_bytes() -> u64 {
+    packet::idle_bytes() + stack::unused_bytes()
 }
 
 /// Bytes of a page.

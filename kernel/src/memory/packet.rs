@@ -146,6 +146,12 @@ unsafe fn put_back(block: NonNull<Header>) {
     unsafe { deallocate(block) };
 }
 
+/// Bytes of all idle blocks.
+pub fn idle_bytes() -> u64 {
+    let sizes = IDLE.iter().zip(CLASSES);
+    sizes.map(|(idle, (size, _))| (idle.lock().count * size) as u64).sum()
+}
+
 /// Gives the memory of all idle blocks back.
 pub fn trim() {
     for idle in &IDLE {

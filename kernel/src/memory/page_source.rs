@@ -63,6 +63,12 @@ pub trait PageSource: Send + Sync {
         0
     }
 
+    /// Whether the current thread may know which pages are in memory although it did not touch them (`mincore(2)`): that tells
+    /// what others do with a file.
+    fn tells_presence(&self) -> bool {
+        true
+    }
+
     /// Whether it is memory and no file of a disk: pages that are missing may be brought by whoever handles the faults
     /// (`userfaultfd(2)`). On Linux System V's shared memory is not among that.
     fn is_shared_memory(&self) -> bool {

@@ -88,6 +88,11 @@ pub fn stack_bytes() -> u64 {
     MAPPED.load(Ordering::Relaxed)
 }
 
+/// Bytes of stacks that no thread uses.
+pub fn unused_bytes() -> u64 {
+    UNUSED.lock().0.len() as u64 * layout::KERNEL_STACK_SIZE
+}
+
 /// Gives stacks back if many are unused. To be called now and then, where other processors may be waited for.
 pub fn trim_stacks() {
     give_back_beyond(MOST, KEPT);

@@ -39,12 +39,14 @@ pub fn make_room(thread: &Thread, address: u64) -> bool {
     if signal::is_dying(thread) {
         return false;
     }
-    if !is_awaited() {
+    match next_victim(&thread.process) {
         // Nothing may be held when the own process ends: that does not come back.
-        match choose().filter(|victim| victim.id != thread.process.id) {
-            Some(victim) => end(&victim),
-            None => end_own(address),
+        Some(victim) if victim.id == thread.process.id => {
+            drop(victim);
+            end_own(address)
         }
+        Some(victim) => end(&victim),
+        None => {}
     }
     if sleep_until(monotonic().after(PAUSE)).is_err() {
         // A signal, which comes after the fault.
@@ -53,13 +55,26 @@ pub fn make_room(thread: &Thread, address: u64) -> bool {
     true
 }
 
-/// Whether a victim has not ended yet, and has had little time so far.
-fn is_awaited() -> bool {
-    let last = *LAST.lock();
-    last.is_some_and(|(number, since)| {
-        let lives = family::find_process(number).is_some_and(|process| !process.family.has_ended());
-        lives && monotonic() < since.after(PATIENCE)
-    })
+/// Chooses who ends, or the process that asks if nobody else may be chosen. `None` if somebody was chosen already that has not
+/// ended yet and has had little time so far: threads of other processors may ask at the same moment.
+fn next_victim(own: &Arc<Process>) -> Option<Arc<Process>> {
+    // They are dropped when the lock is gone.
+    let processes = family::processes();
+    let mut last = LAST.lock();
+    let awaited = last.is_some_and(|(number, since)| {
+        let of_number = processes.iter().find(|process| process.id == number);
+        of_number.is_some_and(|process| !process.family.has_ended()) && monotonic() < since.after(PATIENCE)
+    });
+    if awaited {
+        return None;
+    }
+    let rated = processes
+        .iter()
+        .filter_map(|process| Some((badness(process)?, process)));
+    let worst = rated.max_by_key(|(badness, _)| *badness).map(|(_, process)| process);
+    let victim = worst.unwrap_or(own).clone();
+    *last = Some((victim.id, monotonic()));
+    Some(victim)
 }
 
 /// Pages of the process and of its tables, moved by its adjustment, which is in thousandths of all memory. `None` for who is never chosen.
@@ -74,16 +89,9 @@ fn badness(process: &Process) -> Option<i64> {
     Some(held as i64 + adjustment * all / 1000)
 }
 
-fn choose() -> Option<Arc<Process>> {
-    let processes = family::processes().into_iter();
-    let rated = processes.filter_map(|process| Some((badness(&process)?, process)));
-    rated.max_by_key(|(badness, _)| *badness).map(|(_, process)| process)
-}
-
 /// Ends a process, and those that live in its memory.
 fn end(victim: &Arc<Process>) {
     tell(victim);
-    *LAST.lock() = Some((victim.id, monotonic()));
     let number = victim.space_number();
     for process in family::processes() {
         if process.space_number() == number {

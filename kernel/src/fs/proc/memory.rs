@@ -439,6 +439,8 @@ fn usage_rows(
         ("Private_Dirty", private_dirty),
         ("Referenced", usage.accessed),
         ("Anonymous", usage.own),
+        // Nothing is merged, as on a Linux where nobody has switched that on.
+        ("KSM", 0),
         ("LazyFree", usage.lazy),
         ("AnonHugePages", usage.huge),
         ("ShmemPmdMapped", 0),
@@ -545,19 +547,24 @@ pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
     let counters = memory::counters();
     let (sizes, commitment, locked) = of_all();
     let (files, heap) = (memory::file_bytes(), memory::heap_counters());
+    // What programs can do without is as good as free. It counts as Linux counts it: as pages of files that nobody used for
+    // long. What files hold here has no other place, as in Linux's tmpfs, and counts as the memory of programs does.
+    let forgettable = memory::forgettable_bytes().min(sizes.own);
+    let (idle, active) = (memory::idle_bytes(), sizes.own - forgettable + files);
+    let available = counters.free.saturating_sub(counters.reserve) + forgettable + idle;
     let rows = [
         ("MemTotal", counters.total),
         ("MemFree", counters.free),
-        ("MemAvailable", counters.free.saturating_sub(counters.reserve)),
+        ("MemAvailable", available),
         ("Buffers", 0),
         ("Cached", files),
         ("SwapCached", 0),
-        ("Active", sizes.own + files),
-        ("Inactive", 0),
-        ("Active(anon)", sizes.own),
+        ("Active", active),
+        ("Inactive", forgettable),
+        ("Active(anon)", active),
         ("Inactive(anon)", 0),
-        ("Active(file)", files),
-        ("Inactive(file)", 0),
+        ("Active(file)", 0),
+        ("Inactive(file)", forgettable),
         ("Unevictable", locked),
         ("Mlocked", locked),
         ("SwapTotal", 0),
@@ -567,7 +574,7 @@ pub fn memory_information(text: &mut Text) -> Result<(), Errno> {
         ("AnonPages", sizes.own),
         ("Mapped", sizes.resident.saturating_sub(sizes.own)),
         ("Shmem", files),
-        ("KReclaimable", 0),
+        ("KReclaimable", idle),
         ("Slab", heap.used),
         ("SReclaimable", 0),
         ("SUnreclaim", heap.used),
@@ -624,6 +631,7 @@ pub fn virtual_memory_statistics(text: &mut Text) -> Result<(), Errno> {
                 .sum(),
         ),
         ("pgmajfault", 0),
+        ("pglazyfreed", memory::given_up_pages()),
         ("oom_kill", task::memory_killer::kills()),
         ("thp_fault_alloc", memory::large_pages_made()),
     ];

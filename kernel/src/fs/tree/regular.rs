@@ -16,7 +16,9 @@ use super::seals::{SealSet, Seals};
 use super::space::Space;
 use super::{Node, Tree, path_text, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
+use crate::fs::inode::Inode;
 use crate::fs::leases::Openers;
+use crate::fs::permission::{Access, Rights};
 use crate::fs::turn::Turn;
 use crate::memory::{self, Destination, Frame, PAGE_SIZE, PageError, PageSource, Purpose, Source};
 
@@ -583,6 +585,11 @@ impl PageSource for Node {
         let below = state.below().clamp(pages.start, end);
         let above = state.pages.range(below..end).count() as u64;
         (below - pages.start) + above
+    }
+
+    fn tells_presence(&self) -> bool {
+        let looker = Rights::current();
+        looker.owns(self.metadata().user) || looker.check(self, Access::WRITE).is_ok()
     }
 
     fn is_shared_memory(&self) -> bool {

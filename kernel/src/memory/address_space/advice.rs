@@ -567,7 +567,8 @@ impl AddressSpace {
             .is_some_and(|area| area.protection.contains(access))
     }
 
-    /// Tells for each of some pages whether it is in memory (1, else 0), as `mincore(2)`.
+    /// Tells for each of some pages whether it is in memory (1, else 0), as `mincore(2)`. Of an object that does not tell that,
+    /// all are.
     ///
     /// # Errors
     /// `EINVAL` if not aligned, `ENOMEM` if a page is not mapped.
@@ -581,9 +582,11 @@ impl AddressSpace {
         for area in inner.map.range(range.start, range.end) {
             // Of an object, what is in memory although it was not touched here.
             if let Backing::Object { source, offset } = &area.backing {
+                let tells = source.tells_presence();
                 for page in (area.start.max(range.start)..area.end.min(range.end)).step_by(PAGE as usize) {
                     let index = (offset + (page - area.start)) / PAGE;
-                    pages[((page - range.start) / PAGE) as usize] = u8::from(source.existing(index, false).is_some());
+                    let present = !tells || source.existing(index, false).is_some();
+                    pages[((page - range.start) / PAGE) as usize] = u8::from(present);
                 }
             }
         }

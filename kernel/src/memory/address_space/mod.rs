@@ -56,7 +56,7 @@ pub use duplicate::{committed_elsewhere, for_each_area_everywhere, forget_object
 use fault::GoOn;
 pub use limits::{Allowance, Overcommit, area_limit, set_area_limit};
 pub use policy::MemoryPolicy;
-pub use reclaim::{give_up_for, give_up_pages};
+pub use reclaim::{forgettable_bytes, give_up_for, give_up_pages, given_up_pages};
 pub use remap::RemapRequest;
 pub use request::{Backing, MapRequest, Placement};
 pub use scan::{PageCategories, PageScan, SCANNED_AT_ONCE};

@@ -12,6 +12,9 @@ use super::*;
 /// Address spaces that may have such pages.
 static SPACES: AtomicUsize = AtomicUsize::new(0);
 
+/// Pages that were given up so far.
+static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
+
 /// Bytes of an address space that are looked through while it is locked.
 const LOOKED_AT_ONCE: u64 = 256 << 20;
 
@@ -136,7 +139,25 @@ impl AddressSpace {
             &mut frame::release_table,
         );
         self.subtract(given);
+        GIVEN_UP.fetch_add(given.own, Ordering::Relaxed);
         (given.own, reached.get())
+    }
+
+    /// Bytes that may be given up now.
+    fn forgettable_bytes(&self) -> u64 {
+        let inner = self.inner.lock();
+        let mut bytes = 0;
+        for area in inner.map.iter().filter(|area| is_candidate(area)) {
+            let droppable = area.flags.contains(AreaFlags::DROPPABLE);
+            inner.table.for_each(area.start, area.end, &mut |_, mapping| {
+                bytes += if mapping.own && (droppable || mapping.lazy) {
+                    PAGE
+                } else {
+                    0
+                };
+            });
+        }
+        bytes
     }
 }
 
@@ -163,4 +184,23 @@ pub fn give_up_pages() -> u64 {
 /// Gives pages up until so many bytes can be had without coming near to what makes calls fail, or until there are none.
 pub fn give_up_for(bytes: u64) {
     while frame::is_scarce(bytes) && give_up_pages() != 0 {}
+}
+
+/// Pages that were given up so far (`pglazyfreed`).
+pub fn given_up_pages() -> u64 {
+    GIVEN_UP.load(Ordering::Relaxed)
+}
+
+/// Bytes that programs can do without. What several share counts for each. Only those are looked through that may have such
+/// pages.
+pub fn forgettable_bytes() -> u64 {
+    let mut bytes = 0;
+    if SPACES.load(Ordering::Relaxed) != 0 {
+        duplicate::for_each_other(0, &mut |space| {
+            if space.has_forgettable() {
+                bytes += space.forgettable_bytes();
+            }
+        });
+    }
+    bytes
 }
