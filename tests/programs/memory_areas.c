@@ -3,6 +3,7 @@
 #include "smaps.h"
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -109,6 +110,10 @@ static void letters(void) {
     show("data", &data);
     show("stack", &area);
     show("heap", sbrk(0) - 1);
+    show("the kernel's code", (const char *)getauxval(AT_SYSINFO_EHDR));
+    area = map(8 << 20, READ_WRITE, PRIVATE, -1);
+    madvise(area, 8 << 20, MADV_HUGEPAGE);
+    printf("large pages, asked for:%s", row(area, "THPeligible:"));
     area = map(PAGE, READ_WRITE, PRIVATE, -1);
     madvise(area, PAGE, MADV_HUGEPAGE);
     printf("large pages in a small area:%s", row(area, "THPeligible:"));
