@@ -370,6 +370,91 @@ static void use_and_execute(void) {
     printf("exited with %d, memory %d, faults %d\n", WEXITSTATUS(status), usage.ru_maxrss >= 20 << 10, usage.ru_minflt >= 6000);
 }
 
+/* How a program ends; what it says on its way comes before. */
+static void execute(int descriptor, const char *path) {
+    char *arguments[] = {"process_corners", "used", NULL}, *none[] = {NULL};
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        if (descriptor >= 0)
+            syscall(SYS_execveat, descriptor, "", arguments, none, AT_EMPTY_PATH);
+        else
+            execve(path, arguments, none);
+        printf("%s\n", strerror(errno));
+        fflush(stdout);
+        _exit(9);
+    }
+    how(descriptor >= 0 ? path : "by its name", child);
+}
+
+static void write_own_code_to(int descriptor) {
+    static char code[1 << 16];
+    int own = open("/proc/self/exe", O_RDONLY);
+    long length;
+    while ((length = read(own, code, sizeof code)) > 0)
+        if (write(descriptor, code, length) != length)
+            perror("write");
+    close(own);
+}
+
+/* Nobody runs what is being written, and nobody writes what runs. */
+static void busy_programs(void) {
+    say("busy programs");
+    char path[64], script[80];
+    int ends[2], more[2];
+    snprintf(path, sizeof path, "/tmp/busy-%d", getpid());
+    snprintf(script, sizeof script, "/tmp/busy-script-%d", getpid());
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    write_own_code_to(file);
+    execute(-1, path);
+    close(file);
+    if (pipe(ends) || pipe(more))
+        perror("pipe");
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[0], 0);
+        dup2(more[1], 1);
+        execl(path, "process_corners", "waits", NULL);
+        _exit(9);
+    }
+    char byte;
+    RESULT(read(more[0], &byte, 1));
+    RESULT(open(path, O_WRONLY));
+    RESULT(open(path, O_RDWR | O_TRUNC));
+    RESULT(open(path, O_RDONLY | O_TRUNC));
+    RESULT(truncate(path, 100));
+    RESULT(truncate("/proc/self/exe", 100));
+    SUCCESS(file = open(path, O_RDONLY));
+    close(file);
+    if (write(ends[1], "x", 1) != 1)
+        perror("write");
+    /* It has ended, although nobody has waited for it. */
+    siginfo_t information;
+    RESULT(waitid(P_PID, child, &information, WEXITED | WNOWAIT));
+    SUCCESS(file = open(path, O_WRONLY));
+    close(file);
+    waitpid(child, NULL, 0);
+    execute(-1, path);
+    /* What has no name may be run by whoever made it. */
+    SUCCESS(file = memfd_create("busy", 0));
+    write_own_code_to(file);
+    execute(file, "nameless");
+    close(file);
+    /* The same holds for scripts. */
+    file = open(script, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    dprintf(file, "#!%s used\n", path);
+    execute(-1, script);
+    close(file);
+    execute(-1, script);
+    unlink(path);
+    unlink(script);
+    for (int end = 0; end < 2; end++) {
+        close(ends[end]);
+        close(more[end]);
+    }
+}
+
 static void *spin(void *argument) {
     while (common[1] == 0)
         ++*(volatile long *)argument;
@@ -606,8 +691,12 @@ static void too_many(void) {
 }
 
 int main(int count, char **arguments) {
-    if (count == 2 && !strcmp(arguments[1], "used"))
+    if (count >= 2 && !strcmp(arguments[1], "used"))
         return 5;
+    if (count == 2 && !strcmp(arguments[1], "waits")) {
+        char byte;
+        return write(1, "r", 1) != 1 || read(0, &byte, 1) != 1;
+    }
     common = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     choices();
     too_many();
@@ -618,6 +707,7 @@ int main(int count, char **arguments) {
     signals_as_files();
     children_of_threads();
     use_and_execute();
+    busy_programs();
     execute_beside_signals(20);
     stopped_as_a_whole(30);
     time_goes_on();

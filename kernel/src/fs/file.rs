@@ -263,6 +263,7 @@ impl Drop for OpenFile {
             && let Some(mount) = &self.mount
         {
             mount.count_writer(false);
+            Openers::count_named_writer(&*self.inode, false);
         }
         let flags = OpenFlags::from_bits_truncate(*self.flags.get_mut());
         if let Some(file) = &self.file {
@@ -353,6 +354,7 @@ impl OpenFile {
         let keeps_writable = flags.writes() && mount.is_some() && inode.kind() == FileKind::Regular;
         if keeps_writable && let Some(mount) = &mount {
             mount.count_writer(true);
+            Openers::count_named_writer(&*inode, true);
         }
         Openers::enter(&*inode, flags);
         let flags = AtomicU32::new((flags & KEPT).bits());

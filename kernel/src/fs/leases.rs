@@ -32,6 +32,9 @@ pub static ENABLED: AtomicUsize = AtomicUsize::new(1);
 pub struct Openers {
     readers: AtomicU32,
     writers: AtomicU32,
+    /// How many write it by a name, and how many processes run it: not both at a time.
+    named_writers: AtomicU32,
+    executions: AtomicU32,
     /// How long its data will live, as programs say for whoever asks (`F_SET_RW_HINT`).
     write_hint: AtomicU8,
 }
@@ -58,10 +61,60 @@ impl Openers {
         }
     }
 
+    /// One more writes the file, which has a name, or is about to: if it does not run ([`Self::check_written`]). Or one less.
+    pub fn count_named_writer(inode: &dyn Inode, begins: bool) {
+        if let Some(openers) = tree::openers(inode) {
+            match begins {
+                true => openers.named_writers.fetch_add(1, Ordering::SeqCst),
+                false => openers.named_writers.fetch_sub(1, Ordering::SeqCst),
+            };
+        }
+    }
+
+    /// Whether a file may be written whose writer was counted.
+    ///
+    /// # Errors
+    /// `ETXTBSY` for a program that runs.
+    pub fn check_written(inode: &dyn Inode) -> Result<(), Errno> {
+        match tree::openers(inode).is_some_and(|openers| openers.executions.load(Ordering::SeqCst) != 0) {
+            true => Err(Errno::ETXTBSY),
+            false => Ok(()),
+        }
+    }
+
     /// The opposite of [`Self::enter`].
     pub fn leave(inode: &dyn Inode, flags: OpenFlags) {
         if let Some(count) = Self::of(inode, flags) {
             count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A file runs as a program: as long as this lives nobody writes it.
+pub struct Execution(Arc<dyn Inode>);
+
+impl Execution {
+    /// Runs a file.
+    ///
+    /// # Errors
+    /// `ETXTBSY` if somebody writes it.
+    pub fn begin(inode: &Arc<dyn Inode>) -> Result<Arc<Self>, Errno> {
+        let execution = Arc::new(Self(inode.clone()));
+        if let Some(openers) = tree::openers(&**inode) {
+            openers.executions.fetch_add(1, Ordering::SeqCst);
+            // Whoever writes is counted first, and looks then.
+            if openers.named_writers.load(Ordering::SeqCst) != 0 {
+                return Err(Errno::ETXTBSY);
+            }
+        }
+        Ok(execution)
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        if let Some(openers) = tree::openers(&*self.0) {
+            openers.executions.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

@@ -13,6 +13,7 @@ use pith_linux::mounts::MountOptions;
 use super::context;
 use super::file::{File, Mappable, OpenFile};
 use super::inode::{Inode, NewFile};
+use super::leases::{Execution, Openers};
 use super::metadata::Metadata;
 use super::path::{self, Found, LastName, NamedPlace, Origin};
 use super::permission::{self, Access, Rights};
@@ -44,7 +45,12 @@ pub fn open_inode(inode: Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<OpenFil
         // From here on the mount can't become read-only; it may have done so just before.
         mounts::check_writable(&*inode)?;
     }
-    if let Err(errno) = leases::make_way(&*inode, flags.bits() & 3 != 0, flags.contains(OpenFlags::NONBLOCKING)) {
+    let written = match changes {
+        true => Openers::check_written(&*inode),
+        false => Ok(()),
+    };
+    let nonblocking = flags.contains(OpenFlags::NONBLOCKING);
+    if let Err(errno) = written.and_then(|()| leases::make_way(&*inode, flags.bits() & 3 != 0, nonblocking)) {
         open.discard();
         return Err(errno);
     }
@@ -159,9 +165,15 @@ pub struct Executable {
     inode: Arc<dyn Inode>,
     file: Arc<dyn File>,
     source: Arc<dyn PageSource>,
+    execution: Arc<Execution>,
 }
 
 impl Executable {
+    /// Keeps others from writing it.
+    pub fn execution(&self) -> Arc<Execution> {
+        self.execution.clone()
+    }
+
     /// Reads at an offset; less than asked for only at the end of the file.
     ///
     /// # Errors
@@ -243,9 +255,15 @@ pub fn executable(inode: Arc<dyn Inode>) -> Result<Executable, Errno> {
     }
     permission::check(&inode, Access::EXECUTE)?;
     leases::make_way(&*inode, false, false)?;
+    let execution = Execution::begin(&inode)?;
     let file = inode.clone().open(OpenFlags::empty())?;
     match file.mappable() {
-        Ok(Mappable::Object(source)) => Ok(Executable { inode, file, source }),
+        Ok(Mappable::Object(source)) => Ok(Executable {
+            inode,
+            file,
+            source,
+            execution,
+        }),
         _ => Err(Errno::EACCES),
     }
 }

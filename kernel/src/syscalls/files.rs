@@ -525,7 +525,11 @@ pub fn truncate(path: UserPointer, length: i64) -> Result<usize, Errno> {
     }
     // Counted as a writer, so that no lease is granted meanwhile.
     Openers::enter(&*inode, OpenFlags::WRITE_ONLY);
-    let result = leases::make_way(&*inode, true, false).and_then(|()| inode.truncate(size));
+    Openers::count_named_writer(&*inode, true);
+    let result = Openers::check_written(&*inode)
+        .and_then(|()| leases::make_way(&*inode, true, false))
+        .and_then(|()| inode.truncate(size));
+    Openers::count_named_writer(&*inode, false);
     Openers::leave(&*inode, OpenFlags::WRITE_ONLY);
     result?;
     modified(&*inode);

@@ -400,6 +400,7 @@ fn load_file(
             environment: (stack.environment_strings.start, stack.environment_strings.end),
             auxiliary: (stack.auxiliary_vector.start, stack.auxiliary_vector.end),
             stack: stack.stack_pointer,
+            execution: Some(file.executable.execution()),
         },
         path: original_path,
         credentials,
@@ -471,6 +472,8 @@ fn leave_memory(process: &Process) {
 /// What the system calls have to do when a process ends.
 pub fn process_ends(process: &Arc<Process>) {
     leave_memory(process);
+    let execution = process.program.lock().execution.take();
+    drop(execution);
     fs::ipc::semaphores::process_ends(process.id);
     fs::terminal::process_ends(process);
 }
@@ -491,7 +494,8 @@ pub fn commit(process: &Process, thread: &task::Thread, loaded: Loaded) -> Regis
     }
     task::threads::leave_memory(thread);
     become_of_program(process, thread, &loaded);
-    *process.program.lock() = loaded.identity;
+    let before = core::mem::replace(&mut *process.program.lock(), loaded.identity);
+    drop(before);
     process.replace_address_space(loaded.space);
     process.family.executes();
     arch::set_thread_pointer(0);

@@ -51,6 +51,8 @@ pub struct ProgramIdentity {
     pub auxiliary: (u64, u64),
     /// Initial stack pointer.
     pub stack: u64,
+    /// What is kept for as long as it runs: that nobody writes its file.
+    pub execution: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Resource limits, as `getrlimit(2)` knows them: (soft, hard) by resource number.
