@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -556,6 +557,34 @@ static void watched(void)
     }
 }
 
+/* Whoever watches files is told when their file system goes, and of nothing in the next one in its place. */
+static void watched_files(void)
+{
+    puts("-- watched files");
+    int watches = inotify_init1(IN_NONBLOCK);
+    RESULT(mkdir(in("leaving"), 0700));
+    RESULT(mount("leaving", in("leaving"), "tmpfs", 0, NULL));
+    RESULT(mkdir(in("leaving/directory"), 0700));
+    close(open(in("leaving/file"), O_CREAT | O_WRONLY, 0600));
+    RESULT(inotify_add_watch(watches, in("leaving"), IN_ALL_EVENTS));
+    RESULT(inotify_add_watch(watches, in("leaving/file"), IN_CLOSE));
+    RESULT(inotify_add_watch(watches, in("leaving/directory"), IN_CREATE));
+    RESULT(umount(in("leaving")));
+    RESULT(mount("leaving", in("leaving"), "tmpfs", 0, NULL));
+    close(open(in("leaving/file"), O_CREAT | O_WRONLY, 0600));
+    char bytes[4096] __attribute__((aligned(8)));
+    long length = read(watches, bytes, sizeof bytes);
+    for (long at = 0; at < length;) {
+        struct inotify_event *event = (void *)(bytes + at);
+        printf("%d: %x\n", event->wd, event->mask);
+        at += sizeof *event + event->len;
+    }
+    RESULT(inotify_rm_watch(watches, 1));
+    RESULT(umount(in("leaving")));
+    RESULT(rmdir(in("leaving")));
+    close(watches);
+}
+
 /* File systems that are made and mounted step by step, as newer mount(8) does. */
 static void steps(void)
 {
@@ -736,6 +765,7 @@ int main(void)
     room();
     handles();
     watched();
+    watched_files();
     steps();
     pivoted();
     RESULT(umount2(place, MNT_DETACH));

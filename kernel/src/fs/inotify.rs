@@ -122,6 +122,16 @@ impl Listener for Shared {
         self.forget(&mut self.state.lock(), watch);
         self.wake();
     }
+
+    fn unmounted(&self, watch: i32, events: FileEvents) {
+        let mut state = self.state.lock();
+        if state.watches.get(&watch).is_some() {
+            self.queue(&mut state, watch, events, 0, &[]);
+            self.forget(&mut state, watch);
+        }
+        drop(state);
+        self.wake();
+    }
 }
 
 /// The file of `inotify_init(2)`.
@@ -139,6 +149,7 @@ impl Inotify {
     pub fn watch(&self, inode: &Arc<dyn Inode>, wanted: FileEvents) -> Result<i32, Errno> {
         let kept = FileEvents::ASKED | FileEvents::ONE_SHOT | FileEvents::EXCLUDE_UNLINKED;
         let (file, mut events) = (inode.identity(), wanted & kept);
+        let kind = notify::kind_flag(inode.kind());
         // One thread at a time, so that no file is watched twice.
         let _turn = self.0.changes.lock();
         let listener = self.listener();
@@ -153,16 +164,16 @@ impl Inotify {
                 }
                 watched.events = events;
             } else {
-                return self.watch_anew(file, events);
+                return self.watch_anew(file, events, kind);
             }
-            notify::change(file, &listener, number, events);
+            notify::change(file, &listener, number, events | kind);
             return Ok(number);
         }
-        self.watch_anew(file, events)
+        self.watch_anew(file, events, kind)
     }
 
     /// Watches a file that is not watched yet.
-    fn watch_anew(&self, file: FileIdentity, events: FileEvents) -> Result<i32, Errno> {
+    fn watch_anew(&self, file: FileIdentity, events: FileEvents, kind: FileEvents) -> Result<i32, Errno> {
         if !charge(self.0.user, WATCHES, &MOST_WATCHES) {
             return Err(Errno::ENOSPC);
         }
@@ -173,7 +184,7 @@ impl Inotify {
             state.watches.insert(number, Watched { file, events });
             number
         };
-        if let Err(errno) = notify::watch(file, self.listener(), number, events) {
+        if let Err(errno) = notify::watch(file, self.listener(), number, events | kind) {
             // Unless it was ended just now by its number.
             if self.0.state.lock().watches.remove(&number).is_some() {
                 give_back(self.0.user, WATCHES, 1);

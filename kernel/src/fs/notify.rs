@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pith_erofs::FileKind;
 use pith_linux::Errno;
+use pith_linux::files::DeviceNumber;
 use pith_linux::inotify::FileEvents;
 use spin::Mutex;
 
@@ -42,6 +43,9 @@ pub trait Listener: Send + Sync {
 
     /// The file is gone, and the watch with it.
     fn gone(&self, watch: i32);
+
+    /// The file's file system is gone, and the watch with it. `events` says that, and whether the file was a directory.
+    fn unmounted(&self, _watch: i32, _events: FileEvents) {}
 }
 
 /// A watch: who is told what about a file.
@@ -49,7 +53,7 @@ struct Watch {
     file: FileIdentity,
     listener: Arc<dyn Listener>,
     number: i32,
-    /// What is told, and [`FileEvents::EXCLUDE_UNLINKED`].
+    /// What is told, [`FileEvents::EXCLUDE_UNLINKED`], and of a directory [`FileEvents::IS_DIRECTORY`].
     events: FileEvents,
 }
 
@@ -147,7 +151,21 @@ fn tell(file: FileIdentity, notice: &Notice<'_>, unlinked: bool) {
     drop(ended);
 }
 
-fn kind_flag(kind: FileKind) -> FileEvents {
+/// A file system is gone: the watches of its files end, those of the youngest first, as on Linux.
+#[cold]
+pub fn unmounted(device: DeviceNumber) {
+    let mut watches = WATCHES.lock();
+    let mut ended: Vec<Watch> = watches.extract_if(.., |watch| watch.file.device == device).collect();
+    ANYBODY.store(!watches.is_empty(), Ordering::Relaxed);
+    drop(watches);
+    while let Some(watch) = ended.pop() {
+        let events = FileEvents::UNMOUNT | watch.events & FileEvents::IS_DIRECTORY;
+        watch.listener.unmounted(watch.number, events);
+    }
+}
+
+/// As an event tells it.
+pub fn kind_flag(kind: FileKind) -> FileEvents {
     match kind {
         FileKind::Directory => FileEvents::IS_DIRECTORY,
         _ => FileEvents::empty(),

@@ -351,6 +351,9 @@ impl FileSystem for Tree {
 
     /// Names and directories hold each other: they are parted one after the other, since a tree may be deep.
     fn end(&self) {
+        if notify::anybody() {
+            notify::unmounted(self.character.device);
+        }
         let Some(root) = self.root.get().and_then(Weak::upgrade) else {
             return;
         };
