@@ -552,6 +552,20 @@ fn perl_gets_its_library_and_the_modules_that_are_named() {
             &["prefix/share/perl5/Needed/Part.pm"],
             &["prefix/share/perl5/Named/Part.pm"],
         );
+    // Parts that a module of another name loads.
+    place.files(&[
+        ("prefix/share/perl5/Loader/It.pm", "require $x;"),
+        (
+            "prefix/share/perl5/Framework.pm",
+            "  use Loader::It qw(it);",
+        ),
+        ("prefix/share/perl5/Framework/Plugin/Part.pm", ""),
+        ("framework/app.pl", "use Framework;"),
+    ]);
+    place.plan("framework", &perl, &["app.pl"]).check(
+        &["prefix/share/perl5/Framework/Plugin/Part.pm"],
+        &["prefix/share/perl5/Unneeded.pm"],
+    );
     // Who knows what it loads?
     place.file("other/other.pl", "eval \"require $ARGV[0]\"; # Unneeded");
     place.plan("other", &perl, &["other.pl"]).check(

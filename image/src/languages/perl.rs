@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::application::{self, Application, Kind};
 use super::gather::{self, Taken};
-use super::perl_modules::Names;
+use super::perl_modules::{self, Names};
 use super::{Basket, Rule, Start, is_called, prefix_of};
 use crate::closure::{Closure, Loaded, Program};
 use crate::error::Error;
@@ -137,7 +137,8 @@ fn add_directory(names: &mut Names, directory: &Path, closure: &Closure<'_>) {
 }
 
 /// Takes the modules that are named, of Perl's own library and of those that were installed, and what they name. One
-/// that puts names together brings all that lies below its own, or, if it was installed, below the first part of that.
+/// that puts names together brings all that lies below its own, or, if it was installed, below the first part of that; and so
+/// does an installed one that uses such a one: Mojolicious has Mojo::Loader load its parts.
 fn take_named(
     own: &[PathBuf],
     installed: &[PathBuf],
@@ -161,6 +162,8 @@ fn take_named(
     };
     let mut library = Taken::default();
     let mut whole = HashSet::new();
+    // Installed modules that put names together, and what others use with the first parts of those.
+    let (mut loaders, mut uses) = (HashSet::new(), Vec::new());
     loop {
         let is_named = |file: &str| {
             names.has(file) || whole.iter().any(|whole: &String| file.starts_with(whole))
@@ -184,7 +187,16 @@ fn take_named(
                     (Some((first, _)), false) => Some(first),
                     (None, false) => Some(parts),
                 };
-                if names.add_module(&text) {
+                let is_loader = names.add_module(&text);
+                if !is_own(&directory, basket.closure) {
+                    let first = parts.split('/').next().unwrap_or(parts);
+                    let used = perl_modules::used(&text).map(str::to_owned);
+                    uses.push((format!("{first}/"), used.collect::<Vec<_>>()));
+                    if is_loader {
+                        loaders.insert(parts.replace('/', "::"));
+                    }
+                }
+                if is_loader {
                     whole.extend(brings.map(|parts| format!("{parts}/")));
                 }
             }
@@ -198,6 +210,9 @@ fn take_named(
                 &mut |path, is_directory| !is_directory && wanted(path, false),
             )?);
         }
+        let has_loader = |used: &[String]| used.iter().any(|module| loaders.contains(module));
+        let users = uses.iter().filter(|(_, used)| has_loader(used));
+        whole.extend(users.map(|(below, _)| below.clone()));
     }
     application::note(&KIND, "took the modules that are used", &library, basket);
     Ok(())

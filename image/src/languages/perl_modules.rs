@@ -157,6 +157,16 @@ fn puts_together(line: &str) -> bool {
     has_variable || PUT_TOGETHER.iter().any(|sign| line.contains(sign))
 }
 
+/// The modules that a source uses, each by a line of its own (`use`, perlfunc(1)).
+pub(super) fn used(text: &str) -> impl Iterator<Item = &str> {
+    code(text).filter_map(|line| {
+        let name = line.trim_start().strip_prefix("use ")?.trim_start();
+        let end =
+            name.find(|character: char| !character.is_alphanumeric() && !"_:".contains(character));
+        Some(&name[..end.unwrap_or(name.len())])
+    })
+}
+
 /// The lines of a source that are code.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     let mut in_documentation = false;
