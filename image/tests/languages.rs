@@ -462,6 +462,32 @@ fn ruby_gets_the_gems_that_the_application_names() {
         ],
         &[&format!("{gems}/gems/unneeded-1.0/lib/x.rb")],
     );
+    // A package of Debian requires one of these gems; its command works on the project where it is typed.
+    let described = place.file("debian.gemspec", "s.add_dependency 'needed', '~> 2'\n");
+    place.files(&[("site/_config.yml", ""), ("site/page.md", "")]);
+    let command = place.file("command", "load 'part'");
+    let placed = [
+        (
+            described,
+            "share/rubygems-integration/all/specifications/packaged-1.gemspec",
+        ),
+        (command, "bin/packaged"),
+    ];
+    let with_package = |request: BuildRequest| BuildRequest {
+        files: placed
+            .map(|(host, guest)| FileMapping {
+                host,
+                guest: Some(Path::new("/usr").join(guest)),
+            })
+            .into(),
+        ..request
+    };
+    place
+        .plan_with("site", &ruby, &["/usr/bin/packaged"], with_package)
+        .check(
+            &["site/page.md", &format!("{gems}/gems/needed-2.0/lib/x.rb")],
+            &[&format!("{gems}/gems/unneeded-1.0/lib/x.rb")],
+        );
 }
 
 #[test]

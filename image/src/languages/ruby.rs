@@ -21,9 +21,23 @@ pub(super) struct Ruby;
 const KIND: Kind = Kind {
     language: "ruby",
     extensions: &["rb", "ru", "rake", "gemspec", "erb", "yml"],
-    roots: &["Gemfile", "Gemfile.lock", "gems.rb", "config.ru"],
+    roots: &[
+        "Gemfile",
+        "Gemfile.lock",
+        "gems.rb",
+        "config.ru",
+        "Rakefile",
+        "_config.yml",
+    ],
     skipped: &["log", "tmp"],
 };
+
+/// Where Debian's packages of gems are described, in directories for versions of Ruby and for `all`. They are taken whole,
+/// and require gems in turn that are not.
+const DEBIAN: [&str; 2] = [
+    "/usr/share/rubygems-integration",
+    "/usr/lib/x86_64-linux-gnu/rubygems-integration",
+];
 
 /// Options whose value is the next argument.
 const WITH_VALUE: [&str; 5] = ["-I", "-r", "-C", "-E", "-S"];
@@ -47,12 +61,8 @@ impl Rule for Ruby {
         let prefix = prefix_of(program);
         let mut library = Taken::default();
         let own = ["lib/ruby", "lib/x86_64-linux-gnu/ruby"].map(|path| prefix.join(path));
-        let debian = [
-            "/usr/local/lib/site_ruby",
-            "/usr/share/rubygems-integration",
-            "/usr/lib/x86_64-linux-gnu/rubygems-integration",
-        ];
-        for path in own.into_iter().chain(debian.map(PathBuf::from)) {
+        let common = DEBIAN.into_iter().chain(["/usr/local/lib/site_ruby"]);
+        for path in own.into_iter().chain(common.map(PathBuf::from)) {
             library.extend(gather::directory(
                 basket.closure,
                 loaded,
@@ -94,6 +104,9 @@ impl Rule for Ruby {
             if let Some(home) = start.variable("HOME") {
                 homes.push(Path::new(&home).join(".local/share/gem/ruby").join(version));
             }
+            let debian = DEBIAN.map(Path::new);
+            homes.extend(debian.map(|path| path.join(version)));
+            homes.extend(debian.map(|path| path.join("all")));
         }
         take_gems(&application.words, &homes, program, basket)
     }
@@ -188,6 +201,9 @@ fn take_gems(
             let specification = home.join("specifications").join(format!("{full}.gemspec"));
             let text = gather::contents(basket.closure, &specification)?;
             wanted.extend(dependencies(&text).map(str::to_owned));
+            if DEBIAN.iter().any(|debian| home.starts_with(debian)) {
+                continue;
+            }
             let loaded = program.loaded.as_ref();
             taken.extend(gather::file(basket.closure, None, &specification)?);
             taken.extend(gather::directory(
