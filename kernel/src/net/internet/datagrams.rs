@@ -148,9 +148,16 @@ impl InternetSocket {
             });
             return Ok(());
         }
-        // It is no stream, so it works.
-        let _ = self.apply_manner(&mut self.network.stack.lock());
         let chosen = *self.chosen.lock();
+        // It is no stream, so it works.
+        let mut stack = self.network.stack.lock();
+        let _ = self.apply_manner(&mut stack);
+        // As on Linux, who says that none of the one family are wanted loses those of the other too.
+        let is_of_reports = matches!((level, name), (IP, v4::RECEIVE_ERRORS) | (IPV6, v6::RECEIVE_ERRORS));
+        if is_of_reports && !chosen.is_on(level, name) {
+            let _ = stack.udp_forget_reports(self.handle);
+        }
+        drop(stack);
         match chosen.is_on(UDP, udp::CORK) {
             true => Ok(()),
             false => self.uncork(),

@@ -121,12 +121,16 @@ impl<B: Buffer> Stack<B> {
     /// # Errors
     /// [`Error::State`] if it is no such socket.
     pub fn udp_set_manner(&mut self, handle: Handle, manner: Manner) -> Result<(), Error> {
-        let socket = self.udp_mut(handle)?;
-        let before = core::mem::replace(&mut socket.manner, manner);
-        // As on Linux, who wants no more of the one kind loses those of the other too.
-        if before.reports_v4 && !manner.reports_v4 || before.reports_v6 && !manner.reports_v6 {
-            socket.reports.clear();
-        }
+        self.udp_mut(handle)?.manner = manner;
+        Ok(())
+    }
+
+    /// Forgets the reports that wait. The error that the last one has left is told nevertheless.
+    ///
+    /// # Errors
+    /// [`Error::State`] if it is no such socket.
+    pub fn udp_forget_reports(&mut self, handle: Handle) -> Result<(), Error> {
+        self.udp_mut(handle)?.reports.clear();
         Ok(())
     }
 
