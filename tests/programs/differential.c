@@ -39,10 +39,7 @@ static const struct {
 #define TABLES (sizeof tables / sizeof tables[0])
 
 int slots[SLOTS];
-int made_room, stored_in_room;
 int maps_file = -1, proc_directory, device_directory;
-int made_link;
-int made_mapping;
 unsigned char buffer[BUFFER_SIZE];
 
 // ---- Arguments
@@ -154,8 +151,7 @@ void say_status(const struct stat *status) {
     // Descriptors without a file have the times of their file system.
     if (S_ISDIR(status->st_mode) || S_ISREG(status->st_mode) || S_ISLNK(status->st_mode)) {
         say_time("read", &status->st_atim);
-        if (!stored_in_room)
-            say_time("written", &status->st_mtim);
+        say_time("written", &status->st_mtim);
     }
 }
 
@@ -320,8 +316,6 @@ static void begin(const char *name) {
         exit(1);
     }
     umask(022);
-    made_room = stored_in_room = 0;
-    made_mapping = 0;
     static const char *const attributes[] = {"user.a", "user.b", "trusted.t", "security.s"};
     for (size_t index = 0; index < sizeof attributes / sizeof attributes[0]; index++)
         fremovexattr(top, attributes[index]);

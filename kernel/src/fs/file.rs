@@ -24,8 +24,8 @@ use super::proc::Text;
 use super::turn::{Turn, TurnGuard};
 use super::{locks, notify};
 use crate::memory::{Destination, PageSource, Source, UserPointer};
-use crate::task::WaitQueue;
 use crate::task::jobs::Target;
+use crate::task::{self, WaitQueue};
 
 /// What `mmap(2)` maps for a file.
 pub enum Mappable {
@@ -245,6 +245,8 @@ pub struct OpenFile {
     keeps_writable: bool,
     flags: AtomicU32,
     position: Position,
+    /// With which credentials it was opened ([`task::credentials_number`]).
+    pub opener: u64,
     /// Whether [`locks`] may know it.
     pub(super) ever_locked: AtomicBool,
     /// The event polls that watch it.
@@ -365,6 +367,7 @@ impl OpenFile {
             keeps_writable,
             flags,
             position: Position::default(),
+            opener: task::credentials_number(),
             ever_locked: AtomicBool::new(false),
             watchers: Watchers::default(),
             notifier: Once::new(),
@@ -381,6 +384,7 @@ impl OpenFile {
             file: None,
             flags: AtomicU32::new(kept.bits()),
             position: Position::default(),
+            opener: task::credentials_number(),
             ever_locked: AtomicBool::new(false),
             watchers: Watchers::default(),
             notifier: Once::new(),

@@ -78,7 +78,7 @@ pub struct FileIdentity {
 pub struct Place {
     /// The directory.
     pub directory: FileIdentity,
-    /// The name; of several, the one that was used last.
+    /// The name; of several, the one by which the file was found.
     pub name: Arc<[u8]>,
     /// It was removed.
     pub removed: bool,
@@ -280,6 +280,74 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 }
+
+/// The methods of [`Inode`] that a name of a file, or a view of it, leaves to the file itself.
+macro_rules! answer_as {
+    ($file:ident) => {
+        /// For a file system it is the file itself.
+        fn as_any(&self) -> &dyn Any {
+            self.$file.as_any()
+        }
+
+        fn statistics(&self) -> Statfs {
+            self.$file.statistics()
+        }
+
+        fn metadata(&self) -> Metadata {
+            self.$file.metadata()
+        }
+
+        fn kind(&self) -> FileKind {
+            self.$file.kind()
+        }
+
+        fn identity(&self) -> FileIdentity {
+            self.$file.identity()
+        }
+
+        fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+            self.$file.clone().open(flags)
+        }
+
+        fn set_point(&self, used: bool) -> Result<(), Errno> {
+            self.$file.set_point(used)
+        }
+
+        fn target(&self) -> Result<Target, Errno> {
+            self.$file.target()
+        }
+
+        fn change(&self, change: AttributeChange) -> Result<(), Errno> {
+            self.$file.change(change)
+        }
+
+        fn accessed(&self, always: bool) {
+            self.$file.accessed(always);
+        }
+
+        fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+            self.$file.extended_attribute(name)
+        }
+
+        fn extended_attribute_names(&self) -> Vec<Box<[u8]>> {
+            self.$file.extended_attribute_names()
+        }
+
+        fn set_extended_attribute(
+            &self,
+            name: &[u8],
+            value: Option<&[u8]>,
+            replacement: Replacement,
+        ) -> Result<(), Errno> {
+            self.$file.set_extended_attribute(name, value, replacement)
+        }
+
+        fn truncate(&self, size: u64) -> Result<(), Errno> {
+            self.$file.truncate(size)
+        }
+    };
+}
+pub(super) use answer_as;
 
 /// Whether two handles mean the same file, seen through the same mount.
 pub fn same(one: &Arc<dyn Inode>, two: &Arc<dyn Inode>) -> bool {

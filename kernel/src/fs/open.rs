@@ -1,5 +1,6 @@
 //! Opening files: `open(2)` and what `execve(2)` needs of it.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -19,7 +20,7 @@ use super::path::{self, Found, LastName, NamedPlace, Origin};
 use super::permission::{self, Access, Rights};
 pub use super::tree::{Handle, handle_of, of_handle};
 use super::{leases, mounts, names, notify};
-use crate::memory::{Destination, PageSource};
+use crate::memory::{Destination, MappedFile, PageSource};
 use crate::task;
 
 /// Opens a file that has been found.
@@ -193,6 +194,11 @@ impl Executable {
         self.source.clone()
     }
 
+    /// As what its segments are mapped.
+    pub fn mapped_file(&self) -> Arc<dyn MappedFile> {
+        Arc::new(ProgramFile(self.inode.clone()))
+    }
+
     /// What is known about it.
     pub fn metadata(&self) -> Metadata {
         self.inode.metadata()
@@ -223,6 +229,26 @@ impl Executable {
     pub fn resolved_path(&self) -> Vec<u8> {
         self.inode.path().bytes
     }
+}
+
+/// The file of a program that runs. Nobody has it open for that.
+struct ProgramFile(Arc<dyn Inode>);
+
+impl MappedFile for ProgramFile {
+    fn name(&self) -> String {
+        path_text(&*self.0)
+    }
+}
+
+impl MappedFile for OpenFile {
+    fn name(&self) -> String {
+        path_text(&*self.inode)
+    }
+}
+
+/// A path as text, for people and for `/proc/self/maps`.
+fn path_text(inode: &dyn Inode) -> String {
+    String::from_utf8_lossy(&inode.path().shown()).into_owned()
 }
 
 /// Opens a file for execution, seen from the current process, or from the root before there is one.

@@ -77,7 +77,7 @@ struct State {
 pub enum Layout {
     /// Small writes go behind what is there.
     Stream,
-    /// Each write is a packet of its own (`O_DIRECT`).
+    /// Each write is a packet of its own (`O_DIRECT`), unless it goes behind what is none.
     Packets,
     /// Each page is a segment of its own, behind which nothing goes (`vmsplice(2)`).
     Pages,
@@ -256,7 +256,7 @@ impl Pipe {
         let mut state = self.state.lock();
         match state.segments.back_mut() {
             // The bytes lie right behind the last segment, if nobody has read that meanwhile.
-            Some(last) if last.frame == frame && last.end == start && !last.is_shared && layout == Layout::Stream => {
+            Some(last) if last.frame == frame && last.end == start && !last.is_shared && layout != Layout::Pages => {
                 last.end += copied
             }
             _ => {
@@ -294,8 +294,9 @@ impl Pipe {
         let mut done = 0;
         while from.remaining() != 0 {
             // As on Linux, the part of a write that fills no page goes behind what is there, if there is room for all of
-            // it, and anything else into pages of its own. So a small write goes in as a whole or not at all.
-            let merged = if done == 0 && layout == Layout::Stream {
+            // it, and anything else into pages of its own. So a small write goes in as a whole or not at all. A packet does
+            // so too: what matters is how that lies there which it goes behind.
+            let merged = if done == 0 && layout != Layout::Pages {
                 total % PAGE_SIZE
             } else {
                 0

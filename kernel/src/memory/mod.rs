@@ -32,7 +32,7 @@ pub use frame::{
 };
 pub use heap::{counters as heap_counters, small_blocks};
 pub use packet::{LARGE_PACKET, LARGEST_PACKET, Packet, PacketRoom};
-pub use page_source::{PageError, PageSource, RingMemory, SharedMemory, promised_shared};
+pub use page_source::{MappedFile, PageError, PageSource, RingMemory, SharedMemory, promised_shared};
 pub use pith_address_space::{AreaFlags, AreaName, Protection};
 pub use stack::{KernelStack, stack_bytes, trim_stacks};
 pub use user::{UserPointer, copy_from_user, copy_to_user, read_object, read_string, write_object};

@@ -92,11 +92,19 @@ pub trait PageSource: Send + Sync {
     /// Called with the address space locked.
     fn written(&self) {}
 
-    /// Path for `/proc/self/maps`.
-    fn name(&self) -> String;
+    /// Path for `/proc/self/maps`, if it was not mapped through a file.
+    fn name(&self) -> String {
+        String::new()
+    }
 
     /// Device and inode numbers for `/proc/self/maps`.
     fn identity(&self) -> (u64, u64);
+}
+
+/// The file through which an object was mapped. The mapping keeps it as it is: open, if it was.
+pub trait MappedFile: Send + Sync {
+    /// Path for `/proc/self/maps`.
+    fn name(&self) -> String;
 }
 
 /// Anonymous memory that is shared (`MAP_SHARED | MAP_ANONYMOUS`).

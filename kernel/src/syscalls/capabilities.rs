@@ -117,10 +117,10 @@ pub fn control(option: u32, arguments: [u64; 4]) -> Option<Result<usize, Errno>>
         names::PR_CAPBSET_DROP => own.drop_bounding(second).map(Answer::New),
         names::PR_CAP_AMBIENT => ambient(&own, arguments),
         names::PR_SET_NO_NEW_PRIVS => match (second, third | fourth | fifth) {
-            (1, 0) => Ok(Answer::New(Credentials {
-                no_new_privileges: true,
-                ..Credentials::clone(&own)
-            })),
+            (1, 0) => {
+                task::current().forgo_privileges();
+                Ok(Answer::Value(0))
+            }
             _ => Err(Errno::EINVAL),
         },
         names::PR_GET_NO_NEW_PRIVS => match second | third | fourth | fifth {

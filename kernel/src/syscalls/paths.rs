@@ -13,7 +13,7 @@ use crate::fs::names::{self, Named};
 use crate::fs::path::{LastName, NamedPlace, find_place};
 use crate::fs::permission::{self, Access};
 use crate::memory::{UserPointer, copy_to_user, read_string};
-use crate::task::Capabilities;
+use crate::task::{self, Capabilities};
 
 /// A path of the program.
 ///
@@ -188,6 +188,15 @@ pub(super) fn make_link(
 ) -> Result<usize, Errno> {
     let flags = link_flags(flags)?;
     let files = context::current();
+    // Descriptors that others have opened give no names, even if a path begins there.
+    if flags.contains(AtFlags::EMPTY_PATH)
+        && old_directory != AT_FDCWD
+        && old.first() != Some(&b'/')
+        && files.file(old_directory)?.opener != task::credentials_number()
+        && !task::has_capability(Capabilities::READ_AND_SEARCH)
+    {
+        return Err(Errno::ENOENT);
+    }
     let file = if old.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
         super::metadata::of_descriptor(old_directory)?
     } else {

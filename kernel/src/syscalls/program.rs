@@ -126,6 +126,7 @@ fn protection_of(segment: &Segment) -> Protection {
 
 /// Maps the segments of a plan, moved by `bias`.
 fn map_segments(space: &AddressSpace, file: &File, plan: &Plan, bias: u64) -> Result<(), Errno> {
+    let mapped_file = file.executable.mapped_file();
     for segment in &plan.segments {
         let request = |start: u64, end: u64, backing: Backing| MapRequest {
             placement: Placement::Fixed(bias.wrapping_add(start)),
@@ -141,6 +142,7 @@ fn map_segments(space: &AddressSpace, file: &File, plan: &Plan, bias: u64) -> Re
             let backing = Backing::Object {
                 source: file.executable.page_source(),
                 offset: segment.file_offset,
+                file: Some(mapped_file.clone()),
             };
             space.map(request(pages.start, pages.end, backing), &Allowance::UNLIMITED)?;
         }
@@ -442,7 +444,7 @@ fn map_vdso(space: &AddressSpace) -> Result<u64, Errno> {
             _ => AreaFlags::KERNEL_PROVIDED | AreaFlags::DONT_DUMP,
         },
         name,
-        backing: Backing::Object { source, offset: 0 },
+        backing: Backing::object(source),
     };
     // One gap for both: reserve it, then put the parts in.
     let start = space.map(MapRequest::anonymous(data_length + code_length), &Allowance::UNLIMITED)?;

@@ -2,7 +2,7 @@
 //! one; others see a process as its first thread is.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::credentials::{Capabilities, Credentials};
@@ -38,12 +38,9 @@ impl Thread {
         }
     }
 
-    /// The thread becomes somebody else.
-    pub(super) fn replace_credentials(&self, mut new: Credentials) {
+    fn change_credentials(&self, change: impl FnOnce(&Credentials) -> Credentials) {
         let mut own = self.own_credentials.lock();
-        // Another thread may have said so meanwhile, and nobody takes it back.
-        new.no_new_privileges |= own.no_new_privileges;
-        let new = Arc::new(new);
+        let new = Arc::new(change(&own));
         let old = core::mem::replace(&mut *own, new.clone());
         drop(own);
         drop(old);
@@ -53,18 +50,34 @@ impl Thread {
         }
     }
 
-    /// No program that it runs has more rights from now on (`SECCOMP_FILTER_FLAG_TSYNC` of `seccomp(2)`, told by another
-    /// thread).
-    pub fn forgo_privileges(&self) {
-        let mut own = self.own_credentials.lock();
-        let new = Credentials {
-            no_new_privileges: true,
-            ..Credentials::clone(&own)
-        };
-        let old = core::mem::replace(&mut *own, Arc::new(new));
-        drop(own);
-        drop(old);
+    /// The thread becomes somebody else.
+    pub(super) fn replace_credentials(&self, new: Credentials) {
+        self.change_credentials(|own| Credentials {
+            // Another thread may have said so meanwhile, and nobody takes it back.
+            no_new_privileges: new.no_new_privileges || own.no_new_privileges,
+            ..new
+        });
     }
+
+    /// No program that it runs has more rights from now on (`PR_SET_NO_NEW_PRIVS`; `SECCOMP_FILTER_FLAG_TSYNC` of `seccomp(2)`,
+    /// told by another thread). It stays who it is.
+    pub fn forgo_privileges(&self) {
+        self.change_credentials(|own| Credentials {
+            no_new_privileges: true,
+            ..Credentials::clone(own)
+        });
+    }
+}
+
+/// A number that no credentials had before.
+pub(super) fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The number of the current thread's credentials; 0 where there is no thread yet.
+pub fn credentials_number() -> u64 {
+    try_current().map_or(0, |thread| thread.with_credentials(|own| own.number))
 }
 
 /// Who the current thread is.
@@ -83,7 +96,8 @@ pub fn has_capability(capability: u64) -> bool {
 }
 
 /// The current thread becomes somebody else.
-pub fn set_credentials(new: Credentials) {
+pub fn set_credentials(mut new: Credentials) {
+    new.number = next_number();
     let thread = current();
     if thread.with_credentials(|old| old.hides(&new)) {
         hide(&thread.process);

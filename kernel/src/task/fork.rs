@@ -4,8 +4,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use pith_linux::Errno;
+use pith_linux::credentials::Credentials;
 use pith_scheduling::Entity;
 
+use super::credentials;
 use super::family::{self, Family};
 use super::process::{Inheritance, Process, Resources};
 use super::scheduler;
@@ -61,7 +63,10 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
         Inheritance {
             address_space: address_space.clone(),
             resources: new.resources,
-            credentials: parent.credentials(),
+            credentials: Arc::new(Credentials {
+                number: credentials::next_number(),
+                ..Credentials::clone(&parent.credentials())
+            }),
             clears_handlers: new.clears_handlers,
         },
     );

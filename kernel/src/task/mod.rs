@@ -34,7 +34,8 @@ pub use clock::{
     ticks_to_nanoseconds as nanoseconds, time_at, wall_clock, wall_clock_at, wall_clock_without_waiting,
 };
 pub use credentials::{
-    Looker, check_thread_limit, credentials, has_capability, may_look_into, set_credentials, try_credentials,
+    Looker, check_thread_limit, credentials, credentials_number, has_capability, may_look_into, set_credentials,
+    try_credentials,
 };
 pub use family::{find_process, first_process, processes};
 pub use pith_linux::credentials::{Capabilities, Credentials};

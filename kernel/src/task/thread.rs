@@ -165,7 +165,11 @@ impl Thread {
 
     /// Takes over what a new thread has of the one that made it.
     pub(super) fn inherit_habits(&self, parent: &Self) {
-        *self.own_credentials.lock() = parent.credentials();
+        // A new process has credentials of its own, which are equal.
+        *self.own_credentials.lock() = match Arc::ptr_eq(&self.process, &parent.process) {
+            true => parent.credentials(),
+            false => self.process.credentials(),
+        };
         let personality = parent.personality.load(Ordering::Relaxed);
         self.personality.store(personality, Ordering::Relaxed);
         let priority = parent.io_priority.load(Ordering::Relaxed);

@@ -168,6 +168,9 @@ pub struct Credentials {
     pub secure: SecureBits,
     /// No program that it runs may have more rights (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
+    /// Tells who became somebody, or was made by `fork(2)`, from what was before, also if nothing else differs. Only threads of
+    /// a process share it.
+    pub number: u64,
 }
 
 /// What a program brings with it that decides who runs it.
@@ -192,6 +195,7 @@ impl Credentials {
         capabilities: Capabilities::ROOT,
         secure: SecureBits::empty(),
         no_new_privileges: false,
+        number: 0,
     };
 
     /// Whether a capability counts.

@@ -90,12 +90,6 @@ void fill(unsigned char *bytes, long length, long with);
 #define BUFFER_SIZE 262144
 extern unsigned char buffer[BUFFER_SIZE];
 
-// Whether room was made in a file in this round. tmpfs takes such pages for holes until they are written, Pith does not.
-extern int made_room;
-
-// Whether mapped memory was written since.
-extern int stored_in_room;
-
 // Whether a descriptor is a terminal's, and whether it is and gets more than it surely takes, which is not tried then.
 int is_terminal(int fd);
 int is_too_much(int fd, long length);
@@ -120,13 +114,6 @@ void put_line(void);
 // Runs the next lines of the script, or leaves them out.
 void run_lines(long count);
 void skip_lines(long count);
-
-// Whether a file was mapped in this round. On Linux a mapping keeps what it was made from open, with its locks; in a machine
-// it does not.
-extern int made_mapping;
-
-// Whether a file got a second name in this round.
-extern int made_link;
 
 // A length that fits into the buffer.
 long fitting(long length);

@@ -96,7 +96,6 @@ void empty_memory(void) {
 void begin_memory(void) {
     // Mappings keep what they were made from open, with its locks: a descriptor of their own.
     int file = open("/a", O_RDWR);
-    made_link = 0;
     core_unknown = has_moved = 0;
     int both = PROT_READ | PROT_WRITE;
     if (mmap(ARENA, 4 * PAGE, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ||
@@ -164,8 +163,6 @@ static void clean_end(int fd) {
 // Cleans the ends of all files that are open or mapped. Linux's tmpfs shows what was written there when the file grows (6.18
 // still does), which POSIX leaves open; in a machine they are zeroes.
 static void clean_ends(void) {
-    if (made_room)
-        return;
     for (int slot = 0; slot < SLOTS; slot++)
         clean_end(slots[slot]);
     struct area areas[2 * ARENA_PAGES];
@@ -179,21 +176,8 @@ static void clean_ends(void) {
     }
 }
 
-// Whether memory that is changed might lie behind the end of a file whose end can't be cleaned, since what is in memory of
-// it is not told.
-static int may_spoil_ends(long place_in_page, long length) {
-    if (!made_room || (place_in_page == 0 && length == 1))
-        return 0;
-    say(" not here");
-    return 1;
-}
-
 // One byte in each page of a range is written.
 static void run_store(struct argument *a) {
-    if (may_spoil_ends(a[2].number, 1))
-        return;
-    // On Linux's tmpfs, pages that nobody has mapped yet tell of their first write each; here, they may come with another.
-    stored_in_room |= made_room;
     unsigned char *volatile at = page(&a[0]) + a[2].number;
     unsigned char *end = page(&a[0]) + a[1].number;
     if (sigsetjmp(after_fault, 0)) {
@@ -246,7 +230,6 @@ static void run_mmap(struct argument *a) {
         flags |= MAP_FIXED;
     long result = syscall(SYS_mmap, page(&a[0]) + a[1].number, a[2].number, (int)a[3].number, flags,
                           descriptor(&a[5]), a[6].number);
-    made_mapping |= result > 0 && !(flags & MAP_ANONYMOUS);
     say_address(result);
     take_back(result, a[2].number);
 }
@@ -279,15 +262,11 @@ static void run_msync(struct argument *a) {
     answer(syscall(SYS_msync, page(&a[0]) + a[1].number, a[2].number, (int)a[3].number));
 }
 
-extern int is_child;
-
 static void run_mincore(struct argument *a) {
     unsigned char present[ARENA_PAGES];
     long result = syscall(SYS_mincore, page(&a[0]) + a[1].number, a[2].number, present);
     answer(result);
-    // Who may not write a file is told by Linux that all of it is in memory.
-    core_unknown |= is_child;
-    for (long index = 0; result == 0 && !core_unknown && !made_room && index * PAGE < a[2].number; index++)
+    for (long index = 0; result == 0 && !core_unknown && index * PAGE < a[2].number; index++)
         say(" %d", present[index] & 1);
 }
 
@@ -346,9 +325,8 @@ static int continues(const struct area *before, const struct area *after) {
 static void say_area(const struct area *area) {
     say(" %ld-%ld %s", (long)(area->start - (unsigned long)ARENA) / PAGE, (long)(area->end - (unsigned long)ARENA) / PAGE,
         area->permissions);
-    // Of a file with several names, the one by which it was opened is told, or the last one that led to it. Nameless
-    // files have numbers.
-    if (*area->name && !made_link)
+    // Nameless files have numbers.
+    if (*area->name)
         say(" %lx %.*s", area->offset, (int)strcspn(area->name, "#"), area->name);
     say(";");
 }
@@ -387,8 +365,6 @@ static int copies_over_itself(int fd, unsigned char *memory, long length, long p
 // ---- Calls that read and write the arena
 
 static void run_read_into(struct argument *a) {
-    if (may_spoil_ends(a[2].number, a[3].number))
-        return;
     int fd = descriptor(&a[0]);
     if (copies_over_itself(fd, page(&a[1]) + a[2].number, a[3].number, lseek(fd, 0, SEEK_CUR)))
         return;
@@ -397,8 +373,6 @@ static void run_read_into(struct argument *a) {
 }
 
 static void run_pread_into(struct argument *a) {
-    if (may_spoil_ends(a[2].number, a[3].number))
-        return;
     if (copies_over_itself(descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number, a[4].number))
         return;
     answer(syscall(SYS_pread64, descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number, a[4].number));
@@ -482,8 +456,6 @@ static int show_one_file(unsigned char *one, unsigned char *other, long length) 
 }
 
 static void run_copy_within(struct argument *a) {
-    if (may_spoil_ends(a[1].number, a[2].number))
-        return;
     struct iovec local = {page(&a[0]) + a[1].number, a[2].number}, remote = {page(&a[3]), a[2].number};
     // What comes of copying memory over itself depends on how the processor copies.
     if (labs((page(&a[0]) + a[1].number) - page(&a[3])) < a[2].number || show_one_file(local.iov_base, remote.iov_base, a[2].number))

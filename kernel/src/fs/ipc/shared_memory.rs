@@ -233,10 +233,7 @@ pub fn attach(id: i32, address: u64, flags: i32) -> Result<u64, Errno> {
         maximum_protection,
         flags: AreaFlags::SHARED,
         name: AreaName::None,
-        backing: Backing::Object {
-            source: segment.clone(),
-            offset: 0,
-        },
+        backing: Backing::object(segment.clone()),
     };
     let place = process
         .address_space()
@@ -265,7 +262,7 @@ pub fn detach(address: u64) -> Result<(), Errno> {
     let mut found: Option<(Arc<Segment>, u64)> = None;
     let mut parts = Vec::new();
     space.for_each_area(&mut |area| {
-        let Backing::Object { source, offset } = &area.backing else {
+        let Backing::Object { source, offset, .. } = &area.backing else {
             return;
         };
         if area.start < address || area.start - address != *offset {

@@ -14,7 +14,7 @@ use pith_linux::files::{OpenFlags, RenameFlags, Statfs};
 
 use super::{Mount, absolute, covering};
 use crate::fs::file::File;
-use crate::fs::inode::{FileIdentity, Inode, NewFile, PathName, Place, Replacement, Target};
+use crate::fs::inode::{FileIdentity, Inode, NewFile, PathName, Place, Replacement, Target, answer_as};
 use crate::fs::metadata::{AttributeChange, Metadata};
 
 /// A file, seen through a mount.
@@ -34,10 +34,7 @@ impl View {
 }
 
 impl Inode for View {
-    /// For a file system it is the file itself.
-    fn as_any(&self) -> &dyn Any {
-        self.inner.as_any()
-    }
+    answer_as!(inner);
 
     fn view(&self) -> Option<(&Arc<Mount>, &Arc<dyn Inode>)> {
         Some((&self.mount, &self.inner))
@@ -45,18 +42,6 @@ impl Inode for View {
 
     fn mount(&self) -> Option<Arc<Mount>> {
         Some(self.mount.clone())
-    }
-
-    fn statistics(&self) -> Statfs {
-        self.inner.statistics()
-    }
-
-    fn metadata(&self) -> Metadata {
-        self.inner.metadata()
-    }
-
-    fn kind(&self) -> FileKind {
-        self.inner.kind()
     }
 
     fn path(&self) -> PathName {
@@ -73,20 +58,12 @@ impl Inode for View {
         path
     }
 
-    fn identity(&self) -> FileIdentity {
-        self.inner.identity()
-    }
-
     fn place(&self) -> Option<Place> {
         self.inner.place()
     }
 
     fn is_own(&self) -> bool {
         self.inner.is_own()
-    }
-
-    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
-        self.inner.clone().open(flags)
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
@@ -114,14 +91,6 @@ impl Inode for View {
 
     fn mounted(&self) -> Option<Arc<dyn Inode>> {
         covering(&self.mount, &*self.inner)
-    }
-
-    fn set_point(&self, used: bool) -> Result<(), Errno> {
-        self.inner.set_point(used)
-    }
-
-    fn target(&self) -> Result<Target, Errno> {
-        self.inner.target()
     }
 
     fn read_link(&self) -> Result<Vec<u8>, Errno> {
@@ -153,29 +122,5 @@ impl Inode for View {
 
     fn rename(&self, old: &[u8], to: &Arc<dyn Inode>, new: &[u8], flags: RenameFlags) -> Result<(), Errno> {
         self.inner.rename(old, to, new, flags)
-    }
-
-    fn change(&self, change: AttributeChange) -> Result<(), Errno> {
-        self.inner.change(change)
-    }
-
-    fn accessed(&self, always: bool) {
-        self.inner.accessed(always);
-    }
-
-    fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.inner.extended_attribute(name)
-    }
-
-    fn extended_attribute_names(&self) -> Vec<Box<[u8]>> {
-        self.inner.extended_attribute_names()
-    }
-
-    fn set_extended_attribute(&self, name: &[u8], value: Option<&[u8]>, replacement: Replacement) -> Result<(), Errno> {
-        self.inner.set_extended_attribute(name, value, replacement)
-    }
-
-    fn truncate(&self, size: u64) -> Result<(), Errno> {
-        self.inner.truncate(size)
     }
 }

@@ -11,7 +11,8 @@ use super::process::program;
 use super::{Subject, Text};
 use crate::fs::{context, metadata::BLOCK_SIZE};
 use crate::memory::{
-    self, AreaFlags, AreaName, Backing, MemoryPolicy, Overcommit, PageShares, PageSource, PageUse, Protection,
+    self, AreaFlags, AreaName, Backing, MappedFile, MemoryPolicy, Overcommit, PageShares, PageSource, PageUse,
+    Protection,
 };
 use crate::task::{self, Process};
 
@@ -27,7 +28,48 @@ pub struct AreaLine {
     policy: u16,
     /// Its role, such as `[heap]`.
     pub name: AreaName,
-    object: Option<(Arc<dyn PageSource>, u64)>,
+    object: Option<Shown>,
+}
+
+/// An object that an area shows, and from where on.
+struct Shown {
+    source: Arc<dyn PageSource>,
+    file: Option<Arc<dyn MappedFile>>,
+    offset: u64,
+}
+
+impl Shown {
+    fn of(backing: &Backing) -> Option<Self> {
+        let Backing::Object { source, offset, file } = backing else {
+            return None;
+        };
+        Some(Self {
+            source: source.clone(),
+            file: file.clone(),
+            offset: *offset,
+        })
+    }
+
+    /// Its path, by the name under which it was opened.
+    fn name(&self) -> String {
+        match &self.file {
+            Some(file) => file.name(),
+            None => self.source.name(),
+        }
+    }
+
+    /// Whether it is memory and no file of a disk, as Linux counts that: files of a tmpfs are.
+    fn is_shared_memory(&self) -> bool {
+        self.source.is_shared_memory() || self.source.name().starts_with("/SYSV")
+    }
+}
+
+impl PartialEq for Shown {
+    /// Whether both have the same name for sure.
+    fn eq(&self, other: &Self) -> bool {
+        let file = |shown: &Self| shown.file.as_ref().map(|file| Arc::as_ptr(file).addr());
+        Arc::ptr_eq(&self.source, &other.source) && file(self) == file(other)
+    }
 }
 
 impl AreaLine {
@@ -37,8 +79,8 @@ impl AreaLine {
 
     /// The path of the object that it shows, if it has no role of its own.
     pub fn path(&self) -> Option<String> {
-        let (source, _) = self.object.as_ref().filter(|_| self.name.as_str().is_empty())?;
-        Some(source.name())
+        let shown = self.object.as_ref().filter(|_| self.name.as_str().is_empty())?;
+        Some(shown.name())
     }
 
     fn is_stack(&self) -> bool {
@@ -50,10 +92,6 @@ impl AreaLine {
 pub fn areas(process: &Process) -> Vec<AreaLine> {
     let mut lines = Vec::new();
     process.address_space().for_each_area(&mut |area| {
-        let object = match &area.backing {
-            Backing::Object { source, offset } => Some((source.clone(), *offset)),
-            Backing::Anonymous => None,
-        };
         lines.push(AreaLine {
             start: area.start,
             end: area.end,
@@ -62,7 +100,7 @@ pub fn areas(process: &Process) -> Vec<AreaLine> {
             flags: area.flags,
             policy: area.policy,
             name: area.name.clone(),
-            object,
+            object: Shown::of(&area.backing),
         });
     });
     lines
@@ -88,30 +126,30 @@ pub fn clear_references(subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
 /// `maps`
 pub fn maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let mut names = Names::default();
-    for area in areas(&subject.process) {
-        map_line(&area, &mut names, text)?;
+    for area in &areas(&subject.process) {
+        map_line(area, &mut names, text)?;
     }
     Ok(())
 }
 
 /// The name of the object that was asked for last: areas of one file mostly follow each other. And the own root directory.
 #[derive(Default)]
-struct Names {
-    object: Option<Arc<dyn PageSource>>,
+struct Names<'a> {
+    object: Option<&'a Shown>,
     identity: (u64, u64),
     name: String,
     root: Option<Vec<u8>>,
 }
 
-impl Names {
+impl<'a> Names<'a> {
     /// Device and number of an object, and its path as the process sees it, if it lies below its root directory
     /// (`chroot(2)`).
-    fn of(&mut self, source: &Arc<dyn PageSource>) -> ((u64, u64), &str) {
-        if !self.object.as_ref().is_some_and(|last| Arc::ptr_eq(last, source)) {
+    fn of(&mut self, shown: &'a Shown) -> ((u64, u64), &str) {
+        if self.object != Some(shown) {
             let root = self.root.get_or_insert_with(|| context::current().root().path().bytes);
-            self.name = source.name();
-            self.identity = source.identity();
-            self.object = Some(source.clone());
+            self.name = shown.name();
+            self.identity = shown.source.identity();
+            self.object = Some(shown);
             if root != b"/" && matches!(self.name.as_bytes().strip_prefix(&root[..]), Some([b'/', ..])) {
                 self.name.drain(..root.len());
             }
@@ -174,7 +212,7 @@ impl Line {
 }
 
 /// The line of an area in `maps` and `smaps`.
-fn map_line(area: &AreaLine, names: &mut Names, text: &mut Text) -> Result<(), Errno> {
+fn map_line<'a>(area: &'a AreaLine, names: &mut Names<'a>, text: &mut Text) -> Result<(), Errno> {
     let mut line = Line::new();
     line.hexadecimal(area.start, 8);
     line.byte(b'-');
@@ -190,11 +228,11 @@ fn map_line(area: &AreaLine, names: &mut Names, text: &mut Text) -> Result<(), E
         b' ',
     ]);
     let (mut offset, mut device, mut number, mut name) = (0, 0, 0, area.name.as_str());
-    if let Some((source, start)) = &area.object
+    if let Some(shown) = &area.object
         && name.is_empty()
     {
-        ((device, number), name) = names.of(source);
-        offset = *start;
+        ((device, number), name) = names.of(shown);
+        offset = shown.offset;
     }
     let device = pith_linux::files::DeviceNumber::decode(device);
     line.hexadecimal(offset, 8);
@@ -232,7 +270,7 @@ pub fn node_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         let policy = if area.policy == 0 { own } else { area.policy };
         write!(text, "{:08x} {}", area.start, MemoryPolicy::decode(policy).describe())?;
         match (&area.object, area.name.as_str()) {
-            (Some((source, _)), "") => write!(text, " file={}", source.name().replace('\n', "\\012"))?,
+            (Some(shown), "") => write!(text, " file={}", shown.name().replace('\n', "\\012"))?,
             (_, "[heap]") => write!(text, " heap")?,
             (_, "[stack]") => write!(text, " stack")?,
             _ => {}
@@ -282,11 +320,6 @@ pub struct Sizes {
     pub code: (u64, u64),
 }
 
-/// Whether an object is memory and no file of a disk, as Linux counts that: files of a tmpfs are.
-fn is_shared_memory(source: &Arc<dyn PageSource>) -> bool {
-    source.is_shared_memory() || source.name().starts_with("/SYSV")
-}
-
 /// What an object is to a process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -310,23 +343,22 @@ pub fn sizes(process: &Process) -> Sizes {
     };
     let path = String::from_utf8_lossy(&program(process).path).into_owned();
     // Areas of one object mostly follow each other.
-    let mut last: Option<(Arc<dyn PageSource>, Role)> = None;
-    for area in areas(process) {
+    let mut last: Option<(&Shown, Role)> = None;
+    for area in &areas(process) {
         let executable = area.protection.contains(Protection::EXECUTE);
         if area.is_stack() {
             sizes.stack += area.length();
         } else if area.protection.contains(Protection::WRITE) && !area.flags.contains(AreaFlags::SHARED) {
             sizes.data += area.length();
         }
-        let Some((source, _)) = &area.object else { continue };
-        let known = last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, source));
-        let role = match known {
-            Some((_, role)) => *role,
-            None if is_shared_memory(source) => Role::Shared,
-            None if source.name() == path => Role::Program,
-            None => Role::File,
+        let Some(shown) = &area.object else { continue };
+        let role = match last {
+            Some((last, role)) if last == shown => role,
+            _ if shown.is_shared_memory() => Role::Shared,
+            _ if shown.name() == path => Role::Program,
+            _ => Role::File,
         };
-        last = Some((source.clone(), role));
+        last = Some((shown, role));
         if role == Role::Shared {
             let usage = space.page_use(area.start..area.end);
             sizes.shared += usage.resident - usage.own;
@@ -472,8 +504,8 @@ pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
     let space = subject.process.address_space();
     let of_objects = space.object_pages()?;
     let mut names = Names::default();
-    for area in areas(&subject.process) {
-        map_line(&area, &mut names, text)?;
+    for area in &areas(&subject.process) {
+        map_line(area, &mut names, text)?;
         let usage = space.page_use(area.start..area.end);
         let shares = space.page_shares(area.start, &of_objects);
         // As on Linux, what is locked counts by its part.
@@ -485,10 +517,10 @@ pub fn small_maps(subject: &Subject, text: &mut Text) -> Result<(), Errno> {
         row(text, "KernelPageSize", 15, BLOCK_SIZE)?;
         row(text, "MMUPageSize", 15, BLOCK_SIZE)?;
         usage_rows(text, &usage, &shares, locked, None)?;
-        let large = is_large_eligible(&area) && !space.is_small_only();
+        let large = is_large_eligible(area) && !space.is_small_only();
         writeln!(text, "THPeligible:           {}", u8::from(large))?;
         write!(text, "VmFlags: ")?;
-        property_letters(&area, text)?;
+        property_letters(area, text)?;
         writeln!(text)?;
     }
     Ok(())
@@ -514,7 +546,7 @@ pub fn small_maps_rollup(subject: &Subject, text: &mut Text) -> Result<(), Errno
         if area.flags.contains(AreaFlags::LOCKED) {
             locked += shares.part / PageShares::SCALE;
         }
-        if area.object.as_ref().is_some_and(|(source, _)| is_shared_memory(source)) {
+        if area.object.as_ref().is_some_and(Shown::is_shared_memory) {
             shared += shares.part - shares.own_part;
         }
     }

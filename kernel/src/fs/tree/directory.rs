@@ -10,6 +10,7 @@ use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, NAME_MAX, RenameFlags};
 use spin::{Mutex, Once};
 
+use super::named::{NamedNode, PlaceOfNode};
 use super::names::Names;
 use super::regular::RegularContent;
 use super::{AttributesOfNode, Content, Node, Tree, volume_errno};
@@ -28,7 +29,7 @@ const FIRST_ADDED: u64 = 1 << 40;
 /// What a directory knows about a name.
 enum Slot {
     /// The file. `added` is its position in the listing if the volume has no such name.
-    Node { node: Arc<Node>, added: Option<u64> },
+    Node { file: NamedNode, added: Option<u64> },
     /// There is none, although the volume has one.
     Whiteout,
 }
@@ -94,8 +95,8 @@ impl DirectoryContent {
         Ok(true)
     }
 
-    /// Puts a node under a name, whatever was there.
-    fn insert(&self, tree: &Tree, name: &Arc<[u8]>, node: Arc<Node>) -> Result<(), Errno> {
+    /// Puts a file under a name, whatever was there.
+    fn insert(&self, tree: &Tree, name: &Arc<[u8]>, file: NamedNode) -> Result<(), Errno> {
         let below = self.lower_has(tree, name)?.is_some();
         let mut entries = self.entries.lock();
         let known = match entries.slots.get(name) {
@@ -112,7 +113,7 @@ impl DirectoryContent {
                 position
             }))
         };
-        entries.slots.insert(name.clone(), Slot::Node { node, added });
+        entries.slots.insert(name.clone(), Slot::Node { file, added });
         Ok(())
     }
 
@@ -142,13 +143,13 @@ impl Node {
         entries.removed = true;
         let (_, name) = entries.order.pop_first()?;
         match entries.slots.remove(&name)? {
-            Slot::Node { node, .. } => Some(node),
+            Slot::Node { file, .. } => Some(file.node().clone()),
             Slot::Whiteout => None,
         }
     }
 
     /// Finds a name in the directory.
-    pub(super) fn child(&self, name: &[u8]) -> Result<Option<Arc<Node>>, Errno> {
+    pub(super) fn child(&self, name: &[u8]) -> Result<Option<NamedNode>, Errno> {
         let content = self.directory()?;
         let mut entries = content.entries.lock();
         if entries.removed {
@@ -158,14 +159,7 @@ impl Node {
             return Err(Errno::ENAMETOOLONG);
         }
         match entries.slots.get(name) {
-            Some(Slot::Node { node, .. }) => {
-                let node = node.clone();
-                drop(entries);
-                if node.kind != FileKind::Directory && node.attributes.lock().links > 1 {
-                    node.set_place(&self.me()?, name);
-                }
-                return Ok(Some(node));
-            }
+            Some(Slot::Node { file, .. }) => return Ok(Some(file.clone())),
             Some(Slot::Whiteout) => return Ok(None),
             None => {}
         }
@@ -177,19 +171,20 @@ impl Node {
         }
         let inode = self.tree.lower()?.inode(number).map_err(volume_errno)?;
         let shared: Arc<[u8]> = name.into();
-        let node = Node::of_volume(&self.tree, inode, Some((&self.me()?, &shared)))?;
-        entries.slots.insert(
-            shared,
-            Slot::Node {
-                node: node.clone(),
-                added: None,
-            },
-        );
-        drop(entries);
-        if inode.nlink > 1 && inode.kind != FileKind::Directory {
-            node.set_place(&self.me()?, name);
-        }
-        Ok(Some(node))
+        let directory = self.me()?;
+        let node = Node::of_volume(&self.tree, inode, Some((&directory, &shared)))?;
+        // Another name may have led to it before.
+        let file = match node.place.lock().is(self, name) {
+            true => NamedNode::from(node.clone()),
+            false => NamedNode::further(node.clone(), directory, shared.clone()),
+        };
+        let added = None;
+        let slot = Slot::Node {
+            file: file.clone(),
+            added,
+        };
+        entries.slots.insert(shared, slot);
+        Ok(Some(file))
     }
 
     /// Whether something may be made under a name.
@@ -242,7 +237,7 @@ impl Node {
             content,
             Some((&self.me()?, &name)),
         );
-        directory.insert(&self.tree, &name, node.clone())?;
+        directory.insert(&self.tree, &name, node.clone().into())?;
         if kind == FileKind::Directory {
             self.change_links(1);
         }
@@ -257,24 +252,27 @@ impl Node {
         let directory = self.directory()?;
         let _structure = self.tree.structure.lock();
         self.check_new_name(name)?;
-        if file.attributes.lock().links == 0 && !file.place.lock().linkable {
+        let linkable = file.place.lock().linkable;
+        if file.attributes.lock().links == 0 && !linkable {
             return Err(Errno::ENOENT); // its last name is gone
         }
-        let linked = file.me()?;
-        if !file.place.lock().linkable {
+        let (here, name): (Arc<Node>, Arc<[u8]>) = (self.me()?, name.into());
+        let named = if linkable {
+            *file.place.lock() = PlaceOfNode::new(here, name.clone());
+            NamedNode::from(file.me()?)
+        } else {
             self.tree.space.take_file()?; // further names need memory, too
             file.attributes.lock().counted_names += 1;
-        }
-        let name: Arc<[u8]> = name.into();
-        directory.insert(&self.tree, &name, linked)?;
+            NamedNode::further(file.me()?, here, name.clone())
+        };
+        directory.insert(&self.tree, &name, named)?;
         file.change_links(1);
-        file.set_place(&self.me()?, name);
         self.touch_content();
         Ok(())
     }
 
-    /// One name less for a node.
-    fn lose_name(&self, parent: &Node, name: &[u8]) {
+    /// One name less for a file. What it was called is said to the name ([`NamedNode::lose`]).
+    pub(super) fn count_lost_name(&self, parent: &Node) {
         if self.is_directory() {
             let mut attributes = self.attributes.lock();
             attributes.links = 0;
@@ -295,14 +293,6 @@ impl Node {
                 self.tree.linked.lock().remove(&self.number);
             }
         }
-        let mut place = self.place.lock();
-        let here = place
-            .parent
-            .as_ref()
-            .is_some_and(|known| core::ptr::eq(&raw const **known, parent));
-        if here && *place.name == *name {
-            place.removed = true;
-        }
     }
 
     pub(super) fn remove(&self, name: &[u8], directory: bool) -> Result<(), Errno> {
@@ -321,7 +311,7 @@ impl Node {
             (false, false) => {}
         }
         content.take(&self.tree, name)?;
-        node.lose_name(self, name);
+        node.lose(self);
         self.touch_content();
         Ok(())
     }
@@ -374,7 +364,7 @@ impl Node {
             None if exchange => return Err(Errno::ENOENT),
             None => {}
             Some(_) if flags.contains(RenameFlags::NO_REPLACE) => return Err(Errno::EEXIST),
-            Some(other) if Arc::ptr_eq(other, &node) => return Ok(()),
+            Some(other) if Arc::ptr_eq(other.node(), node.node()) => return Ok(()),
             Some(other) => {
                 if other.is_directory() && self.is_within(other) {
                     return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
@@ -399,13 +389,13 @@ impl Node {
             true => Some(self.whiteout(&here, &old)?),
             false => None,
         };
-        let moved = |node: &Arc<Node>| node.is_directory() && !core::ptr::eq(self, to);
+        let moved = |node: &NamedNode| node.is_directory() && !core::ptr::eq(self, to);
         let _moving = (moved(&node) || exchange && existing.as_ref().is_some_and(moved)).then(DirectoryMove::begin);
         to_content.insert(&self.tree, &new, node.clone())?;
         match &existing {
             Some(other) if exchange => {
                 from_content.insert(&self.tree, &old, other.clone())?;
-                other.set_place(&here, old);
+                other.move_to(here, old);
                 other.touch_metadata();
                 match (node.is_directory(), other.is_directory()) {
                     (true, false) => {
@@ -421,11 +411,11 @@ impl Node {
             }
             _ => {
                 match whiteout {
-                    Some(whiteout) => from_content.insert(&self.tree, &old, whiteout)?,
+                    Some(whiteout) => from_content.insert(&self.tree, &old, whiteout.into())?,
                     None => from_content.take(&self.tree, &old)?,
                 }
                 if let Some(other) = &existing {
-                    other.lose_name(to, &new);
+                    other.lose(to);
                 }
                 if node.is_directory() {
                     self.change_links(-1);
@@ -433,7 +423,7 @@ impl Node {
                 }
             }
         }
-        node.set_place(&there, new);
+        node.move_to(there, new);
         node.touch_metadata();
         self.touch_content();
         to.touch_content();
@@ -481,7 +471,7 @@ impl Node {
                     }
                     let changed = match content.entries.lock().slots.get(entry.name) {
                         Some(Slot::Whiteout) => continue,
-                        Some(Slot::Node { node, .. }) => Some((node.number, node.kind)),
+                        Some(Slot::Node { file, .. }) => Some((file.number, file.kind)),
                         None => None,
                     };
                     let (number, kind) = match (changed, entry.kind) {
@@ -507,8 +497,8 @@ impl Node {
             return Ok(());
         }
         for (place, name) in entries.order.range(position..=last) {
-            if let Some(Slot::Node { node, .. }) = entries.slots.get(name) {
-                let (number, kind) = (node.number, node.kind);
+            if let Some(Slot::Node { file, .. }) = entries.slots.get(name) {
+                let (number, kind) = (file.number, file.kind);
                 if !listing(ListedEntry {
                     name,
                     number,

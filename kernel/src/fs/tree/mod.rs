@@ -12,6 +12,7 @@
 mod directory;
 mod extended;
 pub mod lacking;
+mod named;
 mod names;
 mod regular;
 mod seals;
@@ -19,7 +20,6 @@ mod space;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -45,6 +45,7 @@ use crate::memory::PAGE_SIZE;
 use crate::task::random;
 use directory::DirectoryContent;
 use extended::ExtendedAttributes;
+use named::PlaceOfNode;
 use regular::RegularContent;
 use seals::Seals;
 use space::Space;
@@ -135,15 +136,6 @@ struct AttributesOfNode {
     times: Times,
 }
 
-/// The name of a node. Of several, the one that was used last.
-struct PlaceOfNode {
-    parent: Option<Arc<Node>>,
-    name: Arc<[u8]>,
-    removed: bool,
-    /// It never had a name and may be given one, unlike those that have lost theirs.
-    linkable: bool,
-}
-
 enum Content {
     Regular(RegularContent),
     Directory(DirectoryContent),
@@ -161,6 +153,7 @@ pub struct Node {
     number: u64,
     kind: FileKind,
     attributes: Mutex<AttributesOfNode>,
+    /// Its first name. Further ones have places of their own ([`named`]).
     place: Mutex<PlaceOfNode>,
     content: Content,
     /// How many mounts have it as their point, and which one those find who come through the tree's own mount.
@@ -398,12 +391,7 @@ impl Node {
         place: Option<(&Arc<Node>, &Arc<[u8]>)>,
     ) -> Arc<Self> {
         let place = match place {
-            Some((parent, name)) => PlaceOfNode {
-                parent: Some(parent.clone()),
-                name: name.clone(),
-                removed: false,
-                linkable: false,
-            },
+            Some((parent, name)) => PlaceOfNode::new(parent.clone(), name.clone()),
             None => PlaceOfNode {
                 parent: None,
                 name: Arc::default(),
@@ -479,21 +467,6 @@ impl Node {
     /// The node as what keeps it alive.
     fn me(&self) -> Result<Arc<Node>, Errno> {
         self.itself.upgrade().ok_or(Errno::ENOENT)
-    }
-
-    /// Remembers the name by which the node was found last.
-    fn set_place(&self, parent: &Arc<Node>, name: impl AsRef<[u8]> + Into<Arc<[u8]>>) {
-        let mut place = self.place.lock();
-        let same =
-            place.parent.as_ref().is_some_and(|known| Arc::ptr_eq(known, parent)) && *place.name == *name.as_ref();
-        if !same || place.removed {
-            *place = PlaceOfNode {
-                parent: Some(parent.clone()),
-                name: name.into(),
-                removed: false,
-                linkable: false,
-            };
-        }
     }
 
     fn touch_content(&self) {
@@ -636,13 +609,7 @@ impl Inode for Node {
     }
 
     fn place(&self) -> Option<Place> {
-        let place = self.place.lock();
-        let directory = Inode::identity(&**place.parent.as_ref()?);
-        Some(Place {
-            directory,
-            name: place.name.clone(),
-            removed: place.removed,
-        })
+        self.place.lock().told()
     }
 
     fn path(&self) -> PathName {
@@ -654,24 +621,7 @@ impl Inode for Node {
     }
 
     fn path_within(&self) -> PathName {
-        // Names from the file up to the root, then turned around.
-        let mut names: Vec<Arc<[u8]>> = Vec::new();
-        let mut removed = false;
-        let mut node = self.itself.upgrade();
-        while let Some(current) = node {
-            let place = current.place.lock();
-            let Some(parent) = place.parent.clone() else { break };
-            removed |= place.removed;
-            names.push(place.name.clone());
-            drop(place);
-            node = Some(parent);
-        }
-        let mut bytes = Vec::new();
-        for name in names.iter().rev() {
-            bytes.push(b'/');
-            bytes.extend_from_slice(name);
-        }
-        PathName { bytes, removed }
+        PlaceOfNode::path(&self.place)
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
@@ -688,8 +638,7 @@ impl Inode for Node {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
-        let child = self.child(name)?.ok_or(Errno::ENOENT)?;
-        Ok(child)
+        Ok(self.child(name)?.ok_or(Errno::ENOENT)?.into_inode())
     }
 
     fn note_lacking(&self, name: &[u8], rest: &[u8]) {
@@ -841,9 +790,4 @@ impl Inode for Node {
             _ => Err(Errno::EINVAL),
         }
     }
-}
-
-/// A path as text, for people and for `/proc/self/maps`.
-fn path_text(node: &Node) -> String {
-    String::from_utf8_lossy(&node.path().shown()).into_owned()
 }

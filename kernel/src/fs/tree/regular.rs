@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -14,7 +13,7 @@ use spin::Mutex;
 
 use super::seals::{SealSet, Seals};
 use super::space::Space;
-use super::{Node, Tree, path_text, volume_errno};
+use super::{Node, Tree, volume_errno};
 use crate::fs::file::{File, Mappable, WriteAt};
 use crate::fs::inode::Inode;
 use crate::fs::leases::Openers;
@@ -49,7 +48,10 @@ struct State {
     lower_end: u64,
     /// Pages that differ from what lies below.
     pages: BTreeMap<u64, Frame>,
-    /// How many of them lie wholly behind `lower_end`, where they cover no block of the volume.
+    /// Pages that room was made for (`fallocate(2)`), but that nobody has written or mapped yet: they read as zeroes and count
+    /// as a hole, as on Linux. They lie wholly behind `lower_end`.
+    room: BTreeMap<u64, Frame>,
+    /// How many pages of both lie wholly behind `lower_end`, where they cover no block of the volume.
     above: u64,
 }
 
@@ -66,6 +68,32 @@ impl State {
         self.above += u64::from(new && index >= self.below());
     }
 
+    /// The frame of a page that has one, which from now on is one that was written.
+    fn get(&mut self, index: u64) -> Option<Frame> {
+        if let Some(frame) = self.pages.get(&index) {
+            return Some(frame.clone());
+        }
+        let frame = self.room.remove(&index)?;
+        self.pages.insert(index, frame.clone());
+        Some(frame)
+    }
+
+    /// Whether a page has a frame.
+    fn has_frame(&self, index: u64) -> bool {
+        self.pages.contains_key(&index) || self.room.contains_key(&index)
+    }
+
+    /// How many pages of a range have frames.
+    fn frames(&self, range: Range<u64>) -> u64 {
+        let count = |pages: &BTreeMap<u64, Frame>| pages.range(range.clone()).count() as u64;
+        count(&self.pages) + count(&self.room)
+    }
+
+    /// How many pages have frames.
+    fn all_frames(&self) -> usize {
+        self.pages.len() + self.room.len()
+    }
+
     /// Takes pages out, which must all lie wholly behind `lower_end`: those of a range, in ascending order, for which there is
     /// room in a list.
     fn remove(&mut self, space: &Space, range: Range<u64>, gone: &mut Vec<(u64, Frame)>) {
@@ -73,6 +101,12 @@ impl State {
         let before = gone.len();
         gone.extend(self.pages.extract_if(range, |_, _| true).take(room));
         self.count_removed(space, gone.len() - before);
+    }
+
+    /// Gives room in a range back that nobody has used.
+    fn remove_room(&mut self, space: &Space, range: Range<u64>) {
+        let gone = self.room.extract_if(range, |_, _| true).count();
+        self.count_removed(space, gone);
     }
 
     fn count_removed(&mut self, space: &Space, pages: usize) {
@@ -128,6 +162,7 @@ impl RegularContent {
             size,
             lower_end: size,
             pages: BTreeMap::new(),
+            room: BTreeMap::new(),
             above: 0,
         };
         Self {
@@ -150,7 +185,7 @@ impl RegularContent {
 
     /// The file goes: its pages count no longer.
     pub(super) fn release(&mut self, space: &Space) {
-        count_gone(space, self.state.get_mut().pages.len());
+        count_gone(space, self.state.get_mut().all_frames());
     }
 
     pub(super) fn seals(&self) -> Seals {
@@ -234,8 +269,8 @@ impl RegularContent {
         index: u64,
         write: bool,
     ) -> Result<(Frame, Option<Frame>), PageError> {
-        if let Some(frame) = state.pages.get(&index) {
-            return Ok((frame.clone(), None));
+        if let Some(frame) = state.get(index) {
+            return Ok((frame, None));
         }
         let mut replaced = None;
         let mut below: &[u8] = &[];
@@ -254,15 +289,7 @@ impl RegularContent {
                 DataBlock::Bytes(bytes) => below = &bytes[..bytes.len().min(PAGE_SIZE)],
             }
         }
-        tree.space.take_page().map_err(|_| PageError::NoSpace)?;
-        let made = match &replaced {
-            Some(frame) => frame.duplicate(Purpose::User),
-            None => Frame::zeroed(Purpose::User),
-        };
-        let Some(frame) = made else {
-            tree.space.give_pages_back(1);
-            return Err(PageError::OutOfMemory);
-        };
+        let frame = Self::new_frame(&tree.space, replaced.as_ref())?;
         if !below.is_empty() {
             frame.write(0, below);
         }
@@ -270,16 +297,29 @@ impl RegularContent {
         Ok((frame, replaced))
     }
 
+    /// A frame for a page more, which counts from now on: a copy of another one, or zeroes.
+    fn new_frame(space: &Space, copied: Option<&Frame>) -> Result<Frame, PageError> {
+        space.take_page().map_err(|_| PageError::NoSpace)?;
+        let made = match copied {
+            Some(frame) => frame.duplicate(Purpose::User),
+            None => Frame::zeroed(Purpose::User),
+        };
+        if made.is_none() {
+            space.give_pages_back(1);
+        }
+        made.ok_or(PageError::OutOfMemory)
+    }
+
     /// As [`Self::page_of`], to be written, and refused if file data has its share of memory already.
     fn page_with_room(&self, tree: &Tree, state: &mut State, index: u64) -> Result<(Frame, Option<Frame>), Errno> {
-        if tree.space.may_grow() || state.pages.contains_key(&index) {
+        if tree.space.may_grow() || state.has_frame(index) {
             self.page_of(tree, state, index, true).map_err(no_page)
         } else {
             Err(Errno::ENOSPC)
         }
     }
 
-    /// As [`Self::page_of`], if no frame must be made for it.
+    /// As [`Self::page_of`], if no frame must be made or cleared for it.
     fn existing_page(&self, tree: &Tree, state: &State, index: u64, write: bool) -> Option<Frame> {
         if let Some(frame) = state.pages.get(&index) {
             return Some(frame.clone());
@@ -380,14 +420,16 @@ impl RegularContent {
             page.0.clear((size % PAGE) as usize..PAGE_SIZE);
             replaced = page.1;
         }
-        let gone = state.pages.split_off(&first_gone);
-        count_gone(&node.tree.space, gone.len());
+        let before = state.all_frames();
+        let gone = (state.pages.split_off(&first_gone), state.room.split_off(&first_gone));
+        let count = before - state.all_frames();
+        count_gone(&node.tree.space, count);
         if size < state.lower_end {
             state.lower_end = index * PAGE;
             // All that is left behind it is the last page, if only a part of that is gone.
             state.above = u64::from(index != first_gone);
         } else {
-            state.above -= gone.len() as u64;
+            state.above -= count as u64;
         }
         state.size = size;
         drop(state);
@@ -439,6 +481,9 @@ impl RegularContent {
         if !pages.is_empty() && !REMOVED_AT_ONCE.iter().any(|most| gone.try_reserve_exact(*most).is_ok()) {
             return Err(Errno::ENOMEM);
         }
+        if !pages.is_empty() {
+            self.state.lock().remove_room(&node.tree.space, pages.clone());
+        }
         while !pages.is_empty() {
             self.state.lock().remove(&node.tree.space, pages.clone(), &mut gone);
             let (Some((first, _)), Some((last, _))) = (gone.first(), gone.last()) else {
@@ -455,31 +500,35 @@ impl RegularContent {
         self.clear(node, start, end.min(size))
     }
 
-    /// Makes pages for a range: all of them, or none and `ENOSPC`. The volume's file needs none.
+    /// Makes room for the pages of a range: for all of them, or none and `ENOSPC`. The volume's file needs none. Where that was
+    /// done before, pages count as written, as on Linux.
     fn preallocate(&self, tree: &Tree, start: u64, end: u64) -> Result<(), Errno> {
         let mut state = self.state.lock();
         let pages = (start / PAGE).max(state.below())..end.div_ceil(PAGE);
         if pages.is_empty() {
             return Ok(());
         }
-        let there = state.pages.range(pages.clone()).count() as u64;
-        if pages.end - pages.start - there > tree.space.pages_left() {
+        if pages.end - pages.start - state.frames(pages.clone()) > tree.space.pages_left() {
             return Err(Errno::ENOSPC);
         }
         let mut made: Vec<Range<u64>> = Vec::new();
         for index in pages {
-            if state.pages.contains_key(&index) {
+            if state.get(index).is_some() {
                 continue;
             }
-            match self.page_of(tree, &mut state, index, true) {
-                Ok(_) => match made.last_mut() {
-                    Some(run) if run.end == index => run.end += 1,
-                    _ => made.push(index..index + 1),
-                },
+            match Self::new_frame(&tree.space, None) {
+                Ok(frame) => {
+                    state.room.insert(index, frame);
+                    state.above += 1;
+                    memory::count_file_frames(1);
+                    match made.last_mut() {
+                        Some(run) if run.end == index => run.end += 1,
+                        _ => made.push(index..index + 1),
+                    }
+                }
                 Err(error) => {
                     for run in made {
-                        let gone = state.pages.extract_if(run, |_, _| true).count();
-                        state.count_removed(&tree.space, gone);
+                        state.remove_room(&tree.space, run);
                     }
                     return Err(no_page(error));
                 }
@@ -583,8 +632,7 @@ impl PageSource for Node {
         }
         // The image's blocks are in memory, and those above count once.
         let below = state.below().clamp(pages.start, end);
-        let above = state.pages.range(below..end).count() as u64;
-        (below - pages.start) + above
+        (below - pages.start) + state.frames(below..end)
     }
 
     fn tells_presence(&self) -> bool {
@@ -602,7 +650,7 @@ impl PageSource for Node {
         if index >= state.size.div_ceil(PAGE) {
             return Err(Errno::EFAULT);
         }
-        if content.existing_page(&self.tree, &state, index, false).is_some() {
+        if state.room.contains_key(&index) || content.existing_page(&self.tree, &state, index, false).is_some() {
             return Err(Errno::EEXIST);
         }
         let space = &self.tree.space;
@@ -623,10 +671,6 @@ impl PageSource for Node {
 
     fn written(&self) {
         self.touch_mapped_content();
-    }
-
-    fn name(&self) -> String {
-        path_text(self)
     }
 
     fn identity(&self) -> (u64, u64) {

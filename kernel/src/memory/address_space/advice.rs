@@ -260,7 +260,7 @@ impl AddressSpace {
                 covered &= area.start <= cursor;
                 let part = area.start.max(cursor)..area.end.min(range.end);
                 cursor = part.end;
-                let Backing::Object { source, offset } = &area.backing else {
+                let Backing::Object { source, offset, .. } = &area.backing else {
                     return Err(Errno::EINVAL);
                 };
                 if area.flags.contains(AreaFlags::LOCKED) {
@@ -303,7 +303,7 @@ impl AddressSpace {
         stale: &dyn Fn(u64, u64) -> bool,
     ) {
         for area in map.iter() {
-            let Backing::Object { source, offset } = &area.backing else {
+            let Backing::Object { source, offset, .. } = &area.backing else {
                 continue;
             };
             let first = offset / PAGE;
@@ -581,7 +581,7 @@ impl AddressSpace {
         pages.fill(0);
         for area in inner.map.range(range.start, range.end) {
             // Of an object, what is in memory although it was not touched here.
-            if let Backing::Object { source, offset } = &area.backing {
+            if let Backing::Object { source, offset, .. } = &area.backing {
                 let tells = source.tells_presence();
                 for page in (area.start.max(range.start)..area.end.min(range.end)).step_by(PAGE as usize) {
                     let index = (offset + (page - area.start)) / PAGE;

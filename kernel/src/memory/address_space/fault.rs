@@ -158,7 +158,7 @@ impl AddressSpace {
             } else if !shared && !mapping.own {
                 self.own.fetch_add(1, Ordering::Relaxed);
             }
-            if let Backing::Object { source, offset } = &area.backing
+            if let Backing::Object { source, offset, .. } = &area.backing
                 && shared
                 && physical != mapping.physical
             {
@@ -209,7 +209,7 @@ impl AddressSpace {
         let frame = match &area.backing {
             Backing::Anonymous if write => Frame::zeroed(Purpose::User).ok_or(FaultError::OutOfMemory)?,
             Backing::Anonymous => Frame::shared_zero(),
-            Backing::Object { source, offset } => {
+            Backing::Object { source, offset, .. } => {
                 let index = (offset + (page - area.start)) / PAGE;
                 let before = if own { source.existing(index, false) } else { None };
                 let frame = match source.page(index, own) {
@@ -260,7 +260,7 @@ impl AddressSpace {
         }
         // Neighbours too, but for those of a private page that is written, which gets a copy. Who writes does so mostly in order,
         // and Linux maps nothing else for it: so only what comes next.
-        if let Backing::Object { source, offset } = &area.backing
+        if let Backing::Object { source, offset, .. } = &area.backing
             && !own_frame
             && area.watcher == 0
         {
@@ -301,7 +301,7 @@ impl AddressSpace {
         // SAFETY: the entry holds this reference; it is only looked at here and given back below.
         let current = unsafe { Frame::from_raw(mapping.physical) };
         let new = match &area.backing {
-            Backing::Object { source, offset } if shared => {
+            Backing::Object { source, offset, .. } if shared => {
                 match source.page((offset + (page - area.start)) / PAGE, true) {
                     Ok(frame) => frame,
                     Err(error) => {

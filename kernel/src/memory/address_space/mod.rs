@@ -45,7 +45,7 @@ use spin::Mutex;
 use crate::sync::YieldingMutex;
 
 use super::frame::{self, Frame, Purpose};
-use super::page_source::{PageError, PageSource};
+use super::page_source::{MappedFile, PageError, PageSource};
 use crate::arch::{
     Access, Activation, KeptMarks, LARGE_PAGE_FRAMES, LARGE_PAGE_SIZE, Mapping, Mark, PageTable, Rights, layout,
 };
@@ -435,7 +435,7 @@ impl AddressSpace {
         let inner = self.inner.lock();
         let area = inner.map.find(address).ok_or(Errno::EFAULT)?;
         Ok(match &area.backing {
-            Backing::Object { source, offset } if area.flags.contains(AreaFlags::SHARED) => {
+            Backing::Object { source, offset, .. } if area.flags.contains(AreaFlags::SHARED) => {
                 Some((Arc::as_ptr(source).cast::<()>() as u64, offset + (address - area.start)))
             }
             _ => None,

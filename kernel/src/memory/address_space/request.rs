@@ -13,7 +13,17 @@ pub enum Backing {
         source: Arc<dyn PageSource>,
         /// Offset of the area's start.
         offset: u64,
+        /// Through which file, if any.
+        file: Option<Arc<dyn MappedFile>>,
     },
+}
+
+impl Backing {
+    /// An object that no file leads to, from its start on.
+    pub fn object(source: Arc<dyn PageSource>) -> Self {
+        let (offset, file) = (0, None);
+        Self::Object { source, offset, file }
+    }
 }
 
 impl PartialEq for Backing {
@@ -26,9 +36,10 @@ impl pith_address_space::Backing for Backing {
     fn advance(&self, bytes: u64) -> Self {
         match self {
             Self::Anonymous => Self::Anonymous,
-            Self::Object { source, offset } => Self::Object {
+            Self::Object { source, offset, file } => Self::Object {
                 source: source.clone(),
                 offset: offset + bytes,
+                file: file.clone(),
             },
         }
     }
@@ -40,12 +51,20 @@ impl pith_address_space::Backing for Backing {
                 Self::Object {
                     source: one,
                     offset: first,
+                    file: by,
                 },
                 Self::Object {
                     source: two,
                     offset: second,
+                    file: other,
                 },
-            ) => Arc::ptr_eq(one, two) && first.checked_add(length) == Some(*second),
+            ) => {
+                let same_file = match (by, other) {
+                    (Some(by), Some(other)) => Arc::ptr_eq(by, other),
+                    (by, other) => by.is_none() && other.is_none(),
+                };
+                Arc::ptr_eq(one, two) && same_file && first.checked_add(length) == Some(*second)
+            }
             _ => false,
         }
     }

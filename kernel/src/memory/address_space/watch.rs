@@ -161,11 +161,11 @@ impl Inner {
                 .flags
                 .contains(AreaFlags::WATCH_MISSING)
                 .then_some(FaultReason::Missing),
-            Backing::Object { source, offset } => {
+            Backing::Object { source, offset, .. } => {
                 let index = (offset + (page - area.start)) / PAGE;
                 if index >= source.pages() {
                     None
-                } else if source.existing(index, false).is_none() {
+                } else if source.existing(index, false).is_none() && source.present(index..index + 1) == 0 {
                     area.flags
                         .contains(AreaFlags::WATCH_MISSING)
                         .then_some(FaultReason::Missing)
@@ -336,7 +336,7 @@ impl AddressSpace {
         }
         let place = match &area.backing {
             Backing::Object { source, .. } if !source.is_shared_memory() => return Err(Errno::EINVAL),
-            Backing::Object { source, offset } if shared || matches!(fill, Fill::Content { .. }) => {
+            Backing::Object { source, offset, .. } if shared || matches!(fill, Fill::Content { .. }) => {
                 Some((source.clone(), (offset + (page - area.start)) / PAGE))
             }
             _ => None,
@@ -368,7 +368,9 @@ impl AddressSpace {
                 return marked.map_err(|_| Errno::ENOMEM);
             }
             (Fill::Content { .. }, Some((source, index))) => {
-                source.existing(index, false).ok_or(Errno::EFAULT)?;
+                if source.existing(index, false).is_none() && source.present(index..index + 1) == 0 {
+                    return Err(Errno::EFAULT);
+                }
                 let frame = source.page(index, shared).map_err(|_| Errno::EFAULT)?;
                 let write = rights.write && shared;
                 (frame, Rights { write, ..rights }, false)

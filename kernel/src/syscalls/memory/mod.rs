@@ -83,15 +83,12 @@ fn zeroes(shared: bool, length: u64, flags: u32) -> Result<Backing, Errno> {
     if reserved && !Overcommit::admits_shared(length) {
         return Err(Errno::ENOMEM);
     }
-    Ok(Backing::Object {
-        source: Arc::new(SharedMemory::new(length, reserved)),
-        offset: 0,
-    })
+    Ok(Backing::object(Arc::new(SharedMemory::new(length, reserved))))
 }
 
 /// What a mapping of a file shows, and the rights that it may ever have. Checks in the order of Linux.
 fn mapped_file(
-    file: fs::FileForMapping,
+    file: &fs::FileForMapping,
     (offset, length): (u64, u64),
     bits: u32,
     flags: u32,
@@ -118,7 +115,7 @@ fn mapped_file(
     if file.no_code && protection(bits).contains(Protection::EXECUTE) {
         return Err(Errno::EPERM);
     }
-    let object = file.object?;
+    let object = file.object.as_ref().map_err(|errno| *errno)?;
     if flags & MAP_GROWSDOWN != 0 {
         return Err(Errno::EINVAL);
     }
@@ -133,7 +130,11 @@ fn mapped_file(
     let backing = match object {
         fs::Mappable::Zero => zeroes(shared, length, flags)?,
         fs::Mappable::Secret(_) if !shared => return Err(Errno::EINVAL),
-        fs::Mappable::Object(source) | fs::Mappable::Secret(source) => Backing::Object { source, offset },
+        fs::Mappable::Object(source) | fs::Mappable::Secret(source) => Backing::Object {
+            source: source.clone(),
+            offset,
+            file: Some(file.open.clone()),
+        },
     };
     Ok((backing, maximum))
 }
@@ -206,7 +207,8 @@ pub fn mmap(address: u64, length: usize, bits: u32, flags: u32, fd: i32, offset:
     {
         area_flags |= AreaFlags::SECRET | AreaFlags::LOCKED | AreaFlags::DONT_DUMP;
     }
-    let (backing, maximum_protection) = match file {
+    // The descriptor may be closed meanwhile: the file must not go with a mapping that is refused, under a lock.
+    let (backing, maximum_protection) = match &file {
         Some(file) => mapped_file(file, (offset as u64, whole), bits, flags)?,
         None if !matches!(kind, MAP_SHARED | MAP_PRIVATE | MAP_DROPPABLE) || shared && flags & MAP_GROWSDOWN != 0 => {
             return Err(Errno::EINVAL);
@@ -470,7 +472,7 @@ pub fn remap_file_pages(address: u64, length: usize, bits: u32, first: u64, flag
     let process = current_process();
     let space = process.address_space();
     let area = space.area_at(start).ok_or(Errno::EINVAL)?;
-    let Backing::Object { source, .. } = &area.backing else {
+    let Backing::Object { source, file, .. } = &area.backing else {
         return Err(Errno::EINVAL);
     };
     if !area.flags.contains(AreaFlags::SHARED) {
@@ -497,6 +499,7 @@ pub fn remap_file_pages(address: u64, length: usize, bits: u32, first: u64, flag
             backing: Backing::Object {
                 source: source.clone(),
                 offset: first * PAGE,
+                file: file.clone(),
             },
         },
         &process.allowance(),
