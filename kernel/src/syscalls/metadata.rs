@@ -65,19 +65,35 @@ pub fn fstat(fd: i32, status: UserPointer) -> Result<usize, Errno> {
 
 /// `fstatat(2)`
 pub fn newfstatat(directory: i32, path: UserPointer, status: UserPointer, flags: i32) -> Result<usize, Errno> {
-    let flags = known_flags(
-        flags,
-        AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH,
-    )?;
-    write_object(status, &find(directory, path, flags)?.metadata().stat())?;
+    let path = path_or_empty(path, flags);
+    let flags = known_flags(flags_of_status(directory, &path, flags), STATUS_FLAGS)?;
+    write_object(status, &find_path(directory, &path?, flags)?.metadata().stat())?;
     Ok(0)
+}
+
+/// The flags of `fstatat(2)` and `statx(2)`.
+const STATUS_FLAGS: AtFlags = AtFlags::SYMLINK_NOFOLLOW
+    .union(AtFlags::NO_AUTOMOUNT)
+    .union(AtFlags::EMPTY_PATH)
+    .union(AtFlags::STATX_DONT_SYNC)
+    .union(AtFlags::STATX_FORCE_SYNC);
+
+/// The flags that count. If a descriptor itself is meant, those that nobody knows do not, as on Linux.
+fn flags_of_status(directory: i32, path: &Result<Vec<u8>, Errno>, flags: i32) -> i32 {
+    let known = AtFlags::from_bits_retain(flags as u32) & STATUS_FLAGS;
+    let is_empty = path.as_ref().is_ok_and(Vec::is_empty);
+    match directory >= 0 && is_empty && known.contains(AtFlags::EMPTY_PATH) {
+        true => known.bits() as i32,
+        false => flags,
+    }
 }
 
 /// `statx(2)`
 pub fn statx(directory: i32, path: UserPointer, flags: i32, mask: u64, buffer: UserPointer) -> Result<usize, Errno> {
-    status_flags(flags, mask)?; // before the path is looked at
-    let path = path_or_empty(path, flags)?;
-    extended_status(directory, &path, flags, mask, buffer)
+    let path = path_or_empty(path, flags);
+    let flags = flags_of_status(directory, &path, flags);
+    status_flags(flags, mask)?; // before what is wrong with the path is told
+    extended_status(directory, &path?, flags, mask, buffer)
 }
 
 /// The path of a call that may take an empty one: newer C libraries pass NULL for it.
@@ -89,12 +105,7 @@ pub(super) fn path_or_empty(path: UserPointer, flags: i32) -> Result<Vec<u8>, Er
 }
 
 fn status_flags(flags: i32, mask: u64) -> Result<AtFlags, Errno> {
-    let known = AtFlags::SYMLINK_NOFOLLOW
-        | AtFlags::NO_AUTOMOUNT
-        | AtFlags::EMPTY_PATH
-        | AtFlags::STATX_DONT_SYNC
-        | AtFlags::STATX_FORCE_SYNC;
-    let flags = known_flags(flags, known)?;
+    let flags = known_flags(flags, STATUS_FLAGS)?;
     if mask as u32 & Statx::RESERVED != 0 || flags.contains(AtFlags::STATX_DONT_SYNC | AtFlags::STATX_FORCE_SYNC) {
         return Err(Errno::EINVAL);
     }

@@ -9,7 +9,7 @@ static const struct value status_flags[] = {
 };
 static const struct value statx_flags[] = {
     ONE_OF(0), MAYBE(AT_SYMLINK_NOFOLLOW, 40), MAYBE(AT_EMPTY_PATH, 25), NAMED("AT_STATX_FORCE_SYNC", 0x2000, 5),
-    NAMED("AT_STATX_DONT_SYNC", 0x4000, 5), END_OF_VALUES,
+    NAMED("AT_STATX_DONT_SYNC", 0x4000, 5), NAMED("AT_UNKNOWN", 0x8000, 2), END_OF_VALUES,
 };
 static const struct value statx_masks[] = {
     NAMED("STATX_BASIC_STATS", 0x7ff, 0), ONE_OF(0), ONE_OF(1), ONE_OF(0x200), NAMED("STATX_RESERVED", 0x80000000, 4),
