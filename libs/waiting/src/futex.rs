@@ -63,6 +63,9 @@ struct Entry<W> {
     waiter: Arc<FutexWaiter<W>>,
 }
 
+/// Places for waiters that an empty bucket keeps.
+const KEPT: usize = 8;
+
 /// Those who wait for the futexes of one bucket, the most urgent first, and in the order in which they came.
 #[derive(Debug)]
 pub struct Bucket<W>(Vec<Entry<W>>);
@@ -84,6 +87,13 @@ impl<W> Bucket<W> {
             .0
             .partition_point(|other| other.urgency <= entry.urgency);
         self.0.insert(place, entry);
+    }
+
+    /// Gives memory back that was for many waiters, when all are gone.
+    fn trim(&mut self) {
+        if self.0.is_empty() && self.0.capacity() > KEPT {
+            self.0 = Vec::new();
+        }
     }
 
     /// Takes out up to `count` waiters of a futex whose bits meet `bits`, marked as woken.
@@ -137,7 +147,11 @@ where
     }
 
     fn with<R>(&self, index: usize, action: impl FnOnce(&mut Bucket<W>) -> R) -> R {
-        self.buckets.as_ref()[index].with(action)
+        self.buckets.as_ref()[index].with(|bucket| {
+            let result = action(bucket);
+            bucket.trim();
+            result
+        })
     }
 
     /// Runs `action` with the buckets of two futexes locked, which may be one: then there is no second.
@@ -298,5 +312,48 @@ where
         })?;
         Self::go_on(&woken, wake);
         Ok(count)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+
+    struct Single(RefCell<Bucket<()>>);
+
+    impl Lock<Bucket<()>> for Single {
+        fn with<R>(&self, action: impl FnOnce(&mut Bucket<()>) -> R) -> R {
+            action(&mut self.0.borrow_mut())
+        }
+    }
+
+    #[test]
+    fn empty_buckets_keep_little_memory() {
+        let table = FutexTable::new([Single(RefCell::default())]);
+        let key = FutexKey {
+            space: 1,
+            address: 4096,
+        };
+        let capacity = || table.buckets[0].0.borrow().0.capacity();
+        let many = |count| {
+            for _ in 0..count {
+                let waiter = Arc::new(FutexWaiter::new(()));
+                let waits = table.enqueue_if(key, 1, 0, &waiter, (), || Ok(()));
+                assert_eq!(waits, Ok(()));
+            }
+        };
+        many(1000);
+        assert_eq!(table.wake(key, 999, 1, |()| ()), 999);
+        assert!(capacity() >= 1000, "somebody waits still");
+        assert_eq!(table.wake(key, 1, 1, |()| ()), 1);
+        assert!(capacity() <= KEPT);
+        many(3);
+        assert_eq!(table.wake(key, 3, 1, |()| ()), 3);
+        assert!(
+            capacity() >= 3,
+            "what few need is not asked for again and again"
+        );
     }
 }
