@@ -116,12 +116,46 @@ pub struct Named<'a> {
 /// # Errors
 /// What the file system answers.
 pub fn rename(from: &Named<'_>, to: &Named<'_>, flags: RenameFlags) -> Result<(), Errno> {
-    check_rename(from, to, flags.contains(RenameFlags::EXCHANGE))?;
+    let exchange = flags.contains(RenameFlags::EXCHANGE);
+    check_places(from, to, exchange)?;
+    check_rename(from, to, exchange)?;
     from.directory.rename(from.name, to.directory, to.name, flags)?;
     if notify::anybody() {
-        tell_of_move(from, to, flags.contains(RenameFlags::EXCHANGE));
+        tell_of_move(from, to, exchange);
     }
     Ok(())
+}
+
+/// Whether a directory is another one or lies below it.
+fn lies_within(directory: &Arc<dyn Inode>, other: &Arc<dyn Inode>) -> bool {
+    let mut place = directory.clone();
+    loop {
+        if same(&place, other) {
+            return true;
+        }
+        match place.parent() {
+            Ok(parent) if !same(&parent, &place) => place = parent,
+            // The root, or nowhere any more.
+            _ => return false,
+        }
+    }
+}
+
+/// As on Linux, that a directory would come into itself is told before anybody asks who may do that. Whoever does it looks
+/// again, with all places standing still.
+fn check_places(from: &Named<'_>, to: &Named<'_>, exchange: bool) -> Result<(), Errno> {
+    let holds = |file: &Option<Arc<dyn Inode>>, directory| {
+        let above = file.as_ref().filter(|file| file.kind() == FileKind::Directory);
+        above.is_some_and(|above| lies_within(directory, above))
+    };
+    if holds(&from.file, to.directory) {
+        return Err(Errno::EINVAL);
+    }
+    match holds(&to.file, from.directory) {
+        true if exchange => Err(Errno::EINVAL),
+        true => Err(Errno::ENOTEMPTY),
+        false => Ok(()),
+    }
 }
 
 fn check_rename(from: &Named<'_>, to: &Named<'_>, exchange: bool) -> Result<(), Errno> {
