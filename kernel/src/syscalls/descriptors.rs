@@ -574,6 +574,7 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
             write_object(argument, &0_u32)?; // none of them
         }
         FIOQSIZE => match open.inode.kind() {
+            FileKind::Regular if !open.is_regular() => return Err(Errno::ENOTTY),
             FileKind::Regular | FileKind::Directory | FileKind::Symlink => {
                 write_object(argument, &(open.inode.metadata().blocks * 512))?;
             }

@@ -104,6 +104,8 @@ int is_beyond_window(int fd, long length);
 
 // /proc/self/maps, /proc and /dev/pts: a script's root directory is elsewhere.
 extern int maps_file, proc_directory, device_directory;
+// Whether these are lines of a child.
+extern int is_child;
 
 // Opens the maps of a process that was forked.
 void open_maps(void);
