@@ -216,7 +216,11 @@ static void churn(int rounds) {
         printf("%ld KiB less are free, %ld KiB more of the heap are used\n", lost, grown);
     CHECK(lost <= 64 && grown <= 8);
     CHECK(number_in("KernelStack:") <= stacks + 8 * 32);
-    CHECK(number_in("PageTables:") <= tables);
+    /* More stacks of the kernel may be kept, in another table. */
+    long more = number_in("PageTables:") - tables;
+    if (more > 8)
+        printf("%ld KiB more of tables are used\n", more);
+    CHECK(more <= 8);
     CHECK(number_in("Shmem:") == files);
 }
 
