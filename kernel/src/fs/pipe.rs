@@ -155,21 +155,26 @@ impl Pipe {
         })
     }
 
-    /// Takes the first segment out; `None` at the end.
-    fn take_segment(&self, nonblocking: bool) -> Result<Option<Segment>, Errno> {
+    /// Waits until nobody is reading and `take` finds something; `None` at the end.
+    fn await_input<T>(&self, nonblocking: bool, take: impl Fn(&mut State) -> Option<T>) -> Result<Option<T>, Errno> {
         let attempt = || {
             let mut state = self.state.lock();
             if state.reading.is_some() {
                 return None;
             }
-            match state.take_segment() {
-                Some(segment) => Some(Ok(Some(segment))),
+            match take(&mut state) {
+                Some(found) => Some(Ok(Some(found))),
                 None if state.writers == 0 => Some(Ok(None)),
                 None if nonblocking => Some(Err(Errno::EAGAIN)),
                 None => None,
             }
         };
         self.queue.wait(attempt)?
+    }
+
+    /// Takes the first segment out; `None` at the end.
+    fn take_segment(&self, nonblocking: bool) -> Result<Option<Segment>, Errno> {
+        self.await_input(nonblocking, State::take_segment)
     }
 
     /// Reads; up to the end of a packet if `packets` is set.

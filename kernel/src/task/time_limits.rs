@@ -33,23 +33,19 @@ impl TimerTarget for Watch {
         if self.countdown.advance() != 0
             && let Some(process) = self.process.upgrade()
         {
-            exceeded(&process, Limits::PROCESSOR_TIME, process.cpu_time(), NANOSECONDS);
+            exceeded(&process, Limits::PROCESSOR_TIME, process.cpu_time(), NANOSECONDS, 1);
         }
         self.countdown.again(Look::Next)
     }
 }
 
-/// Compares a limit in units of which `second` make a second, and for `RLIMIT_CPU` is kept in seconds, with what was used.
-/// Called by interrupt handlers, which can't wait for the owner of the limits: then it is seen a little later.
-fn exceeded(process: &Process, index: usize, used: u64, second: u64) {
+/// Compares a limit, times `unit`, with what was used. A soft one that is reached moves on by `step`, a second in what limits
+/// are kept in. Called by interrupt handlers, which can't wait for the owner of the limits: then it is seen a little later.
+fn exceeded(process: &Process, index: usize, used: u64, unit: u64, step: u64) {
     let Some(mut limits) = process.limits.try_lock() else {
         return;
     };
     let (soft, hard) = limits.0[index];
-    let (unit, step) = match index {
-        Limits::PROCESSOR_TIME => (second, 1),
-        _ => (1, second),
-    };
     let reached = |limit: u64| limit != Limits::INFINITY && used >= limit.saturating_mul(unit);
     let signal = match () {
         () if !reached(soft) => return,
@@ -116,5 +112,5 @@ pub(super) fn sample(thread: &Thread) {
     }
     let samples = own.samples.fetch_add(1, Ordering::Relaxed) + 1;
     let used = samples.saturating_mul(PERIOD / 1000);
-    exceeded(&thread.process, Limits::REAL_TIME, used, MICROSECONDS);
+    exceeded(&thread.process, Limits::REAL_TIME, used, 1, MICROSECONDS);
 }

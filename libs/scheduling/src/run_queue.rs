@@ -86,7 +86,6 @@ pub struct RunQueue<T> {
 }
 
 /// How much of a processor real-time threads have used in the current period.
-#[derive(Default)]
 struct Allowance {
     start: u64,
     period: u64,
@@ -436,12 +435,11 @@ impl<T: Schedulable> RunQueue<T> {
         first.rank == rank || self.allowance.exhausted
     }
 
-    /// Whether a thread waits for the allowance of the one that has the processor to be used up.
-    pub(crate) fn awaits_allowance(&self, thread: &T) -> bool {
-        let fair = !thread.entity().rank().is_real_time();
-        fair && self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.entity().rank().is_real_time())
+    /// Whether the running thread's time is limited from when this thread waits: it is the first, or waits for a real-time
+    /// thread's allowance to be used up.
+    pub(crate) fn is_limited_by(&self, thread: &T) -> bool {
+        let is_real_time = |thread: &T| thread.entity().rank().is_real_time();
+        self.waiting() == 0
+            || !is_real_time(thread) && self.current.as_ref().is_some_and(is_real_time)
     }
 }

@@ -150,7 +150,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
 
     fn enqueue(&self, queue: &mut RunQueue<T>, cpu: usize, thread: &T, clock: Clock) -> Woken {
         self.idle.fetch_and(!(1 << cpu), Ordering::Relaxed);
-        let limits = queue.waiting() == 0 || queue.awaits_allowance(thread);
+        let limits = queue.is_limited_by(thread);
         let preempts = queue.wake(thread.clone(), clock);
         Self::woken(cpu, preempts, limits)
     }
@@ -179,7 +179,7 @@ impl<T: Schedulable + Clone, L: Lock<RunQueue<T>>, Q: AsRef<[L]>> Scheduler<T, L
             entity.cpu.store(target, Ordering::SeqCst);
             entity.state.store(RUNNABLE, Ordering::SeqCst);
             self.idle.fetch_and(!(1 << target), Ordering::Relaxed);
-            let limits = queue.waiting() == 0 || queue.awaits_allowance(thread);
+            let limits = queue.is_limited_by(thread);
             let preempts = queue.start(thread.clone(), clock);
             Self::woken(target, preempts, limits)
         })

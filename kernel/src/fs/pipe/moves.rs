@@ -10,7 +10,7 @@ use pith_linux::Errno;
 use pith_linux::files::PollEvents;
 use pith_linux::signal::Signal;
 
-use super::{Pipe, READABLE, Segment, WRITABLE};
+use super::{Pipe, READABLE, Segment, State, WRITABLE};
 use crate::memory::{Destination, Frame, PAGE_SIZE, Purpose, Source};
 use crate::task::signal;
 
@@ -196,18 +196,8 @@ impl Pipe {
 
     /// Waits until there is something to read and nobody is reading. False if nothing more comes.
     fn await_data(&self, nonblocking: bool) -> Result<bool, Errno> {
-        self.queue.wait(|| {
-            let state = self.state.lock();
-            if state.reading.is_some() {
-                return None;
-            }
-            match state.segments.is_empty() {
-                false => Some(Ok(true)),
-                true if state.writers == 0 => Some(Ok(false)),
-                true if nonblocking => Some(Err(Errno::EAGAIN)),
-                true => None,
-            }
-        })?
+        let something = |state: &mut State| (!state.segments.is_empty()).then_some(());
+        Ok(self.await_input(nonblocking, something)?.is_some())
     }
 
     /// Moves up to `length` bytes into another pipe, frames and all. Waits for the first only, and meanwhile others can read

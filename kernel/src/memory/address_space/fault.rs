@@ -376,10 +376,26 @@ impl AddressSpace {
     /// What the first access that fails would have met; the pages before are there. [`FaultError::Interrupted`] if it shall
     /// not go on.
     pub fn populate(&self, start: u64, length: u64, access: Access, go_on: GoOn) -> Result<(), FaultError> {
+        self.populate_permitted(start, length, access, go_on, &|_| Ok(()))
+    }
+
+    /// As [`Self::populate`], if `permit` lets each page be touched.
+    ///
+    /// # Errors
+    /// And what `permit` answers.
+    pub fn populate_permitted(
+        &self,
+        start: u64,
+        length: u64,
+        access: Access,
+        go_on: GoOn,
+        permit: &dyn Fn(u64) -> Result<(), FaultError>,
+    ) -> Result<(), FaultError> {
         for (count, page) in (start..start.saturating_add(length)).step_by(PAGE as usize).enumerate() {
             if (count + 1).is_multiple_of(TOUCHED_AT_ONCE) && !go_on() {
                 return Err(FaultError::Interrupted);
             }
+            permit(page)?;
             self.handle_fault(page, access, Waiting::Killable)?;
         }
         Ok(())

@@ -138,6 +138,11 @@ fn may_watch(area: &Area<Backing>, what: AreaFlags, lets_writes_pass: bool) -> b
     }
 }
 
+/// Whether an object has nothing for a page: neither content nor room that was made for it.
+fn lacks(source: &dyn PageSource, index: u64) -> bool {
+    source.existing(index, false).is_none() && source.present(index..index + 1) == 0
+}
+
 impl Inner {
     pub(super) fn watcher(&self, number: u32) -> Option<&Arc<dyn FaultWatcher>> {
         self.watchers.iter().find(|watcher| watcher.number() == number)
@@ -165,7 +170,7 @@ impl Inner {
                 let index = (offset + (page - area.start)) / PAGE;
                 if index >= source.pages() {
                     None
-                } else if source.existing(index, false).is_none() && source.present(index..index + 1) == 0 {
+                } else if lacks(&**source, index) {
                     area.flags
                         .contains(AreaFlags::WATCH_MISSING)
                         .then_some(FaultReason::Missing)
@@ -368,7 +373,7 @@ impl AddressSpace {
                 return marked.map_err(|_| Errno::ENOMEM);
             }
             (Fill::Content { .. }, Some((source, index))) => {
-                if source.existing(index, false).is_none() && source.present(index..index + 1) == 0 {
+                if lacks(&*source, index) {
                     return Err(Errno::EFAULT);
                 }
                 let frame = source.page(index, shared).map_err(|_| Errno::EFAULT)?;

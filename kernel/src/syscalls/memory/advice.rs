@@ -7,7 +7,7 @@ use pith_linux::Errno;
 use super::aligned_range;
 use crate::arch::Access;
 use crate::fs::{context, process_file};
-use crate::memory::{AddressSpace, AreaFlags, Backing, FaultError, Forget, PAGE_SIZE, Protection, UserPointer};
+use crate::memory::{AddressSpace, AreaFlags, Backing, FaultError, Forget, Protection, UserPointer};
 use crate::syscalls::files;
 use crate::task::{self, current_process};
 
@@ -100,22 +100,16 @@ fn action(advice: i32) -> Result<Action, Errno> {
     })
 }
 
-/// Pages that are touched before others may have the processor.
-const TOUCHED_AT_ONCE: usize = 256;
-
 fn populate(space: &AddressSpace, range: Range<u64>, access: Access) -> Result<(), FaultError> {
-    for (count, page) in range.step_by(PAGE_SIZE).enumerate() {
-        if (count + 1).is_multiple_of(TOUCHED_AT_ONCE) && !task::go_on() {
-            return Err(FaultError::Interrupted);
-        }
-        // The processor would let be read what may only be written.
+    // The processor would let be read what may only be written.
+    let permit = |page| {
         let readable = access != Access::Read || space.permits(page, Protection::READ);
-        if !readable && space.permits(page, Protection::empty()) {
-            return Err(FaultError::Denied);
+        match !readable && space.permits(page, Protection::empty()) {
+            true => Err(FaultError::Denied),
+            false => Ok(()),
         }
-        space.populate(page, PAGE_SIZE as u64, access, task::go_on)?;
-    }
-    Ok(())
+    };
+    space.populate_permitted(range.start, range.end - range.start, access, task::go_on, &permit)
 }
 
 fn advise(space: &AddressSpace, address: u64, length: usize, action: &Action) -> Result<(), Errno> {

@@ -11,6 +11,8 @@ use zerocopy::little_endian::{U16, U32};
 /// Most bytes that the attributes of a file take, so that they and its inode lie in one block.
 const MOST: usize = BLOCK_SIZE as usize - size_of::<ExtendedInode>();
 
+const TOO_LONG: &str = "its extended attributes take more than a block with its inode";
+
 /// The bytes that attributes take, which are given by their whole names and values, in the order of names.
 pub(super) fn encode(attributes: &[(&[u8], &[u8])]) -> Result<Box<[u8]>, &'static str> {
     if attributes.is_empty() {
@@ -26,7 +28,7 @@ pub(super) fn encode(attributes: &[(&[u8], &[u8])]) -> Result<Box<[u8]>, &'stati
             return Err("the name of an extended attribute has 1 to 255 bytes");
         }
         if value.len() > MOST {
-            return Err("its extended attributes take more than a block with its inode");
+            return Err(TOO_LONG);
         }
         let entry = AttributeEntry {
             name_length: rest.len() as u8,
@@ -40,6 +42,6 @@ pub(super) fn encode(attributes: &[(&[u8], &[u8])]) -> Result<Box<[u8]>, &'stati
     }
     match bytes.len() {
         ..=MOST => Ok(bytes.into_boxed_slice()),
-        _ => Err("its extended attributes take more than a block with its inode"),
+        _ => Err(TOO_LONG),
     }
 }

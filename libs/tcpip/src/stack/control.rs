@@ -115,7 +115,7 @@ impl<B: Buffer> Stack<B> {
                 }
             }
             icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PROBLEM => {
-                let fault = Fault::of_icmp(&header, self.carrier(packet, now));
+                let fault = Fault::of_icmp(&header, self.carrier(packet, (0, 0), now));
                 let quoted = self.quoted_v4(data.first().ok_or(Malformed::Short)?)?;
                 if let Some(fault) = fault {
                     self.report(&quoted, fault, now);

@@ -76,7 +76,7 @@ impl<B: Buffer> Stack<B> {
         match header.kind {
             kind if icmpv6::is_error(kind) => {
                 let quoted = self.quoted_v6(packet.interface, &data)?;
-                if let Some(fault) = Fault::of_icmpv6(&header, self.carrier(packet, now)) {
+                if let Some(fault) = Fault::of_icmpv6(&header, self.carrier(packet, (0, 0), now)) {
                     self.report(&quoted, fault, now);
                 }
             }

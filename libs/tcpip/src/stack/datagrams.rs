@@ -417,18 +417,12 @@ impl<B: Buffer> Stack<B> {
             }
         }
         data.advance(udp::HEADER);
-        let source = self.socket_address(packet.interface, packet.source, header.source);
-        let destination =
-            self.socket_address(packet.interface, packet.destination, header.destination);
         if self.receive_dhcp(packet, &header, &data, now) {
             return Ok(());
         }
         let interface = &self.interfaces[packet.interface];
-        let carrier = Carrier {
-            source,
-            destination,
-            ..self.carrier(packet, now)
-        };
+        let carrier = self.carrier(packet, (header.source, header.destination), now);
+        let (source, destination) = (carrier.source, carrier.destination);
         let datagram = Datagram {
             carrier,
             lost: 0,

@@ -228,11 +228,16 @@ impl<B: Buffer> Stack<B> {
         })
     }
 
-    /// What is known of a packet.
-    pub(super) fn carrier(&self, packet: &Arrival, now: Instant) -> Carrier {
+    /// What is known of a packet, with the ports of its source and its destination; 0 where there are none.
+    pub(super) fn carrier(
+        &self,
+        packet: &Arrival,
+        (source, destination): (u16, u16),
+        now: Instant,
+    ) -> Carrier {
         Carrier {
-            source: self.socket_address(packet.interface, packet.source, 0),
-            destination: self.socket_address(packet.interface, packet.destination, 0),
+            source: self.socket_address(packet.interface, packet.source, source),
+            destination: self.socket_address(packet.interface, packet.destination, destination),
             interface: packet.interface,
             hops: packet.hops,
             service: packet.service,

@@ -323,7 +323,7 @@ impl<B: Buffer> Stack<B> {
     }
 
     fn queue_message(&mut self, handle: Handle, packet: &Arrival, data: Pieces<B>, now: Instant) {
-        let carrier = self.carrier(packet, now);
+        let carrier = self.carrier(packet, (0, 0), now);
         let mut datagram = Datagram {
             carrier,
             lost: 0,
