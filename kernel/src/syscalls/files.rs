@@ -370,6 +370,8 @@ fn send(output: i32, input: i32, offset: UserPointer, count: usize) -> Result<us
         return Err(Errno::EBADF);
     }
     let mut place = start;
+    let position = place.unwrap_or_else(|| input.position());
+    let count = crate::fs::limits::room_for_sending(&input, &output, position, count)?;
     let count = count.min(MAXIMUM_TRANSFER);
     if let Some(pipe) = pipe::of(&output) {
         pipe.check_readers()?;

@@ -35,9 +35,18 @@ impl Input<'_> {
 fn read(end: &mut LineDiscipline, most: usize) -> Vec<u8> {
     let (promised, length) = (end.has_input(), end.input_length());
     let mut bytes = Vec::new();
-    end.read(most, &mut bytes);
+    let line_end = end.read(most, &mut bytes);
     assert!(bytes.len() <= most && bytes.len() <= length.max(1));
     assert!(promised || bytes.is_empty());
+    // A part of it is given back, and read again as if nothing had been.
+    let kept = bytes.len() / 2;
+    let left = end.input_length();
+    end.put_back(&bytes[kept..], line_end);
+    assert_eq!(end.input_length(), left + bytes.len() - kept);
+    let mut again = Vec::new();
+    let ended = end.read(most - kept, &mut again);
+    assert_eq!(again, bytes[kept..]);
+    assert!(again.is_empty() || ended == line_end);
     bytes
 }
 

@@ -58,6 +58,17 @@ pub struct Reading {
     pub time: u8,
 }
 
+/// Whether what was read reaches to the end of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineEnd {
+    /// No, or there are no lines.
+    No,
+    /// The last byte ends it.
+    LastByte,
+    /// An end of the input (`^D`) behind the last byte did.
+    Behind,
+}
+
 /// One end of a line.
 #[derive(Debug)]
 pub struct LineDiscipline {
@@ -675,31 +686,59 @@ impl LineDiscipline {
             .count()
     }
 
-    /// Takes up to `most` bytes, of one line at most where there are lines, and adds them to `bytes`, which has room.
-    pub fn read(&mut self, most: usize, bytes: &mut Vec<u8>) {
+    /// Takes up to `most` bytes, of one line at most where there are lines, and adds them to `bytes`, which has room. Says
+    /// whether they reach to the line's end.
+    pub fn read(&mut self, most: usize, bytes: &mut Vec<u8>) -> LineEnd {
         if !self.in_lines() {
             let count = most.min(self.input.len());
             bytes.extend(self.input.drain(..count).map(|entry| entry as u8));
             self.lines = self.lines.saturating_sub(count);
-            return;
+            return LineEnd::No;
         }
         let mut left = most.min(self.lines);
         while left != 0 {
             let Some(entry) = self.take_of_line() else {
-                return;
+                return LineEnd::No;
             };
             if entry == LINE_ENDS | u16::from(DISABLED) {
-                return;
+                return LineEnd::Behind;
             }
             bytes.push(entry as u8);
             if entry & LINE_ENDS != 0 {
-                return;
+                return LineEnd::LastByte;
             }
             left -= 1;
         }
         // An end of the input right behind the last byte that had room is not told again.
         if self.lines != 0 && self.input.front() == Some(&(LINE_ENDS | u16::from(DISABLED))) {
             self.take_of_line();
+            return LineEnd::Behind;
+        }
+        LineEnd::No
+    }
+
+    /// Gives back the last bytes of what one [`Self::read`] took, before another takes any. What there is no memory for
+    /// is lost.
+    pub fn put_back(&mut self, bytes: &[u8], end: LineEnd) {
+        if bytes.is_empty() || self.input.try_reserve(bytes.len() + 1).is_err() {
+            return;
+        }
+        let in_lines = self.in_lines();
+        if in_lines && end == LineEnd::Behind {
+            self.input.push_front(LINE_ENDS | u16::from(DISABLED));
+            self.lines += 1;
+        }
+        let mut mark = if in_lines && end == LineEnd::LastByte {
+            LINE_ENDS
+        } else {
+            0
+        };
+        for &byte in bytes.iter().rev() {
+            self.input
+                .push_front(u16::from(byte) | core::mem::take(&mut mark));
+        }
+        if in_lines || self.lines != 0 {
+            self.lines += bytes.len();
         }
     }
 

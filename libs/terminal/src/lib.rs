@@ -17,7 +17,7 @@ mod echo;
 mod output;
 mod settings;
 
-pub use discipline::{LineDiscipline, Reading, packet, signals};
+pub use discipline::{LineDiscipline, LineEnd, Reading, packet, signals};
 pub use settings::{
     ExtendedTermios, OldTermios, character, control, input, local, output as output_mode,
 };

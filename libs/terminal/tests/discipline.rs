@@ -2,8 +2,8 @@
 
 use pith_linux::files::Termios;
 use pith_terminal::{
-    ExtendedTermios, LineDiscipline, OldTermios, character, input, local, output_mode, packet,
-    signals,
+    ExtendedTermios, LineDiscipline, LineEnd, OldTermios, character, input, local, output_mode,
+    packet, signals,
 };
 
 /// A pseudo-terminal: what one end sends, the other receives.
@@ -58,6 +58,27 @@ impl Line {
         let mut bytes = Vec::new();
         self.slave.read(most, &mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+#[test]
+fn what_is_put_back_is_read_again_as_it_was() {
+    let mut line = Line::new(|_| ());
+    for (text, end) in [
+        (&b"abcd\n"[..], LineEnd::LastByte),
+        (b"abcd\x04", LineEnd::Behind),
+    ] {
+        line.types(text);
+        line.types(b"next\n");
+        let mut bytes = Vec::new();
+        assert_eq!(line.slave.read(100, &mut bytes), end);
+        let whole = line.slave.input_length();
+        line.slave.put_back(&bytes[2..], end);
+        assert_eq!(line.slave.input_length(), whole + bytes.len() - 2);
+        assert_eq!(line.reads(1), "c");
+        assert_eq!(line.reads(100).as_bytes(), &bytes[3..]);
+        assert_eq!(line.reads(100), "next\n");
+        assert!(!line.slave.has_input());
     }
 }
 

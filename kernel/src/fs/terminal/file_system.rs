@@ -19,7 +19,7 @@ use crate::fs::permission;
 use crate::memory::Destination;
 
 /// `DEVPTS_SUPER_MAGIC`
-const MAGIC: i64 = 0x1cd1;
+pub const MAGIC: i64 = 0x1cd1;
 const DEVICE: DeviceNumber = DeviceNumber::new(0, 24);
 /// The device that makes pseudo-terminals.
 pub const MULTIPLEXER: DeviceNumber = DeviceNumber::new(5, 2);

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use pith_linux::Errno;
 use pith_linux::files::{DeviceNumber, OpenFlags, PollEvents, Termios, WindowSize};
 use pith_linux::signal::Signal;
-use pith_terminal::{ExtendedTermios, LineDiscipline, control, local, signals};
+use pith_terminal::{ExtendedTermios, LineDiscipline, LineEnd, control, local, signals};
 use spin::{Mutex, MutexGuard};
 
 use super::file_system::SlaveNode;
@@ -27,6 +27,8 @@ const MOST: usize = 4096;
 const BETWEEN: usize = 12 * 1024;
 /// Most bytes that are read or written at a time.
 const PIECE: usize = 2048;
+/// Bytes that Linux reads at a time.
+const LINUX_PIECE: usize = 64;
 /// Nanoseconds in a unit of `VTIME`.
 const TENTH: u64 = 100_000_000;
 /// `Documentation/admin-guide/devices.txt`
@@ -338,16 +340,25 @@ impl Pair {
         let most = to.remaining().min(2 * PIECE);
         bytes.try_reserve_exact(most).map_err(|_| Errno::ENOMEM)?;
         let result = self.collect(at, most, nonblocking, &mut bytes);
-        drop(turn);
         if bytes.is_empty() {
-            return result.map(|()| 0);
+            return result.map(|_| 0);
         }
-        // As on Linux, what was taken is gone even if the program can't get it.
-        to.put(&bytes)
+        let put = to.put(&bytes);
+        // Linux takes a piece only when the program has got the one before: what follows that with the fault isn't gone.
+        let gone = (put.unwrap_or(0) / LINUX_PIECE + 1) * LINUX_PIECE;
+        if let Some(rest) = bytes.get(gone..)
+            && put != Ok(bytes.len())
+        {
+            let end = result.unwrap_or(LineEnd::No);
+            let state = self.state.lock();
+            self.change_locked(state, |state| state.end(at.side).line.put_back(rest, end));
+        }
+        drop(turn);
+        put
     }
 
     /// Takes input until there is enough of it.
-    fn collect(&self, at: &At, most: usize, nonblocking: bool, bytes: &mut Vec<u8>) -> Result<(), Errno> {
+    fn collect(&self, at: &At, most: usize, nonblocking: bool, bytes: &mut Vec<u8>) -> Result<LineEnd, Errno> {
         let reading = self.state.lock().line(at.side).reading();
         let span = u64::from(reading.time) * TENTH;
         let (minimum, patience) = match (reading.in_lines, reading.minimum) {
@@ -361,44 +372,44 @@ impl Pair {
             let attempt = || self.take(at, most, (patience == Some(0), nonblocking), bytes);
             let wait = self.queue(at.side).wait_until(deadline, attempt);
             match wait {
-                Ok(Ok(true)) => return Ok(()),
-                Ok(Ok(false)) if bytes.len() >= minimum => return Ok(()),
-                Ok(Ok(false)) => {}
+                Ok(Ok(Some(end))) => return Ok(end),
+                Ok(Ok(None)) if bytes.len() >= minimum => return Ok(LineEnd::No),
+                Ok(Ok(None)) => {}
                 Ok(Err(errno)) => return Err(errno),
-                Err(WaitError::TimedOut) => return Ok(()),
+                Err(WaitError::TimedOut) => return Ok(LineEnd::No),
                 Err(WaitError::Interrupted) => return Err(Errno::EINTR),
             }
             if bytes.len() != before && reading.time != 0 {
                 deadline = Some(monotonic().after(span));
             }
         }
-        Ok(())
+        Ok(LineEnd::No)
     }
 
-    /// Takes what there is; true if that is all that the read gets.
+    /// Takes what there is; how it ends, if that is all that the read gets.
     fn take(
         &self,
         at: &At,
         most: usize,
         (impatient, nonblocking): (bool, bool),
         bytes: &mut Vec<u8>,
-    ) -> Option<Result<bool, Errno>> {
+    ) -> Option<Result<Option<LineEnd>, Errno>> {
         let mut state = self.state.lock();
         if at.is_dead(&state) {
             // What comes from now on is for those who have opened it since.
-            return Some(Ok(true));
+            return Some(Ok(Some(LineEnd::No)));
         }
         let in_packets = at.side == Side::Master && state.slave.line.reports();
         if in_packets && state.slave.line.status() != 0 {
             if bytes.is_empty() {
                 bytes.push(state.slave.line.take_status());
             }
-            return Some(Ok(true));
+            return Some(Ok(Some(LineEnd::No)));
         }
         if !state.line(at.side).has_input() {
             return match at.side {
                 Side::Master if state.slave_closed => Some(Err(Errno::EIO)),
-                _ if impatient => Some(Ok(true)),
+                _ if impatient => Some(Ok(Some(LineEnd::No))),
                 _ if nonblocking => Some(Err(Errno::EAGAIN)),
                 _ => None,
             };
@@ -408,8 +419,8 @@ impl Pair {
         }
         let in_lines = state.line(at.side).reading().in_lines;
         let left = most - bytes.len();
-        self.change_locked(state, |state| state.end(at.side).line.read(left, bytes));
-        Some(Ok(in_lines))
+        let end = self.change_locked(state, |state| state.end(at.side).line.read(left, bytes));
+        Some(Ok(in_lines.then_some(end)))
     }
 
     fn write(&self, at: &At, from: &mut Source<'_>, flags: OpenFlags) -> Result<usize, Errno> {
