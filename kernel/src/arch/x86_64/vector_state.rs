@@ -110,8 +110,9 @@ pub(super) fn leave(context: &Context) {
         return;
     }
     let area = &context.vectors;
-    // SAFETY: the context is the current one, and interrupts are off.
-    unsafe { area.state().store_registers() };
+    // SAFETY: the context is the current one, and interrupts are off. Nothing but this function and `load_registers` has
+    // changed the area since registers were last loaded from it.
+    unsafe { area.state().store_changed_registers() };
     area.uses
         .store(area.uses.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     area.cpu.store(cpu_index(), Ordering::Relaxed);
@@ -247,14 +248,26 @@ impl VectorState {
         let pointer = self.bytes.as_mut_ptr();
         // SAFETY: the buffer is aligned to 64 bytes and at least as large as CPUID asks for.
         unsafe {
-            if XSAVEOPT.load(Ordering::Relaxed) {
-                asm!("xsaveopt64 [{}]", in(reg) pointer, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack));
-            } else if XSAVE.load(Ordering::Relaxed) {
+            if XSAVE.load(Ordering::Relaxed) {
                 asm!("xsave64 [{}]", in(reg) pointer, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack));
             } else {
                 asm!("fxsave64 [{}]", in(reg) pointer, options(nostack));
             }
         }
+    }
+
+    /// The same, but it may leave out what has not changed since registers were loaded from this address. The processor
+    /// knows the address only (Intel SDM volume 1, 13.9): a buffer on the heap may lie where another one was.
+    ///
+    /// # Safety
+    /// The bytes are those that registers were last loaded from at this address, on this processor, or that were stored since.
+    unsafe fn store_changed_registers(&mut self) {
+        if !XSAVEOPT.load(Ordering::Relaxed) {
+            return self.store_registers();
+        }
+        let pointer = self.bytes.as_mut_ptr();
+        // SAFETY: as above; the processor has shown the instruction. What it leaves out is there already (the caller's promise).
+        unsafe { asm!("xsaveopt64 [{}]", in(reg) pointer, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
     }
 
     /// Loads the current thread's vector state from here. Bits that the processor would refuse are cleared first,
