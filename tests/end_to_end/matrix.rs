@@ -46,7 +46,13 @@ pub fn cases() -> Vec<Case> {
         program(
             "java",
             "/usr/bin/java",
-            &["-Xshare:auto", "-jar", "{Runtime:java}"],
+            // What it reports of its own end would be lost with the machine.
+            &[
+                "-XX:+ErrorFileToStdout",
+                "-Xshare:auto",
+                "-jar",
+                "{Runtime:java}",
+            ],
             "1G",
         )
         .remark("^pith: note: java: took "),

@@ -265,6 +265,9 @@ fn regex(pattern: &str) -> Result<Regex, String> {
     Regex::new(pattern).map_err(|error| format!("/{pattern}/: {error}"))
 }
 
+/// How much is shown of what a machine printed instead of what it should have: a runtime's report of its own end fits.
+const REPORT: usize = 3000;
+
 /// Says where two texts first differ, and shows both there.
 fn first_difference(found: &[u8], expected: &[u8]) -> Option<String> {
     if found == expected {
@@ -280,21 +283,21 @@ fn first_difference(found: &[u8], expected: &[u8]) -> Option<String> {
         .filter(|&&byte| byte == b'\n')
         .count()
         + 1;
-    let excerpt = |bytes: &[u8]| {
+    let excerpt = |bytes: &[u8], behind: usize| {
         let start = bytes[..position]
             .iter()
             .rposition(|&byte| byte == b'\n')
             .map_or(0, |newline| newline + 1)
             .max(position.saturating_sub(CONTEXT));
-        let end = (position + CONTEXT).min(bytes.len());
+        let end = (position + behind).min(bytes.len());
         bytes[start..end].escape_ascii().to_string()
     };
     Some(format!(
         "at byte {position}, line {line} ({} bytes instead of {}):\n  machine: {}\n  host:    {}",
         found.len(),
         expected.len(),
-        excerpt(found),
-        excerpt(expected)
+        excerpt(found, REPORT),
+        excerpt(expected, CONTEXT)
     ))
 }
 

@@ -292,9 +292,9 @@ fn count_results(said: impl BufRead, mut passed_on: impl Write) -> Count {
     count
 }
 
-/// How many lines of reasons are said again for one runner, and how many bytes of each.
+/// How many lines of reasons are said again for one runner, and how many bytes of all.
 const REASON_LINES: usize = 30;
-const REASON_BYTES: usize = 300;
+const REASON_BYTES: usize = 9000;
 
 /// Why tests failed, from what libtest says of them: the lines between its first `failures:` and the list of names.
 ///
@@ -303,6 +303,7 @@ const REASON_BYTES: usize = 300;
 struct Reasons {
     within: bool,
     lines: Vec<String>,
+    bytes: usize,
 }
 
 impl Reasons {
@@ -311,10 +312,11 @@ impl Reasons {
         if line == "failures:" {
             self.within = !self.within;
         } else if self.within && !line.trim().is_empty() && self.lines.len() < REASON_LINES {
-            let mut end = line.len().min(REASON_BYTES);
+            let mut end = line.len().min(REASON_BYTES - self.bytes);
             while !line.is_char_boundary(end) {
                 end -= 1;
             }
+            self.bytes += end;
             self.lines.push(line[..end].to_owned());
         }
     }
