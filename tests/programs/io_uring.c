@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char buffer[64];
@@ -433,7 +434,79 @@ static void outside(void) {
     RESULT(read(ends[0], buffer, 8));
 }
 
-int main(void) {
+/* Whether anybody has a named pipe open for writing. */
+static void look(const char *when, const char *name) {
+    int fd = open(name, O_RDONLY | O_NONBLOCK);
+    ssize_t result = read(fd, buffer, 1);
+    printf("%s: %s\n", when, result == 0 ? "nobody writes" : strerror(errno));
+    close(fd);
+}
+
+/* A request that a thread sleeps for, without anybody to take its completion. */
+static void sleep_in_opening(const char *name, struct io_uring *own) {
+    if (io_uring_queue_init(4, own, 0) != 0)
+        puts("no ring");
+    io_uring_prep_openat(io_uring_get_sqe(own), AT_FDCWD, name, O_WRONLY | O_CREAT, 0600);
+    io_uring_submit(own);
+    /* Whoever looked would be the other end. */
+    usleep(20000);
+}
+
+static void named_pipes(void) {
+    char name[] = "/tmp/io_uring-XXXXXX";
+    close(mkstemp(name));
+    unlink(name);
+    RESULT(mkfifo(name, 0600));
+    ADD(1, 0, io_uring_prep_openat(sqe, AT_FDCWD, name, O_WRONLY, 0));
+    run("nobody reads", 1);
+    ADD(1, 0, io_uring_prep_openat(sqe, AT_FDCWD, name, O_RDONLY, 0));
+    io_uring_submit(&ring);
+    struct io_uring_cqe *cqe;
+    io_uring_wait_cqe(&ring, &cqe);
+    printf("without a writer it is open, and would%s block\n", fcntl(cqe->res, F_GETFL) & O_NONBLOCK ? " not" : "");
+    close(cqe->res);
+    io_uring_cqe_seen(&ring, cqe);
+
+    /* A thread waits for the other end. That it was interrupted is told by a number that only kernels know. */
+    ADD(2, IOSQE_ASYNC, io_uring_prep_openat(sqe, AT_FDCWD, name, O_WRONLY, 0));
+    io_uring_submit(&ring);
+    usleep(20000);
+    ADD(3, 0, io_uring_prep_cancel64(sqe, 2, 0));
+    io_uring_submit(&ring);
+    int refused = 0, interrupted = 0;
+    for (int i = 0; i < 2 && io_uring_wait_cqe(&ring, &cqe) == 0; i++) {
+        refused += cqe->user_data == 3 && cqe->res == -EALREADY;
+        interrupted += cqe->user_data == 2 && (cqe->res == -EINTR || cqe->res == -512);
+        io_uring_cqe_seen(&ring, cqe);
+    }
+    printf("cancelled while a thread sleeps: %d %d\n", refused, interrupted);
+    look("after the cancellation", name);
+
+    for (int how = 0; how < 3; how++) {
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0) {
+            struct io_uring own;
+            sleep_in_opening(name, &own);
+            if (how == 1)
+                execl("/proc/self/exe", "io_uring", "look", name, NULL);
+            if (how == 2)
+                kill(getpid(), SIGKILL);
+            _exit(0);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        printf("child %d: %#x\n", how, status);
+        look("after it", name);
+    }
+    unlink(name);
+}
+
+int main(int count, char **arguments) {
+    if (count == 3) {
+        look("another program", arguments[2]);
+        return 0;
+    }
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (io_uring_queue_init(32, &ring, 0) != 0)
         puts("no ring");
@@ -449,5 +522,7 @@ int main(void) {
     registered();
     queues();
     outside();
+    fresh(32, 0);
+    named_pipes();
     return 0;
 }

@@ -2,6 +2,7 @@
  * Several rings at once, with reads that wait, end, are cancelled and run out of time while other threads write.
  * Every request ends exactly once, and every byte arrives exactly once. How many requests are cancelled or run out of
  * time in the storm is chance; what follows on a pipe into which nobody writes is not.
+ * Two threads that register a table at one time: one of them succeeds.
  */
 #include "check.h"
 #include <liburing.h>
@@ -121,6 +122,28 @@ static void *read_bytes(void *argument) {
     return NULL;
 }
 
+static pthread_barrier_t both;
+static struct io_uring table_ring;
+static _Atomic int tables;
+
+/* Registers a table as large as it can be at the same time as another thread. */
+static void *register_table(void *files) {
+    static int none[1000];
+    static struct iovec nowhere[1000];
+    for (int i = 0; i < 1000; i++)
+        none[i] = -1;
+    for (int round = 0; round < 100; round++) {
+        pthread_barrier_wait(&both);
+        int result = files ? io_uring_register_files(&table_ring, none, 1000)
+                           : io_uring_register_buffers(&table_ring, nowhere, 1000);
+        tables += result == 0;
+        pthread_barrier_wait(&both);
+        if (result == 0)
+            files ? io_uring_unregister_files(&table_ring) : io_uring_unregister_buffers(&table_ring);
+    }
+    return NULL;
+}
+
 int main(void) {
     static struct worker workers[WORKERS];
     for (int i = 0; i < WORKERS; i++) {
@@ -137,6 +160,15 @@ int main(void) {
         printf("received %ld, twice %d, otherwise %ld\n", worker->received, worker->twice, worker->other);
         CHECK(worker->cancelled > 1);
         CHECK(worker->timed_out > 0);
+    }
+    pthread_barrier_init(&both, NULL, 2);
+    io_uring_queue_init(4, &table_ring, 0);
+    for (int files = 0; files < 2; files++) {
+        pthread_t other;
+        pthread_create(&other, NULL, register_table, files ? &tables : NULL);
+        register_table(files ? &tables : NULL);
+        pthread_join(other, NULL);
+        printf("%s: %d of 200 tables\n", files ? "files" : "buffers", tables);
     }
     return 0;
 }

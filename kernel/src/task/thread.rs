@@ -250,6 +250,16 @@ impl Thread {
         self.attention.load(Ordering::SeqCst) & MUST_END != 0
     }
 
+    /// Ends what it waits for, for a thread of the kernel whose work is no longer wanted; or lets it wait again.
+    pub fn end_waits(&self, end: bool) {
+        if end {
+            self.attention.fetch_or(MUST_END, Ordering::SeqCst);
+            self.interrupt();
+        } else {
+            self.attention.fetch_and(!MUST_END, Ordering::SeqCst);
+        }
+    }
+
     /// Lets it go on for a while although its process was stopped. True if it was to stop.
     pub(super) fn put_stop_off(&self) -> bool {
         self.attention.fetch_and(!MUST_STOP, Ordering::SeqCst) & MUST_STOP != 0

@@ -626,16 +626,24 @@ impl Operation {
         }
     }
 
-    /// Whether an attempt may sleep, so that a thread of its own has to make it: opening a named pipe waits for who
-    /// opens the other end, and connecting a local socket waits at the listener's queue instead of at its own.
+    /// Whether an attempt that is not the first may sleep, so that a thread of its own has to make it: opening a named pipe
+    /// waits for who opens the other end, and connecting a local socket waits at the listener's queue instead of at its own.
     pub(super) fn may_sleep(&self) -> bool {
-        if let Self::Socket(operation) = self {
-            return operation.may_sleep();
+        match self {
+            Self::Socket(operation) => operation.may_sleep(),
+            Self::Open { flags, .. } => !flags.intersects(OpenFlags::NONBLOCKING | OpenFlags::PATH),
+            _ => false,
         }
+    }
+
+    /// Whether it opens a named pipe in a way that Linux leaves to a thread without a first attempt, so that it waits for the
+    /// other end: with what may change a directory or a file.
+    pub(super) fn makes_named_pipe_wait(&self) -> bool {
         let Self::Open { named, flags, .. } = self else {
             return false;
         };
-        !flags.intersects(OpenFlags::NONBLOCKING | OpenFlags::PATH)
+        self.may_sleep()
+            && flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::TEMPORARY)
             && context::current()
                 .find(named.directory, &named.path, true)
                 .is_ok_and(|inode| inode.kind() == FileKind::Fifo)
@@ -755,6 +763,13 @@ impl Request {
             // Only as part of a chain, where it is dealt with.
             Operation::LinkTimeout(_) => Attempt::Done(Outcome::error(Errno::EINVAL)),
             Operation::Socket(operation) => operation.attempt(ring, file, pending.is_some()),
+            Operation::Open { .. } => {
+                let first = pending.is_none() && self.operation.may_sleep();
+                match self.open(ring, first) {
+                    Err(Errno::EAGAIN) if first => Attempt::Wait,
+                    result => Attempt::Done(result.into()),
+                }
+            }
             _ => Attempt::Done(self.perform(ring).into()),
         }
     }
@@ -768,6 +783,40 @@ impl Request {
             failed: !timeout.is_success,
             ..Outcome::error(Errno::ETIME)
         }
+    }
+
+    /// Opens a file. `quickly`: without waiting, as Linux tries it first, so that one end of a named pipe is there without
+    /// the other, or is refused with `ENXIO`.
+    fn open(&self, ring: &Ring, quickly: bool) -> Result<usize, Errno> {
+        let Operation::Open {
+            named,
+            flags,
+            mode,
+            slot,
+        } = &self.operation
+        else {
+            return Err(Errno::EINVAL);
+        };
+        let files = context::current();
+        if *slot == 0 {
+            // Before anything is made or truncated, as on Linux.
+            files.check_room()?;
+        }
+        let mode = (*mode & 0o7777) as u16;
+        let mut tried = *flags;
+        tried.set(
+            OpenFlags::NONBLOCKING,
+            quickly || flags.contains(OpenFlags::NONBLOCKING),
+        );
+        let file = files.open(named.directory, &named.path, tried, mode, Restrictions::empty())?;
+        if quickly {
+            file.set_flags(file.flags() - OpenFlags::NONBLOCKING);
+        }
+        if *slot != 0 {
+            return ring.install_file(*slot, file);
+        }
+        let descriptor = files.add(file, flags.contains(OpenFlags::CLOSE_ON_EXEC), 0)?;
+        Ok(descriptor as usize)
     }
 
     /// Does what is done at once.
@@ -805,20 +854,6 @@ impl Request {
             }
             Operation::Allocate { mode, start, length } => {
                 files::allocate(file_of(file)?, (*mode).into(), *start, *length)
-            }
-            Operation::Open {
-                named,
-                flags,
-                mode,
-                slot,
-            } => {
-                if *slot == 0 {
-                    return descriptors::open_at(named.directory, &named.path, *flags, *mode, Restrictions::empty());
-                }
-                let mode = (*mode & 0o7777) as u16;
-                let file =
-                    context::current().open(named.directory, &named.path, *flags, mode, Restrictions::empty())?;
-                ring.install_file(*slot, file)
             }
             Operation::Close { slot: 0 } => descriptors::close(self.descriptor),
             Operation::Close { slot } => ring.remove_file(*slot - 1),
@@ -885,6 +920,7 @@ impl Request {
             Operation::Read { .. }
             | Operation::Write { .. }
             | Operation::Poll { .. }
+            | Operation::Open { .. }
             | Operation::Socket(_)
             | Operation::Timeout { .. }
             | Operation::LinkTimeout(_) => Err(Errno::EINVAL),

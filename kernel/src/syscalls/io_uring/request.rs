@@ -10,13 +10,13 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
 use pith_linux::files::PollEvents;
-use pith_linux::io_uring::{CQE_MORE, CQE_NOTIFICATION, Entry, entry_flag, opcode};
+use pith_linux::io_uring::{CQE_MORE, CQE_NOTIFICATION, Entry, entry_flag};
 use spin::Mutex;
 
 use super::operation::{self, Attempt, Operation, Outcome, Timeout};
 use super::ring::Ring;
 use crate::fs::file::OpenFile;
-use crate::task::{Instant, Timer, TimerTarget, Wakeable};
+use crate::task::{self, Instant, Thread, Timer, TimerTarget, Wakeable};
 
 /// A request that was read from the submission queue.
 pub(super) struct Request {
@@ -73,7 +73,7 @@ impl Request {
 
     /// Whether another thread has to do it.
     fn is_for_others(&self) -> bool {
-        self.flags & entry_flag::ASYNC != 0 || self.opcode == opcode::OPENAT && self.operation.may_sleep()
+        self.flags & entry_flag::ASYNC != 0 || self.operation.makes_named_pipe_wait()
     }
 
     /// Looks the file up, and tries it unless it is to be done elsewhere. `None` if it has to wait.
@@ -272,6 +272,8 @@ pub(super) struct Pending {
     expired: AtomicBool,
     /// It ends when it is dealt with next.
     cancelled: AtomicBool,
+    /// The thread that may sleep for it, while it may.
+    worker: Mutex<Option<Arc<Thread>>>,
     /// The timeout that limits it.
     limit: Mutex<Option<Arc<Pending>>>,
     /// What this timeout limits.
@@ -310,6 +312,7 @@ impl Pending {
             timer,
             expired: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
+            worker: Mutex::new(None),
             limit: Mutex::new(None),
             limited,
             last_count: (count != 0).then(|| ring.counted().wrapping_add(count)),
@@ -339,7 +342,7 @@ impl Pending {
             pending.arm_timer();
         } else if sleeps {
             let sleeper = pending.clone();
-            if ring.spawn(move || sleeper.drive()).is_err() {
+            if ring.spawn(move || sleeper.work()).is_err() {
                 pending.end(Outcome::error(Errno::EAGAIN));
             }
         } else if elsewhere {
@@ -456,6 +459,35 @@ impl Pending {
         }
     }
 
+    /// Does it in a thread of its own, which may sleep for it until it is interrupted.
+    fn work(&self) {
+        let thread = task::current().arc();
+        *self.worker.lock() = thread;
+        let wanted = !self.cancelled.load(Ordering::SeqCst);
+        let attempt = wanted.then(|| self.request.attempt(&self.ring, Some(self)));
+        let thread = self.worker.lock().take();
+        if let Some(thread) = thread {
+            // It may have to start what is linked behind.
+            thread.end_waits(false);
+        }
+        self.ring.worker_is_free();
+        match attempt {
+            Some(Attempt::Done(outcome)) => self.end(outcome),
+            _ => self.drive(),
+        }
+    }
+
+    /// Lets it end soon although a thread deals with it: if that sleeps for it, it sleeps no more.
+    pub(super) fn interrupt(&self) {
+        if !self.request.operation.may_sleep() {
+            return;
+        }
+        self.cancelled.store(true, Ordering::SeqCst);
+        if let Some(thread) = &*self.worker.lock() {
+            thread.end_waits(true);
+        }
+    }
+
     /// Tries until it is over or has to wait. The caller has it for itself.
     fn drive(&self) {
         loop {
@@ -540,6 +572,10 @@ impl Pending {
                 .state
                 .compare_exchange(RUNNING, WOKEN, Ordering::SeqCst, Ordering::SeqCst);
             if !matches!(told, Err(ARMED | QUEUED)) {
+                // Nor does anything start behind it.
+                let chain = core::mem::take(&mut *self.chain.lock());
+                drop(chain);
+                self.interrupt();
                 return false;
             }
         }

@@ -144,6 +144,10 @@ pub(super) struct Ring {
     orders: AtomicBool,
     /// Somebody starts those that waited.
     settling: AtomicBool,
+    /// How many threads may sleep for requests.
+    workers: AtomicUsize,
+    /// Told when one no longer does.
+    worker_free: WaitQueue,
     ticket: Once<Ticket>,
     files: Mutex<Option<Vec<Option<Arc<OpenFile>>>>>,
     buffers: Mutex<Option<Vec<Option<IoSlice>>>>,
@@ -248,6 +252,8 @@ pub(super) fn create(shape: Shape, flags: u32) -> Result<Arc<OpenFile>, Errno> {
         draining_disabled: AtomicBool::new(false),
         orders: AtomicBool::new(false),
         settling: AtomicBool::new(false),
+        workers: AtomicUsize::new(0),
+        worker_free: WaitQueue::new(),
         ticket: Once::new(),
         files: Mutex::new(None),
         buffers: Mutex::new(None),
@@ -274,13 +280,16 @@ pub(super) fn of(open: &OpenFile) -> Result<&Arc<Ring>, Errno> {
 }
 
 /// The current process is about to leave its address space: no request of its rings may touch memory any more, for its
-/// thread for deferred work goes with it to another one.
+/// thread for deferred work goes with it to another one. What threads slept for is over when this returns, as on Linux: a
+/// named pipe has one end fewer.
 pub(in crate::syscalls) fn forget_all() {
     let process = task::current_process();
     let (own, maker) = (process.space_number(), process.id);
     let rings: Vec<Arc<Ring>> = RINGS.lock().iter().filter_map(Weak::upgrade).collect();
     for ring in rings.iter().filter(|ring| ring.space == own && ring.maker == maker) {
         ring.end_requests();
+        ring.worker_free
+            .wait_for_turn(|| (ring.workers.load(Ordering::SeqCst) == 0).then_some(()));
     }
 }
 
@@ -736,13 +745,15 @@ impl Ring {
         }
     }
 
-    /// Runs something that may sleep in a thread of its own.
+    /// Runs something that may sleep in a thread of its own. It says so when it does not sleep any more
+    /// ([`Self::worker_is_free`]).
     ///
     /// # Errors
     /// `EAGAIN`
     pub(super) fn spawn(&self, body: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
         let this = self.itself.upgrade().ok_or(Errno::EAGAIN)?;
         let process = task::current_process();
+        self.workers.fetch_add(1, Ordering::SeqCst);
         threads::spawn_kernel_thread(
             &process,
             "iou-wrk",
@@ -751,6 +762,13 @@ impl Ring {
                 this.settle(true);
             }),
         )
+        .inspect_err(|_| self.worker_is_free())
+    }
+
+    /// A thread that was [`Self::spawn`]ed has done what it could have slept for.
+    pub(super) fn worker_is_free(&self) {
+        self.workers.fetch_sub(1, Ordering::SeqCst);
+        self.worker_free.wake_all();
     }
 
     fn find_pending(&self, suits: impl Fn(&Pending) -> bool) -> Option<Arc<Pending>> {
@@ -786,6 +804,7 @@ impl Ring {
         let mut count = 0;
         for request in matching {
             if !request.claim() {
+                request.interrupt();
                 result = Err(Errno::EALREADY);
                 continue;
             }
@@ -904,6 +923,21 @@ impl Work for Ring {
     }
 }
 
+/// Registers a table. Another thread may have done so while this one was made.
+///
+/// # Errors
+/// `EBUSY`
+fn put_unless_there<T>(place: &Mutex<Option<Vec<T>>>, table: Vec<T>) -> Result<(), Errno> {
+    let mut place = place.lock();
+    if place.is_some() {
+        // What is in the table goes while nothing is locked.
+        drop(place);
+        return Err(Errno::EBUSY);
+    }
+    *place = Some(table);
+    Ok(())
+}
+
 /// What is registered.
 impl Ring {
     /// The file that an entry means.
@@ -960,8 +994,7 @@ impl Ring {
                 Self::file_to_register(Self::read_file(descriptors, index)?)?
             });
         }
-        *self.files.lock() = Some(files);
-        Ok(())
+        put_unless_there(&self.files, files)
     }
 
     /// Forgets all files.
@@ -1082,8 +1115,7 @@ impl Ring {
                 Self::read_buffer(vectors, index)?
             });
         }
-        *self.buffers.lock() = Some(buffers);
-        Ok(())
+        put_unless_there(&self.buffers, buffers)
     }
 
     /// Forgets all buffers.
