@@ -886,6 +886,56 @@ static void copying_behind_a_reader(void) {
     close(slow_faults);
 }
 
+static _Atomic int inside, beating, beats;
+/* Wakes very often, and counts how often that is in the middle of a request. */
+static void *beat(void *argument) {
+    (void)argument;
+    while (beating) {
+        usleep(100);
+        beats += inside;
+    }
+    return 0;
+}
+
+enum { MUCH = 1 << 17 };
+static int much_faults;
+static char *much_area;
+static int zeroes_for_all(void) {
+    return fill(much_faults, UFFDIO_ZEROPAGE, much_area, MUCH * PAGE, 0);
+}
+static int protect_all(void) {
+    return protect(much_faults, much_area, MUCH * PAGE, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+/* Whether another thread runs again and again while a request about much memory does: once it does at the end of a call
+   that keeps the processor. A busy machine may keep it from that. */
+static int lets_others_run(int (*request)(void)) {
+    int enough = 0;
+    for (int attempt = 0; attempt < 20 && !enough; attempt++) {
+        much_area = mmap(0, MUCH * PAGE, READ_WRITE, PRIVATE | MAP_NORESERVE, -1, 0);
+        add(much_faults, much_area, MUCH, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+        beats = 0;
+        inside = 1;
+        int result = request();
+        inside = 0;
+        enough = result == 0 && beats > 4;
+        munmap(much_area, MUCH * PAGE);
+    }
+    return enough;
+}
+
+static void much(void) {
+    puts("-- much memory");
+    much_faults = open_faults(0, FEATURE_WP_UNPOPULATED);
+    pthread_t thread;
+    beating = 1;
+    pthread_create(&thread, 0, beat, 0);
+    CHECK(lets_others_run(protect_all));
+    CHECK(lets_others_run(zeroes_for_all));
+    beating = 0;
+    pthread_join(thread, 0);
+    close(much_faults);
+}
+
 static void privilege(void) {
     puts("-- privilege");
     syscall(SYS_setresuid, 65534, 65534, 65534);
@@ -912,6 +962,7 @@ int main(void) {
     polling_beside_a_reader();
     receiving_beside_a_receiver();
     copying_behind_a_reader();
+    much();
     privilege();
     return 0;
 }

@@ -74,6 +74,9 @@ const UFFDIO_WRITEPROTECT: u32 = 0xc018_aa06;
 const UFFDIO_CONTINUE: u32 = 0xc020_aa07;
 const UFFDIO_POISON: u32 = 0xc020_aa08;
 
+/// Bytes that are filled before others may have the processor.
+const FILLED_AT_ONCE: u64 = 256 * PAGE;
+
 /// `UFFDIO_*_MODE_DONTWAKE` of all that fills pages, and what else they know.
 const DONT_WAKE: u64 = 1;
 const PROTECT: u64 = 2;
@@ -491,7 +494,7 @@ impl UserFaults {
         if mode >= 3 {
             return Err(Errno::EINVAL);
         }
-        space.protect_watched(range.clone(), mode == 1)?;
+        space.protect_watched(range.clone(), mode == 1, task::go_on)?;
         if mode == 0 {
             self.watch.wake(&range);
         }
@@ -508,6 +511,7 @@ impl UserFaults {
     }
 
     /// Fills a range page by page, by `step` (address, offset), tells how far that came in the word at `answer`, and wakes.
+    /// The end of the thread ends it (`EINTR`).
     fn fill(
         &self,
         range: &Range<u64>,
@@ -523,6 +527,10 @@ impl UserFaults {
                 break;
             }
             done += PAGE;
+            if done.is_multiple_of(FILLED_AT_ONCE) && !task::go_on() {
+                failure = Some(Errno::EINTR);
+                break;
+            }
         }
         let told = match failure {
             Some(errno) if done == 0 => -(errno.number() as i64),

@@ -5,8 +5,8 @@ use super::*;
 /// The flags of locked memory.
 const LOCKING: AreaFlags = AreaFlags::LOCKED.union(AreaFlags::LOCK_ON_FAULT);
 
-/// Bytes that become guards while the address space is locked.
-const GUARDED_AT_ONCE: u64 = 64 << 20;
+/// Bytes whose pages are marked while the address space is locked.
+pub(super) const MARKED_AT_ONCE: u64 = 64 << 20;
 
 /// How content is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let start = area.start.max(range.start);
-        let part = start..area.end.min(range.end).min(start + GUARDED_AT_ONCE);
+        let part = start..area.end.min(range.end).min(start + MARKED_AT_ONCE);
         if !install {
             inner.table.clear_marks(part.start, part.end, Mark::Guard);
             return Ok(Some(part.end));

@@ -5,6 +5,7 @@
 //! still something to wait for. Whoever handles the fault changes the tables first and wakes afterwards, so one of both
 //! sees the other. The order of locks: a watcher's own lock is never held while the address space is asked.
 
+use super::advice::MARKED_AT_ONCE;
 use super::*;
 
 /// How a thread may wait for somebody to handle a fault.
@@ -282,17 +283,30 @@ impl AddressSpace {
         }
     }
 
-    /// Lets writes to a range be told, or no more (`UFFDIO_WRITEPROTECT`).
+    /// Lets writes to a range be told, or no more (`UFFDIO_WRITEPROTECT`). There may be very much of it: `go_on` is asked now
+    /// and then, with no lock held.
     ///
     /// # Errors
-    /// `ENOENT` if it is not mapped, or not watched so, all of it; `ENOMEM`.
-    pub fn protect_watched(&self, range: Range<u64>, protected: bool) -> Result<(), Errno> {
-        let inner = &mut *self.inner.lock();
-        let watched = |area: &Area<Backing>| area.flags.contains(AreaFlags::WATCH_WRITES);
-        let mut areas = inner.map.range(range.start, range.end);
-        if !inner.map.is_covered(range.start, range.end) || !areas.all(watched) {
-            return Err(Errno::ENOENT);
+    /// `ENOENT` if it is not mapped, or not watched so, all of it (nothing is changed, unless another thread has unmapped
+    /// some of it meanwhile); `ENOMEM`; `EINTR` if it shall not go on.
+    pub fn protect_watched(&self, range: Range<u64>, protected: bool, go_on: GoOn) -> Result<(), Errno> {
+        self.inner.lock().check_writes_watched(&range)?;
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start + MARKED_AT_ONCE);
+            self.protect_some(&(start..end), protected)?;
+            start = end;
+            if !go_on() {
+                return Err(Errno::EINTR);
+            }
         }
+        Ok(())
+    }
+
+    /// As [`Self::protect_watched`], for a part of a range.
+    fn protect_some(&self, range: &Range<u64>, protected: bool) -> Result<(), Errno> {
+        let inner = &mut *self.inner.lock();
+        inner.check_writes_watched(range)?;
         inner.table.watch(range.start, range.end, protected);
         if !protected {
             inner.table.clear_marks(range.start, range.end, Mark::Watched);
@@ -490,6 +504,16 @@ impl Inner {
             Err(Errno::EINVAL)
         } else {
             Ok(())
+        }
+    }
+
+    fn check_writes_watched(&self, range: &Range<u64>) -> Result<(), Errno> {
+        let watched = |area: &Area<Backing>| area.flags.contains(AreaFlags::WATCH_WRITES);
+        let mut areas = self.map.range(range.start, range.end);
+        if self.map.is_covered(range.start, range.end) && areas.all(watched) {
+            Ok(())
+        } else {
+            Err(Errno::ENOENT)
         }
     }
 
