@@ -187,6 +187,7 @@ pub fn cases() -> Vec<Case> {
         program("random", Build::Dynamic, &[]),
         program("streams", Build::Dynamic, &[]).input("a line\nand one without its end"),
         program("streams", Build::Static, &[]),
+        program("output_buffers", Build::Dynamic, &[]),
         program("bad_pointers", Build::Static, &[]),
         program("bad_pointers", Build::Dynamic, &[]).on_q35_too(),
         program("copies", Build::Static, &[]).on_q35_too(),

@@ -96,10 +96,7 @@ impl File for TimerFile {
             None if flags.contains(OpenFlags::NONBLOCKING) => return Err(Errno::EAGAIN),
             None => self.queue.wait(|| self.take())?,
         };
-        match to.put(&taken?.to_ne_bytes())? {
-            SIZE => Ok(SIZE),
-            _ => Err(Errno::EFAULT),
-        }
+        to.put(&taken?.to_ne_bytes())
     }
 
     fn readiness(&self) -> PollEvents {

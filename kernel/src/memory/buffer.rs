@@ -152,6 +152,18 @@ impl<'a> Destination<'a> {
         Ok(done)
     }
 
+    /// As [`Self::put`], but what fits and can't be copied wholly is as good as not copied.
+    ///
+    /// # Errors
+    /// `EFAULT`
+    pub fn put_whole(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        let wanted = bytes.len().min(self.remaining);
+        match self.put(bytes)? {
+            done if done < wanted => Err(Errno::EFAULT),
+            done => Ok(done),
+        }
+    }
+
     /// Copies up to `length` bytes of a frame, from `offset` on, and returns how many. No lock may be held.
     ///
     /// # Errors

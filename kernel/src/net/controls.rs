@@ -113,8 +113,8 @@ fn answer(interface: &Interface, wanted: u32) -> Result<Vec<u8>, Errno> {
         request::GET_MAP => Ok(alloc::vec![0; 24]),
         request::GET_HARDWARE => {
             let mut bytes = Vec::from(interface.hardware_kind().to_ne_bytes());
+            // As on Linux, what is behind a short address stays as the program has it.
             bytes.extend_from_slice(&interface.hardware.unwrap_or([0; 6]));
-            bytes.resize(ADDRESS, 0);
             Ok(bytes)
         }
         request::GET_ADDRESS | request::GET_PEER => v4(address()?.0),

@@ -81,7 +81,7 @@ impl<'a, 'b> Incoming<'a, 'b> {
             if self.data.remaining() == 0 {
                 break;
             }
-            copied += self.data.put(piece)?;
+            copied += self.data.put_whole(piece)?;
         }
         if copied < message.length() {
             self.result |= MessageFlags::TRUNCATED;

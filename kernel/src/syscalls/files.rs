@@ -649,6 +649,8 @@ pub fn readahead(fd: i32, _offset: i64, _count: usize) -> Result<usize, Errno> {
     }
 }
 
+/// Where a directory entry tells its length, in both formats.
+const DIRENT_LENGTH: usize = 16;
 /// Most bytes of directory entries that are collected for one call.
 const LISTING_LIMIT: usize = 64 * 1024;
 
@@ -659,6 +661,7 @@ fn list(
     size: usize,
     encode: impl Fn(&ListedEntry<'_>, &mut Vec<u8>),
     length_of: impl Fn(usize) -> usize,
+    give: impl Fn(UserPointer, &[u8]) -> Result<(), Errno>,
 ) -> Result<usize, Errno> {
     let file = context::current().file(fd)?;
     let size = size.min(LISTING_LIMIT);
@@ -677,8 +680,19 @@ fn list(
     if bytes.is_empty() && refused {
         return Err(Errno::EINVAL);
     }
-    copy_to_user(entries, &bytes)?;
+    let mut rest = &bytes[..];
+    while let Some(length) = rest.get(DIRENT_LENGTH..).and_then(<[u8]>::first_chunk) {
+        let (entry, others) = rest.split_at(usize::from(u16::from_ne_bytes(*length)));
+        give(entries.offset((bytes.len() - rest.len()) as u64), entry)?;
+        rest = others;
+    }
     Ok(bytes.len())
+}
+
+/// Gives the program a directory entry up to the NUL of its name. As on Linux, padding behind that is not written.
+fn give_entry(to: UserPointer, entry: &[u8], name: usize) -> Result<(), Errno> {
+    let end = entry[name..].iter().position(|&byte| byte == 0);
+    copy_to_user(to, &entry[..end.map_or(entry.len(), |end| name + end + 1)])
 }
 
 /// `getdents64(2)`
@@ -689,7 +703,9 @@ pub fn getdents64(fd: i32, entries: UserPointer, size: usize) -> Result<usize, E
         bytes.extend_from_slice(&header);
         bytes.extend_from_slice(entry.name);
     };
-    list(fd, entries, size, encode, dirent_length)
+    list(fd, entries, size, encode, dirent_length, |to, entry| {
+        give_entry(to, entry, DIRENT_HEADER)
+    })
 }
 
 /// `getdents(2)`
@@ -702,5 +718,9 @@ pub fn getdents(fd: i32, entries: UserPointer, size: u32) -> Result<usize, Errno
         bytes.resize(end - 1, 0);
         bytes.push(entry_kind(entry.kind));
     };
-    list(fd, entries, size as usize, encode, old_dirent_length)
+    list(fd, entries, size as usize, encode, old_dirent_length, |to, entry| {
+        give_entry(to, entry, OLD_DIRENT_HEADER)?;
+        let last = entry.len() - 1;
+        copy_to_user(to.offset(last as u64), &entry[last..])
+    })
 }

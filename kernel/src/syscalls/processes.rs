@@ -1,6 +1,7 @@
 //! Processes: `fork(2)` and its relatives, `wait4(2)`, `waitid(2)`, groups and sessions.
 
 use alloc::sync::Arc;
+use core::mem::offset_of;
 
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
@@ -151,8 +152,8 @@ pub fn wait4(pid: i32, status: UserPointer, options: u64, usage: UserPointer) ->
     Ok(news.process as usize)
 }
 
-/// `waitid(2)`
-pub fn waitid(which: i32, id: i32, information: UserPointer, options: u64, usage: UserPointer) -> Result<usize, Errno> {
+/// What `waitid(2)` waits for. `None` if there is nothing yet and it is not to wait.
+fn wait_for_news(which: i32, id: i32, options: u64) -> Result<Option<News>, Errno> {
     const ALL_CHILDREN: i32 = 0;
     const PROCESS: i32 = 1;
     const GROUP: i32 = 2;
@@ -182,22 +183,28 @@ pub fn waitid(which: i32, id: i32, information: UserPointer, options: u64, usage
     if news.is_none() && !asked_not_to_wait {
         return Err(Errno::EAGAIN);
     }
-    if let Some(news) = &news {
+    Ok(news)
+}
+
+/// `waitid(2)`
+pub fn waitid(which: i32, id: i32, information: UserPointer, options: u64, usage: UserPointer) -> Result<usize, Errno> {
+    let news = wait_for_news(which, id, options);
+    if let Ok(Some(news)) = &news {
         write_usage(usage, news)?;
     }
     if !information.is_null() {
-        // Without news, everything that is told is 0.
-        let mut told = SignalInformation::new(Signal::SIGCHLD, 0);
-        match &news {
-            Some(news) => {
-                told = SignalInformation::sent(Signal::SIGCHLD, news.code, news.process, news.user);
-                told.fields[8..12].copy_from_slice(&news.status.to_le_bytes());
-            }
-            None => told.signal = 0,
-        }
-        write_object(information, &told)?;
+        // As on Linux, only these members are written, and without news, or if the call fails, everything that is told is 0.
+        let (head, told) = match &news {
+            Ok(Some(news)) => (
+                [i32::from(Signal::SIGCHLD.number()), 0, news.code],
+                [news.process, news.user, news.status as u32],
+            ),
+            _ => ([0; 3], [0; 3]),
+        };
+        write_object(information, &head)?;
+        write_object(information.offset(offset_of!(SignalInformation, fields) as u64), &told)?;
     }
-    Ok(0)
+    news.map(|_| 0)
 }
 
 /// `process_mrelease(2)`: returns when a process that was killed has given its memory back.

@@ -295,9 +295,9 @@ pub fn sched_getattr(pid: i32, attributes: UserPointer, size: u32, flags: u32) -
     let thread = thread_of(pid)?;
     let (policy, priority) = thread.entity.policy();
     let fair = !policy.is_real_time();
-    let size = size.min(size_of::<Attributes>() as u32);
+    let known = (size as usize).min(size_of::<Attributes>());
     let answer = Attributes {
-        size,
+        size: known as u32,
         policy: policy as u32,
         flags: if thread.entity.resets_on_fork() {
             FLAG_RESET_ON_FORK
@@ -309,7 +309,10 @@ pub fn sched_getattr(pid: i32, attributes: UserPointer, size: u32, flags: u32) -
         greatest_utilisation: 1024,
         ..Attributes::default()
     };
-    copy_to_user(attributes, &answer.as_bytes()[..size as usize])?;
+    // As on Linux (6.18), what is not known here is 0.
+    let mut bytes = alloc::vec![0; size as usize];
+    bytes[..known].copy_from_slice(&answer.as_bytes()[..known]);
+    copy_to_user(attributes, &bytes)?;
     Ok(0)
 }
 

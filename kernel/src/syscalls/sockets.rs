@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::offset_of;
 
 use pith_linux::Errno;
 use pith_linux::files::OpenFlags;
@@ -68,6 +69,8 @@ pub fn socketpair(family: i32, kind: i32, protocol: i32, descriptors: UserPointe
     Ok(0)
 }
 
+/// A socket, and its open file, which the caller keeps until it is done: another thread may close the descriptor meanwhile, and
+/// with the last reference to the open file the socket is closed.
 fn find(fd: i32) -> Result<(Arc<OpenFile>, Arc<dyn Socket>), Errno> {
     let open = context::current().file(fd)?;
     let socket = socket::of(&open)?.clone();
@@ -80,7 +83,7 @@ fn is_nonblocking(open: &OpenFile) -> bool {
 
 /// `bind(2)`
 pub fn bind(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errno> {
-    let (_, socket) = find(fd)?;
+    let (_open, socket) = find(fd)?;
     socket.bind(&Address::read(address, length)?)?;
     Ok(0)
 }
@@ -98,7 +101,8 @@ pub fn connect(fd: i32, address: UserPointer, length: i32) -> Result<usize, Errn
 
 /// `listen(2)`
 pub fn listen(fd: i32, backlog: i32) -> Result<usize, Errno> {
-    find(fd)?.1.listen(backlog)?;
+    let (_open, socket) = find(fd)?;
+    socket.listen(backlog)?;
     Ok(0)
 }
 
@@ -157,19 +161,21 @@ pub(super) fn accept_from(
 
 /// `getsockname(2)`
 pub fn getsockname(fd: i32, address: UserPointer, length: UserPointer) -> Result<usize, Errno> {
-    find(fd)?.1.local_address()?.write(address, length)?;
+    let (_open, socket) = find(fd)?;
+    socket.local_address()?.write(address, length)?;
     Ok(0)
 }
 
 /// `getpeername(2)`
 pub fn getpeername(fd: i32, address: UserPointer, length: UserPointer) -> Result<usize, Errno> {
-    find(fd)?.1.peer_address()?.write(address, length)?;
+    let (_open, socket) = find(fd)?;
+    socket.peer_address()?.write(address, length)?;
     Ok(0)
 }
 
 /// `shutdown(2)`
 pub fn shutdown(fd: i32, how: i32) -> Result<usize, Errno> {
-    let (_, socket) = find(fd)?;
+    let (_open, socket) = find(fd)?;
     socket.shutdown(Shutdown::from_number(how).ok_or(Errno::EINVAL)?)?;
     Ok(0)
 }
@@ -178,7 +184,7 @@ pub fn shutdown(fd: i32, how: i32) -> Result<usize, Errno> {
 pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length: i32) -> Result<usize, Errno> {
     /// Longer values are cut: no option has one.
     const LONGEST: usize = 256;
-    let (_, socket) = find(fd)?;
+    let (_open, socket) = find(fd)?;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
     let mut bytes = [0; LONGEST];
     let length = length.min(LONGEST);
@@ -206,7 +212,7 @@ pub fn setsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length:
 
 /// `getsockopt(2)`
 pub fn getsockopt(fd: i32, of_level: i32, name: i32, value: UserPointer, length: UserPointer) -> Result<usize, Errno> {
-    let (_, socket) = find(fd)?;
+    let (_open, socket) = find(fd)?;
     let room = usize::try_from(read_object::<i32>(length)?).map_err(|_| Errno::EINVAL)?;
     let question = || match room < size_of::<i32>() {
         true => Err(Errno::EINVAL),
@@ -457,37 +463,68 @@ pub fn sendmmsg(fd: i32, headers: UserPointer, count: u32, flags: u32) -> Result
     Ok(done)
 }
 
-/// Collects ancillary data for the program.
+/// Gives the program ancillary data. As on Linux, padding is not written, and what can't be written is left out: the data
+/// has been received.
 struct ControlWriter {
-    bytes: Vec<u8>,
-    room: usize,
+    place: UserPointer,
+    left: usize,
     truncated: bool,
 }
 
 impl ControlWriter {
-    fn put(&mut self, of_level: i32, kind: i32, content: &[u8]) {
-        let left = self.room - self.bytes.len();
-        if left < CONTROL_HEADER {
-            self.truncated = true;
-            return;
-        }
-        let fitting = content.len().min(left - CONTROL_HEADER);
-        self.truncated |= fitting < content.len();
+    /// Writes a header for `length` bytes of content. False if it can't be written.
+    fn put_header(&self, of_level: i32, kind: i32, length: usize) -> bool {
         let header = ControlHeader {
-            length: (CONTROL_HEADER + fitting) as u64,
+            length: (CONTROL_HEADER + length) as u64,
             level: of_level,
             kind,
         };
-        self.bytes.extend_from_slice(header.as_bytes());
-        self.bytes.extend_from_slice(&content[..fitting]);
-        let padded = aligned(self.bytes.len()).min(self.room);
-        self.bytes.resize(padded, 0);
+        write_object(self.place, &header).is_ok()
     }
 
-    /// How many descriptors fit in.
-    fn descriptors(&self) -> usize {
-        let left = self.room - self.bytes.len();
-        left.saturating_sub(CONTROL_HEADER) / size_of::<i32>()
+    /// Goes on behind `length` bytes of content.
+    fn advance(&mut self, length: usize) {
+        let used = aligned(CONTROL_HEADER + length).min(self.left);
+        self.place = self.place.offset(used as u64);
+        self.left -= used;
+    }
+
+    fn content(&self) -> UserPointer {
+        self.place.offset(CONTROL_HEADER as u64)
+    }
+
+    fn put(&mut self, of_level: i32, kind: i32, content: &[u8]) {
+        let Some(room) = self.left.checked_sub(CONTROL_HEADER) else {
+            self.truncated = true;
+            return;
+        };
+        let fitting = content.len().min(room);
+        self.truncated |= fitting < content.len();
+        if self.put_header(of_level, kind, fitting) && copy_to_user(self.content(), &content[..fitting]).is_ok() {
+            self.advance(fitting);
+        }
+    }
+
+    /// Opens as many files as fit in.
+    fn put_files(&mut self, rights: &[Arc<OpenFile>], close_on_exec: bool) {
+        let files = context::current();
+        let fitting = self.left.saturating_sub(CONTROL_HEADER) / size_of::<i32>();
+        let mut done = 0;
+        for file in rights.iter().take(fitting) {
+            let Ok(number) = files.add(file.clone(), close_on_exec, 0) else {
+                break;
+            };
+            let place = self.content().offset((done * size_of::<i32>()) as u64);
+            if write_object(place, &number).is_err() {
+                let _ = files.close(number);
+                break;
+            }
+            done += 1;
+        }
+        self.truncated |= done < rights.len();
+        if done != 0 && self.put_header(level::SOCKET, control::RIGHTS, done * size_of::<i32>()) {
+            self.advance(done * size_of::<i32>());
+        }
     }
 }
 
@@ -510,7 +547,14 @@ pub(super) fn receive_into(
     flags: MessageFlags,
 ) -> Result<usize, Errno> {
     let received = receive_parts(socket, &mut header, pieces, flags)?;
-    write_object(place, &header)?;
+    // Nothing but what is told: the rest is the program's, and another thread may have changed it meanwhile.
+    if header.name != 0 {
+        let length = offset_of!(MessageHeader, name_length) as u64;
+        write_object(place.offset(length), &header.name_length)?;
+    }
+    write_object(place.offset(offset_of!(MessageHeader, flags) as u64), &header.flags)?;
+    let control_length = offset_of!(MessageHeader, control_length) as u64;
+    write_object(place.offset(control_length), &header.control_length)?;
     Ok(received)
 }
 
@@ -530,13 +574,14 @@ pub(super) fn receive_parts(
         copy_to_user(UserPointer(header.name), &found.bytes()[..room])?;
         header.name_length = found.bytes().len() as u32;
     }
+    let room = if header.control == 0 {
+        0
+    } else {
+        header.control_length as usize
+    };
     let mut writer = ControlWriter {
-        bytes: Vec::new(),
-        room: if header.control == 0 {
-            0
-        } else {
-            header.control_length.min(CONTROL_MAX) as usize
-        },
+        place: UserPointer(header.control),
+        left: room,
         truncated: false,
     };
     // As on Linux, what is known of the message comes before what its sender has added.
@@ -548,27 +593,9 @@ pub(super) fn receive_parts(
     }
     let rights = core::mem::take(&mut message.ancillary.rights);
     if !rights.is_empty() {
-        let fitting = writer.descriptors().min(rights.len());
-        let close_on_exec = flags.contains(MessageFlags::CLOSE_ON_EXEC);
-        let mut numbers = Vec::new();
-        let files = context::current();
-        for file in rights.iter().take(fitting) {
-            match files.add(file.clone(), close_on_exec, 0) {
-                Ok(number) => numbers.extend_from_slice(&number.to_ne_bytes()),
-                Err(_) => break,
-            }
-        }
-        if numbers.len() / size_of::<i32>() < rights.len() {
-            writer.truncated = true;
-        }
-        if !numbers.is_empty() {
-            writer.put(level::SOCKET, control::RIGHTS, &numbers);
-        }
+        writer.put_files(&rights, flags.contains(MessageFlags::CLOSE_ON_EXEC));
     }
-    if !writer.bytes.is_empty() {
-        copy_to_user(UserPointer(header.control), &writer.bytes)?;
-    }
-    header.control_length = writer.bytes.len() as u64;
+    header.control_length = (room - writer.left) as u64;
     let mut result = message.result | (flags & MessageFlags::CLOSE_ON_EXEC);
     result.set(MessageFlags::CONTROL_TRUNCATED, writer.truncated);
     header.flags = result.bits();

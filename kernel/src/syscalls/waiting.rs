@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::offset_of;
 
 use pith_linux::Errno;
 use pith_linux::events::{EventControl, EventCounterFlags, EventRecord};
@@ -141,12 +142,17 @@ fn poll_descriptors(
             found,
         });
     }
-    let result = wait(&mut watches, patience, mask)?;
+    let result = wait(&mut watches, patience, mask);
     for watch in &watches {
         list[watch.index].returned = watch.found.bits();
     }
-    copy_to_user(descriptors, list.as_bytes())?;
-    Ok(result)
+    // Nothing but the answers, which are there even if a signal has ended the wait: what was asked is the program's, and
+    // another thread may have changed it meanwhile.
+    for (index, entry) in list.iter().enumerate() {
+        let place = index * size_of::<PollDescriptor>() + offset_of!(PollDescriptor, returned);
+        write_object(descriptors.offset(place as u64), &entry.returned)?;
+    }
+    result
 }
 
 /// `poll(2)`

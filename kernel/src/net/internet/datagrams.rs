@@ -403,7 +403,7 @@ impl InternetSocket {
         let report = report.ok_or(Errno::EAGAIN)?;
         let copied = match report.data.len() {
             0 => 0,
-            _ => message.data.put(&report.data)?,
+            _ => message.data.put_whole(&report.data)?,
         };
         if copied < report.data.len() {
             message.result |= MessageFlags::TRUNCATED;

@@ -307,7 +307,8 @@ impl InternetSocket {
                 // Such data is thrown away.
                 result = match message.flags.contains(MessageFlags::TRUNCATED) {
                     true => Ok(message.data.skip(piece.len())),
-                    false => message.data.put(piece),
+                    // As on Linux, a piece that the program's memory takes only a part of is not received.
+                    false => message.data.put_whole(piece),
                 };
                 match result {
                     Ok(length) => copied += length,

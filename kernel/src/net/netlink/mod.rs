@@ -446,7 +446,7 @@ impl Socket for NetlinkSocket {
             Some(Ok(datagram))
         };
         let datagram = patience.wait(&self.queue, next)??;
-        let copied = message.data.put(&datagram.bytes)?;
+        let copied = message.data.put_whole(&datagram.bytes)?;
         if copied < datagram.bytes.len() {
             message.result |= MessageFlags::TRUNCATED;
         }

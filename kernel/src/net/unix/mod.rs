@@ -564,7 +564,7 @@ impl UnixSocket {
                 self.describe(&packet, message);
             }
             let start = packet.start;
-            let copied = match message.data.put(&packet.data[start..]) {
+            let copied = match message.data.put_whole(&packet.data[start..]) {
                 Ok(copied) => copied,
                 Err(errno) => {
                     self.put_back(packet);
@@ -626,7 +626,7 @@ impl UnixSocket {
             self.common.stamp(packet.arrival, message);
         }
         Self::give_rights(&packet, message);
-        let copied = match message.data.put(&packet.data) {
+        let copied = match message.data.put_whole(&packet.data) {
             Ok(copied) => copied,
             // As on Linux, what can't be copied is lost, unless it is only looked at.
             Err(errno) => {
