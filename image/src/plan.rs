@@ -126,9 +126,12 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         add_root(&mut tree, &base.join(root))?;
     }
     let mut added = Vec::new();
+    let mut scripts = Vec::new();
     for mapping in &request.files {
         let host = base.join(&mapping.host);
-        added.extend(add_files(&mut tree, &host, mapping.guest.as_deref())?);
+        let files = add_files(&mut tree, &host, mapping.guest.as_deref())?;
+        scripts.extend(scripts_in(&files, &host, &tree, &mut notes));
+        added.extend(files);
     }
 
     let mut working_directory =
@@ -175,7 +178,13 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         start.arguments.insert(0, path.clone().into_os_string());
     }
     add_needs_of_files(&added, &mut closure, &mut programs, &mut notes)?;
-    let uses_directory = languages::collect(&programs, main, &start, &mut closure, &mut notes)?;
+    let scripts = add_interpreters(&scripts, &mut closure, &mut notes)?;
+    let main = languages::Main {
+        programs: &programs[..main],
+        others: &programs[main..],
+        scripts,
+    };
+    let uses_directory = languages::collect(main, &start, &mut closure, &mut notes)?;
     if uses_directory || closure.uses_working_directory() {
         closure.tree.create_directory(&start.directory)?;
         working_directory = start.directory;
@@ -345,6 +354,76 @@ fn add_needs_of_files(
         }
     }
     Ok(())
+}
+
+/// Directories of packages. Scripts in them are run by nobody, or by those who know what they need.
+const PACKAGES: [&str; 5] = [
+    ".git",
+    "dist-packages",
+    "gems",
+    "node_modules",
+    "site-packages",
+];
+
+/// Of a directory with more scripts than this, the interpreters are not taken: it is more likely that some of the scripts
+/// are for other occasions, and they could bring half of the system.
+const MOST_SCRIPTS: usize = 16;
+
+/// Those files of one `--file` that are scripts which can be started.
+fn scripts_in(files: &[PathBuf], host: &Path, tree: &Tree, notes: &mut Vec<Note>) -> Vec<PathBuf> {
+    let is_script = |path: &&PathBuf| match tree.get(path) {
+        Some(Node {
+            content: Content::Host(file),
+            metadata,
+        }) => {
+            metadata.mode & 0o111 != 0
+                && !path.iter().any(|part| PACKAGES.iter().any(|name| part == *name))
+                // What can't be read will be missed when the image is built.
+                && matches!(Format::of(&file.path), Ok(Some(Format::Script { .. })))
+        }
+        _ => false,
+    };
+    let scripts: Vec<PathBuf> = files.iter().filter(is_script).cloned().collect();
+    if scripts.len() <= MOST_SCRIPTS {
+        return scripts;
+    }
+    notes.push(Note::new(
+        "--file",
+        format!(
+            "left out the interpreters of {} scripts in `{}`; name those that the program starts with --file",
+            scripts.len(),
+            host.display()
+        ),
+    ));
+    Vec::new()
+}
+
+/// Adds the interpreters of scripts, and answers which these are. What is missing is told, not refused.
+fn add_interpreters(
+    scripts: &[PathBuf],
+    closure: &mut Closure<'_>,
+    notes: &mut Vec<Note>,
+) -> Result<Vec<Vec<Program>>, Error> {
+    let mut chains = Vec::new();
+    for script in scripts {
+        match closure.add_program(script) {
+            Ok(chain) => chains.push(chain),
+            Err(
+                error @ (Error::MissingInterpreter { .. }
+                | Error::MissingLibrary { .. }
+                | Error::MalformedElf { .. }
+                | Error::ThirtyTwoBit { .. }
+                | Error::ForeignArchitecture { .. }
+                | Error::NotAFile { .. }
+                | Error::NotAProgram { .. }
+                | Error::NotExecutable { .. }
+                | Error::InterpreterLoop { .. }
+                | Error::ProgramNotFound { .. }),
+            ) => notes.push(Note::new("--file", error.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(chains)
 }
 
 /// Makes the configuration, all but the program's path, and checks that it can be one.

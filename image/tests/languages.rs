@@ -88,6 +88,16 @@ impl Taken<'_> {
         }
     }
 
+    /// Checks that one of the notes holds a text.
+    #[track_caller]
+    fn says(&self, text: &str) {
+        let notes = self.plan.notes();
+        assert!(
+            notes.iter().any(|note| note.message.contains(text)),
+            "{notes:?}"
+        );
+    }
+
     #[track_caller]
     fn starts_in(&self, directory: &Path) {
         let configured = String::from_utf8(self.plan.configuration().working_directory.clone());
@@ -306,6 +316,59 @@ fn what_the_user_placed_is_the_users_business() {
 }
 
 #[test]
+fn scripts_that_the_user_placed_bring_their_interpreters() {
+    let place = Place::new();
+    let python = python(&place);
+    let other = place.program("bin/other");
+    let interpreter = format!("#!{}\nimport alpha\n", python.display());
+    let executable = fs::Permissions::from_mode(0o755);
+    let script = |name: &str, contents: &str| {
+        let path = place.file(name, contents);
+        fs::set_permissions(&path, executable.clone()).unwrap();
+        path
+    };
+    script("hooks/hook", &interpreter);
+    script("hooks/node_modules/x/unneeded", "#!/usr/bin/perl\n");
+    script("lost/lost", "#!/nowhere/at/all\n");
+    let plain = place.file("plain/plain", &interpreter);
+    let with_files = |host: PathBuf| {
+        move |request: BuildRequest| BuildRequest {
+            files: vec![FileMapping { host, guest: None }],
+            ..request
+        }
+    };
+    let library = ["prefix/lib/python3.11/os.py", "prefix/bin/python3.11"];
+    let taken = place.plan_with("", &other, &[], with_files(place.at("hooks")));
+    taken.check(&library, &[]);
+    taken.check(
+        &[&format!("{PACKAGES}/alpha/__init__.py")],
+        &[&format!("{PACKAGES}/unneeded.py")],
+    );
+    assert!(
+        !taken
+            .plan
+            .paths()
+            .any(|path| path == Path::new("/usr/bin/perl"))
+    );
+    // What can't be executed is data.
+    place
+        .plan_with("", &other, &[], with_files(plain))
+        .check(&[], &library);
+    place
+        .plan_with("", &other, &[], with_files(place.at("lost")))
+        .says("/nowhere/at/all");
+    for number in 0..20 {
+        script(&format!("hooks/hook{number}"), &interpreter);
+    }
+    let taken = place.plan_with("", &other, &[], with_files(place.at("hooks")));
+    taken.check(&["hooks/hook19"], &library);
+    taken.says("left out the interpreters of 21 scripts");
+    place
+        .plan_with("", &other, &[], with_files(place.at("hooks/hook")))
+        .check(&library, &["hooks/hook1"]);
+}
+
+#[test]
 fn scripts_bring_their_application() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
@@ -475,6 +538,7 @@ fn ruby_gets_the_gems_that_the_application_names() {
     ];
     let with_package = |request: BuildRequest| BuildRequest {
         files: placed
+            .clone()
             .map(|(host, guest)| FileMapping {
                 host,
                 guest: Some(Path::new("/usr").join(guest)),
@@ -488,6 +552,84 @@ fn ruby_gets_the_gems_that_the_application_names() {
             &["site/page.md", &format!("{gems}/gems/needed-2.0/lib/x.rb")],
             &[&format!("{gems}/gems/unneeded-1.0/lib/x.rb")],
         );
+    // So it does if a shell is told to start it.
+    let shell = place.program("bin/dash");
+    let command = place.at("command");
+    fs::write(&command, format!("#!{}\nload 'part'\n", ruby.display())).unwrap();
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+    let taken = place.plan_with("site", &shell, &["-c", "packaged build"], |request| {
+        BuildRequest {
+            environment: vec![("PATH".into(), "/usr/bin".into())],
+            ..with_package(request)
+        }
+    });
+    taken.check(&["site/page.md"], &[]);
+    taken.starts_in(&place.at("site"));
+}
+
+#[test]
+fn ruby_gets_what_debian_packaged_only_if_it_is_needed() {
+    let place = Place::new();
+    let ruby = place.program("prefix/bin/ruby3.1");
+    let vendor = "prefix/lib/ruby/vendor_ruby";
+    let home = place.at("home");
+    place.files(&[
+        ("prefix/lib/ruby/3.1.0/set.rb", ""),
+        ("prefix/lib/ruby/vendor_ruby/rubygems.rb", ""),
+        (
+            "prefix/lib/ruby/vendor_ruby/rubygems/x.rb",
+            "require 'unneeded'",
+        ),
+        ("prefix/lib/ruby/vendor_ruby/3.1.0/x.rb", ""),
+        (
+            "prefix/lib/ruby/vendor_ruby/listed.rb",
+            "require 'further/x'",
+        ),
+        ("prefix/lib/ruby/vendor_ruby/listed/x.rb", ""),
+        ("prefix/lib/ruby/vendor_ruby/further/x.rb", ""),
+        ("prefix/lib/ruby/vendor_ruby/described.rb", ""),
+        ("prefix/lib/ruby/vendor_ruby/unneeded.rb", ""),
+        (
+            "home/specifications/activething-1.0.gemspec",
+            "s.require_paths = [\"src\".freeze]\ns.add_dependency 'described'\n",
+        ),
+        ("home/gems/activething-1.0/src/active_thing.rb", ""),
+        ("home/gems/activething-1.0/src/active_thing/cache/x.rb", ""),
+        ("home/gems/activething-1.0/doc/x.rb", ""),
+        (
+            "home/specifications/described-1.0.gemspec",
+            "s.files = [\"README\".freeze, \"lib/listed.rb\".freeze]\n",
+        ),
+        ("home/specifications/unneeded-1.0.gemspec", ""),
+        ("home/gems/unneeded-1.0/lib/unneeded.rb", ""),
+        ("app/app.rb", "require 'active_thing/x'"),
+    ]);
+    let with_home = |request: BuildRequest| BuildRequest {
+        environment: vec![("GEM_HOME".into(), home.clone().into())],
+        ..request
+    };
+    let taken = place.plan_with("app", &ruby, &["app.rb"], with_home);
+    taken.check(
+        &[
+            "prefix/lib/ruby/3.1.0/set.rb",
+            &format!("{vendor}/rubygems.rb"),
+            &format!("{vendor}/rubygems/x.rb"),
+            &format!("{vendor}/3.1.0/x.rb"),
+            &format!("{vendor}/listed/x.rb"),
+            &format!("{vendor}/further/x.rb"),
+            &format!("{vendor}/described.rb"),
+            "home/gems/activething-1.0/src/active_thing/cache/x.rb",
+            "home/specifications/described-1.0.gemspec",
+        ],
+        &[
+            &format!("{vendor}/unneeded.rb"),
+            "home/gems/activething-1.0/doc/x.rb",
+            "home/specifications/unneeded-1.0.gemspec",
+            "home/gems/unneeded-1.0/lib/unneeded.rb",
+        ],
+    );
+    taken.says("of the installed gems in ");
+    taken.says(home.to_str().unwrap());
 }
 
 #[test]
@@ -716,6 +858,30 @@ fn shells_get_the_commands_of_a_script_and_what_these_need() {
             &["bin/tool", "bin/launcher"],
             &["app/app.sh", "bin/unneeded"],
         );
+}
+
+#[test]
+fn words_of_other_languages_are_no_commands() {
+    let place = Place::new();
+    let shell = place.program("bin/dash");
+    let tool = place.program("bin/tool");
+    // A script of the system, which every Debian has.
+    let launcher = "/usr/lib/dpkg/methods/apt/update";
+    place.files(&[
+        ("app/app.clj", "(tool inc [1 2])\n"),
+        ("app/data", ""),
+        ("shell/app.sh", "tool\n"),
+    ]);
+    let with_path = |request: BuildRequest| BuildRequest {
+        environment: vec![("PATH".into(), tool.parent().unwrap().into())],
+        ..request
+    };
+    place
+        .plan_with("app", &shell, &[launcher, "app.clj"], with_path)
+        .check(&["app/app.clj", "app/data"], &["bin/tool"]);
+    place
+        .plan_with("shell", &shell, &[launcher, "app.sh"], with_path)
+        .check(&["shell/app.sh", "bin/tool"], &[]);
 }
 
 #[test]

@@ -157,11 +157,14 @@ impl Application {
             Found::Nothing => return Ok(()),
         };
         basket.uses_directory |= Path::new(name).is_relative();
-        if script
-            .as_ref()
-            .is_some_and(|script| start.placed.contains(script))
+        if let Some(script) = &script
+            && start.placed.contains(script)
         {
             self.read_sources(kind, &directory, start, basket);
+            // It need not be called as its language's sources are.
+            if !kind.is_source(script) {
+                self.read_source(basket.closure.tree.host_path(script));
+            }
             return Ok(());
         }
         match script {

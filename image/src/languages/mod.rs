@@ -20,6 +20,7 @@ mod php;
 mod python;
 mod python_packages;
 mod ruby;
+mod ruby_gems;
 mod shell;
 mod shell_words;
 mod words;
@@ -272,24 +273,34 @@ static RULES: &[&dyn Rule] = &[
     &libraries::MONO,
 ];
 
+/// The programs of an image when the rules begin.
+pub(crate) struct Main<'a> {
+    /// The one that is started, and the interpreters that it needs.
+    pub programs: &'a [Program],
+    /// Others that the user placed.
+    pub others: &'a [Program],
+    /// Scripts that the user placed, each with its interpreters.
+    pub scripts: Vec<Vec<Program>>,
+}
+
 /// Applies every rule that fits to every program of an image.
 ///
-/// The first `main` programs are the one that is started and the interpreters that it needs; `start` is for the last
-/// of these, and a script among them that is an interpreter itself gets what stands behind its name. Answers whether the program has to start in `start.directory`, because arguments are relative to it.
+/// `start` is for the last of the main programs, and a script among them that is an interpreter itself gets what
+/// stands behind its name. Answers whether the program has to start in `start.directory`, because arguments are relative to
+/// it.
 pub(crate) fn collect(
-    programs: &[Program],
-    main: usize,
+    main: Main<'_>,
     start: &Start,
     closure: &mut Closure<'_>,
     notes: &mut Vec<Note>,
 ) -> Result<bool, Error> {
+    let programs = || main.programs.iter().chain(main.others);
     let mut basket = Basket {
         closure,
         notes,
         uses_directory: false,
         started: Vec::new(),
-        seen: programs
-            .iter()
+        seen: programs()
             .map(|program| (program.canonical.clone(), Vec::new()))
             .collect(),
     };
@@ -304,9 +315,9 @@ pub(crate) fn collect(
     basket.uses_directory = VARIABLES.iter().any(|name| start.names_relative(name));
     // Which rules were asked.
     let mut asked = HashSet::new();
-    for (index, program) in programs.iter().enumerate() {
+    for (index, program) in programs().enumerate() {
         let start = match index {
-            _ if index + 1 == main => start,
+            _ if index + 1 == main.programs.len() => start,
             0 => &of_script,
             _ => &other,
         };
@@ -314,6 +325,9 @@ pub(crate) fn collect(
             rule.collect(program, start, &mut basket)?;
             asked.insert(rule.name());
         }
+    }
+    for chain in main.scripts {
+        basket.start(chain, start);
     }
     while let Some(Started { chain, start }) = basket.started.pop() {
         let script = chain.first().filter(|_| chain.len() > 1);

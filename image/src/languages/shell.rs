@@ -97,7 +97,10 @@ impl Rule for Shell {
                     && !is_taken(&start.directory.join(&start.arguments[at]), basket)
                 {
                     application.take_script(&KIND, loaded, start, at, basket)?;
-                    scripts.push(at);
+                    // Words of other languages name no commands.
+                    if is_for_a_shell(&start.directory.join(&start.arguments[at]), basket.closure) {
+                        scripts.push(at);
+                    }
                 }
                 application.take_arguments(&KIND, start, at + 1, basket)?;
                 take_home(&start.directory.join(&start.arguments[at]), loaded, basket)?;
@@ -121,6 +124,27 @@ impl Rule for Shell {
         take_commands(&named, start, basket)?;
         take_places(&named, loaded, basket)
     }
+}
+
+/// Whether a file is a script for a shell, by its name or its first line.
+fn is_for_a_shell(path: &Path, closure: &Closure<'_>) -> bool {
+    let Ok(Found::File(canonical)) = closure.tree.find(path) else {
+        return false;
+    };
+    let names_shell = || match Format::of(&closure.tree.host_path(&canonical)) {
+        Ok(Some(Format::Script {
+            interpreter,
+            argument,
+        })) => {
+            let argument = argument.unwrap_or_default();
+            let named = argument.to_string_lossy();
+            let mut words = named.split_whitespace().map(Path::new);
+            let is_shell = |path: &Path| SHELLS.iter().any(|shell| path.ends_with(shell));
+            is_shell(&interpreter) || interpreter.ends_with("env") && words.any(is_shell)
+        }
+        _ => false,
+    };
+    KIND.is_source(path) || names_shell()
 }
 
 /// The texts of scripts and of those among `others` that they name, and that those name in turn. What else lies beside a
@@ -208,8 +232,11 @@ fn take_simple_commands(
         if let Some(chain) = add_command(&path, basket)? {
             let started = Start {
                 arguments: words[1..].iter().map(Into::into).collect(),
-                // What lies around a script that `PATH` leads to is not this application.
-                by_another: chain.len() > 1 && !words[0].contains('/'),
+                // What lies around a script that `PATH` leads to is not this application, but a command of the system
+                // works on the project where it is started.
+                by_another: chain.len() > 1
+                    && !words[0].contains('/')
+                    && path.parent().is_some_and(application::is_own),
                 ..start.clone()
             };
             // Files of the system are the rules' business, and those of the command's own rule.
