@@ -16,6 +16,7 @@
 #include "differential/memory.c"
 #include "differential/metadata.c"
 #include "differential/names.c"
+#include "differential/older.c"
 #include "differential/processes.c"
 #include "differential/signals.c"
 #include "differential/sockets.c"
@@ -32,6 +33,7 @@ static const struct {
     const struct call *calls;
 } tables[] = {
     {"files", file_calls},         {"names", name_calls},     {"metadata", metadata_calls},
+    {"older", older_calls},
     {"descriptors", descriptor_calls}, {"memory", memory_calls},  {"signals", signal_calls},
     {"sockets", socket_calls},     {"timers", timer_calls},   {"events", event_calls},
     {"terminals", terminal_calls}, {"processes", process_calls}, {"credentials", credential_calls},
@@ -302,6 +304,7 @@ void open_maps(void) {
 
 static void begin(const char *name) {
     begin_processes();
+    begin_names();
     begin_timers();
     begin_sockets();
     begin_terminals();

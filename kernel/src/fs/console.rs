@@ -267,6 +267,10 @@ struct OpenConsole {
 }
 
 impl File for OpenConsole {
+    fn takes_nowait(&self) -> bool {
+        false
+    }
+
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
         OWNERSHIP.check_foreground(Signal::SIGTTIN)?;
         read_stream(to, flags)

@@ -118,6 +118,11 @@ pub trait File: Any + Send + Sync {
         true
     }
 
+    /// Whether one transfer may be asked not to wait (`RWF_NOWAIT`).
+    fn takes_nowait(&self) -> bool {
+        true
+    }
+
     /// Reads, at a position if the file is seekable. 0 is the end of the file.
     fn read(&self, _position: u64, _to: &mut Destination<'_>, _flags: OpenFlags) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
@@ -233,6 +238,27 @@ const CHANGEABLE: OpenFlags = OpenFlags::APPEND
     .union(OpenFlags::ASYNCHRONOUS)
     .union(OpenFlags::DIRECT)
     .union(OpenFlags::NO_ACCESS_TIME);
+
+/// What one transfer wants otherwise than the open file is used.
+#[derive(Clone, Copy, Default)]
+pub struct FlagChange {
+    /// Flags that it has besides.
+    pub more: OpenFlags,
+    /// Flags that it has not.
+    pub less: OpenFlags,
+}
+
+impl FlagChange {
+    /// The same, but it does not wait.
+    pub fn nonblocking(mut self) -> Self {
+        self.more |= OpenFlags::NONBLOCKING;
+        self
+    }
+
+    fn applied_to(self, flags: OpenFlags) -> OpenFlags {
+        (flags | self.more) - self.less
+    }
+}
 
 /// An open file description.
 pub struct OpenFile {
@@ -527,16 +553,16 @@ impl OpenFile {
     /// `EBADF` if it isn't open for reading, `EISDIR`, `ESPIPE`, and what the kind of file answers.
     #[inline]
     pub fn read(&self, place: Place, to: &mut Destination<'_>) -> Result<usize, Errno> {
-        self.read_with(place, to, OpenFlags::empty())
+        self.read_with(place, to, FlagChange::default())
     }
 
-    /// As [`Self::read`], with flags beside its own.
+    /// As [`Self::read`], with other flags than its own.
     ///
     /// # Errors
     /// As [`Self::read`].
     #[inline]
-    pub fn read_with(&self, place: Place, to: &mut Destination<'_>, more: OpenFlags) -> Result<usize, Errno> {
-        let done = self.read_untold(place, to, more)?;
+    pub fn read_with(&self, place: Place, to: &mut Destination<'_>, change: FlagChange) -> Result<usize, Errno> {
+        let done = self.read_untold(place, to, change)?;
         if done != 0 && notify::anybody() {
             notify::happened(&*self.inode, FileEvents::ACCESS);
         }
@@ -544,8 +570,8 @@ impl OpenFile {
     }
 
     #[inline]
-    fn read_untold(&self, place: Place, to: &mut Destination<'_>, more: OpenFlags) -> Result<usize, Errno> {
-        let mut flags = self.flags() | more;
+    fn read_untold(&self, place: Place, to: &mut Destination<'_>, change: FlagChange) -> Result<usize, Errno> {
+        let mut flags = change.applied_to(self.flags());
         let file = self.file()?;
         self.check_readable(place)?;
         if mounts::has_odd_times() && !flags.contains(OpenFlags::NO_ACCESS_TIME) {
@@ -577,15 +603,15 @@ impl OpenFile {
     /// # Errors
     /// `EBADF` if it isn't open for writing, `ESPIPE`, `EFBIG` and what the kind of file answers.
     pub fn write(&self, place: Place, from: &mut Source<'_>) -> Result<usize, Errno> {
-        self.write_with(place, from, OpenFlags::empty())
+        self.write_with(place, from, FlagChange::default())
     }
 
-    /// As [`Self::write`], with flags beside its own.
+    /// As [`Self::write`], with other flags than its own.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_with(&self, place: Place, from: &mut Source<'_>, more: OpenFlags) -> Result<usize, Errno> {
-        let done = self.write_untold(place, from, more)?;
+    pub fn write_with(&self, place: Place, from: &mut Source<'_>, change: FlagChange) -> Result<usize, Errno> {
+        let done = self.write_untold(place, from, change)?;
         if done != 0 && notify::anybody() {
             notify::happened(&*self.inode, FileEvents::MODIFY);
         }
@@ -593,8 +619,8 @@ impl OpenFile {
     }
 
     #[inline]
-    fn write_untold(&self, place: Place, from: &mut Source<'_>, more: OpenFlags) -> Result<usize, Errno> {
-        let flags = self.flags() | more;
+    fn write_untold(&self, place: Place, from: &mut Source<'_>, change: FlagChange) -> Result<usize, Errno> {
+        let flags = change.applied_to(self.flags());
         let file = self.file()?;
         self.check_writable(place)?;
         if !file.seekable() {

@@ -61,6 +61,7 @@ impl Reason {
 /// Who is told.
 #[derive(Clone, Copy, Debug)]
 struct Owner {
+    /// Its number is 0 if it is nobody, named as one of that kind.
     target: Option<Target>,
     /// Real and effective user of whoever named the owner.
     users: (u32, u32),
@@ -104,6 +105,11 @@ impl Notifier {
 
     /// The owner.
     pub fn owner(&self) -> Option<Target> {
+        self.named_owner().filter(|target| is_somebody(*target))
+    }
+
+    /// What the owner was named as, who may be nobody of some kind.
+    pub fn named_owner(&self) -> Option<Target> {
         self.owner.lock().target
     }
 
@@ -115,7 +121,12 @@ impl Notifier {
     /// Names the owner.
     pub fn set_owner(&self, target: Option<Target>) {
         let users = task::current().with_credentials(|own| (own.users[0], own.users[1]));
-        *self.owner.lock() = Owner { target, users };
+        let mut owner = self.owner.lock();
+        owner.target = target;
+        // As on Linux, who has named nobody is not told.
+        if target.is_some_and(is_somebody) {
+            owner.users = users;
+        }
     }
 
     /// The signal that was chosen; 0 for none.
@@ -187,7 +198,7 @@ impl Notifier {
 
     fn send(&self, signal: Signal, information: SignalInformation) -> Result<(), Errno> {
         let owner = *self.owner.lock();
-        match owner.target {
+        match owner.target.filter(|target| is_somebody(*target)) {
             Some(target) => jobs::send(target, signal, information, &|process| self.permits(&owner, process)),
             None => Ok(()),
         }
@@ -270,13 +281,18 @@ impl Wakeable for Notifier {
 /// With this, sockets tell once that urgent data has come, which stays to be read. No reader sees it otherwise.
 pub const URGENT_HAS_COME: PollEvents = PollEvents::READ_BAND;
 
+/// Whether an owner is anybody.
+fn is_somebody(target: Target) -> bool {
+    number_of(Some(target)) != 0
+}
+
 /// The owner of a file as the numbers of `F_SETOWN` and its like name it.
 ///
 /// # Errors
 /// `ESRCH` if there is nobody of that number, `EINVAL`.
 pub fn target_of(number: i32) -> Result<Option<Target>, Errno> {
     let target = match number {
-        0 => return Ok(None),
+        0 => return Ok(Some(Target::Process(0))),
         i32::MIN => return Err(Errno::EINVAL),
         _ if number < 0 => Target::Group(number.unsigned_abs()),
         _ => Target::Process(number as u32),
@@ -314,8 +330,7 @@ pub fn target_of_kind([kind, number]: [i32; 2]) -> Result<Option<Target>, Errno>
         _ => return Err(Errno::EINVAL),
     };
     match u32::try_from(number).map(make) {
-        Ok(_) if number == 0 => Ok(None),
-        Ok(target) if jobs::exists(target) => Ok(Some(target)),
+        Ok(target) if number == 0 || jobs::exists(target) => Ok(Some(target)),
         _ => Err(Errno::ESRCH),
     }
 }

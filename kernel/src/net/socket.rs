@@ -1,6 +1,9 @@
 //! Sockets as files: the trait that a family fulfils, and what all sockets have in common as open files.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,7 +18,7 @@ use super::controls;
 use super::message::{Ancillary, Incoming, Outgoing};
 use super::options::{Common, OptionValue};
 use crate::fs::file::{File, Mappable, OpenFile, WriteAt};
-use crate::fs::inode::{Inode, PathName};
+use crate::fs::inode::{Inode, PathName, Replacement};
 use crate::fs::metadata::{AttributeChange, Metadata, Timestamp};
 use crate::fs::owner::Notices;
 use crate::fs::{self, pipe};
@@ -231,6 +234,31 @@ impl File for SocketFile {
 /// The inode of a socket.
 struct SocketInode {
     metadata: Mutex<Metadata>,
+    /// What the attribute [`PROTOCOL_ATTRIBUTE`] tells.
+    protocol_name: &'static str,
+}
+
+/// The only extended attribute of sockets: the name of the protocol, for tools that list sockets (`lsof(8)`).
+const PROTOCOL_ATTRIBUTE: &[u8] = b"system.sockprotoname";
+
+/// What Linux calls the protocol of a socket.
+fn protocol_name(socket: &dyn Socket) -> &'static str {
+    const ICMP: i32 = 1;
+    const ICMP_V6: i32 = 58;
+    match (socket.family(), socket.kind(), socket.protocol()) {
+        (family::UNIX, SocketKind::Stream, _) => "UNIX-STREAM",
+        (family::UNIX, ..) => "UNIX",
+        (family::NETLINK, ..) => "NETLINK",
+        (family::PACKET, ..) => "PACKET",
+        (family::INTERNET, SocketKind::Stream, _) => "TCP",
+        (family::INTERNET, SocketKind::Datagram, ICMP) => "PING",
+        (family::INTERNET, SocketKind::Datagram, _) => "UDP",
+        (family::INTERNET, ..) => "RAW",
+        (_, SocketKind::Stream, _) => "TCPv6",
+        (_, SocketKind::Datagram, ICMP_V6) => "PINGv6",
+        (_, SocketKind::Datagram, _) => "UDPv6",
+        _ => "RAWv6",
+    }
 }
 
 impl Inode for SocketInode {
@@ -268,6 +296,25 @@ impl Inode for SocketInode {
         self.metadata.lock().apply(&change);
         Ok(())
     }
+
+    fn extended_attribute(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        match name == PROTOCOL_ATTRIBUTE {
+            true => Ok([self.protocol_name.as_bytes(), &[0]].concat()),
+            false => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    fn extended_attribute_names(&self) -> Vec<Box<[u8]>> {
+        vec![PROTOCOL_ATTRIBUTE.into()]
+    }
+
+    fn set_extended_attribute(&self, name: &[u8], value: Option<&[u8]>, _: Replacement) -> Result<(), Errno> {
+        // Linux leaves these to a security module. That there is none is an answer of its own where one is set only.
+        match name.starts_with(b"security.") && value.is_none() {
+            true => Err(Errno::EAGAIN),
+            false => Err(Errno::EOPNOTSUPP),
+        }
+    }
 }
 
 /// Makes an open file of a socket. Of the flags, [`OpenFlags::NONBLOCKING`] counts.
@@ -275,6 +322,7 @@ pub fn open(socket: Arc<dyn Socket>, flags: OpenFlags) -> Arc<OpenFile> {
     let metadata = Metadata::of_current(DEVICE, socket.number(), FileKind::Socket, 0o777, Timestamp::now());
     let inode = Arc::new(SocketInode {
         metadata: Mutex::new(metadata),
+        protocol_name: protocol_name(&*socket),
     });
     let flags = (flags & OpenFlags::NONBLOCKING) | OpenFlags::READ_WRITE;
     let file = Arc::new(SocketFile::new(socket.clone()));

@@ -228,6 +228,7 @@ const F_GETOWN_EX: i32 = 16;
 const F_GETOWNER_UIDS: i32 = 17;
 const F_SETLEASE: i32 = 1024;
 const F_GETLEASE: i32 = 1025;
+const F_DUPFD_QUERY: i32 = 1027;
 const F_NOTIFY: i32 = 1026;
 const F_OFD_GETLK: i32 = 36;
 const F_OFD_SETLK: i32 = 37;
@@ -264,6 +265,7 @@ pub fn fcntl(fd: i32, command: i32, argument: u64) -> Result<usize, Errno> {
         // Programs of 64 bits always open large files, and are told so.
         F_GETFL if file.flags().contains(OpenFlags::PATH) => Ok(file.flags().bits() as usize),
         F_GETFL => Ok(file.flags().bits() as usize),
+        F_DUPFD_QUERY => Ok(Arc::ptr_eq(&file, &files.file(argument as i32)?).into()),
         // A description that only names a file does nothing else.
         _ if file.file().is_err() => Err(Errno::EBADF),
         F_SETFL => {
@@ -400,7 +402,7 @@ fn range_of(lock: &FileLock, file: &OpenFile) -> Result<Range, Errno> {
 
 /// Whom a file tells by signals.
 fn owner_of_signals(file: &OpenFile) -> Option<Target> {
-    file.known_notifier().and_then(|notifier| notifier.owner())
+    file.known_notifier().and_then(|notifier| notifier.named_owner())
 }
 
 fn owner_of(file: &OpenFile, of_description: bool) -> usize {

@@ -11,7 +11,7 @@ use pith_linux::files::{
 use pith_linux::inotify::FileEvents;
 use zerocopy::FromBytes;
 
-use crate::fs::file::{ListedEntry, OpenFile, Place};
+use crate::fs::file::{FlagChange, ListedEntry, OpenFile, Place};
 use crate::fs::inode::Inode;
 use crate::fs::leases::{self, Openers};
 use crate::fs::metadata::entry_kind;
@@ -163,7 +163,7 @@ fn read_vector_of(file: &OpenFile, place: Place, slices: UserPointer, count: i32
     if !file.file()?.scatters() || file.inode.kind() == FileKind::Directory {
         return apart(&pieces, flags, |piece| read_pieces(file, place, piece));
     }
-    counted(READ, file.read_with(place, &mut to, transfer_flags(flags)?))
+    counted(READ, file.read_with(place, &mut to, transfer_with(file, flags)?))
 }
 
 /// As [`read_vector`], for writing.
@@ -187,7 +187,7 @@ fn write_vector_of(file: &OpenFile, place: Place, slices: UserPointer, count: i3
     if !file.file()?.gathers() {
         return apart(&pieces, flags, |piece| write_pieces(file, place, piece));
     }
-    counted(WRITTEN, file.write_with(place, &mut from, transfer_flags(flags)?))
+    counted(WRITTEN, file.write_with(place, &mut from, transfer_with(file, flags)?))
 }
 
 /// Moves pieces one after the other, until one is not moved as a whole.
@@ -235,22 +235,36 @@ pub fn pwritev(fd: i32, slices: UserPointer, count: i32, offset: i64) -> Result<
     write_vector(fd, position(offset)?, slices, count, 0)
 }
 
-/// What the flags of `preadv2(2)` (`RWF_…`) add to those of the open file. `RWF_HIPRI`, and for files in memory
+/// What the flags of `preadv2(2)` (`RWF_…`) change of those of the open file. `RWF_HIPRI`, and for files in memory
 /// `RWF_DSYNC` and `RWF_SYNC` too, only say how fast or safe something should be.
 ///
 /// # Errors
-/// `EOPNOTSUPP`
-pub(super) fn transfer_flags(flags: i32) -> Result<OpenFlags, Errno> {
+/// `EOPNOTSUPP`, and `EINVAL` for `RWF_APPEND` together with `RWF_NOAPPEND`.
+pub(super) fn transfer_flags(flags: i32) -> Result<FlagChange, Errno> {
     const HARMLESS: i32 = HIGH_PRIORITY | 2 | 4;
     const NOWAIT: i32 = 8;
     const APPEND: i32 = 16;
-    if flags & !(HARMLESS | NOWAIT | APPEND) != 0 {
+    const NO_APPEND: i32 = 32;
+    if flags & !(HARMLESS | NOWAIT | APPEND | NO_APPEND) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    let mut more = OpenFlags::empty();
-    more.set(OpenFlags::NONBLOCKING, flags & NOWAIT != 0);
-    more.set(OpenFlags::APPEND, flags & APPEND != 0);
-    Ok(more)
+    if flags & (APPEND | NO_APPEND) == APPEND | NO_APPEND {
+        return Err(Errno::EINVAL);
+    }
+    let mut change = FlagChange::default();
+    change.more.set(OpenFlags::NONBLOCKING, flags & NOWAIT != 0);
+    change.more.set(OpenFlags::APPEND, flags & APPEND != 0);
+    change.less.set(OpenFlags::APPEND, flags & NO_APPEND != 0);
+    Ok(change)
+}
+
+/// As [`transfer_flags`], for a file: some can't be asked not to wait.
+fn transfer_with(file: &OpenFile, flags: i32) -> Result<FlagChange, Errno> {
+    let change = transfer_flags(flags)?;
+    if change.more.contains(OpenFlags::NONBLOCKING) && !file.file()?.takes_nowait() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Ok(change)
 }
 
 fn place_or_current(offset: i64) -> Result<Place, Errno> {
@@ -582,11 +596,12 @@ fn check_allocation_mode(mode: u32) -> Result<(), Errno> {
     const ZERO_RANGE: u32 = 0x10;
     const INSERT_RANGE: u32 = 0x20;
     const UNSHARE_RANGE: u32 = 0x40;
+    const WRITE_ZEROES: u32 = 0x80;
     let keeps_size = mode & KEEP_SIZE != 0;
     match mode & !KEEP_SIZE {
         0 | ZERO_RANGE | UNSHARE_RANGE => Ok(()),
         PUNCH_HOLE if keeps_size => Ok(()),
-        COLLAPSE_RANGE | INSERT_RANGE if !keeps_size => Ok(()),
+        COLLAPSE_RANGE | INSERT_RANGE | WRITE_ZEROES if !keeps_size => Ok(()),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }

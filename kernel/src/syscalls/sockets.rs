@@ -116,9 +116,9 @@ pub fn accept4(fd: i32, address: UserPointer, length: UserPointer, flags: u32) -
     let open = context::current().file(fd)?;
     open.file()?;
     accept_flags(flags)?;
-    let socket = socket::of(&open)?;
     // Who is out of descriptors does not lose the connection.
     context::current().check_room()?;
+    let socket = socket::of(&open)?;
     let (file, close_on_exec) = accept_from(&**socket, is_nonblocking(&open), address, length, flags)?;
     let descriptor = context::current().add(file, close_on_exec, 0)?;
     Ok(descriptor as usize)

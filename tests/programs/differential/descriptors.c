@@ -1,6 +1,7 @@
 // Descriptors, their flags and locks; pipes, event counters, timers, and what waits for them.
 #include "framework.h"
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -13,6 +14,7 @@ static const struct value duplicate_flags[] = {
     ONE_OF(0), MAYBE(O_CLOEXEC, 40), NAMED("O_UNKNOWN", 4, 3), END_OF_VALUES,
 };
 static const struct value ranges[] = {ONE_OF(40), ONE_OF(41), ONE_OF(42), ONE_OF(60), END_OF_VALUES};
+static const struct value range_ends[] = {ONE_OF(40), ONE_OF(42), ONE_OF(60), ONE_OF(-1), END_OF_VALUES};
 static const struct value close_range_flags[] = {
     ONE_OF(0), MAYBE(CLOSE_RANGE_CLOEXEC, 40), MAYBE(CLOSE_RANGE_UNSHARE, 20), NAMED("RANGE_UNKNOWN", 1, 3),
     END_OF_VALUES,
@@ -22,6 +24,23 @@ static const struct value duplicate_commands[] = {ONE_OF(F_DUPFD), ONE_OF(F_DUPF
 static const struct value get_commands[] = {
     ONE_OF(F_GETFD), ONE_OF(F_GETFL), ONE_OF(F_GETOWN), ONE_OF(F_GETSIG), ONE_OF(F_GETLEASE), ONE_OF(F_GETPIPE_SZ),
     ONE_OF(999), END_OF_VALUES,
+};
+static const struct value hint_commands[] = {
+    NAMED("F_GET_RW_HINT", 1035, 0), NAMED("F_SET_RW_HINT", 1036, 0), NAMED("F_GET_FILE_RW_HINT", 1037, 0), END_OF_VALUES,
+};
+static const struct value hints[] = {ONE_OF(0), ONE_OF(1), ONE_OF(5), ONE_OF(6), ONE_OF(-1), END_OF_VALUES};
+static const struct value owner_kinds[] = {
+    ONE_OF(F_OWNER_TID), ONE_OF(F_OWNER_PID), ONE_OF(F_OWNER_PGRP), NAMED("F_SETOWN", 10, 0), NAMED("F_SETOWN_GROUP", 11, 0), ONE_OF(7),
+    END_OF_VALUES,
+};
+static const struct value owner_numbers[] = {NAMED("own", 1, 0), NAMED("own", 1, 0), NAMED("nobody", 0, 0), NAMED("unknown", 2, 0), END_OF_VALUES};
+static const struct value owner_signals[] = {
+    ONE_OF(0), ONE_OF(SIGUSR1), NAMED("RT1", 40, 0), NAMED("RT2", 41, 0), ONE_OF(65), ONE_OF(-1), END_OF_VALUES,
+};
+// What is told of a directory: without reading and writing, of which Linux and Pith are asked by way of mappings too.
+static const struct value notices[] = {
+    NAMED("DN_NONE", 0, 0), MAYBE(DN_ACCESS, 30), MAYBE(DN_MODIFY, 50), MAYBE(DN_CREATE, 50), MAYBE(DN_DELETE, 50), MAYBE(DN_RENAME, 50),
+    MAYBE(DN_ATTRIB, 50), NAMED("DN_MULTISHOT", 0x80000000, 60), END_OF_VALUES,
 };
 static const struct value descriptor_flags[] = {ONE_OF(0), ONE_OF(1), ONE_OF(2), END_OF_VALUES};
 static const struct value file_flags[] = {
@@ -52,7 +71,8 @@ static const struct value pipe_flags[] = {
     NAMED("O_UNKNOWN", 4, 2), END_OF_VALUES,
 };
 static const struct value pipe_sizes[] = {
-    ONE_OF(4096), ONE_OF(1), ONE_OF(0), ONE_OF(65536), ONE_OF(70000), ONE_OF(1048576), ONE_OF(-1), END_OF_VALUES,
+    ONE_OF(4096), ONE_OF(1), ONE_OF(0), ONE_OF(65536), ONE_OF(70000), ONE_OF(1048576), ONE_OF(1048577), ONE_OF(0x80000000), ONE_OF(-1),
+    END_OF_VALUES,
 };
 static const struct value splice_offsets[] = {
     ONE_OF(-1), ONE_OF(-1), ONE_OF(0), ONE_OF(100), ONE_OF(5000), END_OF_VALUES,
@@ -62,11 +82,13 @@ static const struct value splice_lengths[] = {
 };
 static const struct value splice_flags[] = {
     ONE_OF(0), MAYBE(SPLICE_F_NONBLOCK, 60), MAYBE(SPLICE_F_MOVE, 10), MAYBE(SPLICE_F_MORE, 10),
+    MAYBE(SPLICE_F_GIFT, 10),
     NAMED("SPLICE_F_UNKNOWN", 0x10, 2), END_OF_VALUES,
 };
 static const struct value requests[] = {
     ONE_OF(FIONREAD), ONE_OF(FIOCLEX), ONE_OF(FIONCLEX), ONE_OF(FIONBIO), ONE_OF(FIOQSIZE),
-    NAMED("FIGETBSZ", 2, 0), NAMED("FS_IOC_GETFLAGS", 0x80086601, 0), NAMED("FIBMAP", 1, 0), END_OF_VALUES,
+    NAMED("FIGETBSZ", 2, 0), NAMED("FS_IOC_GETFLAGS", 0x80086601, 0), NAMED("FIBMAP", 1, 0), ONE_OF(FIOASYNC),
+    NAMED("FS_IOC_GETVERSION", 0x80087601, 0), END_OF_VALUES,
 };
 static const struct value poll_events[] = {
     ONE_OF(0), MAYBE(POLLIN, 60), MAYBE(POLLOUT, 60), MAYBE(POLLPRI, 10), MAYBE(POLLRDNORM, 10), END_OF_VALUES,
@@ -103,11 +125,11 @@ static const struct value epoll_events[] = {
     MAYBE(EPOLLEXCLUSIVE, 3), END_OF_VALUES,
 };
 static const struct value memory_flags[] = {
-    ONE_OF(0), MAYBE(1, 30), MAYBE(2, 50), NAMED("MFD_UNKNOWN", 0x100, 2), END_OF_VALUES,
+    ONE_OF(0), MAYBE(1, 30), MAYBE(2, 60), NAMED("MFD_NOEXEC_SEAL", 8, 10), NAMED("MFD_EXEC", 16, 10), NAMED("MFD_UNKNOWN", 0x100, 2), END_OF_VALUES,
 };
 static const struct value seals[] = {
     ONE_OF(0), MAYBE(F_SEAL_SEAL, 10), MAYBE(F_SEAL_SHRINK, 20), MAYBE(F_SEAL_GROW, 20), MAYBE(F_SEAL_WRITE, 20),
-    MAYBE(F_SEAL_FUTURE_WRITE, 10), NAMED("F_SEAL_UNKNOWN", 0x100, 2), END_OF_VALUES,
+    MAYBE(F_SEAL_FUTURE_WRITE, 10), NAMED("F_SEAL_EXEC", 0x20, 10), NAMED("F_SEAL_UNKNOWN", 0x100, 2), END_OF_VALUES,
 };
 
 static void run_close(struct argument *a) {
@@ -165,6 +187,58 @@ static void run_setpipe(struct argument *a) {
     answer(syscall(SYS_fcntl, descriptor(&a[0]), F_SETPIPE_SZ, a[1].number));
 }
 
+static void run_hint(struct argument *a) {
+    struct stat status;
+    // Pith keeps them for files with content only. On Linux, all descriptors without a file share one, also with other programs.
+    if (fstat(descriptor(&a[0]), &status) == 0 && !S_ISREG(status.st_mode)) {
+        say(" not here");
+        return;
+    }
+    uint64_t hint = (uint64_t)a[2].number;
+    long result = syscall(SYS_fcntl, descriptor(&a[0]), (int)a[1].number, &hint);
+    answer(result);
+    if (result == 0)
+        say(" %ld", (long)hint);
+}
+
+static void run_same_file(struct argument *a) {
+    answer(syscall(SYS_fcntl, descriptor(&a[0]), 1027, descriptor(&a[1])));
+}
+
+// Who is told by signals: this process, or nobody.
+static void run_set_owner(struct argument *a) {
+    int own = a[2].number == 1 ? getpid() : a[2].number == 2 ? 999999 : 0;
+    struct f_owner_ex owner = {(int)a[1].number, a[2].number == 1 && a[1].number == F_OWNER_TID ? gettid() : own};
+    if (a[1].number == F_OWNER_PGRP && a[2].number == 1)
+        owner.pid = getpgrp();
+    if (a[1].number == 10)
+        answer(syscall(SYS_fcntl, descriptor(&a[0]), F_SETOWN, own));
+    else if (a[1].number == 11)
+        answer(syscall(SYS_fcntl, descriptor(&a[0]), F_SETOWN, own == getpid() ? -getpgrp() : -own));
+    else
+        answer(syscall(SYS_fcntl, descriptor(&a[0]), F_SETOWN_EX, &owner));
+}
+
+static void run_get_owner(struct argument *a) {
+    struct f_owner_ex owner = {-1, -1};
+    unsigned users[2] = {77, 77};
+    long result = syscall(SYS_fcntl, descriptor(&a[0]), F_GETOWN_EX, &owner);
+    answer(result);
+    if (result < 0)
+        return;
+    say(" %d %s", owner.type, owner.pid == 0 ? "nobody" : owner.pid == gettid() ? "thread" : owner.pid == getpid() ? "own" : owner.pid == getpgrp() ? "group" : "other");
+    answer(syscall(SYS_fcntl, descriptor(&a[0]), 17 /* F_GETOWNER_UIDS */, users));
+    say(" %u %u", users[0], users[1]);
+}
+
+static void run_set_signal(struct argument *a) {
+    answer(syscall(SYS_fcntl, descriptor(&a[0]), F_SETSIG, a[1].number));
+}
+
+static void run_notify(struct argument *a) {
+    answer(syscall(SYS_fcntl, descriptor(&a[0]), F_NOTIFY, a[1].number));
+}
+
 static void run_lock(struct argument *a) {
     struct flock lock = {.l_type = a[2].number, .l_whence = a[3].number, .l_start = a[4].number, .l_len = a[5].number};
     long result = syscall(SYS_fcntl, descriptor(&a[0]), (int)a[1].number, &lock);
@@ -215,6 +289,15 @@ static void run_vmsplice(struct argument *a) {
     fill(gift, length, 9);
     struct iovec piece = {gift, length};
     answer(syscall(SYS_vmsplice, descriptor(&a[0]), &piece, 1, (unsigned)a[2].number));
+}
+
+// Into a pipe, or out of it, in three pieces of which one is empty.
+static void run_vmsplice_pieces(struct argument *a) {
+    static unsigned char gift[40000] __attribute__((aligned(4096)));
+    long length = a[1].number > 10000 ? 10000 : a[1].number;
+    fill(gift, sizeof gift, 11);
+    struct iovec pieces[3] = {{gift + 100, length}, {gift + 12288, 0}, {gift + 20480, length}};
+    answer(syscall(SYS_vmsplice, descriptor(&a[0]), pieces, 3, (unsigned)a[2].number));
 }
 
 static void run_ioctl(struct argument *a) {
@@ -297,6 +380,22 @@ static void run_memfd_create(struct argument *a) {
     keep(&a[1], syscall(SYS_memfd_create, "name", (unsigned)a[0].number));
 }
 
+int is_memory_file(int fd) {
+    char path[40], name[20] = "";
+    snprintf(path, sizeof path, "self/fd/%d", fd);
+    return fd >= 0 && readlinkat(proc_directory, path, name, sizeof name - 1) > 0 && strncmp(name, "/memfd:", 7) == 0;
+}
+
+// Files in memory have seals everywhere.
+static void run_seal_memory_file(struct argument *a) {
+    if (!is_memory_file(descriptor(&a[0]))) {
+        say(" not here");
+        return;
+    }
+    answer(syscall(SYS_fcntl, descriptor(&a[0]), F_ADD_SEALS, (int)a[1].number));
+    say(" %ld", syscall(SYS_fcntl, descriptor(&a[0]), F_GET_SEALS));
+}
+
 static void run_seal(struct argument *a) {
     answer(syscall(SYS_fcntl, descriptor(&a[0]), F_ADD_SEALS, (int)a[1].number));
 }
@@ -306,7 +405,7 @@ static const struct call descriptor_calls[] = {
     {"dup", "fs", run_dup, 3, 0, {NULL}},
     {"dup3", "fvv", run_dup3, 3, 0, {numbers, duplicate_flags}},
     {"dup2", "fv", run_dup2, 2, 0, {numbers}},
-    {"close_range", "vvv", run_close_range, 2, 0, {ranges, ranges, close_range_flags}},
+    {"close_range", "vvv", run_close_range, 2, 0, {ranges, range_ends, close_range_flags}},
     {"flags_of_number", "v", run_of_number, 2, 0, {numbers}},
     {"duplicate", "fvvs", run_duplicate, 3, 0, {duplicate_commands, from}},
     {"get", "fv", run_get, 6, 0, {get_commands}},
@@ -319,6 +418,7 @@ static const struct call descriptor_calls[] = {
     {"splice", "fvfvvv", run_splice, 8, 1, {splice_offsets, splice_offsets, splice_lengths, splice_flags}},
     {"tee", "ffvv", run_tee, 3, 1, {splice_lengths, splice_flags}},
     {"vmsplice", "fvv", run_vmsplice, 3, 1, {splice_lengths, splice_flags}},
+    {"vmsplice_pieces", "fvv", run_vmsplice_pieces, 2, 1, {splice_lengths, splice_flags}},
     {"ioctl", "fvv", run_ioctl, 4, 0, {requests, descriptor_flags}},
     {"poll", "fvf", run_poll, 5, 0, {poll_events}},
     {"eventfd2", "vvs", run_eventfd2, 2, 0, {counts, event_flags}},
@@ -329,7 +429,14 @@ static const struct call descriptor_calls[] = {
     {"epoll_create1", "vs", run_epoll_create1, 2, 0, {epoll_flags}},
     {"epoll_ctl", "fvfv", run_epoll_ctl, 5, 0, {epoll_operations, epoll_events}},
     {"epoll_wait", "f", run_epoll_wait, 4, 0, {NULL}},
-    {"memfd_create", "vs", run_memfd_create, 2, 0, {memory_flags}},
+    {"seal_memory_file", "fv", run_seal_memory_file, 4, 0, {seals}},
+    {"hint", "fvv", run_hint, 1, 0, {hint_commands, hints}},
+    {"same_file", "ff", run_same_file, 1, 0, {NULL}},
+    {"set_owner", "fvv", run_set_owner, 3, 0, {owner_kinds, owner_numbers}},
+    {"get_owner", "f", run_get_owner, 2, 0, {NULL}},
+    {"set_signal", "fv", run_set_signal, 3, 0, {owner_signals}},
+    {"notify", "fv", run_notify, 4, 0, {notices}},
+    {"memfd_create", "vs", run_memfd_create, 4, 0, {memory_flags}},
     // Never chosen by chance: files of a tmpfs have seals, those above an image have none, as in an overlay.
     {"add_seals", "fv", run_seal, 0, 0, {seals}},
     {NULL, NULL, NULL, 0, 0, {NULL}},

@@ -24,13 +24,14 @@ static const struct value whences[] = {
 };
 static const struct value transfer_flags[] = {
     ONE_OF(0), MAYBE(RWF_HIPRI, 10), MAYBE(RWF_DSYNC, 10), MAYBE(RWF_SYNC, 10), MAYBE(RWF_APPEND, 15),
+    NAMED("RWF_NOAPPEND", 0x20, 15), NAMED("RWF_NOWAIT", 8, 10), NAMED("RWF_ATOMIC", 0x40, 3), NAMED("RWF_DONTCACHE", 0x80, 3),
     MAYBE(0x100000, 3), END_OF_VALUES,
 };
 // Without FALLOC_FL_ZERO_RANGE, which Pith has and tmpfs has not.
 static const struct value allocation_modes[] = {
     ONE_OF(0), MAYBE(FALLOC_FL_KEEP_SIZE, 60), MAYBE(FALLOC_FL_PUNCH_HOLE, 40),
     MAYBE(FALLOC_FL_COLLAPSE_RANGE, 10), MAYBE(FALLOC_FL_INSERT_RANGE, 5), MAYBE(FALLOC_FL_UNSHARE_RANGE, 5),
-    MAYBE(FALLOC_FL_NO_HIDE_STALE, 3), MAYBE(0x100, 3), END_OF_VALUES,
+    MAYBE(FALLOC_FL_NO_HIDE_STALE, 3), NAMED("FALLOC_FL_WRITE_ZEROES", 0x80, 3), MAYBE(0x100, 3), END_OF_VALUES,
 };
 static const struct value range_flags[] = {
     ONE_OF(0), ONE_OF(1), ONE_OF(2), ONE_OF(7), ONE_OF(8), END_OF_VALUES,
@@ -62,13 +63,31 @@ static void cut(struct iovec *pieces, long length) {
     pieces[1] = (struct iovec){buffer + first, length - first};
 }
 
+// Whether a transfer is not to wait, with a file of which it never does: a tmpfs refuses that, and Pith has it for all of its
+// files, as most of Linux's file systems.
+static int never_waits(int fd, long flags) {
+    struct stat status;
+    if (!(flags & 8) || fstat(fd, &status) || !S_ISREG(status.st_mode))
+        return 0;
+    say(" not here");
+    return 1;
+}
+
 static void run_readv(struct argument *a) {
     struct iovec pieces[2];
     cut(pieces, fitting(a[1].number));
     read_bytes(syscall(SYS_readv, descriptor(&a[0]), pieces, 2));
 }
 
+static void run_preadv(struct argument *a) {
+    struct iovec pieces[2];
+    cut(pieces, fitting(a[1].number));
+    read_bytes(syscall(SYS_preadv, descriptor(&a[0]), pieces, 2, a[2].number, 0));
+}
+
 static void run_preadv2(struct argument *a) {
+    if (never_waits(descriptor(&a[0]), a[3].number))
+        return;
     struct iovec pieces[2];
     cut(pieces, fitting(a[1].number));
     read_bytes(syscall(SYS_preadv2, descriptor(&a[0]), pieces, 2, a[2].number, 0, a[3].number));
@@ -97,8 +116,17 @@ static void run_writev(struct argument *a) {
     answer(syscall(SYS_writev, descriptor(&a[0]), pieces, 2));
 }
 
-static void run_pwritev2(struct argument *a) {
+static void run_pwritev(struct argument *a) {
     if (is_too_much(descriptor(&a[0]), a[1].number))
+        return;
+    struct iovec pieces[2];
+    fill(buffer, fitting(a[1].number), a[3].number);
+    cut(pieces, fitting(a[1].number));
+    answer(syscall(SYS_pwritev, descriptor(&a[0]), pieces, 2, a[2].number, 0));
+}
+
+static void run_pwritev2(struct argument *a) {
+    if (is_too_much(descriptor(&a[0]), a[1].number) || never_waits(descriptor(&a[0]), a[3].number))
         return;
     struct iovec pieces[2];
     fill(buffer, fitting(a[1].number), a[4].number);
@@ -230,10 +258,12 @@ static const struct call file_calls[] = {
     {"read", "fv", run_read, 10, 1, {lengths}},
     {"pread64", "fvv", run_pread, 8, 0, {lengths, offsets}},
     {"readv", "fv", run_readv, 3, 1, {lengths}},
+    {"preadv", "fvv", run_preadv, 2, 0, {lengths, offsets}},
     {"preadv2", "fvvv", run_preadv2, 4, 1, {lengths, offsets, transfer_flags}},
     {"write", "fvv", run_write, 14, 1, {lengths, patterns}},
     {"pwrite64", "fvvv", run_pwrite, 10, 0, {lengths, offsets, patterns}},
     {"writev", "fvv", run_writev, 4, 1, {lengths, patterns}},
+    {"pwritev", "fvvv", run_pwritev, 2, 0, {lengths, offsets, patterns}},
     {"pwritev2", "fvvvv", run_pwritev2, 5, 1, {lengths, offsets, transfer_flags, patterns}},
     {"lseek", "fvv", run_lseek, 10, 0, {offsets, whences}},
     {"ftruncate", "fv", run_ftruncate, 7, 0, {sizes}},

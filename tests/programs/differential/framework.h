@@ -107,6 +107,12 @@ extern int maps_file, proc_directory, device_directory;
 // Whether these are lines of a child.
 extern int is_child;
 
+// Whether the root directory is another one than the scripts': names of files outside are no paths then.
+int is_root_elsewhere(void);
+
+// Whether a descriptor is that of a file in memory (memfd_create).
+int is_memory_file(int fd);
+
 // Opens the maps of a process that was forked.
 void open_maps(void);
 

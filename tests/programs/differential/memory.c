@@ -27,7 +27,8 @@ static const struct value map_flags[] = {
     ONE_OF(MAP_PRIVATE), ONE_OF(MAP_PRIVATE), ONE_OF(MAP_SHARED), ONE_OF(MAP_SHARED), ONE_OF(MAP_SHARED_VALIDATE),
     ONE_OF(MAP_PRIVATE), ONE_OF(MAP_SHARED), NAMED("MAP_NO_TYPE", 0, 0), MAYBE(MAP_ANONYMOUS, 40), MAYBE(MAP_POPULATE, 10), MAYBE(MAP_NORESERVE, 5),
     MAYBE(MAP_LOCKED, 5), MAYBE(MAP_FIXED_NOREPLACE, 10), MAYBE(MAP_GROWSDOWN, 2), MAYBE(MAP_DENYWRITE, 2),
-    MAYBE(MAP_SYNC, 2), NAMED("MAP_HUGE", 0x8000000, 2), NAMED("MAP_UNKNOWN", 0x200000, 2), END_OF_VALUES,
+    MAYBE(MAP_SYNC, 2), NAMED("MAP_HUGE", 0x8000000, 2), MAYBE(MAP_STACK, 2),
+    MAYBE(MAP_NONBLOCK, 2), MAYBE(MAP_32BIT, 2), NAMED("MAP_DROPPABLE", 8, 2), NAMED("MAP_UNKNOWN", 0x200000, 2), END_OF_VALUES,
 };
 static const struct value file_offsets[] = {
     ONE_OF(0), ONE_OF(0), ONE_OF(4096), ONE_OF(8192), ONE_OF(40960), MAYBE(100, 3), NAMED("last", 0x7ffffffffffff000, 2),
@@ -45,8 +46,14 @@ static const struct value memory_advices[] = {
     ONE_OF(MADV_DONTNEED), ONE_OF(MADV_REMOVE), ONE_OF(MADV_DONTFORK), ONE_OF(MADV_DOFORK), ONE_OF(MADV_DONTDUMP),
     ONE_OF(MADV_DODUMP), ONE_OF(MADV_WIPEONFORK), ONE_OF(MADV_KEEPONFORK), ONE_OF(MADV_COLD), ONE_OF(MADV_PAGEOUT),
     NAMED("MADV_POPULATE_READ", 22, 0), NAMED("MADV_POPULATE_WRITE", 23, 0), NAMED("MADV_DONTNEED_LOCKED", 24, 0),
-    ONE_OF(7), ONE_OF(-1), END_OF_VALUES,
+    ONE_OF(MADV_HUGEPAGE), ONE_OF(MADV_NOHUGEPAGE), NAMED("MADV_GUARD_INSTALL", 102, 0), NAMED("MADV_GUARD_INSTALL", 102, 0),
+    NAMED("MADV_GUARD_REMOVE", 103, 0), ONE_OF(7), ONE_OF(-1), END_OF_VALUES,
 };
+static const struct value lock_all_flags[] = {
+    ONE_OF(0), MAYBE(MCL_CURRENT, 50), MAYBE(MCL_FUTURE, 40), MAYBE(MCL_ONFAULT, 40), NAMED("MCL_UNKNOWN", 8, 3), END_OF_VALUES,
+};
+static const struct value no_flags[] = {ONE_OF(0), ONE_OF(0), ONE_OF(0), ONE_OF(1), END_OF_VALUES};
+static const struct value file_pages[] = {ONE_OF(0), ONE_OF(1), ONE_OF(3), END_OF_VALUES};
 static const struct value sync_flags[] = {
     ONE_OF(MS_SYNC), ONE_OF(MS_ASYNC), ONE_OF(0), NAMED("MS_BOTH", 5, 0), MAYBE(MS_INVALIDATE, 20),
     NAMED("MS_UNKNOWN", 8, 3), END_OF_VALUES,
@@ -280,6 +287,43 @@ static void run_munlock(struct argument *a) {
     answer(syscall(SYS_munlock, page(&a[0]) + a[1].number, a[2].number));
 }
 
+// Only where it can't go on with the whole program in a later round.
+static void run_mlockall(struct argument *a) {
+    if (!is_child) {
+        say(" not here");
+        return;
+    }
+    answer(syscall(SYS_mlockall, (int)a[0].number));
+    // What else of the program lies in memory then is not told, and how much of it there is differs.
+    core_unknown = 1;
+}
+
+static void run_munlockall(struct argument *a) {
+    (void)a;
+    answer(syscall(SYS_munlockall));
+}
+
+// For ever, so that it is for children only.
+static void run_mseal(struct argument *a) {
+    if (!is_child) {
+        say(" not here");
+        return;
+    }
+    answer(syscall(462, page(&a[0]) + a[1].number, a[2].number, a[3].number));
+}
+
+static void run_remap_file_pages(struct argument *a) {
+    answer(syscall(SYS_remap_file_pages, page(&a[0]) + a[1].number, a[2].number, (int)a[3].number, a[4].number, 0));
+}
+
+// Of the process itself, by a descriptor of it: two ranges at once.
+static void run_process_madvise(struct argument *a) {
+    struct iovec ranges[2] = {{page(&a[0]), a[1].number}, {page(&a[2]), a[1].number}};
+    int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    answer(syscall(SYS_process_madvise, self, ranges, 2, (int)a[3].number, (unsigned)a[4].number));
+    close(self);
+}
+
 // The program's own data segment grows, is written, and shrinks again.
 static void run_brk(struct argument *a) {
     long old = syscall(SYS_brk, 0), new = syscall(SYS_brk, old + a[0].number);
@@ -327,8 +371,8 @@ static int continues(const struct area *before, const struct area *after) {
 static void say_area(const struct area *area) {
     say(" %ld-%ld %s", (long)(area->start - (unsigned long)ARENA) / PAGE, (long)(area->end - (unsigned long)ARENA) / PAGE,
         area->permissions);
-    // Nameless files have numbers.
-    if (*area->name)
+    // Nameless files have numbers; outside of the root directory, names say where that lies.
+    if (*area->name && !is_root_elsewhere())
         say(" %lx %.*s", area->offset, (int)strcspn(area->name, "#"), area->name);
     say(";");
 }
@@ -482,6 +526,11 @@ static const struct call memory_calls[] = {
     {"mincore", "vvv", run_mincore, 4, 0, {pages, starts, byte_lengths}},
     {"mlock2", "vvvv", run_mlock2, 3, 0, {pages, starts, byte_lengths, lock_flags}},
     {"munlock", "vvv", run_munlock, 2, 0, {pages, starts, byte_lengths}},
+    {"mlockall", "v", run_mlockall, 1, 0, {lock_all_flags}},
+    {"munlockall", "", run_munlockall, 1, 0, {NULL}},
+    {"mseal", "vvvv", run_mseal, 4, 0, {pages, starts, byte_lengths, no_flags}},
+    {"remap_file_pages", "vvvvv", run_remap_file_pages, 2, 0, {pages, starts, byte_lengths, no_flags, file_pages}},
+    {"process_madvise", "vvvvv", run_process_madvise, 2, 0, {pages, byte_lengths, pages, memory_advices, no_flags}},
     {"brk", "v", run_brk, 2, 0, {growths}},
     {"store", "vvvv", run_store, 16, 0, {pages, byte_lengths, places_in_page, written_bytes}},
     {"load", "vv", run_load, 16, 0, {pages, byte_lengths}},

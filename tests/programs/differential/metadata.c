@@ -12,7 +12,7 @@ static const struct value statx_flags[] = {
     NAMED("AT_STATX_DONT_SYNC", 0x4000, 5), NAMED("AT_UNKNOWN", 0x8000, 2), END_OF_VALUES,
 };
 static const struct value statx_masks[] = {
-    NAMED("STATX_BASIC_STATS", 0x7ff, 0), ONE_OF(0), ONE_OF(1), ONE_OF(0x200), NAMED("STATX_RESERVED", 0x80000000, 4),
+    NAMED("STATX_BASIC_STATS", 0x7ff, 0), ONE_OF(0), ONE_OF(1), ONE_OF(0x200), ONE_OF(0xfff), ONE_OF(0x60), NAMED("STATX_RESERVED", 0x80000000, 4),
     END_OF_VALUES,
 };
 static const struct value access_modes[] = {
@@ -183,6 +183,21 @@ static void run_listxattr(struct argument *a) {
         say(" %s", sorted[index]);
 }
 
+static void run_flistxattr(struct argument *a) {
+    struct statfs status;
+    // Processes have trusted attributes on Linux, see above.
+    if (fstatfs(descriptor(&a[0]), &status) == 0 && status.f_type == 0x50494446) {
+        say(" not here");
+        return;
+    }
+    answer(syscall(SYS_flistxattr, descriptor(&a[0]), buffer, a[1].number));
+}
+
+static void run_fremovexattr(struct argument *a) {
+    if (!is_of_process(a))
+        answer(syscall(SYS_fremovexattr, descriptor(&a[0]), attributes[a[1].number & 7]));
+}
+
 static void run_removexattr(struct argument *a) {
     answer(syscall(a[2].number ? SYS_removexattr : SYS_lremovexattr, path(&a[0]), attributes[a[1].number & 7]));
 }
@@ -210,6 +225,8 @@ static const struct call metadata_calls[] = {
     {"fgetxattr", "fvv", run_fgetxattr, 1, 0, {attribute_names, attribute_sizes}},
     {"listxattr", "pvv", run_listxattr, 2, 0, {attribute_sizes, follow}},
     {"removexattr", "pvv", run_removexattr, 1, 0, {attribute_names, follow}},
+    {"flistxattr", "fv", run_flistxattr, 1, 0, {attribute_sizes}},
+    {"fremovexattr", "fv", run_fremovexattr, 1, 0, {attribute_names}},
     {"umask", "v", run_umask, 2, 0, {masks}},
     {NULL, NULL, NULL, 0, 0, {NULL}},
 };

@@ -62,6 +62,11 @@ static const struct value process_options[] = {
     ONE_OF(PR_SET_NO_NEW_PRIVS), ONE_OF(PR_GET_TIMERSLACK), ONE_OF(PR_SET_TIMERSLACK), END_OF_VALUES,
 };
 static const struct value process_values[] = {ONE_OF(0), ONE_OF(1), ONE_OF(1), ONE_OF(2), ONE_OF(3), ONE_OF(0x10), ONE_OF(0x2f), ONE_OF(99), END_OF_VALUES};
+static const struct value limited[] = {ONE_OF(RLIMIT_FSIZE), ONE_OF(RLIMIT_FSIZE), ONE_OF(RLIMIT_NOFILE), ONE_OF(RLIMIT_MEMLOCK),
+    ONE_OF(99), END_OF_VALUES};
+static const struct value limit_values[] = {
+    ONE_OF(0), ONE_OF(1), ONE_OF(20), ONE_OF(4096), ONE_OF(10000), ONE_OF(65536), ONE_OF(-1), END_OF_VALUES,
+};
 static const struct value ambient_commands[] = {
     ONE_OF(PR_CAP_AMBIENT_RAISE), ONE_OF(PR_CAP_AMBIENT_LOWER), ONE_OF(PR_CAP_AMBIENT_IS_SET), ONE_OF(PR_CAP_AMBIENT_CLEAR_ALL),
     ONE_OF(9), END_OF_VALUES,
@@ -480,6 +485,23 @@ static void run_ambient(struct argument *a) {
         answer(syscall(SYS_prctl, PR_CAP_AMBIENT, a[0].number, a[1].number, 0, 0));
 }
 
+static void run_limit(struct argument *a) {
+    if (!may_change_credentials())
+        return;
+    struct rlimit old = {0, 0}, new = {(rlim_t)a[1].number, (rlim_t)a[2].number};
+    syscall(SYS_prlimit64, 0, (int)a[0].number, NULL, &old);
+    // Upper limits differ, and who may raise them: the host's root may lack the capability.
+    if (new.rlim_max > old.rlim_max)
+        new.rlim_max = old.rlim_max;
+    if (new.rlim_cur == RLIM_INFINITY)
+        new.rlim_cur = new.rlim_max;
+    long result = syscall(SYS_prlimit64, 0, (int)a[0].number, &new, NULL);
+    answer(result);
+    syscall(SYS_prlimit64, 0, (int)a[0].number, NULL, &old);
+    if (result == 0 && old.rlim_cur <= 10000)
+        say(" %ld", (long)old.rlim_cur);
+}
+
 static void run_setsid(struct argument *a) {
     (void)a;
     if (may_change_credentials())
@@ -512,6 +534,7 @@ static const struct call credential_calls[] = {
     {"capset", "vvv", run_capset, 6, 0, {capability_sets, capability_sets, capability_sets}},
     {"prctl", "vv", run_prctl, 8, 0, {process_options, process_values}},
     {"ambient", "vv", run_ambient, 3, 0, {ambient_commands, capability_numbers}},
+    {"limit", "vvv", run_limit, 8, 0, {limited, limit_values, limit_values}},
     {"setsid", "", run_setsid, 1, 0, {NULL}},
     {NULL, NULL, NULL, 0, 0, {NULL}},
 };

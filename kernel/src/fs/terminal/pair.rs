@@ -641,6 +641,10 @@ impl Drop for Slave {
 }
 
 impl File for Slave {
+    fn takes_nowait(&self) -> bool {
+        false
+    }
+
     fn is_hung_up(&self) -> bool {
         self.is_dead()
     }
@@ -776,6 +780,10 @@ impl Master {
 }
 
 impl File for Master {
+    fn takes_nowait(&self) -> bool {
+        false
+    }
+
     fn read(&self, _position: u64, to: &mut Destination<'_>, flags: OpenFlags) -> Result<usize, Errno> {
         self.pair.read(&AT_MASTER, to, flags)
     }

@@ -146,6 +146,7 @@ impl AddressSpace {
             inner.table.clear_marks(part.start, part.end, Mark::Guard);
             return Ok(Some(part.end));
         }
+        inner.has_shared_guards |= area.flags.contains(AreaFlags::SHARED);
         self.empty_range(inner, &part, KeptMarks::Guards);
         for page in part.clone().step_by(PAGE as usize) {
             let marked = inner.table.set_mark(page, Mark::Guard, &mut frame::user_table_frame);

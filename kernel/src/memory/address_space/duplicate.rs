@@ -88,6 +88,7 @@ impl AddressSpace {
         theirs.map = inner.map.fork();
         theirs.layout = inner.layout;
         theirs.program_break = inner.program_break;
+        theirs.has_shared_guards = inner.has_shared_guards;
         descendants
             .try_reserve(inner.watchers.len())
             .map_err(|_| Errno::ENOMEM)?;
@@ -116,7 +117,8 @@ impl AddressSpace {
         for area in theirs.map.iter() {
             // What is said of writes to pages goes with who is told of them.
             let watched = area.flags.contains(AreaFlags::WATCH_WRITES);
-            if area.flags.contains(AreaFlags::WIPE_ON_FORK) || area.flags.contains(AreaFlags::SHARED) && !watched {
+            let comes_anew = area.flags.contains(AreaFlags::SHARED) && !watched && !inner.has_shared_guards;
+            if area.flags.contains(AreaFlags::WIPE_ON_FORK) || comes_anew {
                 continue;
             }
             let mut retain = |physical| {

@@ -128,6 +128,8 @@ struct Inner {
     peak_bytes: u64,
     /// Who handles faults of some areas.
     watchers: Vec<Arc<dyn FaultWatcher>>,
+    /// There were guards in shared areas (`MADV_GUARD_INSTALL`): what is said of their pages is not known elsewhere.
+    has_shared_guards: bool,
     /// A fault let an object replace the image's frame of a page by one of its own: other address spaces have to forget it.
     replaced: Option<Replaced>,
 }
@@ -297,6 +299,7 @@ impl AddressSpace {
                 future_flags: AreaFlags::empty(),
                 peak_bytes: 0,
                 watchers: Vec::new(),
+                has_shared_guards: false,
                 replaced: None,
             }),
             stack_limit: AtomicU64::new(8 << 20),

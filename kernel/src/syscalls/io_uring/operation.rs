@@ -15,7 +15,7 @@ use super::request::{Pending, Request};
 use super::ring::Ring;
 use crate::fs::context;
 use crate::fs::event_poll;
-use crate::fs::file::{OpenFile, Place};
+use crate::fs::file::{FlagChange, OpenFile, Place};
 use crate::fs::path::Restrictions;
 use crate::memory::{Destination, IoSlice, Source, UserPointer, read_object};
 use crate::syscalls::{descriptors, files, memory, metadata, paths};
@@ -87,12 +87,12 @@ pub(super) enum Operation {
     Read {
         buffers: Buffers,
         offset: u64,
-        flags: OpenFlags,
+        flags: FlagChange,
     },
     Write {
         buffers: Buffers,
         offset: u64,
-        flags: OpenFlags,
+        flags: FlagChange,
     },
     Synchronise,
     SynchroniseRange {
@@ -679,14 +679,14 @@ fn total(pieces: &[IoSlice]) -> usize {
     pieces.iter().map(|piece| piece.length).sum()
 }
 
-fn read(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: OpenFlags) -> Attempt {
-    let nowait = flags.contains(OpenFlags::NONBLOCKING);
+fn read(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: FlagChange) -> Attempt {
+    let nowait = flags.more.contains(OpenFlags::NONBLOCKING);
     let run = |pieces: &[IoSlice]| {
         let place = match place(file, offset) {
             Ok(place) => place,
             Err(errno) => return Attempt::Done(Outcome::error(errno)),
         };
-        let result = file.read_with(place, &mut Destination::program(pieces), flags | OpenFlags::NONBLOCKING);
+        let result = file.read_with(place, &mut Destination::program(pieces), flags.nonblocking());
         transferred(result, total(pieces), file, nowait)
     };
     match buffers {
@@ -719,14 +719,14 @@ fn read(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: Ope
     }
 }
 
-fn write(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: OpenFlags) -> Attempt {
-    let nowait = flags.contains(OpenFlags::NONBLOCKING);
+fn write(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: FlagChange) -> Attempt {
+    let nowait = flags.more.contains(OpenFlags::NONBLOCKING);
     let pieces = match buffers.pieces(ring) {
         Ok(pieces) => pieces,
         Err(errno) => return Attempt::Done(Outcome::error(errno)),
     };
     let result = place(file, offset)
-        .and_then(|place| file.write_with(place, &mut Source::program(pieces), flags | OpenFlags::NONBLOCKING));
+        .and_then(|place| file.write_with(place, &mut Source::program(pieces), flags.nonblocking()));
     transferred(result, total(pieces), file, nowait)
 }
 

@@ -167,7 +167,6 @@ pub fn process_madvise(
     } else {
         process_file::of(&*context::current().file(process)?)?
     };
-    let action = action(advice)?;
     if target.id != own.id {
         // MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT, MADV_COLLAPSE: what changes nothing for the program.
         const HARMLESS: [i32; 4] = [3, 20, 21, 25];
@@ -181,6 +180,11 @@ pub fn process_madvise(
             return Err(Errno::EPERM);
         }
     }
+    // As on Linux, nobody looks at the advice if it is about nothing.
+    if pieces.iter().all(|piece| piece.length == 0) {
+        return Ok(0);
+    }
+    let action = action(advice)?;
     let space = target.address_space();
     let mut done = 0;
     for piece in pieces {
