@@ -78,6 +78,8 @@ pub struct Metadata {
     pub kind: FileKind,
     /// `st_mode` does not tell the type, as with what only descriptors name.
     pub is_typeless: bool,
+    /// When it was made is known. The file systems of pipes, sockets and processes don't know that.
+    pub knows_creation: bool,
     /// Permissions: the lower 12 bits of `st_mode`.
     pub permissions: u16,
     /// Number of hard links.
@@ -104,6 +106,7 @@ impl Metadata {
             number,
             kind,
             is_typeless: false,
+            knows_creation: false,
             permissions,
             links: 1,
             user: 0,
@@ -167,8 +170,12 @@ impl Metadata {
 
     /// The form of `statx(2)`.
     pub fn statx(&self) -> Statx {
+        let (more, created) = match self.knows_creation {
+            true => (Statx::CREATED, self.times.created.statx_time()),
+            false => (0, StatxTime::default()),
+        };
         Statx {
-            mask: Statx::BASIC | Statx::CREATED,
+            mask: Statx::BASIC | more,
             block_size: BLOCK_SIZE as u32,
             links: self.links,
             user: self.user,
@@ -179,7 +186,7 @@ impl Metadata {
             blocks: self.blocks,
             attributes_mask: Statx::MOUNT_ROOT,
             accessed: self.times.accessed.statx_time(),
-            created: self.times.created.statx_time(),
+            created,
             changed: self.times.changed.statx_time(),
             modified: self.times.modified.statx_time(),
             represents_major: self.represents.major,

@@ -410,8 +410,28 @@ static int copies_over_itself(int fd, unsigned char *memory, long length, long p
 
 // ---- Calls that read and write the arena
 
+// Whether a stream of the Internet would be read into memory that can be written only to a part. What is received then is as many
+// of the pieces in which it came as fit there, which Linux may have put together.
+static int receives_a_part(int fd, unsigned char *to, long length) {
+    if (!is_internet_stream(fd))
+        return 0;
+    unsigned char *volatile at = to;
+    if (sigsetjmp(after_fault, 0)) {
+        if (at != to)
+            say(" not here");
+        return at != to;
+    }
+    fault_expected = 1;
+    for (; at < to + length; at += PAGE - (unsigned long)at % PAGE)
+        *(volatile unsigned char *)at = *(volatile unsigned char *)at;
+    fault_expected = 0;
+    return 0;
+}
+
 static void run_read_into(struct argument *a) {
     int fd = descriptor(&a[0]);
+    if (receives_a_part(fd, page(&a[1]) + a[2].number, a[3].number))
+        return;
     if (copies_over_itself(fd, page(&a[1]) + a[2].number, a[3].number, lseek(fd, 0, SEEK_CUR)))
         return;
     answer(syscall(SYS_read, descriptor(&a[0]), page(&a[1]) + a[2].number, a[3].number));

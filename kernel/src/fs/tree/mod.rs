@@ -586,6 +586,7 @@ impl Inode for Node {
             number: self.number,
             kind: self.kind,
             is_typeless: false,
+            knows_creation: true,
             permissions: attributes.permissions,
             links: attributes.links,
             user: attributes.user,
