@@ -105,12 +105,13 @@ impl Notifier {
 
     /// The owner.
     pub fn owner(&self) -> Option<Target> {
-        self.named_owner().filter(|target| is_somebody(*target))
+        self.owner.lock().target.filter(|target| is_somebody(*target))
     }
 
-    /// What the owner was named as, who may be nobody of some kind.
-    pub fn named_owner(&self) -> Option<Target> {
-        self.owner.lock().target
+    /// The owner, who is nobody of the same kind once there is no such process any more.
+    pub fn present_owner(&self) -> Option<Target> {
+        let target = self.owner.lock().target?;
+        Some(if jobs::exists(target) { target } else { nobody_like(target) })
     }
 
     /// Real and effective user of whoever named the owner (`F_GETOWNER_UIDS`).
@@ -284,6 +285,15 @@ pub const URGENT_HAS_COME: PollEvents = PollEvents::READ_BAND;
 /// Whether an owner is anybody.
 fn is_somebody(target: Target) -> bool {
     number_of(Some(target)) != 0
+}
+
+/// Nobody, named as an owner of the same kind.
+fn nobody_like(target: Target) -> Target {
+    match target {
+        Target::Thread(_) => Target::Thread(0),
+        Target::Process(_) => Target::Process(0),
+        Target::Group(_) => Target::Group(0),
+    }
 }
 
 /// The owner of a file as the numbers of `F_SETOWN` and its like name it.

@@ -35,6 +35,9 @@ pub(super) fn open_at(
     restrictions: Restrictions,
 ) -> Result<usize, Errno> {
     let files = context::current();
+    if path.is_empty() {
+        return Err(Errno::ENOENT);
+    }
     // Before anything is made or truncated, as on Linux.
     files.check_room()?;
     let file = files.open(directory, path, flags, (mode & 0o7777) as u16, restrictions)?;
@@ -402,7 +405,7 @@ fn range_of(lock: &FileLock, file: &OpenFile) -> Result<Range, Errno> {
 
 /// Whom a file tells by signals.
 fn owner_of_signals(file: &OpenFile) -> Option<Target> {
-    file.known_notifier().and_then(|notifier| notifier.named_owner())
+    file.known_notifier().and_then(|notifier| notifier.present_owner())
 }
 
 fn owner_of(file: &OpenFile, of_description: bool) -> usize {

@@ -245,11 +245,16 @@ pub(super) fn transfer_flags(flags: i32) -> Result<FlagChange, Errno> {
     const NOWAIT: i32 = 8;
     const APPEND: i32 = 16;
     const NO_APPEND: i32 = 32;
-    if flags & !(HARMLESS | NOWAIT | APPEND | NO_APPEND) != 0 {
+    // `RWF_ATOMIC` and `RWF_DONTCACHE`: known, but files in memory have neither.
+    const REFUSED: i32 = 64 | 128;
+    if flags & !(HARMLESS | NOWAIT | APPEND | NO_APPEND | REFUSED) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     if flags & (APPEND | NO_APPEND) == APPEND | NO_APPEND {
         return Err(Errno::EINVAL);
+    }
+    if flags & REFUSED != 0 {
+        return Err(Errno::EOPNOTSUPP);
     }
     let mut change = FlagChange::default();
     change.more.set(OpenFlags::NONBLOCKING, flags & NOWAIT != 0);
