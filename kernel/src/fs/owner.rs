@@ -111,7 +111,11 @@ impl Notifier {
     /// The owner, who is nobody of the same kind once there is no such process any more.
     pub fn present_owner(&self) -> Option<Target> {
         let target = self.owner.lock().target?;
-        Some(if jobs::exists(target) { target } else { nobody_like(target) })
+        Some(if jobs::exists(target) {
+            target
+        } else {
+            nobody_like(target)
+        })
     }
 
     /// Real and effective user of whoever named the owner (`F_GETOWNER_UIDS`).

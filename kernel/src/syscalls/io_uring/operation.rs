@@ -725,8 +725,8 @@ fn write(ring: &Ring, file: &OpenFile, buffers: &Buffers, offset: u64, flags: Fl
         Ok(pieces) => pieces,
         Err(errno) => return Attempt::Done(Outcome::error(errno)),
     };
-    let result = place(file, offset)
-        .and_then(|place| file.write_with(place, &mut Source::program(pieces), flags.nonblocking()));
+    let result =
+        place(file, offset).and_then(|place| file.write_with(place, &mut Source::program(pieces), flags.nonblocking()));
     transferred(result, total(pieces), file, nowait)
 }
 
