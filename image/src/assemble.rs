@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pith_abi::image::{Configuration, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, PAYLOAD_ALIGNMENT};
 use pith_erofs::{Attributes, Builder, Layout, Output, Timestamp, WriteError};
-use rustix::io::Errno;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
@@ -20,6 +19,7 @@ use zerocopy::little_endian::{U16, U64};
 
 use crate::container::{Container, FileHeader, Segment};
 use crate::error::Error;
+use crate::extended::{self, ExtendedAttribute};
 use crate::plan::BuildPlan;
 use crate::tree::{Content, HostFile, Metadata, Tree};
 
@@ -29,9 +29,6 @@ const MEMORY_LIMIT: u64 = 3 << 30;
 
 /// How much is read and written at a time, in bytes.
 const CHUNK: usize = 256 << 10;
-
-/// Most bytes of an extended attribute, and of the list of their names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
-const MOST_ATTRIBUTE_BYTES: usize = 64 << 10;
 
 /// A kernel that images are built around.
 #[derive(Clone, Copy, Debug)]
@@ -270,6 +267,22 @@ impl pith_erofs::Content for Data<'_> {
     }
 }
 
+/// Gives a file or directory that was added its extended attributes.
+fn set_extended_attributes<T: pith_erofs::Content>(
+    builder: &mut Builder<T>,
+    path: &[u8],
+    attributes: &[ExtendedAttribute],
+) -> Result<(), pith_erofs::BuildError> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<(&[u8], &[u8])> = attributes
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    builder.set_extended_attributes(path, &named)
+}
+
 /// Lays out the root file system.
 fn lay_out<'a>(tree: &'a Tree, buffer: &'a RefCell<Vec<u8>>) -> Result<Layout<Data<'a>>, Error> {
     let refused = |error: pith_erofs::BuildError| Error::FileSystem {
@@ -290,7 +303,10 @@ fn lay_out<'a>(tree: &'a Tree, buffer: &'a RefCell<Vec<u8>>) -> Result<Layout<Da
         };
         let bytes = path.as_os_str().as_bytes();
         match &node.content {
-            Content::Directory => builder.add_directory(bytes, attributes),
+            Content::Directory => {
+                builder.add_directory(bytes, attributes).map_err(refused)?;
+                set_extended_attributes(&mut builder, bytes, &node.extended)
+            }
             Content::Link(target) => {
                 builder.add_symlink(bytes, attributes, target.as_os_str().as_bytes())
             }
@@ -317,12 +333,8 @@ fn lay_out<'a>(tree: &'a Tree, buffer: &'a RefCell<Vec<u8>>) -> Result<Layout<Da
                     .add_file(bytes, attributes, Data { content, buffer })
                     .map_err(refused)?;
                 if let Content::Host(file) = content {
-                    let extended = extended_attributes(&file.path)?;
-                    let named: Vec<(&[u8], &[u8])> = extended
-                        .iter()
-                        .map(|(name, value)| (&**name, &**value))
-                        .collect();
-                    builder.set_extended_attributes(bytes, &named)
+                    let extended = extended::of_host(&file.path)?;
+                    set_extended_attributes(&mut builder, bytes, &extended)
                 } else {
                     Ok(())
                 }
@@ -331,33 +343,6 @@ fn lay_out<'a>(tree: &'a Tree, buffer: &'a RefCell<Vec<u8>>) -> Result<Layout<Da
         .map_err(refused)?;
     }
     builder.layout().map_err(refused)
-}
-
-/// An extended attribute: name and value.
-type ExtendedAttribute = (Vec<u8>, Vec<u8>);
-
-/// The extended attributes of a file that mean something in a machine: capabilities, and what users have given it. Those of
-/// security modules and of the host's file systems stay behind.
-fn extended_attributes(path: &Path) -> Result<Vec<ExtendedAttribute>, Error> {
-    let failed = |errno: Errno| Error::unreadable(path)(errno.into());
-    let mut names = Vec::with_capacity(MOST_ATTRIBUTE_BYTES);
-    match rustix::fs::listxattr(path, rustix::buffer::spare_capacity(&mut names)) {
-        Ok(_) => {}
-        // The file system has none.
-        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        Err(errno) => return Err(failed(errno)),
-    }
-    let kept = |name: &&[u8]| name.starts_with(b"user.") || *name == b"security.capability";
-    names
-        .split(|byte| *byte == 0)
-        .filter(kept)
-        .map(|name| {
-            let mut value = Vec::with_capacity(MOST_ATTRIBUTE_BYTES);
-            rustix::fs::getxattr(path, name, rustix::buffer::spare_capacity(&mut value))
-                .map_err(failed)?;
-            Ok((name.to_vec(), value))
-        })
-        .collect()
 }
 
 /// Collects small pieces, hashes and writes them.

@@ -25,6 +25,7 @@ mod cache;
 mod closure;
 mod container;
 mod error;
+mod extended;
 mod inspect;
 mod languages;
 mod manifest;

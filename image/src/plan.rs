@@ -81,7 +81,13 @@ impl BuildPlan {
             ];
             hash.update(numbers.map(u64::to_le_bytes).as_flattened());
             match &node.content {
-                Content::Directory => field(&mut hash, b"directory"),
+                Content::Directory => {
+                    field(&mut hash, b"directory");
+                    for (name, value) in &node.extended {
+                        field(&mut hash, name);
+                        field(&mut hash, value);
+                    }
+                }
                 Content::Link(target) => {
                     field(&mut hash, b"link");
                     field(&mut hash, target.as_os_str().as_bytes());

@@ -15,6 +15,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::Error;
+use crate::extended::{self, ExtendedAttribute};
 
 /// Linux follows at most this many symbolic links in one path (`MAXSYMLINKS`, path_resolution(7)).
 pub(crate) const MAXIMUM_LINKS: usize = 40;
@@ -103,6 +104,8 @@ pub(crate) enum Content {
 pub(crate) struct Node {
     pub metadata: Metadata,
     pub content: Content,
+    /// The extended attributes of a directory. Those of files are read with their contents.
+    pub extended: Vec<ExtendedAttribute>,
 }
 
 impl Node {
@@ -123,6 +126,7 @@ impl Node {
         Ok(Self {
             metadata: Metadata::of(metadata),
             content,
+            extended: Vec::new(),
         })
     }
 }
@@ -194,6 +198,7 @@ impl Tree {
             Node {
                 metadata: Metadata::generated(0o755),
                 content: Content::Directory,
+                extended: Vec::new(),
             },
         );
         tree
@@ -325,7 +330,7 @@ impl Tree {
     pub fn import(&mut self, path: &Path) -> Result<Found, Error> {
         let walk = self.walk(path, true)?;
         if !matches!(walk.found, Found::Nothing) {
-            self.store(walk.crossed);
+            self.store(walk.crossed)?;
         }
         Ok(walk.found)
     }
@@ -333,20 +338,25 @@ impl Tree {
     /// Stores every link and directory on the way of a path, also if it leads to nothing that is taken.
     pub fn import_way(&mut self, path: &Path) -> Result<(), Error> {
         let walk = self.walk(path, true)?;
-        self.store(walk.crossed);
+        self.store(walk.crossed)?;
         Ok(())
     }
 
-    fn store(&mut self, crossed: Vec<(PathBuf, Node)>) {
+    fn store(&mut self, crossed: Vec<(PathBuf, Node)>) -> Result<(), Error> {
         for (path, mut node) in crossed {
+            let Entry::Vacant(entry) = self.nodes.entry(path) else {
+                continue;
+            };
             if matches!(node.content, Content::Directory) {
+                node.extended = extended::of_host(entry.key())?;
                 // A directory that is only on the way: its time on the host says when some file next to
                 // ours changed, and would make builds differ.
                 node.metadata.seconds = 0;
                 node.metadata.nanoseconds = 0;
             }
-            self.nodes.entry(path).or_insert(node);
+            entry.insert(node);
         }
+        Ok(())
     }
 
     /// Resolves the directory part of a guest path; see [`Tree::directory_for`].
@@ -384,6 +394,7 @@ impl Tree {
                         Node {
                             metadata: Metadata::generated(0o755),
                             content: Content::Directory,
+                            extended: Vec::new(),
                         },
                     );
                     canonical = step;
@@ -409,7 +420,7 @@ impl Tree {
             let leads_into_image = matches!(walk.found, Found::Directory(_))
                 && matches!(&walk.crossed[..], [(_, node)] if matches!(node.content, Content::Link(_)));
             if leads_into_image {
-                self.store(walk.crossed);
+                self.store(walk.crossed)?;
             }
         }
         Ok(())
@@ -419,6 +430,7 @@ impl Tree {
     pub fn reset_root(&mut self) {
         if let Some(root) = self.nodes.get_mut(Path::new("/")) {
             root.metadata = Metadata::generated(0o755);
+            root.extended.clear();
         }
     }
 
@@ -433,6 +445,7 @@ impl Tree {
             entry.insert(Node {
                 metadata: Metadata::generated(mode),
                 content,
+                extended: Vec::new(),
             });
         }
         Ok(())
@@ -469,8 +482,11 @@ impl Tree {
         let node = Node::from_host(host, &metadata)?;
         // Iterative, for the depth of a directory tree is the user's.
         let mut pending = vec![(host.to_path_buf(), canonical, node)];
-        while let Some((host, guest, node)) = pending.pop() {
+        while let Some((host, guest, mut node)) = pending.pop() {
             let is_directory = matches!(node.content, Content::Directory);
+            if is_directory {
+                node.extended = extended::of_host(&host)?;
+            }
             if let Some(there) = self.nodes.get(&guest) {
                 let both_directories = matches!(there.content, Content::Directory) && is_directory;
                 if present == Present::Keep && !both_directories {

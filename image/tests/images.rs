@@ -599,6 +599,23 @@ fn a_repeated_build_comes_from_the_cache() {
     assert!(changed != first && !cached);
     fs::set_permissions(&data, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(!image(&request, &kernel).1);
+    // What a directory has is part of the image as well, in so far as its file system keeps it.
+    let directory = bench.at("with attributes");
+    fs::create_dir(&directory).unwrap();
+    let of_directory = BuildRequest {
+        files: vec![FileMapping {
+            host: directory.clone(),
+            guest: Some("/directory".into()),
+        }],
+        ..minimal("/bin/true")
+    };
+    assert!(!image(&of_directory, &kernel).1);
+    let flags = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(&directory, "user.origin", b"here", flags).is_ok() {
+        let (attributed, cached) = image(&of_directory, &kernel);
+        assert!(!cached);
+        assert_eq!(image(&of_directory, &kernel), (attributed, true));
+    }
     // An image that was cut off is built again.
     let (path, _) = image(&request, &kernel);
     let file = fs::File::options().write(true).open(&path).unwrap();

@@ -567,6 +567,16 @@ static void attributes_of_image(const char *path) {
     close(file);
 }
 
+static void attributes_of_directories(void) {
+    char text[64] = "";
+    RESULT(getxattr("../directory", "user.origin", text, sizeof text));
+    printf("%.11s\n", text);
+    RESULT(listxattr("../directory/deeper", text, sizeof text));
+    RESULT(getxattr("../directory/deeper", "user.empty", text, sizeof text));
+    RESULT(setxattr("../directory/deeper", "user.empty", "x", 1, XATTR_CREATE));
+    RESULT(listxattr("../empty directory", text, sizeof text));
+}
+
 static void in(const char *place) {
     struct statfs system;
     if (chdir(place) != 0)
@@ -583,8 +593,10 @@ static void in(const char *place) {
     closing();
     locks();
     attributes();
-    if (access("../poem.txt", F_OK) == 0)
+    if (access("../poem.txt", F_OK) == 0) {
         attributes_of_image("../poem.txt");
+        attributes_of_directories();
+    }
     unlink("fresh");
     rmdir(place);
 }

@@ -299,8 +299,14 @@ pub fn fixture(directory: &Path) -> Result<(), String> {
             .map_err(with_path("can't change", &path))?;
         date(&path, 1_000_000_000 + 86_413 * index as u64)?;
     }
-    for (name, value) in [("user.origin", &b"the fixture"[..]), ("user.empty", b"")] {
-        let path = directory.join("poem.txt");
+    let extended = [
+        ("poem.txt", "user.origin", &b"the fixture"[..]),
+        ("poem.txt", "user.empty", b""),
+        ("directory", "user.origin", b"a directory"),
+        ("directory/deeper", "user.empty", b""),
+    ];
+    for (file, name, value) in extended {
+        let path = directory.join(file);
         match rustix::fs::setxattr(&path, name, value, XattrFlags::empty()) {
             // Without them, both sides see none.
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
