@@ -381,6 +381,7 @@ fn scripts_in(files: &[PathBuf], host: &Path, tree: &Tree, notes: &mut Vec<Note>
         Some(Node {
             content: Content::Host(file),
             metadata,
+            ..
         }) => {
             metadata.mode & 0o111 != 0
                 && !path.iter().any(|part| PACKAGES.iter().any(|name| part == *name))
