@@ -508,6 +508,18 @@ impl FileContext {
         self.with_descriptors(|descriptors| descriptors.free(0, limit).map(|_| ()))
     }
 
+    /// As [`Self::check_room`], for two.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENOMEM`.
+    pub fn check_room_for_pair(&self) -> Result<(), Errno> {
+        let limit = descriptor_limit();
+        self.with_descriptors(|descriptors| {
+            let first = descriptors.free(0, limit)?;
+            descriptors.free(first + 1, limit).map(|_| ())
+        })
+    }
+
     /// Gives a file the descriptor `index` and closes what had it (`dup2`).
     ///
     /// # Errors

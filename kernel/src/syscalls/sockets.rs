@@ -51,8 +51,10 @@ pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<usize, Errno> {
 /// `socketpair(2)`
 pub fn socketpair(family: i32, kind: i32, protocol: i32, descriptors: UserPointer) -> Result<usize, Errno> {
     let (kind, flags, close_on_exec) = split_kind(kind as u32)?;
-    let [one, other] = net::create_pair(family, kind, protocol)?;
     let files = context::current();
+    // As on Linux, before anything else is looked at.
+    files.check_room_for_pair()?;
+    let [one, other] = net::create_pair(family, kind, protocol)?;
     let first = files.add(socket::open(one, flags), close_on_exec, 0)?;
     let second = match files.add(socket::open(other, flags), close_on_exec, 0) {
         Ok(second) => second,

@@ -475,7 +475,8 @@ pub fn remap_file_pages(address: u64, length: usize, bits: u32, first: u64, flag
     let Backing::Object { source, file, .. } = &area.backing else {
         return Err(Errno::EINVAL);
     };
-    if !area.flags.contains(AreaFlags::SHARED) {
+    // As on Linux, what can never be written is not shared.
+    if !area.flags.contains(AreaFlags::SHARED) || !area.maximum_protection.contains(Protection::WRITE) {
         return Err(Errno::EINVAL);
     }
     // More areas may follow without a hole, if they are of the same kind.
