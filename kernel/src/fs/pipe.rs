@@ -306,7 +306,11 @@ impl Pipe {
             } else {
                 0
             };
-            let wanted = from.remaining().min(PAGE_SIZE);
+            let wanted = match layout {
+                // A page of the program at a time, of which less may be wanted.
+                Layout::Pages => from.remaining_in_page(),
+                Layout::Stream | Layout::Packets => from.remaining().min(PAGE_SIZE),
+            };
             let result = self.wait_to_write(merged, nonblocking).and_then(|tail| {
                 let wanted = if tail.is_some() { merged } else { wanted };
                 let result = self.write_piece(tail, from, wanted, layout);

@@ -230,6 +230,22 @@ impl<'a> Source<'a> {
         self.remaining
     }
 
+    /// The next bytes that lie together in one page and one piece: how many.
+    pub fn remaining_in_page(&self) -> usize {
+        let Place::Program(slices) = self.place else {
+            return self.remaining.min(PAGE_SIZE);
+        };
+        let mut used = self.used;
+        for slice in slices {
+            if used < slice.length {
+                let in_page = PAGE_SIZE - (slice.address as usize).wrapping_add(used) % PAGE_SIZE;
+                return self.remaining.min(slice.length - used).min(in_page);
+            }
+            used = 0;
+        }
+        0
+    }
+
     /// Gives no more than `limit` further bytes.
     pub fn truncate(&mut self, limit: usize) {
         self.remaining = self.remaining.min(limit);

@@ -330,9 +330,13 @@ impl SignalInformation {
         u32::from_le_bytes(bytes)
     }
 
+    fn long(&self, offset: usize) -> u64 {
+        u64::from(self.word(offset + 4)) << 32 | u64::from(self.word(offset))
+    }
+
     /// `si_addr`, of a fault.
     pub fn address(&self) -> u64 {
-        u64::from(self.word(4)) << 32 | u64::from(self.word(0))
+        self.long(0)
     }
 
     /// Sent by a timer (`si_timerid`, `si_value`).
@@ -377,7 +381,7 @@ impl SignalInformation {
 
     /// `si_value`, of a signal that was queued or sent by a timer.
     pub fn value(&self) -> u64 {
-        u64::from(self.word(12)) << 32 | u64::from(self.word(8))
+        self.long(8)
     }
 
     /// `si_pid` and `si_uid`, of a signal that was sent.
@@ -427,6 +431,9 @@ impl From<&SignalInformation> for SignalFileRecord {
         };
         let is_fault = Signal::from_number(information.signal as u64)
             .is_some_and(|signal| signal.bit() & SYNCHRONOUS != 0 && information.code > 0);
+        // `CLD_EXITED` to `CLD_CONTINUED`
+        let tells_of_child = information.signal == i32::from(Signal::SIGCHLD.number())
+            && (1..=6).contains(&information.code);
         let tells_of_file = match information.code {
             code::SI_SIGIO => true,
             1..=6 => Signal::from_number(information.signal as u64)
@@ -443,6 +450,12 @@ impl From<&SignalInformation> for SignalFileRecord {
                 record.overrun = information.word(4);
                 record.pointer = information.value();
                 record.integer = information.value() as i32;
+            }
+            _ if tells_of_child => {
+                (record.process, record.user) = information.sender();
+                record.status = information.word(8) as i32;
+                record.user_time = information.long(16);
+                record.system_time = information.long(24);
             }
             _ if is_fault => record.address = information.address(),
             code::SI_KERNEL => {}
@@ -616,6 +629,17 @@ impl Default for SignalInformation {
 mod tests {
     use super::*;
     use core::mem::{offset_of, size_of};
+
+    #[test]
+    fn what_became_of_a_child_is_told_by_a_descriptor() {
+        let mut information = SignalInformation::sent(Signal::SIGCHLD, 5, 42, 1000);
+        information.fields[8..12].copy_from_slice(&19u32.to_le_bytes());
+        information.fields[16..24].copy_from_slice(&3u64.to_le_bytes());
+        information.fields[24..32].copy_from_slice(&4u64.to_le_bytes());
+        let record = SignalFileRecord::from(&information);
+        assert_eq!((record.process, record.user, record.status), (42, 1000, 19));
+        assert_eq!((record.user_time, record.system_time), (3, 4));
+    }
 
     // The numbers are those of the C structures on x86-64 (`offsetof` with Linux's headers).
     #[test]

@@ -54,7 +54,7 @@ static void run_read_signals(struct argument *a) {
     if (result <= 0 || fstat(descriptor(&a[0]), &status) || status.st_mode & S_IFMT)
         return;
     for (long index = 0; index < result / (long)sizeof signals[0]; index++)
-        say(" %u:%d:%d", signals[index].ssi_signo, signals[index].ssi_code,
+        say(" %u:%d:%d:%d", signals[index].ssi_signo, signals[index].ssi_code, signals[index].ssi_status,
             signals[index].ssi_code < 0 && signals[index].ssi_code != -6 ? signals[index].ssi_int : 0);
 }
 

@@ -491,7 +491,7 @@ static void run_limit(struct argument *a) {
     struct rlimit old = {0, 0}, new = {(rlim_t)a[1].number, (rlim_t)a[2].number};
     syscall(SYS_prlimit64, 0, (int)a[0].number, NULL, &old);
     // Upper limits differ, and who may raise them: the host's root may lack the capability.
-    if (new.rlim_max > old.rlim_max) {
+    if (new.rlim_cur <= new.rlim_max && new.rlim_max > old.rlim_max) {
         new.rlim_max = old.rlim_max;
         if (new.rlim_cur > new.rlim_max)
             new.rlim_cur = new.rlim_max;
