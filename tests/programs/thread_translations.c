@@ -3,6 +3,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -129,6 +130,71 @@ static void *look(void *argument)
     return argument;
 }
 
+/* Pages of which all know the zeroes are written by two. Whoever sees that the second has written sees what it wrote: a
+ * processor that still shows the zeroes must not go on while another one writes to the page that takes their place. */
+enum { MOST_WRITTEN = 100, SEEN_BY = READERS - 1 };
+static int written = MOST_WRITTEN;
+static atomic_int turn, second, watching;
+static atomic_long missed;
+static int few_processors;
+
+/* Looks again and again, as fast as may be where nobody waits for the processor. */
+static void reach(atomic_int *count, int wanted)
+{
+    while (*count < wanted)
+        if (few_processors)
+            sched_yield();
+}
+
+static void *write_second(void *argument)
+{
+    for (int i = 1; i <= written; i++) {
+        volatile char *own = page + (size_t)i * PAGE;
+        reach(&turn, i);
+        /* Some time while the first write is made good, a different one each time. */
+        for (volatile int wait = i * 37 % 300; wait > 0; wait--)
+            ;
+        own[8] = 1;
+        second = i;
+        pthread_barrier_wait(&barrier);
+    }
+    return argument;
+}
+
+static void *see_second(void *argument)
+{
+    for (int i = 1; i <= written; i++) {
+        volatile char *shared = page + (size_t)i * PAGE;
+        int before = shared[8];
+        watching++;
+        reach(&second, i);
+        if (before != 0 || shared[8] != 1)
+            missed++;
+        pthread_barrier_wait(&barrier);
+    }
+    return argument;
+}
+
+static void write_by_two(void)
+{
+    pthread_t threads[READERS];
+    few_processors = sysconf(_SC_NPROCESSORS_ONLN) <= READERS;
+    if (few_processors)
+        written /= 10; /* what is looked for needs four of them */
+    page = mmap(NULL, (size_t)(MOST_WRITTEN + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < READERS; i++)
+        pthread_create(&threads[i], NULL, i == 0 ? write_second : see_second, NULL);
+    for (int i = 1; i <= written; i++) {
+        reach(&watching, i * SEEN_BY);
+        turn = i;
+        page[(size_t)i * PAGE] = 1;
+        pthread_barrier_wait(&barrier);
+    }
+    for (int i = 0; i < READERS; i++)
+        pthread_join(threads[i], NULL);
+    printf("writes missed: %ld\n", missed);
+}
+
 int main(void)
 {
     pthread_t threads[READERS];
@@ -166,5 +232,6 @@ int main(void)
     for (int i = 0; i < READERS; i++)
         pthread_join(threads[i], NULL);
     printf("older pages seen: %ld\n", older);
+    write_by_two();
     return 0;
 }

@@ -11,6 +11,7 @@
 //! * a fault sees the map and the tables before or after an `munmap`, `mprotect` or `mremap`, never between: it can't
 //!   put a page back that is being taken out, nor find a page at both or neither of the places of a move;
 //! * a frame is never given to somebody else while a processor may still reach it by an old translation;
+//! * no processor reads the frame that a page had while another one writes to the frame that it has now;
 //! * rights that were taken away are gone everywhere when the call returns. Rights that were added need not be known
 //!   elsewhere: a processor that remembers the old ones faults, finds the entry right, and goes on.
 //!

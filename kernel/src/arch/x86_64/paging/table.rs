@@ -336,10 +336,20 @@ impl PageTable {
         debug_assert!(address < super::super::layout::PROGRAM_END);
         let slot = self.slot(address, frames)?;
         let new = encode(physical, rights) | if own { OWN } else { 0 };
+        let page = address..address + PAGE_SIZE;
+        let old = slot.load(Ordering::Relaxed);
+        if old & PRESENT != 0 && (old ^ new) & ADDRESS != 0 {
+            // Nobody may write to the new frame while others still read the old one: whoever touches the page meanwhile
+            // faults, and waits for the lock that is held.
+            let old = slot.swap(0, Ordering::AcqRel);
+            forget(self.users(), page);
+            slot.store(new, Ordering::Release);
+            return Ok(decode(old));
+        }
         let old = slot.swap(new, Ordering::AcqRel);
         if old & PRESENT != 0 {
             if loses(old, new) {
-                forget(self.users(), address..address + PAGE_SIZE);
+                forget(self.users(), page);
             } else {
                 // Processors that know the old rights only fault once more.
                 invalidate_page(address);
