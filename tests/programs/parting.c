@@ -1,13 +1,27 @@
 /*
  * A server on port 9 that sends its caller so many bytes as it is told, and exits without waiting. It leaves another
- * caller, whom it never answers, without a word.
+ * caller, whom it never answers, without a word. A thread that watches that one's connection until the end is to see nothing
+ * of the end.
  */
+#include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+static int silent;
+
+static void *watch(void *unused) {
+    char byte;
+    while (recv(silent, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
+        usleep(1000);
+    printf("the silent one's connection has changed: %s\n", strerror(errno));
+    fflush(stdout);
+    return unused;
+}
 
 int main(int count, char **arguments) {
     size_t length = count > 1 ? strtoul(arguments[1], NULL, 10) : 0;
@@ -23,7 +37,10 @@ int main(int count, char **arguments) {
     }
     puts("listening");
     fflush(stdout);
-    int silent = accept(listener, NULL, NULL);
+    silent = accept(listener, NULL, NULL);
+    pthread_t watcher;
+    if (pthread_create(&watcher, NULL, watch, NULL) != 0)
+        return 1;
     /* Connections that come by different queues of a card may be accepted in another order than they were begun. */
     puts("one has come");
     fflush(stdout);

@@ -40,7 +40,9 @@ pub use credentials::{
 pub use family::{find_process, first_process, processes};
 pub use pith_linux::credentials::{Capabilities, Credentials};
 pub use pith_timekeeping::Split;
-pub use process::{ExitReason, Limits, Process, ProgramIdentity, READ, Resources, WRITTEN, end_machine, on_exit};
+pub use process::{
+    ExitReason, Limits, Process, ProgramIdentity, READ, Resources, WRITTEN, end_all_threads, end_machine, on_exit,
+};
 pub use scheduler::{
     REAL_TIME, REAL_TIME_PERIOD, SLICE, adopt, before_return, cpu_count, online_cpus, processor_started, runnable,
     set_affinity, set_nice, set_policy, switches, yield_now,

@@ -692,6 +692,14 @@ impl Process {
     }
 }
 
+/// From now on no thread but the current one goes on with its program: each ends instead, as soon as it would. Nobody waits
+/// for that here.
+pub fn end_all_threads() {
+    for process in family::processes() {
+        process.end_threads();
+    }
+}
+
 /// Ends the machine, whoever runs in it, as if its first process had ended so.
 pub fn end_machine(reason: ExitReason) -> ! {
     match EXIT_HOOK.get() {

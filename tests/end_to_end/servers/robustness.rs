@@ -109,8 +109,14 @@ pub fn parting(site: &Site<'_>) -> Result<(), String> {
             .read(&mut [0])
             .map_err(|error| guest.explain(&text(error)))?
         {
-            0 => guest.wait().map(drop),
-            _ => Err("the silent one spoke".into()),
+            0 => {}
+            _ => return Err("the silent one spoke".into()),
+        }
+        let outcome = guest.wait()?;
+        let output = String::from_utf8_lossy(&outcome.output);
+        match output.contains("has changed") {
+            false => Ok(()),
+            true => Err(format!("a thread goes on after the exit:\n{output}")),
         }
     })
 }

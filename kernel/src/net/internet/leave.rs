@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use spin::Once;
 
 use super::{NETWORK, Network, Pairs, now};
+use crate::task;
 
 /// How long peers may be silent, in nanoseconds: a few repetitions of a segment that was lost.
 const PATIENCE: u64 = 1_000_000_000;
@@ -26,6 +27,8 @@ pub fn leave() {
     if !(0..ATTEMPTS).any(|_| is_free(network)) {
         return;
     }
+    // Those that run on other processors see nothing of it: whatever calls tell them, they do not come back from them.
+    task::end_all_threads();
     let sockets: Vec<_> = network.sockets.lock().values().filter_map(Weak::upgrade).collect();
     for socket in sockets {
         socket.abort_unlingering();
