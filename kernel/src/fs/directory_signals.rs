@@ -9,9 +9,7 @@ use pith_linux::inotify::FileEvents;
 
 use super::file::OpenFile;
 use super::notify::{self, Afterwards, Listener, Notice};
-use super::owner::Notifier;
-use crate::task;
-use crate::task::jobs::Target;
+use super::owner::{self, Notifier};
 
 /// What can be asked for (`DN_ACCESS` to `DN_ATTRIB`), in the order of its bits.
 const KINDS: [FileEvents; 6] = [
@@ -77,7 +75,7 @@ pub fn watch(open: &OpenFile, descriptor: i32, wanted: u32) -> Result<(), Errno>
     let asked = KINDS.iter().enumerate().filter(|(bit, _)| wanted >> bit & 1 != 0);
     let events = asked.fold(FileEvents::empty(), |events, (_, kind)| events | *kind);
     if notifier.owner().is_none() {
-        notifier.set_owner(Some(Target::Process(task::current_process().id)));
+        notifier.set_owner(Some(owner::of_current()));
     }
     let mut directory = notifier.directory.lock();
     let watch = directory.get_or_insert_with(|| {

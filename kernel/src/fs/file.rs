@@ -470,8 +470,11 @@ impl OpenFile {
         let file = self.file()?;
         file.notices().filter(|_| !file.is_hung_up()).ok_or(Errno::ENOTTY)?;
         let notifier = self.notifier();
-        if on && notifier.owner().is_none() {
-            notifier.set_owner(file.natural_owner());
+        if on
+            && notifier.owner().is_none()
+            && let Some(owner) = file.natural_owner()
+        {
+            notifier.set_owner(Some(owner));
         }
         notifier.enable(&**file, on, descriptor)
     }

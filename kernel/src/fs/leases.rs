@@ -16,10 +16,9 @@ use spin::Mutex;
 
 use super::file::OpenFile;
 use super::inode::{FileIdentity, Inode};
-use super::owner::Notifier;
+use super::owner::{self, Notifier};
 use super::permission::Rights;
 use super::tree;
-use crate::task::jobs::Target;
 use crate::task::{self, Capabilities, Instant, WaitError, WaitQueue, monotonic};
 
 /// `/proc/sys/fs/lease-break-time`: for so many seconds a lease stands in the way of others; 0: for ever.
@@ -280,8 +279,7 @@ pub fn set(open: &OpenFile, descriptor: i32, kind: i32) -> Result<(), Errno> {
             }
         }
         if open.notifier().owner().is_none() {
-            open.notifier()
-                .set_owner(Some(Target::Process(task::current_process().id)));
+            open.notifier().set_owner(Some(owner::of_current()));
         }
     }
     drop(leases);

@@ -108,14 +108,15 @@ impl Notifier {
         self.owner.lock().target.filter(|target| is_somebody(*target))
     }
 
-    /// The owner, who is nobody of the same kind once there is no such process any more.
-    pub fn present_owner(&self) -> Option<Target> {
+    /// The owner as programs are told it: nobody of the same kind once there is no such process any more, or if it was named
+    /// by the number of a thread that is not its first ([`of_current`]).
+    pub fn told_owner(&self) -> Option<Target> {
         let target = self.owner.lock().target?;
-        Some(if jobs::exists(target) {
-            target
-        } else {
-            nobody_like(target)
-        })
+        let known = match target {
+            Target::Process(number) => task::find_process(number).is_some(),
+            _ => jobs::exists(target),
+        };
+        Some(if known { target } else { nobody_like(target) })
     }
 
     /// Real and effective user of whoever named the owner (`F_GETOWNER_UIDS`).
@@ -285,6 +286,12 @@ impl Wakeable for Notifier {
 
 /// With this, sockets tell once that urgent data has come, which stays to be read. No reader sees it otherwise.
 pub const URGENT_HAS_COME: PollEvents = PollEvents::READ_BAND;
+
+/// The owner that the kernel itself names: the current process. As on Linux, that is by the number of the thread, so that nobody
+/// is told once this has ended.
+pub fn of_current() -> Target {
+    Target::Process(task::current().id())
+}
 
 /// Whether an owner is anybody.
 fn is_somebody(target: Target) -> bool {

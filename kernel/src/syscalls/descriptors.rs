@@ -405,7 +405,7 @@ fn range_of(lock: &FileLock, file: &OpenFile) -> Result<Range, Errno> {
 
 /// Whom a file tells by signals.
 fn owner_of_signals(file: &OpenFile) -> Option<Target> {
-    file.known_notifier().and_then(|notifier| notifier.present_owner())
+    file.known_notifier().and_then(|notifier| notifier.told_owner())
 }
 
 fn owner_of(file: &OpenFile, of_description: bool) -> usize {

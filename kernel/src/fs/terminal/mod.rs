@@ -22,6 +22,7 @@ pub use pair::open_master;
 pub use requests::{Request, request};
 
 use super::file::File;
+use super::owner;
 use crate::memory::UserPointer;
 use crate::sync::InterruptMutex;
 use crate::task::family::FIRST;
@@ -203,7 +204,7 @@ impl Ownership {
     /// Whom a file of the terminal tells by signals, if nobody is named: those in the foreground, else whoever asks.
     pub fn natural_owner(&self) -> Target {
         match self.group() {
-            0 => Target::Process(task::current_process().id),
+            0 => owner::of_current(),
             group => Target::Group(group),
         }
     }

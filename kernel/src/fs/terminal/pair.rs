@@ -16,10 +16,10 @@ use super::file_system::SlaveNode;
 use super::{Flow, Flush, Line, Ownership, Request, Terminal, opened, request};
 use crate::fs::context;
 use crate::fs::file::{File, OpenFile, WriteAt};
-use crate::fs::owner::Notices;
+use crate::fs::owner::{self, Notices};
 use crate::memory::{Destination, Source, UserPointer, read_object, write_object};
 use crate::task::jobs::Target;
-use crate::task::{WaitError, WaitQueue, current_process, monotonic};
+use crate::task::{WaitError, WaitQueue, monotonic};
 
 /// Most pseudo-terminals at a time (`/proc/sys/kernel/pty/max`).
 const MOST: usize = 4096;
@@ -430,7 +430,11 @@ impl Pair {
         let mut piece = [0; PIECE];
         while from.remaining() != 0 {
             let wanted = from.remaining().min(PIECE);
-            let mut result = from.take(&mut piece[..wanted]).map(|taken| &piece[..taken]);
+            // As on Linux, nothing is written of a piece that can't be read to its end.
+            let mut result = match from.take(&mut piece[..wanted]) {
+                Ok(taken) if taken < wanted => Err(Errno::EFAULT),
+                taken => taken.map(|taken| &piece[..taken]),
+            };
             while let Ok(left) = result
                 && !left.is_empty()
             {
@@ -837,6 +841,6 @@ impl File for Master {
     }
 
     fn natural_owner(&self) -> Option<Target> {
-        Some(Target::Process(current_process().id))
+        Some(owner::of_current())
     }
 }
