@@ -530,9 +530,11 @@ impl UnixSocket {
                 *turn = Some(self.receiving.take());
             }
             // As on Linux, what has gone wrong is left for the next call.
-            if done != 0 && !all && self.inbox.content.lock().packets.is_empty() {
+            let has_enough = !seen.is_empty() || done != 0 && !all;
+            if has_enough && self.inbox.content.lock().packets.is_empty() {
                 break;
             }
+            let is_first = done == 0 && seen.is_empty();
             let patience = if done == 0 || (all && !peeks) {
                 patience
             } else {
@@ -553,14 +555,14 @@ impl UnixSocket {
                 }
             };
             // Data of different senders is not mixed.
-            let mixes = done == 0
+            let mixes = is_first
                 || !self.common.switch(option::PASS_CREDENTIALS)
                 || message.ancillary.credentials == packet.credentials;
             if !mixes {
                 self.put_back(packet);
                 break;
             }
-            if done == 0 {
+            if is_first {
                 self.describe(&packet, message);
             }
             let start = packet.start;
@@ -589,7 +591,8 @@ impl UnixSocket {
                     break;
                 }
             }
-            if had_rights || message.data.remaining() == 0 {
+            // As on Linux, who only looks sees what comes with the bytes behind those asked for.
+            if had_rights || message.data.remaining() == 0 && !peeks {
                 break;
             }
         }
