@@ -5,9 +5,11 @@
 #include "check.h"
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -78,6 +80,94 @@ static void comparing(void) {
         setresuid(1000, 1000, 1000);
         RESULT(compare(getpid(), getppid(), KCMP_VM, 0, 0));
         RESULT(compare(getpid(), getppid(), 99, 0, 0));
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+/* Files that event polls watch. */
+static void comparing_polled(void) {
+    pid_t own = getpid();
+    int poll = epoll_create1(0), ends[2];
+    if (pipe(ends) != 0)
+        return;
+    struct epoll_event event = {.events = EPOLLIN};
+    struct kcmp_epoll_slot slot = {.efd = poll, .tfd = ends[0]};
+    unsigned long place = (unsigned long)&slot;
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, ends[0], place));
+    RESULT(epoll_ctl(poll, EPOLL_CTL_ADD, ends[0], &event));
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, ends[0], place));
+    CHECK(compare(own, own, KCMP_EPOLL_TFD, ends[1], place) == compare(own, own, KCMP_FILE, ends[1], ends[0]));
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, 999, place));
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, ends[0], 8));
+    slot.toff = 1;
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, ends[0], place));
+    slot = (struct kcmp_epoll_slot){.efd = ends[0], .tfd = ends[0]};
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, ends[0], place));
+    slot.efd = 999;
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, ends[0], place));
+    /* A descriptor that means another file meanwhile is still watched as what it was. */
+    slot.efd = poll;
+    int kept = dup(ends[0]);
+    dup2(ends[1], ends[0]);
+    RESULT(compare(own, own, KCMP_EPOLL_TFD, kept, place));
+    RESULT(epoll_ctl(poll, EPOLL_CTL_ADD, ends[0], &event));
+    int first = compare(own, own, KCMP_EPOLL_TFD, kept, place) == 0;
+    slot.toff = 1;
+    CHECK(first + (compare(own, own, KCMP_EPOLL_TFD, kept, place) == 0) == 1);
+    close(kept);
+    close(ends[0]);
+    close(ends[1]);
+    close(poll);
+}
+
+/* A child with a number of its maker's choice. */
+static pid_t child_with(pid_t *number, unsigned long count) {
+    struct clone_args arguments = {
+        .exit_signal = SIGCHLD, .set_tid = (unsigned long)number, .set_tid_size = count};
+    pid_t wanted = (unsigned long)number > 4096 ? *number : 0;
+    fflush(stdout);
+    pid_t child = syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (child == 0)
+        _exit(getpid() == wanted ? 3 : 4);
+    int status = 0;
+    if (child > 0 && (child != wanted || waitpid(child, &status, 0) != child || WEXITSTATUS(status) != 3))
+        puts("another number");
+    return child;
+}
+
+static void chosen_numbers(void) {
+    /* The host may have given out a few of these. */
+    pid_t number = 30001, child;
+    while ((child = child_with(&number, 1)) < 0 && errno == EEXIST && number < 30100)
+        number++;
+    CHECK(child == number);
+    CHECK(child_with(&number, 1) == number);
+    pid_t zombie = split();
+    if (zombie == 0)
+        _exit(0);
+    siginfo_t information;
+    waitid(P_PID, zombie, &information, WEXITED | WNOWAIT);
+    number = zombie;
+    RESULT(child_with(&number, 1));
+    waitpid(zombie, NULL, 0);
+    CHECK(child_with(&number, 1) == zombie);
+    number = getpid();
+    RESULT(child_with(&number, 1));
+    for (unsigned index = 0; index < 3; index++) {
+        number = (pid_t[]){0, -1, 1 << 22}[index];
+        RESULT(child_with(&number, 1));
+    }
+    number = 30001;
+    RESULT(child_with(&number, 0));
+    RESULT(child_with(&number, 33));
+    RESULT(child_with(NULL, 1));
+    RESULT(child_with((pid_t *)8, 1));
+    child = split();
+    if (child == 0) {
+        setresuid(1000, 1000, 1000);
+        RESULT(child_with(&number, 1));
         fflush(stdout);
         _exit(0);
     }
@@ -365,7 +455,8 @@ int main(int count, char **words) {
     static const struct {
         const char *name;
         void (*body)(void);
-    } parts[] = {{"comparing", comparing}, {"unsharing", unsharing}, {"executing", executing},
+    } parts[] = {{"comparing", comparing}, {"polled", comparing_polled}, {"numbers", chosen_numbers},
+                 {"unsharing", unsharing}, {"executing", executing},
                  {"words", words_to_wait_at}, {"memory", giving_memory_back}, {"others", others}};
     for (unsigned index = 0; index < sizeof parts / sizeof *parts; index++) {
         if (count > 1 && strcmp(words[1], parts[index].name))

@@ -394,6 +394,9 @@ static void by_number(void) {
     RESULT(syscall(SYS_pkey_mprotect, from, PAGE, PROT_READ, -1));
     CHECK(writing(from) == SIGSEGV && reading(from) == 0);
     RESULT(syscall(SYS_pkey_mprotect, from, PAGE, READ_WRITE, 99));
+    /* A program has key 0 if the processor knows keys, which show by being given out. */
+    int key = syscall(SYS_pkey_alloc, 0, 0);
+    CHECK((syscall(SYS_pkey_mprotect, from, PAGE, PROT_READ, 0) == 0) == (key >= 0));
     RESULT(syscall(SYS_pkey_free, 5));
 }
 

@@ -217,6 +217,16 @@ fn of(open: &OpenFile) -> Option<&EventPoll> {
     open.file().ok().and_then(of_file)
 }
 
+/// Where the open file is that an event poll watches under a descriptor (`kcmp(2)`): of several, those after `skipped` others.
+///
+/// # Errors
+/// `EINVAL` if it is no event poll, `ENOENT` if it watches nothing of that kind.
+pub fn watched(open: &OpenFile, descriptor: i32, skipped: usize) -> Result<usize, Errno> {
+    let interests = of(open).ok_or(Errno::EINVAL)?.interests.lock();
+    let mut keys = interests.keys().filter(|key| key.0 == descriptor);
+    keys.nth(skipped).map(|key| key.1).ok_or(Errno::ENOENT)
+}
+
 /// How many levels of event polls lie below one, itself not counted. `None` if `above` is among them, or if there are
 /// too many.
 fn levels_below(poll: &EventPoll, above: &EventPoll, level: usize) -> Option<usize> {

@@ -9,7 +9,9 @@ use pith_linux::Errno;
 use spin::Once;
 
 use super::threads::CloneFlags;
-use crate::fs::{context, ipc, permission, process_file};
+use crate::fs::file::OpenFile;
+use crate::fs::{context, event_poll, ipc, permission, process_file};
+use crate::memory::{UserPointer, read_object};
 use crate::task::{self, Capabilities, Thread};
 
 /// Kinds of namespaces.
@@ -118,6 +120,11 @@ fn compare(one: usize, other: usize, kind: i32) -> usize {
 /// Where something is that a thread has.
 type AddressOf<'a> = &'a dyn Fn(&Arc<Thread>, u64) -> Result<usize, Errno>;
 
+fn file_of(thread: &Thread, fd: u64) -> Result<Arc<OpenFile>, Errno> {
+    let fd = i32::try_from(fd as u32).map_err(|_| Errno::EBADF)?;
+    context::of_thread(thread).file(fd)
+}
+
 /// `kcmp(2)`: whether two threads share something.
 pub fn kcmp(first: i32, second: i32, kind: i32, one: u64, other: u64) -> Result<usize, Errno> {
     const FILE: i32 = 0;
@@ -140,11 +147,7 @@ pub fn kcmp(first: i32, second: i32, kind: i32, one: u64, other: u64) -> Result<
         return Err(Errno::EPERM);
     }
     let address: AddressOf<'_> = match kind {
-        FILE => &|thread, fd| {
-            let fd = i32::try_from(fd as u32).map_err(|_| Errno::EBADF)?;
-            let file = context::of_thread(thread).file(fd)?;
-            Ok(Arc::as_ptr(&file).addr())
-        },
+        FILE => &|thread, fd| file_of(thread, fd).map(|file| Arc::as_ptr(&file).addr()),
         MEMORY => &|thread, _| Ok(Arc::as_ptr(&thread.process.address_space()).addr()),
         FILES => &|thread, _| Ok(context::of_thread(thread).addresses().0),
         PLACE => &|thread, _| Ok(context::of_thread(thread).addresses().1),
@@ -159,8 +162,12 @@ pub fn kcmp(first: i32, second: i32, kind: i32, one: u64, other: u64) -> Result<
             Ok(if used { Arc::as_ptr(&thread.process).addr() } else { 0 })
         },
         POLLED => {
-            crate::warning_once!("kcmp(KCMP_EPOLL_TFD) answers EOPNOTSUPP");
-            return Err(Errno::EOPNOTSUPP);
+            // What is asked for: an event poll of the second, a descriptor that it watches, and how many of these to skip.
+            let [poll, descriptor, skipped]: [u32; 3] = read_object(UserPointer(other))?;
+            let file = file_of(&first, one)?;
+            let poll = context::of_thread(&second).file(poll as i32)?;
+            let watched = event_poll::watched(&poll, descriptor as i32, skipped as usize)?;
+            return Ok(compare(Arc::as_ptr(&file).addr(), watched, FILE));
         }
         _ => return Err(Errno::EINVAL),
     };

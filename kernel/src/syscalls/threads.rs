@@ -12,11 +12,11 @@ use super::descriptors::check_newer_part;
 use super::{Answer, Reply};
 use crate::arch::layout::PROGRAM_END;
 use crate::arch::{self, Registers};
-use crate::fs::context;
+use crate::fs::{context, permission};
 use crate::memory::{UserPointer, copy_from_user, read_object, write_object};
 use crate::task::futex::{self, Deadline, Space};
 use crate::task::threads::{self, NewThread};
-use crate::task::{self, Instant, restartable};
+use crate::task::{self, Capabilities, Instant, restartable};
 
 bitflags! {
     /// Flags of `clone(2)`.
@@ -78,11 +78,32 @@ impl CloneArguments {
     }
 }
 
+/// The number that a new thread is to have by `set_tid` of `clone3(2)`, which has one for each namespace: there is one. 0 for
+/// any number.
+///
+/// # Errors
+/// `EFAULT`; `EINVAL` for more namespaces and for what can't be a number; `EPERM`.
+fn chosen_number(arguments: &CloneArguments) -> Result<u32, Errno> {
+    if arguments.set_tid_size == 0 {
+        return Ok(0);
+    }
+    if arguments.set_tid_size != 1 {
+        return Err(Errno::EINVAL);
+    }
+    let number: u32 = read_object(UserPointer(arguments.set_tid))?;
+    if number == 0 || number >= threads::MAXIMUM_NUMBER {
+        return Err(Errno::EINVAL);
+    }
+    permission::require(Capabilities::RESTORE | Capabilities::ADMINISTRATION)?;
+    Ok(number)
+}
+
 impl NewThread {
     /// The thread that these arguments ask for: it goes on where the current one is.
     ///
     /// # Errors
-    /// `EPERM` for a thread pointer in the kernel's half.
+    /// `EPERM` for a thread pointer in the kernel's half; what is wrong with the number that is asked for (`EFAULT`, `EINVAL`,
+    /// `EPERM`).
     pub(super) fn of(registers: &Registers, flags: CloneFlags, arguments: &CloneArguments) -> Result<Self, Errno> {
         let thread_pointer = if flags.contains(CloneFlags::SETTLS) {
             if arguments.tls >= PROGRAM_END {
@@ -104,6 +125,7 @@ impl NewThread {
             number_for_parent: place(CloneFlags::PARENT_SETTID, arguments.parent_tid),
             number_for_child: place(CloneFlags::CHILD_SETTID, arguments.child_tid),
             clear_on_exit: place(CloneFlags::CHILD_CLEARTID, arguments.child_tid).0,
+            number: chosen_number(arguments)?,
         })
     }
 }
@@ -161,10 +183,6 @@ pub fn clone3(registers: &mut Registers, arguments: UserPointer, size: usize) ->
         return Err(Errno::EINVAL);
     }
     if (arguments.set_tid == 0) != (arguments.set_tid_size == 0) {
-        return Err(Errno::EINVAL);
-    }
-    if arguments.set_tid_size != 0 {
-        crate::warning_once!("clone3 with set_tid is refused (EINVAL): numbers of threads can't be chosen here");
         return Err(Errno::EINVAL);
     }
     arguments.stack = arguments.stack.wrapping_add(arguments.stack_size);

@@ -39,12 +39,14 @@ pub struct NewProcess {
 /// If its maker has to wait for it, that has happened when this returns.
 ///
 /// # Errors
-/// `EAGAIN` beyond the limit of processes, `ENOMEM`, `EINTR` if a signal has come (then it starts again), and what `announce` answers; nothing is left behind then.
+/// `EAGAIN` beyond the limit of processes, `EEXIST` if the number that it is to have names something, `ENOMEM`, `EINTR` if a signal has come (then it starts again), and what `announce` answers; nothing is left behind then.
 pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<(), Errno>) -> Result<u32, Errno> {
     memory::trim_stacks();
     let parent = current();
     let maker = &parent.process;
     threads::check_room(maker)?;
+    let reserved = threads::Number::of(new.thread.number)?;
+    let number = reserved.0;
     let space = maker.address_space();
     let address_space = if new.shares_memory {
         space
@@ -55,7 +57,6 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
         };
         space.duplicate(elsewhere)?
     };
-    let number = threads::next_number();
     let relations = Family::descendant(new.end_signal);
     let process = maker.descendant(
         number,
@@ -94,6 +95,7 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
         process.family.borrow_memory();
     }
     threads::enlist(&thread);
+    drop(reserved);
     scheduler::start(&thread);
     drop(thread);
     if new.suspends_maker {

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use pith_linux::Errno;
@@ -18,7 +19,7 @@ use crate::memory::{self, UserPointer, write_object};
 use crate::sync::InterruptMutex;
 
 /// Numbers wrap around here (`/proc/sys/kernel/pid_max`).
-const MAXIMUM_NUMBER: u32 = 4_194_304;
+pub const MAXIMUM_NUMBER: u32 = 4_194_304;
 
 /// The number of threads of the kernel itself.
 const KERNEL_THREAD: u32 = 0;
@@ -74,15 +75,52 @@ pub fn first_thread(process: &Arc<Process>) -> Option<Arc<Thread>> {
     Some(thread)
 }
 
-pub(super) fn next_number() -> u32 {
-    // As Linux, which keeps the first 300 for its own.
-    let after = |last: u32| if last + 1 >= MAXIMUM_NUMBER { 300 } else { last + 1 };
-    loop {
-        let last = LAST_NUMBER.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
-        let number = after(last.unwrap_or_else(|last| last));
-        let names_thread = THREADS.lock().contains_key(&number.into());
-        if !names_thread && !family::is_taken(number) {
-            return number;
+/// Numbers of threads that are being made: they name something soon.
+static RESERVED: InterruptMutex<Vec<u32>> = InterruptMutex::new(Vec::new());
+
+/// The number of a thread that is being made, which no other one gets until this goes: it is listed then.
+pub(super) struct Number(pub(super) u32);
+
+impl Number {
+    /// The number that is wanted, or the next that is free if none is (0).
+    ///
+    /// # Errors
+    /// `EEXIST` if something has it; `EAGAIN` without memory.
+    pub(super) fn of(wanted: u32) -> Result<Self, Errno> {
+        if wanted != 0 {
+            return Self::reserve(wanted)?.ok_or(Errno::EEXIST);
+        }
+        // As Linux, which keeps the first 300 for its own.
+        let after = |last: u32| if last + 1 >= MAXIMUM_NUMBER { 300 } else { last + 1 };
+        loop {
+            let last = LAST_NUMBER.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+            if let Some(number) = Self::reserve(after(last.unwrap_or_else(|last| last)))? {
+                return Ok(number);
+            }
+        }
+    }
+
+    /// Reserves a number; `None` if it names something, or will.
+    fn reserve(number: u32) -> Result<Option<Self>, Errno> {
+        {
+            let mut reserved = RESERVED.lock();
+            if reserved.contains(&number) {
+                return Ok(None);
+            }
+            reserved.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
+            reserved.push(number);
+        }
+        let this = Self(number);
+        let is_taken = THREADS.lock().contains_key(&number.into()) || family::is_taken(number);
+        Ok((!is_taken).then_some(this))
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        let mut reserved = RESERVED.lock();
+        if let Some(place) = reserved.iter().position(|number| *number == self.0) {
+            reserved.swap_remove(place);
         }
     }
 }
@@ -114,6 +152,8 @@ pub struct NewThread {
     pub number_for_child: UserPointer,
     /// Where 0 is to be written when it ends.
     pub clear_on_exit: u64,
+    /// The number that it is to have; 0 for any.
+    pub number: u32,
 }
 
 /// A thread has something for itself that threads mostly share, or had: then each end of a thread has to look who is left.
@@ -132,14 +172,15 @@ pub fn any_apart() -> bool {
 /// Makes a thread of the current process and starts it, with resources of its own if there are any. Returns its number.
 ///
 /// # Errors
-/// `EAGAIN` without memory or beyond the limit of threads; `EFAULT`.
+/// `EAGAIN` without memory or beyond the limit of threads; `EFAULT`; `EEXIST` if the number that it is to have names something.
 pub fn create(new: &NewThread, resources: Option<Arc<dyn Resources>>) -> Result<u32, Errno> {
     memory::trim_stacks();
     let parent = current();
     let process = &parent.process;
     check_room(process)?;
     let entity = Entity::inherit(&parent.entity);
-    let number = next_number();
+    let reserved = Number::of(new.number)?;
+    let number = reserved.0;
     let thread = Thread::new(number, process.clone(), entity).ok_or(Errno::EAGAIN)?;
     // It starts with the registers, and nothing else to do before.
     arch::prepare_context(&thread, &new.registers, new.thread_pointer, true, || {});

@@ -86,6 +86,8 @@ impl Capabilities {
     pub const SET_FILE_CAPABILITIES: u64 = 1 << 31;
     /// `CAP_SYSLOG`.
     pub const KERNEL_LOG: u64 = 1 << 34;
+    /// `CAP_CHECKPOINT_RESTORE`.
+    pub const RESTORE: u64 = 1 << 40;
     /// Those that let a process do everything with files.
     pub const FILES: u64 = Self::CHANGE_OWNER
         | Self::OVERRIDE

@@ -331,9 +331,9 @@ pub fn mprotect(address: u64, length: usize, bits: u32) -> Result<usize, Errno> 
 }
 
 /// `pkey_mprotect(2)`. Protection keys are a matter of pages for ring 3, and there are none: as on a processor without
-/// them, a program has key 0 only.
+/// them, a program has not even key 0.
 pub fn pkey_mprotect(address: u64, length: usize, bits: u32, key: i32) -> Result<usize, Errno> {
-    if !matches!(key, -1 | 0) {
+    if key != -1 {
         return Err(Errno::EINVAL);
     }
     mprotect(address, length, bits)
