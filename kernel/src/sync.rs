@@ -179,6 +179,10 @@ impl<T> YieldingMutex<T> {
                 break guard;
             }
             looks += 1;
+            if !arch::interrupts_enabled() {
+                // The holder may wait for this processor.
+                arch::serve_shootdowns();
+            }
             if looks < LOOKS || !arch::interrupts_enabled() {
                 core::hint::spin_loop();
                 continue;

@@ -30,7 +30,10 @@ pub use x86_64::{
     },
     power::off as power_off,
     serial,
-    shootdown::{enter_idle, invalidate_elsewhere, leave_idle, shootdown_interrupts, synchronise_processors},
+    shootdown::{
+        enter_idle, invalidate_elsewhere, leave_idle, serve as serve_shootdowns, shootdown_interrupts,
+        synchronise_processors,
+    },
     smp::{all_processors, expected_processors, interrupt_identifier, send_reschedule, stop_other_processors},
     traps::{
         Access, Exception, Handlers, LEGACY_SYSTEM_CALL, PageFault, RESCHEDULE_VECTOR, Registers, install_handlers,

@@ -6,6 +6,10 @@
 //! the lock of an address space (`sync::YieldingMutex`), is not interrupted: it forgets everything before it uses the
 //! program's memory again.
 //!
+//! Tables that are given back are another matter: a processor walks them whenever it speculates, and notes accesses there,
+//! idle or not, as long as their root is loaded (Intel SDM volume 3, 4.10.2.3). So an idle one is interrupted for the first
+//! of them, uses the kernel's own root from then on, and is left alone until it goes on.
+//!
 //! **A rule**: nobody asks while it holds a lock for which others wait with interrupts off.
 
 use core::ops::Range;
@@ -17,8 +21,8 @@ use super::instructions::{
     invalidate_page, wait_for_interrupt,
 };
 use super::layout::{PAGE_SIZE, PROGRAM_END};
-use super::smp;
 use super::traps::SHOOTDOWN_VECTOR;
+use super::{paging, smp};
 
 /// Beyond so many pages everything is forgotten at once.
 const MOST_PAGES: u64 = 32;
@@ -27,6 +31,8 @@ const MOST_PAGES: u64 = 32;
 struct Request {
     start: AtomicU64,
     end: AtomicU64,
+    /// Tables of programs are given back.
+    tables: AtomicBool,
     /// Processors that have not served it.
     remaining: AtomicUsize,
     /// Who asked is halted until the last of them has.
@@ -37,6 +43,7 @@ static REQUESTS: [Request; MAXIMUM_CPUS] = [const {
     Request {
         start: AtomicU64::new(0),
         end: AtomicU64::new(0),
+        tables: AtomicBool::new(false),
         remaining: AtomicUsize::new(0),
         halted: AtomicBool::new(false),
     }
@@ -49,6 +56,9 @@ static PENDING: [AtomicU64; MAXIMUM_CPUS] = [const { AtomicU64::new(0) }; MAXIMU
 static IDLE: AtomicU64 = AtomicU64::new(0);
 /// Those that have to forget everything before they use it again.
 static STALE: AtomicU64 = AtomicU64::new(0);
+/// Idle ones that use the kernel's own root meanwhile, and by processor: the root to which it comes back.
+static AWAY: AtomicU64 = AtomicU64::new(0);
+static ROOTS: [AtomicU64; MAXIMUM_CPUS] = [const { AtomicU64::new(0) }; MAXIMUM_CPUS];
 
 /// Forgets the translations of a range of pages on this processor.
 pub fn invalidate_here(range: &Range<u64>) {
@@ -68,6 +78,15 @@ pub fn invalidate_here(range: &Range<u64>) {
 /// Lets the other processors of the mask forget the translations of a range of pages, and waits until they have. An
 /// empty range only makes them pass a memory barrier.
 pub fn invalidate_elsewhere(processors: u64, range: Range<u64>) {
+    ask(processors, range, false);
+}
+
+/// As [`invalidate_elsewhere`], for a range of which tables are given back.
+pub fn invalidate_tables_elsewhere(processors: u64, range: Range<u64>) {
+    ask(processors, range, true);
+}
+
+fn ask(processors: u64, range: Range<u64>, tables: bool) {
     let own = cpu_index();
     let mut targets = processors & !(1 << own);
     if targets == 0 {
@@ -76,7 +95,10 @@ pub fn invalidate_elsewhere(processors: u64, range: Range<u64>) {
     // The tables were changed before this; who becomes idle or busy from here on sees that.
     fence(Ordering::SeqCst);
     if range.end <= PROGRAM_END {
-        let idle = IDLE.load(Ordering::SeqCst) & targets;
+        let mut idle = IDLE.load(Ordering::SeqCst) & targets;
+        if tables {
+            idle &= AWAY.load(Ordering::SeqCst);
+        }
         if idle != 0 {
             STALE.fetch_or(idle, Ordering::SeqCst);
             // Who woke up meanwhile may not have seen that.
@@ -89,6 +111,7 @@ pub fn invalidate_elsewhere(processors: u64, range: Range<u64>) {
     let request = &REQUESTS[own];
     request.start.store(range.start, Ordering::Relaxed);
     request.end.store(range.end, Ordering::Relaxed);
+    request.tables.store(tables, Ordering::Relaxed);
     request
         .remaining
         .store(targets.count_ones() as usize, Ordering::Release);
@@ -145,10 +168,24 @@ pub fn serve() {
     for from in bits(pending.swap(0, Ordering::AcqRel)) {
         let request = &REQUESTS[from];
         invalidate_here(&(request.start.load(Ordering::Relaxed)..request.end.load(Ordering::Relaxed)));
+        if request.tables.load(Ordering::Relaxed) {
+            go_away_if_idle();
+        }
         fence(Ordering::SeqCst);
         if request.remaining.fetch_sub(1, Ordering::SeqCst) == 1 && request.halted.load(Ordering::SeqCst) {
             smp::send(from, SHOOTDOWN_VECTOR);
         }
+    }
+}
+
+/// An idle processor uses no program's tables until it goes on.
+fn go_away_if_idle() {
+    let cpu = cpu_index();
+    let own = 1 << cpu;
+    // Only this processor changes its bits. The interrupt handler that runs here ends before it goes on.
+    if IDLE.load(Ordering::Relaxed) & own != 0 && AWAY.load(Ordering::Relaxed) & own == 0 {
+        ROOTS[cpu].store(paging::leave_program(), Ordering::Relaxed);
+        AWAY.fetch_or(own, Ordering::SeqCst);
     }
 }
 
@@ -159,9 +196,15 @@ pub fn enter_idle() {
 
 /// This processor goes on.
 pub fn leave_idle() {
-    let own = 1 << cpu_index();
+    let cpu = cpu_index();
+    let own = 1 << cpu;
     IDLE.fetch_and(!own, Ordering::SeqCst);
-    if STALE.load(Ordering::SeqCst) & own != 0 {
+    if AWAY.load(Ordering::Relaxed) & own != 0 {
+        AWAY.fetch_and(!own, Ordering::SeqCst);
+        STALE.fetch_and(!own, Ordering::SeqCst);
+        // Forgets everything, too.
+        paging::return_to_program(ROOTS[cpu].load(Ordering::Relaxed));
+    } else if STALE.load(Ordering::SeqCst) & own != 0 {
         STALE.fetch_and(!own, Ordering::SeqCst);
         flush_translations();
     }

@@ -1,6 +1,8 @@
 //! The kernel's half, which all tables share: stacks, registers of devices, the direct map, and the rights of the kernel's
 //! own pages.
 
+use core::arch::asm;
+
 use super::super::instructions::flush_all_translations;
 use super::super::layout::DIRECT_MAP_SIZE;
 use super::*;
@@ -33,6 +35,21 @@ pub unsafe fn map_kernel_page(
     slot.store(value, Ordering::Release);
     invalidate_page(address);
     Ok(())
+}
+
+/// Lets this processor use tables that have the kernel's half only. Returns the root that it used.
+pub(in super::super) fn leave_program() -> u64 {
+    let root = &raw const boot_page_map as u64 - KERNEL_BASE;
+    let before: u64;
+    // SAFETY: the kernel's half is the same in all tables; nothing touches the program's half before `return_to_program`.
+    unsafe { asm!("mov {0}, cr3", "mov cr3, {1}", out(reg) before, in(reg) root, options(nostack, preserves_flags)) };
+    before
+}
+
+/// Lets this processor use the tables again that [`leave_program`] has left, and forgets what it knows of them.
+pub(in super::super) fn return_to_program(root: u64) {
+    // SAFETY: the processor has kept the address space meanwhile, and the kernel's half is the same in all tables.
+    unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
 }
 
 /// Maps the page of the trampoline at its own address, in the table with which processors start and no program runs.

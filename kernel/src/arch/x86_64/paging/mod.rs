@@ -13,8 +13,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::instructions::invalidate_page;
 use super::layout::{DIRECT_MAP, KERNEL_BASE, PAGE_SIZE};
 
-pub(super) use kernel::map_trampoline;
 pub use kernel::{extend_direct_map, map_kernel_page, seal, unmap_kernel_page};
+pub(super) use kernel::{leave_program, map_trampoline, return_to_program};
 pub use table::{Activation, PageTable};
 
 /// There was no frame for a page table.

@@ -84,6 +84,8 @@ struct Batch<'a> {
     release_table: &'a mut dyn FnMut(u64),
     pages: Vec<(u64, Mapping)>,
     tables: Vec<u64>,
+    /// There are tables among it.
+    gives_tables: bool,
     /// Smallest range with all of it.
     range: Range<u64>,
 }
@@ -106,6 +108,7 @@ impl<'a> Batch<'a> {
             release_table,
             pages: Vec::new(),
             tables: Vec::new(),
+            gives_tables: false,
             range: NOTHING,
         }
     }
@@ -181,6 +184,7 @@ impl<'a> Batch<'a> {
             return;
         }
         self.include(address);
+        self.gives_tables = true;
         if self.tables.try_reserve(1).is_err() {
             self.flush();
             (self.release_table)(table);
@@ -195,7 +199,13 @@ impl<'a> Batch<'a> {
     fn flush(&mut self) {
         if self.range.start < self.range.end {
             let range = core::mem::replace(&mut self.range, NOTHING);
-            forget(self.activation.users(), range);
+            let users = self.activation.users();
+            if core::mem::take(&mut self.gives_tables) {
+                shootdown::invalidate_here(&range);
+                shootdown::invalidate_tables_elsewhere(users, range);
+            } else {
+                forget(users, range);
+            }
         }
         for (address, mapping) in self.pages.drain(..) {
             (self.release)(address, mapping);
