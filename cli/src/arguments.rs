@@ -267,6 +267,8 @@ pub enum AcceleratorArgument {
     Kvm,
     /// QEMU's translator, which works everywhere
     Tcg,
+    /// The same, one processor after the other: for programs that write code while several threads run (Java, JavaScript)
+    TcgInTurns,
 }
 
 impl From<AcceleratorArgument> for Request {
@@ -275,6 +277,7 @@ impl From<AcceleratorArgument> for Request {
             AcceleratorArgument::Auto => Self::Auto,
             AcceleratorArgument::Kvm => Self::Kvm,
             AcceleratorArgument::Tcg => Self::Tcg,
+            AcceleratorArgument::TcgInTurns => Self::TcgInTurns,
         }
     }
 }

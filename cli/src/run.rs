@@ -224,8 +224,10 @@ fn default_memory(size: u64) -> u32 {
 
 /// Settles what executes the guest's instructions.
 fn accelerator(request: Request, quiet: bool) -> Result<Accelerator, Failure> {
-    if request == Request::Tcg {
-        return Ok(Accelerator::Tcg);
+    match request {
+        Request::Tcg => return Ok(Accelerator::Tcg),
+        Request::TcgInTurns => return Ok(Accelerator::TcgInTurns),
+        Request::Auto | Request::Kvm => {}
     }
     let choice = choose(request, &HostFacts::gather()).map_err(|obstacle| {
         Failure::new(

@@ -13,8 +13,11 @@ use std::io::{self, BufRead, BufReader};
 pub enum Accelerator {
     /// The processor, by Linux's KVM.
     Kvm,
-    /// QEMU's translator.
+    /// QEMU's translator, with a thread of the host for each processor.
     Tcg,
+    /// The same in one thread: the processors take turns. Otherwise one may execute what another has just overwritten
+    /// (`docs/getting-started.md`).
+    TcgInTurns,
 }
 
 /// What the user asked for.
@@ -27,6 +30,8 @@ pub enum Request {
     Kvm,
     /// TCG.
     Tcg,
+    /// TCG, one processor after the other.
+    TcgInTurns,
 }
 
 /// What the host offers.
@@ -116,6 +121,7 @@ pub struct Choice {
 pub fn choose(request: Request, facts: &HostFacts) -> Result<Choice, Obstacle> {
     let (accelerator, fallback) = match (request, facts.obstacle()) {
         (Request::Tcg, _) => (Accelerator::Tcg, None),
+        (Request::TcgInTurns, _) => (Accelerator::TcgInTurns, None),
         (Request::Auto | Request::Kvm, None) => (Accelerator::Kvm, None),
         (Request::Auto, Some(obstacle)) => (Accelerator::Tcg, Some(obstacle)),
         (Request::Kvm, Some(obstacle)) => return Err(obstacle),
@@ -192,10 +198,12 @@ mod tests {
 
     #[test]
     fn tcg_is_never_a_fallback_when_asked_for() {
-        let choice = choose(Request::Tcg, &facts(true, Ok(()))).unwrap();
-        assert_eq!(
-            (choice.accelerator, choice.fallback),
-            (Accelerator::Tcg, None)
-        );
+        for (request, accelerator) in [
+            (Request::Tcg, Accelerator::Tcg),
+            (Request::TcgInTurns, Accelerator::TcgInTurns),
+        ] {
+            let choice = choose(request, &facts(true, Ok(()))).unwrap();
+            assert_eq!((choice.accelerator, choice.fallback), (accelerator, None));
+        }
     }
 }

@@ -338,6 +338,7 @@ fn arguments(specification: &MachineSpecification) -> Result<Vec<OsString>, Star
     let (accelerator, cpu) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         Accelerator::Tcg => ("tcg", "max"),
+        Accelerator::TcgInTurns => ("tcg,thread=single", "max"),
     };
     let cpu = cpu_model.as_deref().unwrap_or(cpu);
 
@@ -419,6 +420,12 @@ mod tests {
         assert_eq!(after(&arguments, "-m"), ["64M"]);
         assert_eq!(after(&arguments, "-smp"), ["2"]);
         assert_eq!(after(&arguments, "-accel"), ["tcg"]);
+        let in_turns = MachineSpecification {
+            accelerator: Accelerator::TcgInTurns,
+            ..specification()
+        };
+        let in_turns = super::arguments(&in_turns).unwrap();
+        assert_eq!(after(&in_turns, "-accel"), ["tcg,thread=single"]);
         assert_eq!(after(&arguments, "-cpu"), ["max"]);
         assert_eq!(
             after(&arguments, "-append"),

@@ -55,7 +55,8 @@ pub fn cases() -> Vec<Case> {
             ],
             "1G",
         )
-        .remark("^pith: note: java: took "),
+        .remark("^pith: note: java: took ")
+        .writes_code(),
         program("c++", "{runtime:c++}", &[], "64M"),
         program("rust", "{runtime:rust-dynamic}", &[], "64M"),
         program("go", "{runtime:go}", &[], "256M"),

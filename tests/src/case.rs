@@ -75,6 +75,8 @@ pub struct Case {
     pub machines: Vec<Machine>,
     /// With how many processors: each is a test of its own.
     pub processors: Vec<u32>,
+    /// Its program writes code while others of its threads execute code: see [`crate::compare::accelerator_for`].
+    pub writes_code: bool,
     /// Further options of `pith run`.
     pub options: Vec<String>,
     /// What is expected.
@@ -112,6 +114,7 @@ impl Case {
             output_limit: None,
             machines: vec![Machine::Microvm],
             processors: vec![1],
+            writes_code: false,
             options: Vec::new(),
             expectation: Expectation::Host,
             tolerances: Vec::new(),
@@ -166,6 +169,12 @@ impl Case {
     /// Boots with one, two and four processors.
     pub fn on_several_processors(mut self) -> Self {
         self.processors = vec![1, 2, 4];
+        self
+    }
+
+    /// Says that the program compiles while it runs, and changes code that its threads may be executing.
+    pub fn writes_code(mut self) -> Self {
+        self.writes_code = true;
         self
     }
 

@@ -1,7 +1,7 @@
 //! A server in a machine, asked from outside.
 
 use crate::case::Machine;
-use crate::compare::accelerator;
+use crate::compare::accelerator_for;
 use crate::execute::{Outcome, pid, shell_status};
 use crate::workshop::Workshop;
 use regex_lite::Regex;
@@ -52,6 +52,8 @@ pub struct Recipe {
     pub status: Vec<i32>,
     /// What `pith` and the kernel may say on standard error: regular expressions.
     pub messages: Vec<&'static str>,
+    /// As for a [`crate::Case`].
+    pub writes_code: bool,
 }
 
 impl Recipe {
@@ -63,7 +65,14 @@ impl Recipe {
             ports: vec![(port, Transport::Tcp)],
             status: vec![128 + 15],
             messages: Vec::new(),
+            writes_code: false,
         }
+    }
+
+    /// Says that the program compiles while it runs, and changes code that its threads may be executing.
+    pub fn writes_code(mut self) -> Self {
+        self.writes_code = true;
+        self
     }
 
     /// Adds options of `pith run`.
@@ -144,8 +153,9 @@ impl Guest {
         recipe: &Recipe,
     ) -> Result<Self, String> {
         let mut command = workshop.pith("run");
+        let accelerator = accelerator_for(recipe.writes_code, processors);
         command
-            .args(["--machine", machine.name(), "--accel", accelerator()])
+            .args(["--machine", machine.name(), "--accel", accelerator])
             .args(["-c", &processors.to_string()]);
         let mut addresses = Vec::new();
         match network {

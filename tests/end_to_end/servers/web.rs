@@ -123,7 +123,8 @@ pub fn java(site: &Site<'_>) -> Result<(), String> {
         .options(&["-m", "512M"])
         .file(format!("{classes}:/classes"))
         .message("^pith: note: java: took ")
-        .status(&[143]);
+        .status(&[143])
+        .writes_code();
     program(site, &recipe)
 }
 
