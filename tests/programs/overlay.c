@@ -2,9 +2,12 @@
 #include "check.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void show(const char *path) {
@@ -128,6 +131,54 @@ static void in(const char *directory) {
     RESULT(unlink("large"));
 }
 
+static int end_at_once(void *argument) {
+    (void)argument;
+    return 0;
+}
+
+/* What the kernel writes into the memory of a new process, in a file of the image: who maps the file sees it. */
+static void written_for_a_child(const char *path) {
+    int file = open(path, O_RDWR), go[2], went[2];
+    struct stat status;
+    fstat(file, &status);
+    int only_read = open(path, O_RDONLY);
+    volatile int *seen = mmap(0, status.st_size, PROT_READ, MAP_SHARED, only_read, 0);
+    close(only_read);
+    if (pipe(go) != 0 || pipe(went) != 0)
+        return;
+    char byte = 0;
+    fflush(stdout);
+    pid_t watcher = fork();
+    if (watcher == 0) {
+        int before = seen[1024], result = write(went[1], &byte, 1) == 1 && read(go[0], &byte, 1) == 1;
+        int number = 0;
+        result &= pread(file, &number, sizeof number, 4096) == sizeof number;
+        printf("the file is changed: %d, and so is the mapping: %d\n", result && number != before, seen[1024] == number);
+        fflush(stdout);
+        _exit(0);
+    }
+    int result = read(went[0], &byte, 1) == 1;
+    static char stack[65536];
+    volatile int *place = mmap(0, status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    pid_t child = 0;
+    /* The second finds all that it needs in memory, so that nothing but the number is new. */
+    for (int round = 0; round < 2; round++) {
+        int flags = CLONE_VM | SIGCHLD | (round ? CLONE_CHILD_SETTID : 0);
+        child = clone(end_at_once, stack + sizeof stack, flags, 0, 0, 0, place + 1024);
+        waitpid(child, 0, 0);
+    }
+    result &= write(go[1], &byte, 1) == 1;
+    waitpid(watcher, 0, 0);
+    CHECK(result && place[1024] == child);
+    munmap((void *)place, status.st_size);
+    munmap((void *)seen, status.st_size);
+    close(file);
+    for (int side = 0; side < 2; side++) {
+        close(go[side]);
+        close(went[side]);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc < 2)
         return 2;
@@ -143,6 +194,7 @@ int main(int argc, char **argv) {
     RESULT(close(file));
     show("small.txt");
     show("link-to-small");
+    written_for_a_child("large.bin");
     file = open("small.txt", O_WRONLY | O_TRUNC);
     RESULT(close(file));
     show("small.txt");

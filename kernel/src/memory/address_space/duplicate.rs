@@ -207,6 +207,9 @@ impl AddressSpace {
         // SAFETY: the entry holds the reference and can't go while the lock is held; it is only borrowed.
         let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(physical) });
         action(&frame, (address % PAGE) as usize);
+        let replaced = inner.replaced.take();
+        drop(inner);
+        fault::forget_replaced(replaced);
         true
     }
 }

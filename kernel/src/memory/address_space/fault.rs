@@ -29,6 +29,16 @@ fn place_for_large(area: &Area<Backing>, page: u64, table: &PageTable) -> Option
     (wanted && table.has_room_for_large(start)).then_some(start)
 }
 
+/// A page of an object has another frame from now on, if so: no address space shows the old one any more. Not to be called with
+/// one of them locked: two processes may do this to each other.
+pub(super) fn forget_replaced(replaced: Option<Replaced>) {
+    if let Some(replaced) = replaced {
+        let (index, old) = (replaced.index, replaced.physical);
+        let object = Arc::as_ptr(&replaced.object).cast();
+        duplicate::forget_object_everywhere(object, index..index + 1, &|_, physical| physical == old);
+    }
+}
+
 impl AddressSpace {
     /// Repairs a page fault.
     ///
@@ -43,12 +53,7 @@ impl AddressSpace {
                 let repaired = self.fault(&mut inner, address, access).map(|_| ());
                 (repaired, inner.replaced.take())
             };
-            if let Some(replaced) = replaced {
-                // Not under the lock: two processes may do this to each other.
-                let (index, old) = (replaced.index, replaced.physical);
-                let object = Arc::as_ptr(&replaced.object).cast();
-                duplicate::forget_object_everywhere(object, index..index + 1, &|_, physical| physical == old);
-            }
+            forget_replaced(replaced);
             match repaired {
                 Err(FaultError::Watched) => self.wait_for_watcher(address, access, waiting)?,
                 Err(FaultError::OutOfMemory) if give_up_pages() != 0 => {}
@@ -474,6 +479,9 @@ impl AddressSpace {
             let frame = core::mem::ManuallyDrop::new(unsafe { Frame::from_raw(physical) });
             action(&frame, offset as usize, done as usize, length as usize);
             done += length;
+            let replaced = inner.replaced.take();
+            drop(inner);
+            forget_replaced(replaced);
         }
         Ok(())
     }
