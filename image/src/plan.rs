@@ -172,7 +172,7 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         .and_then(|output| std::fs::canonicalize(output).ok());
     let path = locate(&request.program, &base, &closure, &mut notes)?;
     let mut programs = closure.add_program(&path)?;
-    let main = programs.len();
+    let main_count = programs.len();
     let mut start = Start {
         arguments: request.arguments.clone(),
         directory: start_directory,
@@ -180,18 +180,20 @@ pub fn plan(request: &BuildRequest) -> Result<BuildPlan, Error> {
         placed,
         by_another: false,
     };
-    if main > 1 {
+    if main_count > 1 {
         start.arguments.insert(0, path.clone().into_os_string());
     }
     add_needs_of_files(&added, &mut closure, &mut programs, &mut notes)?;
     let scripts = add_interpreters(&scripts, &mut closure, &mut notes)?;
     let main = languages::Main {
-        programs: &programs[..main],
-        others: &programs[main..],
+        programs: &programs[..main_count],
+        others: &programs[main_count..],
         scripts,
     };
     let uses_directory = languages::collect(main, &start, &mut closure, &mut notes)?;
-    if uses_directory || closure.uses_working_directory() {
+    // `./app` is to its interpreter what `app` is in `python3 app`.
+    let is_relative_script = main_count > 1 && is_relative_path(&request.program);
+    if uses_directory || is_relative_script || closure.uses_working_directory() {
         closure.tree.create_directory(&start.directory)?;
         working_directory = start.directory;
     }
@@ -311,6 +313,11 @@ fn locate(
     let list = std::env::var_os("PATH").unwrap_or_else(|| default.into());
     let found = closure.find_in_path(name, &list, base)?;
     languages::behind_shim(&found, base, notes)
+}
+
+/// Whether a program is named by a path from the current directory, and not by a name that is looked up.
+fn is_relative_path(name: &OsStr) -> bool {
+    name.as_bytes().contains(&b'/') && Path::new(name).is_relative()
 }
 
 /// Adds the libraries of programs and libraries among the files that the user named. What is missing is

@@ -381,6 +381,11 @@ fn scripts_bring_their_application() {
         &["app/run", "app/data.txt", &format!("{PACKAGES}/beta.py")],
         &[],
     );
+    // As `python3 run` does, `./run` starts where it was typed; what is named by a whole path does not.
+    place
+        .plan("app", Path::new("./run"), &[])
+        .starts_in(&place.at("app"));
+    place.plan("app", &script, &[]).starts_in(Path::new("/"));
 }
 
 #[test]
