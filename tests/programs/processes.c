@@ -374,6 +374,12 @@ static void borrowed_memory(void)
         _exit(errno == ENOENT ? 55 : 127);
     }
     wait_and_show("vfork and none", child, 0);
+    /* The C library has registered an area of the parent's, which is not the child's. */
+    static char area[32] __attribute__((aligned(32)));
+    child = vfork();
+    if (child == 0)
+        _exit(syscall(SYS_rseq, area, sizeof area, 0, 0x53053053) == 0 ? 56 : errno);
+    wait_and_show("vfork and restartable sequences", child, 0);
 }
 
 static void files(void)

@@ -71,12 +71,16 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
             clears_handlers: new.clears_handlers,
         },
     );
-    let started =
-        thread_of(&process, &parent, &new.thread, new.shares_memory && !new.suspends_maker).and_then(|thread| {
-            family::enlist(&process, new.is_sibling)?;
-            announce(&process).inspect_err(|_| family::withdraw(&process))?;
-            Ok(thread)
-        });
+    let memory = match (new.shares_memory, new.suspends_maker) {
+        (false, _) => MemoryOf::Copy,
+        (true, true) => MemoryOf::SuspendedMaker,
+        (true, false) => MemoryOf::Maker,
+    };
+    let started = thread_of(&process, &parent, &new.thread, memory).and_then(|thread| {
+        family::enlist(&process, new.is_sibling)?;
+        announce(&process).inspect_err(|_| family::withdraw(&process))?;
+        Ok(thread)
+    });
     let thread = match started {
         Ok(thread) => thread,
         Err(errno) => {
@@ -104,13 +108,19 @@ pub fn create(new: NewProcess, announce: impl FnOnce(&Arc<Process>) -> Result<()
     Ok(number)
 }
 
+/// Where a new process runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MemoryOf {
+    /// In a copy of its maker's memory.
+    Copy,
+    /// In its maker's, which goes on.
+    Maker,
+    /// In its maker's, which waits meanwhile.
+    SuspendedMaker,
+}
+
 /// The only thread of a new process: a copy of its maker.
-fn thread_of(
-    process: &Arc<Process>,
-    parent: &Thread,
-    new: &NewThread,
-    loses_signal_stack: bool,
-) -> Result<Arc<Thread>, Errno> {
+fn thread_of(process: &Arc<Process>, parent: &Thread, new: &NewThread, memory: MemoryOf) -> Result<Arc<Thread>, Errno> {
     let entity = Entity::inherit(&parent.entity);
     let thread = Thread::new(process.id, process.clone(), entity).ok_or(Errno::EAGAIN)?;
     arch::prepare_context(&thread, &new.registers, new.thread_pointer, true, || {});
@@ -120,8 +130,11 @@ fn thread_of(
     *thread.name.lock() = *parent.name.lock();
     thread.inherit_habits(parent);
     seccomp::inherit(&thread, parent);
-    if !loses_signal_stack {
+    if memory != MemoryOf::Maker {
         thread.signals.lock().inherit(&parent.signals.lock());
+    }
+    // In the same memory the area stays the maker's.
+    if memory == MemoryOf::Copy {
         let area = parent.restartable_area.load(Ordering::Relaxed);
         thread.restartable_area.store(area, Ordering::Relaxed);
         let signature = parent.restartable_signature.load(Ordering::Relaxed);
