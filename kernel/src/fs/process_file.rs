@@ -13,12 +13,18 @@ use super::file::{File, OpenFile};
 use super::inode::{Inode, PathName};
 use super::metadata::{Metadata, Timestamp};
 use super::pipe;
+use crate::memory::{UserPointer, write_object};
 use crate::task::{Process, WaitQueue};
 
 /// `st_dev` of processes.
 const DEVICE: DeviceNumber = DeviceNumber::new(0, 7);
 /// `PID_FS_MAGIC`
 const MAGIC: i64 = 0x5049_4446;
+
+/// The number of the inode of a process, which is never 0.
+fn number_of(process: &Process) -> u64 {
+    process.family.birth() + 1
+}
 
 /// The inode of a process.
 struct ProcessInode(Arc<Process>);
@@ -36,7 +42,7 @@ impl Inode for ProcessInode {
     }
 
     fn metadata(&self) -> Metadata {
-        let number = self.0.family.birth() + 1; // an inode has no number 0
+        let number = number_of(&self.0);
         Metadata {
             is_typeless: true,
             ..Metadata::new(DEVICE, number, self.kind(), 0o700, Timestamp::now())
@@ -89,6 +95,16 @@ impl File for ProcessFile {
 
     fn allocate(&self, _mode: u32, _start: u64, _length: u64) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    fn control(&self, request: u32, argument: UserPointer) -> Result<usize, Errno> {
+        /// As on Linux, what the inode's number has beyond 32 bits.
+        const FS_IOC_GETVERSION: u32 = 0x8008_7601;
+        if request != FS_IOC_GETVERSION {
+            return Err(Errno::ENOTTY);
+        }
+        write_object(argument, &((number_of(&self.0) >> 32) as u32))?;
+        Ok(0)
     }
 
     fn readiness(&self) -> PollEvents {

@@ -571,7 +571,7 @@ pub fn ioctl(fd: i32, request: i32, argument: UserPointer) -> Result<usize, Errn
         }
         FIGETBSZ => write_object(argument, &(BLOCK_SIZE as i32))?,
         // Where the blocks of a file are: nowhere.
-        FIBMAP if open.inode.kind() == FileKind::Regular => {
+        FIBMAP if open.is_regular() => {
             permission::require(task::Capabilities::RAW_INPUT_AND_OUTPUT)?;
             return Err(Errno::EINVAL);
         }

@@ -23,6 +23,8 @@ pub enum MapError {
     Hole,
     /// A protection beyond the area's maximum (`EACCES`).
     AccessDenied,
+    /// An area that is sealed (`EPERM`).
+    Sealed,
     /// More than [`AddressMap::maximum_areas`] (`ENOMEM`).
     TooManyAreas,
     /// The stack may not grow any more: its limit is reached, or the guard gap (`SIGSEGV`).
@@ -39,6 +41,7 @@ impl fmt::Display for MapError {
             Self::Overlap => "something is mapped there already",
             Self::Hole => "nothing is mapped there",
             Self::AccessDenied => "the mapped object does not allow this protection",
+            Self::Sealed => "the mapping is sealed",
             Self::TooManyAreas => "the process has too many mappings",
             Self::StackLimit => "the stack has reached its limit",
             Self::OutOfMemory => "no memory",
@@ -359,7 +362,7 @@ impl<B: Backing> AddressMap<B> {
     ///
     /// # Errors
     /// [`MapError::Invalid`], [`MapError::OutOfRange`]: nothing has changed. [`MapError::Hole`],
-    /// [`MapError::AccessDenied`], [`MapError::TooManyAreas`]: the part below
+    /// [`MapError::AccessDenied`], [`MapError::Sealed`], [`MapError::TooManyAreas`]: the part below
     /// [`changed_until`](PartialChange::changed_until) has.
     pub fn protect(
         &mut self,
@@ -402,6 +405,9 @@ impl<B: Backing> AddressMap<B> {
         let area = self.find(start).ok_or(MapError::Hole)?;
         if !area.maximum_protection.contains(protection) {
             return Err(MapError::AccessDenied);
+        }
+        if area.flags.contains(AreaFlags::SEALED) {
+            return Err(MapError::Sealed);
         }
         let end = end.min(area.end);
         if area.protection != protection {

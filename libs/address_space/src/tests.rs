@@ -259,6 +259,27 @@ fn protection_stops_at_a_hole_and_keeps_what_it_did() {
 }
 
 #[test]
+fn protection_ends_at_what_is_sealed_or_not_there() {
+    let mut map = map();
+    map.insert(area(20..30)).expect("free");
+    map.insert(Area {
+        flags: AreaFlags::SEALED,
+        ..area(40..50)
+    })
+    .expect("free");
+    let stopped = |at, error| {
+        Err(PartialChange {
+            changed_until: page(at),
+            error,
+        })
+    };
+    let answer = map.protect(page(25), page(45), Protection::READ);
+    assert_eq!(answer, stopped(30, MapError::Hole));
+    let answer = map.protect(page(40), page(45), Protection::READ);
+    assert_eq!(answer, stopped(40, MapError::Sealed));
+}
+
+#[test]
 fn protection_has_a_maximum() {
     let mut map = map();
     map.insert(area(20..30)).expect("free");

@@ -239,7 +239,18 @@ static void run_notify(struct argument *a) {
     answer(syscall(SYS_fcntl, descriptor(&a[0]), F_NOTIFY, a[1].number));
 }
 
+// On Linux, all descriptors without a file share one inode, also with those of other programs, which may lock it.
+static int has_no_file(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) || status.st_mode & S_IFMT)
+        return 0;
+    say(" not here");
+    return 1;
+}
+
 static void run_lock(struct argument *a) {
+    if (has_no_file(descriptor(&a[0])))
+        return;
     struct flock lock = {.l_type = a[2].number, .l_whence = a[3].number, .l_start = a[4].number, .l_len = a[5].number};
     long result = syscall(SYS_fcntl, descriptor(&a[0]), (int)a[1].number, &lock);
     answer(result);
@@ -249,12 +260,8 @@ static void run_lock(struct argument *a) {
 }
 
 static void run_flock(struct argument *a) {
-    struct stat status;
-    // On Linux, all descriptors without a file share one inode, also with those of other programs, which may lock it.
-    if (fstat(descriptor(&a[0]), &status) == 0 && (status.st_mode & S_IFMT) == 0) {
-        say(" not here");
+    if (has_no_file(descriptor(&a[0])))
         return;
-    }
     answer(syscall(SYS_flock, descriptor(&a[0]), (int)a[1].number));
 }
 

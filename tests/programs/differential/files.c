@@ -64,10 +64,10 @@ static void cut(struct iovec *pieces, long length) {
 }
 
 // Whether a transfer is not to wait, with a file of which it never does: a tmpfs refuses that, and Pith has it for all of its
-// files, as most of Linux's file systems.
+// files, as most of Linux's file systems. A pipe of Linux refuses it from the first splice on.
 static int never_waits(int fd, long flags) {
     struct stat status;
-    if (!(flags & 8) || fstat(fd, &status) || !S_ISREG(status.st_mode))
+    if (!(flags & 8) || fstat(fd, &status) || !(S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode)))
         return 0;
     say(" not here");
     return 1;

@@ -175,6 +175,7 @@ fn error_of(error: MapError) -> Errno {
         MapError::OutOfRange => Errno::ENOMEM,
         MapError::Overlap => Errno::EEXIST,
         MapError::AccessDenied => Errno::EACCES,
+        MapError::Sealed => Errno::EPERM,
         _ => Errno::ENOMEM,
     }
 }
@@ -604,7 +605,8 @@ impl AddressSpace {
     /// Changes what the program may do in a range, as `mprotect(2)`.
     ///
     /// # Errors
-    /// `EINVAL`, `ENOMEM` (a hole, a limit), `EACCES`, `EPERM` if sealed.
+    /// `EINVAL`, `ENOMEM` (a hole, a limit), `EACCES`, `EPERM` at what is sealed; what comes before a hole or such an area is
+    /// changed.
     pub fn protect(&self, start: u64, length: u64, protection: Protection, allowance: &Allowance) -> Result<(), Errno> {
         let range = page_range(start, length)?;
         if range.is_empty() {
@@ -614,7 +616,6 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let inner = &mut *self.inner.lock();
-        inner.check_sealed(&range)?;
         if protection.contains(Protection::WRITE) {
             inner.check_becomes_data(&range, protection, allowance)?;
         }
