@@ -298,6 +298,8 @@ impl InternetSocket {
                 Ok((_, pieces)) if pieces.is_empty() => break,
                 Ok(found) => found,
                 Err(_) if done != 0 => break,
+                // As on Linux, who asks for nothing is not told how the wait has ended.
+                Err(Errno::EINTR | Errno::EAGAIN) if wanted == 0 && !matches!(patience, Patience::None) => break,
                 Err(Errno::ECONNRESET) => return self.take_ending().map_or(Ok(0), Err),
                 Err(errno) => return Err(errno),
             };
