@@ -267,7 +267,7 @@ pub enum AcceleratorArgument {
     Kvm,
     /// QEMU's translator, which works everywhere
     Tcg,
-    /// The same, one processor after the other: for programs that write code while several threads run (Java, JavaScript)
+    /// The same, one processor after the other: for programs that write code while several threads run. Java gets it unasked
     TcgInTurns,
 }
 

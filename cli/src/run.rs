@@ -58,7 +58,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             .or(nonzero(configuration.memory_mebibytes))
             .unwrap_or_else(|| default_memory(image_size)),
         cpus,
-        accelerator: accelerator(arguments.accel.into(), arguments.quiet)?,
+        accelerator: accelerator(arguments, cpus, &configuration.program)?,
         machine_type: arguments.machine.into(),
         cpu_model: arguments.cpu.clone(),
         network: network.cards.clone(),
@@ -223,12 +223,38 @@ fn default_memory(size: u64) -> u32 {
 }
 
 /// Settles what executes the guest's instructions.
-fn accelerator(request: Request, quiet: bool) -> Result<Accelerator, Failure> {
-    match request {
-        Request::Tcg => return Ok(Accelerator::Tcg),
-        Request::TcgInTurns => return Ok(Accelerator::TcgInTurns),
-        Request::Auto | Request::Kvm => {}
+fn accelerator(
+    arguments: &RunArguments,
+    cpus: u32,
+    program: &[u8],
+) -> Result<Accelerator, Failure> {
+    let request: Request = arguments.accel.into();
+    // Whoever asks for TCG needs no device.
+    let choice = match request {
+        Request::Tcg => Accelerator::Tcg,
+        Request::TcgInTurns => Accelerator::TcgInTurns,
+        Request::Auto | Request::Kvm => find_accelerator(request, arguments.quiet)?,
+    };
+    if choice == Accelerator::Tcg && cpus > 1 && changes_running_code(program) {
+        let message = "under QEMU's translation (TCG) the processors of a machine that runs Java take turns: side by \
+                       side, QEMU may mix the old and the new half of an instruction that Java changes";
+        notice::once("turns-notice", message, arguments.quiet);
+        return Ok(Accelerator::TcgInTurns);
     }
+    Ok(choice)
+}
+
+/// Whether a program is known to change code that other threads of it run at that time: Java virtual machines, by the
+/// names of their commands and by the directory that distributions keep them in.
+fn changes_running_code(program: &[u8]) -> bool {
+    let mut names = program.rsplit(|&byte| byte == b'/');
+    names
+        .next()
+        .is_some_and(|name| [&b"java"[..], b"javac", b"jshell"].contains(&name))
+        || names.any(|name| name == b"jvm")
+}
+
+fn find_accelerator(request: Request, quiet: bool) -> Result<Accelerator, Failure> {
     let choice = choose(request, &HostFacts::gather()).map_err(|obstacle| {
         Failure::new(
             format_args!("KVM can't be used: {obstacle}"),
@@ -246,6 +272,16 @@ fn accelerator(request: Request, quiet: bool) -> Result<Accelerator, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn java_is_known_by_its_name_and_place() {
+        for program in ["/usr/bin/java", "java", "/usr/lib/jvm/java-17/bin/jar"] {
+            assert!(changes_running_code(program.as_bytes()), "{program}");
+        }
+        for program in ["/usr/bin/python3", "/opt/java/app", "/usr/bin/jvm"] {
+            assert!(!changes_running_code(program.as_bytes()), "{program}");
+        }
+    }
 
     #[test]
     fn memory_grows_with_the_image() {
