@@ -384,6 +384,10 @@ const MOST_SCRIPTS: usize = 16;
 
 /// Those files of one `--file` that are scripts which can be started.
 fn scripts_in(files: &[PathBuf], host: &Path, tree: &Tree, notes: &mut Vec<Note>) -> Vec<PathBuf> {
+    // Directories of the system hold scripts for every occasion, such as the tests of a language.
+    if host.is_dir() && !languages::is_own(host) {
+        return Vec::new();
+    }
     let is_script = |path: &&PathBuf| match tree.get(path) {
         Some(Node {
             content: Content::Host(file),

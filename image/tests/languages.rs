@@ -350,6 +350,10 @@ fn scripts_that_the_user_placed_bring_their_interpreters() {
             .paths()
             .any(|path| path == Path::new("/usr/bin/perl"))
     );
+    // The system's own directories hold scripts for every occasion: these are for Bash and Perl.
+    let taken = place.plan_with("", &other, &[], with_files("/usr/lib/dpkg/methods".into()));
+    let is_interpreter = |path: &Path| path.ends_with("bash") || path.ends_with("perl");
+    assert!(!taken.plan.paths().any(is_interpreter));
     // What can't be executed is data.
     place
         .plan_with("", &other, &[], with_files(plain))

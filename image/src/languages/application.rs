@@ -44,7 +44,7 @@ pub(super) struct Application {
 }
 
 /// Whether a directory is one of an application's own, not of the system or for everybody.
-pub(super) fn is_own(directory: &Path) -> bool {
+pub(crate) fn is_own(directory: &Path) -> bool {
     owner(directory) == Owner::Application
 }
 

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub(crate) use self::application::is_own;
 use crate::closure::{Closure, Program};
 use crate::error::Error;
 use crate::tree::Found;
