@@ -63,9 +63,9 @@ pub fn apache(site: &Site<'_>) -> Result<(), String> {
     .options(&["-m", "256M"])
     .file(format!("{configuration}:/apache2.conf"))
     .file(format!("{page}:/srv/page.txt"))
+    // Brings its shell and the command that it starts.
     .file(format!("{program}:/programs/who"))
-    .file("/bin/sh")
-    .file("/usr/bin/id")
+    .message("^pith: note: shell: took the commands id$")
     .status(&[0]);
     let recipe = modules.iter().fold(recipe, |recipe, module| {
         recipe.file(format!("/usr/lib/apache2/modules/mod_{module}.so"))
