@@ -72,8 +72,8 @@ pub fn cases() -> Vec<Case> {
             // On Linux it wants to be alone.
             case = case.message("there are no namespaces: unshare");
         }
-        if matches!(program, "administration" | "counts") {
-            // Nobody else's packets are counted, and there are no ways but those that it makes.
+        if matches!(program, "administration" | "counts" | "raw_sockets") {
+            // Nobody else's packets are counted or seen, and there are no ways but those that it makes.
             case = case.options(&["--net", "none"]);
         }
         if program == "packet_rings" {
