@@ -15,11 +15,15 @@ static void adjust(const char *value) {
         perror("oom_score_adj");
     close(file);
 }
-static char *touch(size_t bytes) {
-    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+static char *map(size_t bytes) {
+    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+static void touch_all(char *memory, size_t bytes) {
     for (size_t at = 0; memory != MAP_FAILED && at < bytes; at += PAGE)
         memory[at] = 1;
-    return memory;
+}
+static void touch(size_t bytes) {
+    touch_all(map(bytes), bytes);
 }
 /* A child that holds so much and waits. */
 static pid_t holder(size_t bytes, const char *adjustment) {
@@ -48,7 +52,7 @@ static pid_t taker(int through_call) {
     if (child == 0) {
         if (through_call) {
             /* The kernel meets the faults for it. */
-            char *memory = mmap(NULL, 1UL << 32, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            char *memory = map(1UL << 32);
             int file = open("/dev/zero", O_RDONLY);
             for (size_t at = 0; at < 1UL << 32; at += MEGABYTE)
                 if (read(file, memory + at, MEGABYTE) != MEGABYTE)
@@ -101,10 +105,11 @@ static void together(void) {
             children[i] = fork();
             if (children[i] == 0) {
                 adjust("0");
-                /* When all are there: none can be made once memory is short. */
+                /* When all are there: none can be made once memory is short, and nothing be mapped. */
+                char *memory = map(1UL << 32);
                 close(start[1]);
                 if (read(start[0], &byte, 1) == 0)
-                    touch(1UL << 32);
+                    touch_all(memory, 1UL << 32);
                 _exit(5);
             }
         }
