@@ -344,11 +344,10 @@ impl Pair {
             return result.map(|_| 0);
         }
         let put = to.put(&bytes);
-        // Linux takes a piece only when the program has got the one before: what follows that with the fault isn't gone.
+        // Linux takes a piece only when the program has got the one before: what follows that with the fault isn't gone. If all
+        // was put, nothing is behind what is gone.
         let gone = (put.unwrap_or(0) / LINUX_PIECE + 1) * LINUX_PIECE;
-        if let Some(rest) = bytes.get(gone..)
-            && put != Ok(bytes.len())
-        {
+        if let Some(rest) = bytes.get(gone..) {
             let end = result.unwrap_or(LineEnd::No);
             let state = self.state.lock();
             self.change_locked(state, |state| state.end(at.side).line.put_back(rest, end));
